@@ -1,0 +1,45 @@
+# One word per job. Each target makes its own virtual environment when it is missing.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+BENCH  ?= proxy
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean format
+
+help:  ## show these targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 14) else \
+	    "trioroute needs Python 3.11, 3.12 or 3.13; this is %d.%d. Try: make PYTHON=python3.11" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "Python's venv module is missing. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## set up everything and show a killed coordinator costing nothing
+	@$(BIN)/trioroute up --demo $(ARGS)
+
+test: $(STAMP)  ## set up everything and run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## lint, format, types, house rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/house
+
+format: $(STAMP)  ## rewrite the sources the way check wants them
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP)  ## print figures; BENCH=proxy names which
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[bench]'
+	@$(BIN)/python -m tests.bench.$(BENCH) $(ARGS)
+
+clean:  ## remove what these targets made
+	@rm -rf $(VENV) .trioroute .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

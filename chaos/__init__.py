@@ -1,0 +1,1 @@
+"""Faults, worlds, checkers and drills."""

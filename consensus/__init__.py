@@ -1,0 +1,1 @@
+"""Raft on Trio: an independent library around the core of pysyncobj."""

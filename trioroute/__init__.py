@@ -1,0 +1,1 @@
+"""An inference router: exact concurrency limits across front-ends, through fail-over."""

@@ -1,0 +1,1 @@
+"""The operators' door: status, health, metrics and changes over HTTP."""

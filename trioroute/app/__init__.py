@@ -1,0 +1,1 @@
+"""Composition only: the process and nursery trees."""

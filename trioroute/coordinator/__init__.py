@@ -1,0 +1,1 @@
+"""The control plane of the elected front-end: slots, probes, scaling."""

@@ -1,0 +1,1 @@
+"""The packaged example endpoint and its tour."""

@@ -1,0 +1,1 @@
+"""Which replicas exist, and how to change their number."""

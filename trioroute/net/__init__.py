@@ -1,0 +1,1 @@
+"""Trio and sockets, without HTTP."""

@@ -1,0 +1,1 @@
+"""What users write: Azure ML's YAML, read with every error's place."""

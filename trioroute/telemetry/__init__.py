@@ -1,0 +1,1 @@
+"""Recording what happened, without I/O."""
