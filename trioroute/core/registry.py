@@ -1,0 +1,254 @@
+"""What all front-ends agree on: endpoints, deployments, replicas, homes and known holders.
+
+The application's part of the replicated state. Commands come out of the Raft log in one order, so
+`Registry.apply` must be deterministic and must not raise: a refused command is a value, and
+nothing has changed. Commands of a coordinator carry its epoch; once a newer epoch has been opened,
+older ones are refused, which fences a coordinator that does not know yet that it was replaced.
+
+Per-request data never comes here. See `core.slots` for the soft state that is rebuilt instead.
+"""
+
+from collections.abc import Mapping
+
+import attrs
+
+from trioroute.core.model import (
+    CoordinatorAddress,
+    Deployment,
+    Endpoint,
+    Replica,
+    RoutingSnapshot,
+)
+from trioroute.errors import InvariantError
+
+__all__ = [
+    "Command",
+    "FenceHolder",
+    "Homes",
+    "OpenEpoch",
+    "PutHomes",
+    "PutRegistry",
+    "PutReplicas",
+    "RegisterHolder",
+    "Registry",
+    "RegistryState",
+    "Result",
+]
+
+#: Of one deployment: replica id → holder → mask of the slots that are at home there.
+Homes = Mapping[str, Mapping[str, int]]
+
+
+@attrs.frozen(kw_only=True)
+class PutRegistry:
+    """Replace all endpoints and deployments by these (what `trioroute up` wishes)."""
+
+    endpoints: tuple[Endpoint, ...]
+    deployments: tuple[Deployment, ...]
+
+
+@attrs.frozen(kw_only=True)
+class OpenEpoch:
+    """First act of a new coordinator: commands of earlier epochs are refused from here on."""
+
+    epoch: int
+
+
+@attrs.frozen(kw_only=True)
+class RegisterHolder:
+    """Make a holder known before it is leased anything, so that a take-over will wait for it."""
+
+    epoch: int
+    holder: str
+
+
+@attrs.frozen(kw_only=True)
+class FenceHolder:
+    """Declare a holder dead: its home is gone and no take-over waits for it any more."""
+
+    epoch: int
+    holder: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class PutReplicas:
+    """The whole replica set of one deployment."""
+
+    epoch: int
+    deployment: str
+    replicas: tuple[Replica, ...]
+
+
+@attrs.frozen(kw_only=True)
+class PutHomes:
+    """The whole home assignment of one deployment, stored as decided, never recomputed."""
+
+    epoch: int
+    deployment: str
+    homes: Homes
+
+
+Command = PutRegistry | OpenEpoch | RegisterHolder | FenceHolder | PutReplicas | PutHomes
+
+
+@attrs.frozen
+class Result:
+    """What became of a command.
+
+    Attributes:
+        error: empty when it was applied; else why nothing changed.
+    """
+
+    error: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class RegistryState:
+    """The whole replicated state as one value, for snapshots of the log.
+
+    Attributes:
+        holders: known holders and the index of the log entry that registered each.
+        homes_index: per deployment, the index of the last change of its homes.
+    """
+
+    epoch: int = 0
+    index: int = 0
+    endpoints: Mapping[str, Endpoint] = attrs.field(factory=dict)
+    deployments: Mapping[str, Deployment] = attrs.field(factory=dict)
+    replicas: Mapping[str, tuple[Replica, ...]] = attrs.field(factory=dict)
+    homes: Mapping[str, Homes] = attrs.field(factory=dict)
+    homes_index: Mapping[str, int] = attrs.field(factory=dict)
+    holders: Mapping[str, int] = attrs.field(factory=dict)
+
+
+class Registry:
+    """The replicated state machine. One owner; readers take `state`, which is immutable."""
+
+    def __init__(self, state: RegistryState | None = None) -> None:
+        self.state = state if state is not None else RegistryState()
+
+    def apply(self, command: Command, index: int) -> Result:
+        """Take one committed command.
+
+        Args:
+            index: its position in the log; rises with every call.
+        """
+        state = self.state
+        if index <= state.index:
+            raise InvariantError(f"log entry {index} applied after {state.index}")
+        error = self._refusal(command)
+        changed = state if error else self._changed(command, index)
+        self.state = attrs.evolve(changed, index=index)
+        return Result(error)
+
+    def snapshot_for(
+        self, holder: str, coordinator: CoordinatorAddress | None = None
+    ) -> RoutingSnapshot:
+        """What one holder routes by."""
+        state = self.state
+        homes = {
+            replica: masks[holder]
+            for by_replica in state.homes.values()
+            for replica, masks in by_replica.items()
+            if masks.get(holder)
+        }
+        return RoutingSnapshot(
+            version=state.index,
+            endpoints=tuple(state.endpoints.values()),
+            deployments=tuple(state.deployments.values()),
+            replicas=tuple(replica for group in state.replicas.values() for replica in group),
+            homes=homes,
+            coordinator=coordinator,
+        )
+
+    def _refusal(self, command: Command) -> str:
+        """Why the command must not be applied; empty when it may."""
+        state = self.state
+        if isinstance(command, PutRegistry):
+            known = {endpoint.name for endpoint in command.endpoints}
+            strays = [d.key for d in command.deployments if d.endpoint not in known]
+            return f"no such endpoint: {', '.join(strays)}" if strays else ""
+        if command.epoch < state.epoch:
+            return f"epoch {command.epoch} is over, {state.epoch} has begun"
+        if isinstance(command, PutReplicas | PutHomes):
+            if command.deployment not in state.deployments:
+                return f"no such deployment: {command.deployment}"
+            if isinstance(command, PutHomes):
+                return _overlap(command.homes)
+        return ""
+
+    def _changed(self, command: Command, index: int) -> RegistryState:
+        state = self.state
+        match command:
+            case PutRegistry():
+                return _with_registry(state, command)
+            case OpenEpoch(epoch=epoch):
+                return attrs.evolve(state, epoch=epoch)
+            case RegisterHolder(holder=holder):
+                holders = {**state.holders, holder: state.holders.get(holder, index)}
+                return attrs.evolve(state, holders=holders)
+            case FenceHolder(holder=holder):
+                return _without_holder(state, holder)
+            case PutReplicas(deployment=key, replicas=replicas):
+                ids = {replica.id for replica in replicas}
+                homes = {r: m for r, m in state.homes.get(key, {}).items() if r in ids}
+                return attrs.evolve(
+                    state,
+                    replicas={**state.replicas, key: replicas},
+                    homes={**state.homes, key: homes},
+                )
+            case PutHomes(deployment=key, homes=homes):
+                return attrs.evolve(
+                    state,
+                    homes={**state.homes, key: homes},
+                    homes_index={**state.homes_index, key: index},
+                )
+
+
+def _overlap(homes: Homes) -> str:
+    """Which slot has two homes; empty when none has."""
+    for replica, masks in homes.items():
+        seen = 0
+        for mask in masks.values():
+            if seen & mask:
+                return f"homes overlap on replica {replica}"
+            seen |= mask
+    return ""
+
+
+def _with_registry(state: RegistryState, command: PutRegistry) -> RegistryState:
+    """Replace the wish; replicas and homes of deployments that are gone go with them.
+
+    A deployment whose content changed gets the next generation, so that whoever owns its replicas
+    can tell those of the old content from those of the new.
+    """
+    deployments: dict[str, Deployment] = {}
+    for wished in command.deployments:
+        old = state.deployments.get(wished.key)
+        if old is None:
+            deployments[wished.key] = wished
+            continue
+        same = attrs.evolve(wished, generation=old.generation)
+        grown = attrs.evolve(wished, generation=old.generation + 1)
+        deployments[wished.key] = old if same == old else grown
+    return attrs.evolve(
+        state,
+        endpoints={endpoint.name: endpoint for endpoint in command.endpoints},
+        deployments=deployments,
+        replicas={key: group for key, group in state.replicas.items() if key in deployments},
+        homes={key: homes for key, homes in state.homes.items() if key in deployments},
+        homes_index={key: at for key, at in state.homes_index.items() if key in deployments},
+    )
+
+
+def _without_holder(state: RegistryState, holder: str) -> RegistryState:
+    homes = {
+        key: {
+            replica: {name: mask for name, mask in masks.items() if name != holder}
+            for replica, masks in by_replica.items()
+        }
+        for key, by_replica in state.homes.items()
+    }
+    holders = {name: at for name, at in state.holders.items() if name != holder}
+    return attrs.evolve(state, homes=homes, holders=holders)
