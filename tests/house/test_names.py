@@ -78,10 +78,7 @@ GLOSSARY: Final = (
 )
 
 #: Last words that hide a unit or spell it differently.
-UNIT  #: A bound of nothing but a quantity has no name to put first: `max_s`.
-BARE_UNITS: Final = frozenset({"", "bytes", "count", "s"})
-
-_WORDS: Final = {
+UNIT_WORDS: Final = {
     "sec": "_s",
     "secs": "_s",
     "seconds": "_s",
