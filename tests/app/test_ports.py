@@ -1,0 +1,47 @@
+"""A taken port names who has it."""
+
+import os
+import socket
+
+import pytest
+
+from trioroute.app.ports import (
+    check_port_free,
+    describe_port_owner,
+    free_ports,
+    open_listening_socket,
+)
+from trioroute.errors import ConfigError
+
+
+def test_a_taken_port_is_reported_with_its_owner_and_the_option() -> None:
+    with open_listening_socket("127.0.0.1", 0, option="--port") as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"port {port} is taken by process {os.getpid()} "):
+            open_listening_socket("127.0.0.1", port, option="--port")
+        with pytest.raises(ConfigError, match=r"choose another port with --admin-port$"):
+            check_port_free("127.0.0.1", port, option="--admin-port")
+
+
+def test_a_free_port_stays_free_after_the_check() -> None:
+    (port,) = free_ports("127.0.0.1", 1)
+    check_port_free("127.0.0.1", port, option="--port")
+    check_port_free("127.0.0.1", port, option="--port")
+    assert describe_port_owner(port) is None
+
+
+def test_an_address_that_is_not_ours_is_a_message() -> None:
+    with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1 port 0"):
+        open_listening_socket("192.0.2.1", 0, option="--port")
+
+
+def test_free_ports_are_all_different() -> None:
+    assert len(set(free_ports("127.0.0.1", 20))) == 20
+
+
+def test_the_listening_socket_accepts_without_blocking() -> None:
+    with open_listening_socket("127.0.0.1", 0, option="--port") as listening:
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+        with socket.create_connection(listening.getsockname()):
+            pass

@@ -1,0 +1,96 @@
+"""Listening sockets that outlive workers, and who has a port that we wanted.
+
+One socket per scoring port is opened here once and inherited by every process that accepts on it
+(decision 2): closing a listener of its own would reset what waits in its accept queue.
+"""
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from trioroute.errors import ConfigError
+
+__all__ = ["check_port_free", "describe_port_owner", "free_ports", "open_listening_socket"]
+
+#: As deep as Linux's own default limit (net.core.somaxconn since 5.4); a killed front-end's share
+#: of new connections waits here until another accepts them.
+_BACKLOG: Final = 4096
+
+#: /proc/net/tcp's state column for a listening socket.
+_LISTENING: Final = "0A"
+
+
+def open_listening_socket(host: str, port: int, *, option: str) -> socket.socket:
+    """A non-blocking listening socket.
+
+    Args:
+        host: address to listen on, IPv4 or IPv6.
+        port: 0 lets the kernel choose.
+        option: the command line option that names the port, for the message.
+
+    Raises:
+        ConfigError: the port is taken (the message says by whom) or cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setblocking(False)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise _unusable(host, port, option, error) from None
+    return listening
+
+
+def check_port_free(host: str, port: int, *, option: str) -> None:
+    """Find out early that a process of ours will not get its port.
+
+    Raises:
+        ConfigError: as `open_listening_socket`.
+    """
+    open_listening_socket(host, port, option=option).close()
+
+
+def free_ports(host: str, count: int) -> list[int]:
+    """Ports that nobody listens on just now; all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(open_listening_socket(host, 0, option="")) for _ in range(count)
+        ]
+        return [int(listening.getsockname()[1]) for listening in sockets]
+
+
+def describe_port_owner(port: int) -> str | None:
+    """Which process listens on a TCP port, as far as /proc tells this user."""
+    wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for process in Path("/proc").glob("[0-9]*") if wanted else ():
+        # Processes of other users, and those that end while we look, are skipped.
+        with contextlib.suppress(OSError):
+            if any(str(fd.readlink()) in wanted for fd in (process / "fd").iterdir()):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                command = b" ".join(words).decode(errors="replace").strip()
+                return f"process {process.name} ({command[:80]})"
+    return None
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                words = line.split()
+                if words[3] == _LISTENING and int(words[1].rpartition(":")[2], 16) == port:
+                    yield words[9]
+
+
+def _unusable(host: str, port: int, option: str, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        owner = describe_port_owner(port) or "another process (run as root to see which)"
+        why = f"port {port} is taken by {owner}"
+    else:
+        why = f"cannot listen on {host} port {port}: {error.strerror}"
+    return ConfigError(f"{why}. Stop it, or choose another port with {option}")
