@@ -1,0 +1,147 @@
+"""What a holder and the coordinator say to each other on the slot link.
+
+The contract, in one place (versions and MUSTs; `wire.slotlink` makes bytes of it):
+
+* Both sides number the messages they send in a session from 1. `Lease.seen` is the number of the
+  last message of the holder that the coordinator had processed: a `Return` that the list has not
+  seen wins over the list.
+* The first messages of a holder in a session MUST be `Hello` and `Renew`; that first `Renew` is
+  its report. Before sending it the holder MUST have taken the epoch of `Welcome` and MUST from then
+  on refuse anything of a lower one: fence first, then report.
+* `Lease` is the whole list of what the holder may keep. What it holds idle beyond the list it MUST
+  give back with `Return`; what is busy beyond it, when the request ends.
+* `Mode(contended=True)` asks for every idle slot of the deployment at once, and for each busy one
+  as it comes free. `Return` therefore carries both a freed slot and a recalled one.
+* A `Grant` that meets its `Cancel` MUST be returned.
+* Slots are masks (`core.masks`) packed as little-endian bytes.
+* Unknown fields are ignored. A message kind that the other side's version lacks MUST NOT be sent
+  to it; `Hello.version` and `Welcome.version` tell.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+__all__ = [
+    "VERSION",
+    "Acquire",
+    "Cancel",
+    "FromCoordinator",
+    "FromHolder",
+    "Goodbye",
+    "Grant",
+    "Hello",
+    "Lease",
+    "Mode",
+    "PackedSlots",
+    "Refuse",
+    "Renew",
+    "Return",
+    "Welcome",
+]
+
+VERSION: Final = 1
+
+#: Replica id → mask of slot numbers, little-endian.
+PackedSlots = Mapping[str, bytes]
+
+
+@attrs.frozen(kw_only=True)
+class Hello:
+    """Who speaks. `uptime_s` bounds when an earlier incarnation must have been dead."""
+
+    version: int
+    holder: str
+    incarnation: int
+    uptime_s: float
+
+
+@attrs.frozen(kw_only=True)
+class Renew:
+    """Ask for another lease and say what is held, running and waiting.
+
+    Attributes:
+        sent_at: the holder's own clock; the lease counts from here.
+        routing_version: the newest routing snapshot that the holder routes by.
+    """
+
+    sent_at: float
+    held: PackedSlots
+    busy: PackedSlots
+    waiting: Mapping[str, int]
+    routing_version: int
+
+
+@attrs.frozen(kw_only=True)
+class Acquire:
+    """A request waits. `waited_s` is its age, so its place survives a new coordinator."""
+
+    number: int
+    deployment: str
+    waited_s: float
+
+
+@attrs.frozen(kw_only=True)
+class Cancel:
+    """The request of that number waits no longer."""
+
+    number: int
+
+
+@attrs.frozen(kw_only=True)
+class Return:
+    """These slots are given back: freed under contention, recalled, or no longer wanted."""
+
+    slots: PackedSlots
+
+
+@attrs.frozen(kw_only=True)
+class Goodbye:
+    """The holder stops for good, holds nothing, and its home may be lent out at once."""
+
+
+@attrs.frozen(kw_only=True)
+class Welcome:
+    """The coordinator's first message: its version and epoch."""
+
+    version: int
+    epoch: int
+
+
+@attrs.frozen(kw_only=True)
+class Lease:
+    """All slots the holder may use, until `echo_sent_at` + lease on the holder's clock."""
+
+    echo_sent_at: float
+    seen: int
+    slots: PackedSlots
+
+
+@attrs.frozen(kw_only=True)
+class Grant:
+    """One slot for the request of that number."""
+
+    number: int
+    replica: str
+    slot: int
+
+
+@attrs.frozen(kw_only=True)
+class Refuse:
+    """The request of that number will not be served; `reason` as in `x-trioroute-error`."""
+
+    number: int
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Mode:
+    """Whether requests of the deployment wait somewhere that no idle slot can serve."""
+
+    deployment: str
+    contended: bool
+
+
+FromHolder = Hello | Renew | Acquire | Cancel | Return | Goodbye
+FromCoordinator = Welcome | Lease | Grant | Refuse | Mode
