@@ -1,0 +1,84 @@
+"""One message and one status per outcome; verbs are imported when used."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from trioroute.cli import main as command
+from trioroute.errors import ConfigError, NoCoordinatorError, UpstreamError
+
+
+def exit_status(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigError("port 1 is taken"), 2),
+        (NoCoordinatorError("nobody has authority"), 3),
+        (UpstreamError("never got ready"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_errors_become_their_exit_code_and_no_traceback(
+    error: BaseException,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(command.VerbGroup, "get_command", lambda *_: failing)
+
+    assert exit_status("up") == status
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    if not isinstance(error, KeyboardInterrupt):
+        assert f"trioroute: {error}" in printed.err
+
+
+def test_an_unknown_verb_gets_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("stauts") == 2
+    assert "Did you mean 'status'?" in capsys.readouterr().err
+
+
+def test_an_unlike_verb_gets_no_guess(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("qqq") == 2
+    assert "Did you mean" not in capsys.readouterr().err
+
+
+def test_the_version_is_the_packages() -> None:
+    done = CliRunner().invoke(command.trioroute, ["--version"])
+    assert done.output.startswith("trioroute, version 0.")
+
+
+@pytest.mark.parametrize("verb", command.VERBS)
+def test_every_verb_is_there_and_explains_itself(verb: str) -> None:
+    done = CliRunner().invoke(command.trioroute, [verb, "--help"])
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("Usage: ")
+
+
+def test_help_imports_no_verb() -> None:
+    """Start-up time: help must not pay for trio, msgspec or a verb."""
+    code = """
+import sys
+from trioroute.cli.main import main
+try:
+    main(["--help"])
+finally:
+    heavy = [m for m in sys.modules if m in ("trio", "msgspec") or m.startswith("trioroute.cli.")]
+    assert heavy == ["trioroute.cli.main"], heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "front-end" in done.stdout

@@ -1,0 +1,132 @@
+"""The `trioroute` command: finds the verb, runs it, turns errors into one message and a status.
+
+Verbs are named in a table and imported when used, so that `trioroute --help` costs no more than
+Click itself, and a verb costs only what it needs.
+"""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Final, NoReturn
+
+import click
+
+from trioroute.errors import ConfigError, ControlError, TrioRouteError
+
+__all__ = ["EXIT_CONFIG", "EXIT_UNHEALTHY", "EXIT_UNREACHABLE", "VERBS", "main", "trioroute"]
+
+#: The one table of exit codes (decision 38); 4 and 5 are raised by the verbs that wait or ask.
+EXIT_UNHEALTHY: Final = 1
+EXIT_CONFIG: Final = 2
+EXIT_UNREACHABLE: Final = 3
+#: What shells report for a program that Ctrl-C ended.
+EXIT_INTERRUPTED: Final = 130
+
+#: Verb → where its Click command is, and what it is for.
+VERBS: Final[Mapping[str, tuple[str, str]]] = {
+    "up": ("trioroute.cli.up:up", "Run the whole system on this machine."),
+    "front-end": ("trioroute.cli.front_end:front_end", "Run one front-end alone."),
+    "status": ("trioroute.cli.status:status", "Show coordinator, front-ends and replicas."),
+    "validate": ("trioroute.cli.validate:validate", "Check endpoint and deployment files."),
+    "schema": ("trioroute.cli.schema:schema", "Print the JSON schema of the files."),
+    "plan": ("trioroute.cli.plan:plan", "Size replicas and limits for an expected load."),
+}
+
+
+class VerbGroup(click.Group):
+    """A group whose commands are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - Click's
+        """The verbs, in the table's order: the most used first."""
+        return list(VERBS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - Click's
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import the verb's command."""
+        if cmd_name not in VERBS:
+            return None
+        module, name = VERBS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, or say which one was probably meant."""
+        if args and args[0] not in VERBS:
+            close = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            ctx.fail(f"No such verb '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - Click's
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """List the verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+
+
+@click.group(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("trioroute"), prog_name="trioroute")
+def trioroute() -> None:
+    """An inference router whose concurrency limits stay exact while its coordinator dies."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit with its status.
+
+    Args:
+        arguments: without the program's name; None takes the process's own.
+    """
+    if not __debug__:
+        message = "trioroute: assertions guard the slot limits: run Python without -O"
+        click.echo(message, err=True)
+        sys.exit(EXIT_CONFIG)
+    try:
+        status = trioroute.main(
+            None if arguments is None else list(arguments),
+            prog_name="trioroute",
+            standalone_mode=False,
+        )
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_INTERRUPTED)
+    except (TrioRouteError, BaseExceptionGroup) as raised:
+        errors = _expected(raised)
+        for message in dict.fromkeys(str(error) for error in errors):
+            click.echo(f"trioroute: {message}", err=True)
+        sys.exit(max(_exit_code(error) for error in errors))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _expected(raised: BaseException) -> list[TrioRouteError]:
+    """The errors to print, out of the groups that nurseries wrap them in.
+
+    Raises:
+        BaseException: what was raised, when there is more in it than errors of ours.
+    """
+    if isinstance(raised, TrioRouteError):
+        return [raised]
+    if not isinstance(raised, BaseExceptionGroup):
+        raise raised
+    return [error for inner in raised.exceptions for error in _expected(inner)]
+
+
+def _exit_code(error: TrioRouteError) -> int:
+    if isinstance(error, ConfigError):
+        return EXIT_CONFIG
+    return EXIT_UNREACHABLE if isinstance(error, ControlError) else EXIT_UNHEALTHY
+
+
+if __name__ == "__main__":
+    main()
