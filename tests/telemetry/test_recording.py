@@ -1,0 +1,126 @@
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trioroute.telemetry.recording import DeploymentStats, Outcome, Recorder, WorkerStats, merge
+from trioroute.wire.records import pack_record, unpack_record
+
+
+def record(
+    recorder: Recorder,
+    deployment: str = "blue",
+    *,
+    status: int = 200,
+    reason: str = "ok",
+    total_s: float = 0.060,
+    attempts: int = 1,
+) -> None:
+    recorder.record_exchange(
+        endpoint="echo",
+        deployment=deployment,
+        status=status,
+        reason=reason,
+        queue_s=0.010,
+        route_s=0.001,
+        upstream_s=0.048,
+        total_s=total_s,
+        bytes_in=10,
+        bytes_out=100,
+        attempts=attempts,
+    )
+
+
+def only(stats: WorkerStats) -> DeploymentStats:
+    (deployment,) = stats.deployments
+    return deployment
+
+
+def test_an_exchange_is_counted_once_in_everything() -> None:
+    recorder = Recorder()
+    record(recorder)
+    stats = only(recorder.snapshot())
+    assert stats.outcomes == (Outcome(200, "ok", 1),)
+    assert (stats.bytes_in, stats.bytes_out, stats.retries) == (10, 100, 0)
+    for distribution in (stats.total, stats.overhead, stats.route, stats.queue, stats.upstream):
+        assert distribution.count == 1
+    # 60 ms in all, less 10 in the queue and 48 at the replica: 2 ms are ours, in (1 ms, 2 ms].
+    assert round(stats.overhead.sum_s, 6) == 0.002
+    assert stats.total.counts.index(1) == 6
+
+
+def test_a_value_on_a_bound_belongs_below_it() -> None:
+    """Prometheus' `le` means less or equal."""
+    recorder = Recorder()
+    record(recorder, total_s=0.001)
+    assert only(recorder.snapshot()).total.counts[0] == 1
+
+
+def test_a_refusal_has_a_duration_and_no_overhead() -> None:
+    recorder = Recorder()
+    record(recorder, status=401, reason="unauthorized", attempts=0)
+    stats = only(recorder.snapshot())
+    assert stats.total.count == 1
+    assert stats.overhead.count == stats.queue.count == stats.upstream.count == 0
+
+
+def test_attempts_beyond_the_first_are_retries() -> None:
+    recorder = Recorder()
+    record(recorder, attempts=3)
+    assert only(recorder.snapshot()).retries == 2
+
+
+def test_outcomes_are_told_apart_by_status_and_reason() -> None:
+    recorder = Recorder()
+    for status, reason in [(200, "ok"), (200, "ok"), (503, "queue-timeout"), (503, "ok")]:
+        record(recorder, status=status, reason=reason)
+    assert set(only(recorder.snapshot()).outcomes) == {
+        Outcome(200, "ok", 2),
+        Outcome(503, "queue-timeout", 1),
+        Outcome(503, "ok", 1),
+    }
+
+
+def test_a_snapshot_does_not_change_afterwards() -> None:
+    recorder = Recorder()
+    record(recorder)
+    before = recorder.snapshot()
+    record(recorder)
+    assert only(before).total.count == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.sampled_from(["blue", "green", ""]),
+            st.sampled_from([200, 500, 503]),
+            st.floats(0, 400),
+        )
+    )
+)
+def test_merged_workers_equal_one_that_did_it_all(
+    exchanges: list[tuple[int, str, int, float]],
+) -> None:
+    one, workers = Recorder(), [Recorder() for _ in range(3)]
+    for worker, deployment, status, total_s in exchanges:
+        for recorder in (one, workers[worker]):
+            record(recorder, deployment, status=status, total_s=total_s)
+    expected = merge([one.snapshot()])
+    merged = merge(worker.snapshot(access_log_dropped=1) for worker in workers)
+    assert merged.access_log_dropped == 3
+    for mine, theirs in zip(expected.deployments, merged.deployments, strict=True):
+        assert set(mine.outcomes) == set(theirs.outcomes)
+        assert mine.total.counts == theirs.total.counts
+        assert abs(mine.total.sum_s - theirs.total.sum_s) < 1e-6
+
+
+def test_no_workers_have_counted_nothing() -> None:
+    assert merge([]) == WorkerStats()
+
+
+def test_stats_cross_the_hand_down_and_json() -> None:
+    recorder = Recorder()
+    record(recorder)
+    stats = recorder.snapshot(access_log_dropped=2)
+    assert unpack_record(pack_record(stats), WorkerStats) == stats
+    assert msgspec.json.decode(msgspec.json.encode(stats), type=WorkerStats) == stats

@@ -1,0 +1,221 @@
+"""Counts a worker's exchanges in plain integers; rendering and logging happen elsewhere.
+
+One `record_exchange` per exchange costs about one microsecond: a dict lookup and five bucket
+searches. Nothing here is ever reset: counts grow from the worker's start, so a lost report costs
+nothing and a restarted worker shows as a counter that begins again.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from functools import reduce
+from typing import Final
+
+import attrs
+
+from trioroute.telemetry.histograms import (
+    DURATION_BOUNDS_S,
+    OVERHEAD_BOUNDS_S,
+    Distribution,
+    add,
+)
+
+__all__ = ["DeploymentStats", "Outcome", "Recorder", "WorkerStats", "merge"]
+
+_NO_DURATIONS: Final = Distribution((0,) * (len(DURATION_BOUNDS_S) + 1))
+_NO_OVERHEADS: Final = Distribution((0,) * (len(OVERHEAD_BOUNDS_S) + 1))
+
+
+@attrs.frozen
+class Outcome:
+    """How often exchanges ended with this status (0: none was sent) and reason."""
+
+    status: int
+    reason: str
+    count: int
+
+
+@attrs.frozen(kw_only=True)
+class DeploymentStats:
+    """The exchanges of one deployment; of an endpoint, or of none, where routing did not succeed.
+
+    Attributes:
+        endpoint: empty when no endpoint matched.
+        deployment: empty when the exchange ended before one was picked.
+    """
+
+    endpoint: str
+    deployment: str
+    outcomes: tuple[Outcome, ...] = ()
+    total: Distribution = _NO_DURATIONS
+    overhead: Distribution = _NO_OVERHEADS
+    route: Distribution = _NO_OVERHEADS
+    queue: Distribution = _NO_DURATIONS
+    upstream: Distribution = _NO_DURATIONS
+    bytes_in: int = 0
+    bytes_out: int = 0
+    retries: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class WorkerStats:
+    """One worker's counts since it started, or those of several merged."""
+
+    deployments: tuple[DeploymentStats, ...] = ()
+    access_log_dropped: int = 0
+
+
+class Recorder:
+    """The counts of one worker. One owner: the worker's loop."""
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[str, str], _Series] = {}
+
+    def record_exchange(
+        self,
+        *,
+        endpoint: str,
+        deployment: str,
+        status: int,
+        reason: str,
+        queue_s: float,
+        route_s: float,
+        upstream_s: float,
+        total_s: float,
+        bytes_in: int,
+        bytes_out: int,
+        attempts: int,
+    ) -> None:
+        """Count one finished exchange.
+
+        Args:
+            endpoint: a configured name, or empty: never text from a client, which would make a
+                series for each spelling.
+            deployment: as above.
+            status: of the answer, 0 when none was sent.
+            reason: `ok`, or an error's reason word.
+            queue_s: waiting for a slot.
+            route_s: all else before the replica.
+            upstream_s: request written to response head read; 0 when no replica was asked.
+            total_s: request head read to response head written.
+            bytes_in: of the request body.
+            bytes_out: of the response body.
+            attempts: how many replicas were tried; 0 when none was.
+        """
+        series = self._series.get((endpoint, deployment))
+        if series is None:
+            series = self._series[endpoint, deployment] = _Series()
+        outcome = (status, reason)
+        series.outcomes[outcome] = series.outcomes.get(outcome, 0) + 1
+        series.total[bisect_left(DURATION_BOUNDS_S, total_s)] += 1
+        series.total_s += total_s
+        series.bytes_in += bytes_in
+        series.bytes_out += bytes_out
+        if not attempts:
+            return
+        # Only what met a replica has an overhead: refusals would hide the real one.
+        overhead_s = total_s - queue_s - upstream_s
+        series.overhead[bisect_left(OVERHEAD_BOUNDS_S, overhead_s)] += 1
+        series.overhead_s += overhead_s
+        series.route[bisect_left(OVERHEAD_BOUNDS_S, route_s)] += 1
+        series.route_s += route_s
+        series.queue[bisect_left(DURATION_BOUNDS_S, queue_s)] += 1
+        series.queue_s += queue_s
+        series.upstream[bisect_left(DURATION_BOUNDS_S, upstream_s)] += 1
+        series.upstream_s += upstream_s
+        series.retries += attempts - 1
+
+    def snapshot(self, *, access_log_dropped: int = 0) -> WorkerStats:
+        """All counts as one value that can be sent to the supervisor."""
+        return WorkerStats(
+            deployments=tuple(
+                series.as_stats(endpoint, deployment)
+                for (endpoint, deployment), series in self._series.items()
+            ),
+            access_log_dropped=access_log_dropped,
+        )
+
+
+def merge(parts: Iterable[WorkerStats]) -> WorkerStats:
+    """Several workers' counts as one. Of no workers: nothing counted."""
+    by_key: dict[tuple[str, str], DeploymentStats] = {}
+    dropped = 0
+    for part in parts:
+        dropped += part.access_log_dropped
+        for stats in part.deployments:
+            key = (stats.endpoint, stats.deployment)
+            by_key[key] = _together(by_key[key], stats) if key in by_key else stats
+    return WorkerStats(
+        deployments=tuple(by_key[key] for key in sorted(by_key)), access_log_dropped=dropped
+    )
+
+
+class _Series:
+    """The counts of one deployment, mutable."""
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "outcomes",
+        "overhead",
+        "overhead_s",
+        "queue",
+        "queue_s",
+        "retries",
+        "route",
+        "route_s",
+        "total",
+        "total_s",
+        "upstream",
+        "upstream_s",
+    )
+
+    def __init__(self) -> None:
+        self.outcomes: dict[tuple[int, str], int] = {}
+        self.total = list(_NO_DURATIONS.counts)
+        self.overhead = list(_NO_OVERHEADS.counts)
+        self.route = list(_NO_OVERHEADS.counts)
+        self.queue = list(_NO_DURATIONS.counts)
+        self.upstream = list(_NO_DURATIONS.counts)
+        self.total_s = self.overhead_s = self.route_s = self.queue_s = self.upstream_s = 0.0
+        self.bytes_in = self.bytes_out = self.retries = 0
+
+    def as_stats(self, endpoint: str, deployment: str) -> DeploymentStats:
+        return DeploymentStats(
+            endpoint=endpoint,
+            deployment=deployment,
+            outcomes=tuple(
+                Outcome(status, reason, count) for (status, reason), count in self.outcomes.items()
+            ),
+            total=Distribution(tuple(self.total), self.total_s),
+            overhead=Distribution(tuple(self.overhead), self.overhead_s),
+            route=Distribution(tuple(self.route), self.route_s),
+            queue=Distribution(tuple(self.queue), self.queue_s),
+            upstream=Distribution(tuple(self.upstream), self.upstream_s),
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            retries=self.retries,
+        )
+
+
+def _together(one: DeploymentStats, other: DeploymentStats) -> DeploymentStats:
+    return DeploymentStats(
+        endpoint=one.endpoint,
+        deployment=one.deployment,
+        outcomes=_outcomes_together(one.outcomes, other.outcomes),
+        total=add(one.total, other.total),
+        overhead=add(one.overhead, other.overhead),
+        route=add(one.route, other.route),
+        queue=add(one.queue, other.queue),
+        upstream=add(one.upstream, other.upstream),
+        bytes_in=one.bytes_in + other.bytes_in,
+        bytes_out=one.bytes_out + other.bytes_out,
+        retries=one.retries + other.retries,
+    )
+
+
+def _outcomes_together(*groups: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+    counts: dict[tuple[int, str], int] = {}
+    for outcome in reduce(tuple.__add__, groups):
+        key = (outcome.status, outcome.reason)
+        counts[key] = counts.get(key, 0) + outcome.count
+    return tuple(Outcome(*key, count) for key, count in sorted(counts.items()))
