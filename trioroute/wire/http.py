@@ -207,10 +207,13 @@ class RequestDecoder(Protocol):
     After an error nothing more can be read from the connection: answer, linger, close.
     """
 
-    #: The body of the current request has been handed out to its end (true at once without one).
-    body_done: bool
-    #: Trailers of a chunked body once it is done: grammar and limits checked, nothing removed.
-    trailers: Sequence[Field]
+    @property
+    def body_done(self) -> bool:
+        """The body of the current request has been handed out to its end (at once without one)."""
+
+    @property
+    def trailers(self) -> Sequence[Field]:
+        """Of a chunked body once it is done: grammar and limits checked, nothing removed."""
 
     @property
     def held_bytes(self) -> int:
@@ -254,10 +257,13 @@ class RequestDecoder(Protocol):
 class ResponseDecoder(Protocol):
     """Reads the answers of one upstream connection; `begin` starts each exchange."""
 
-    #: The final answer's body has been handed out to its end (true at once without one).
-    body_done: bool
-    #: Trailers of a chunked body once it is done: grammar and limits checked, nothing removed.
-    trailers: Sequence[Field]
+    @property
+    def body_done(self) -> bool:
+        """The body of the current answer has been handed out to its end (at once without one)."""
+
+    @property
+    def trailers(self) -> Sequence[Field]:
+        """Of a chunked body once it is done: grammar and limits checked, nothing removed."""
 
     @property
     def held_bytes(self) -> int:

@@ -1,0 +1,323 @@
+"""The fast codec: httptools reads the fields, we check everything it leaves to its caller.
+
+A head is cut out of the received bytes first and httptools never sees more than it, so nothing
+is parsed past its end. Bodies are counted (Content-Length) or read by `wire.chunks`. A connection
+that repeats its head byte for byte is not parsed again: it gets the same head object.
+"""
+
+from typing import Final
+
+import httptools
+
+from trioroute.errors import (
+    BodyTooLargeError,
+    BrokenAnswerError,
+    InvariantError,
+    MalformedRequestError,
+)
+from trioroute.wire.chunks import ChunkDecoder
+from trioroute.wire.grammar import STATUS_LINE
+from trioroute.wire.heads import (
+    check_raw_head,
+    read_request_line,
+    understand_request,
+    understand_response,
+)
+from trioroute.wire.http import Field, Framing, Limits, RequestHead, ResponseHead
+from trioroute.wire.partial import PartialHead
+
+__all__ = ["FastRequestDecoder", "FastResponseDecoder"]
+
+_HEAD_END: Final = b"\r\n\r\n"
+#: No received head begins like this: nothing is remembered yet.
+_NOTHING: Final = b"\x00"
+#: Larger heads are not remembered: a connection should not hold 64 KiB for a chance.
+_REMEMBERED_BYTES_MAX: Final = 4096
+
+
+class _Fields:
+    """Receives httptools' callbacks for one head."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self) -> None:
+        self.fields: list[Field] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value))
+
+
+class _Body:
+    """What both decoders share: bytes held back, and a body read by length or by chunks."""
+
+    __slots__ = ("_chunks", "_held", "_left", "_limits", "_partial", "body_done", "trailers")
+
+    def __init__(self, limits: Limits, *, is_request: bool) -> None:
+        self._limits = limits
+        self._partial = PartialHead(limits, is_request=is_request)
+        self._held = b""
+        self._left = 0
+        self._chunks: ChunkDecoder | None = None
+        self.body_done = True
+        self.trailers: list[Field] = []
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes received and not yet parsed."""
+        return len(self._held) + len(self._partial)
+
+    def take_held(self) -> bytes:
+        """Hand over all unparsed bytes and forget them."""
+        held = self._partial.take() + self._held
+        self._held = b""
+        return held
+
+    def _start_body(self, framing: Framing, length: int) -> None:
+        self._left = length
+        self._chunks = ChunkDecoder(self._limits) if framing is Framing.CHUNKED else None
+        self.body_done = framing is Framing.NONE
+        self.trailers = []
+
+    def _read_body(self, data: bytes) -> bytes:
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        if self._chunks is not None:
+            body, self._held = self._chunks.feed(data)
+            if self._chunks.done:
+                self.body_done = True
+                self.trailers = self._chunks.trailers
+            return body
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            return data
+        self.body_done = True
+        if left < 0:
+            data, self._held = data[:left], data[left:]
+        return data
+
+
+class FastRequestDecoder(_Body):
+    """See `wire.http.RequestDecoder`."""
+
+    __slots__ = ("_empty_line_seen", "_head", "_raw")
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits, is_request=True)
+        self._raw = _NOTHING
+        self._head: RequestHead | None = None
+        self._empty_line_seen = False
+
+    def feed_head(self, data: bytes = b"") -> RequestHead | None:
+        """See `RequestDecoder.feed_head`."""
+        if not self.body_done:
+            raise InvariantError("feed_head before the body was read")
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        # A prefix that is a whole head is the same head: it holds exactly one CRLF CRLF, its end.
+        if data.startswith(self._raw) and not self._partial:
+            self._held = data[len(self._raw) :]
+            self._empty_line_seen = False
+            head = self._head
+            assert head is not None
+            self._start_body(head.framing, head.content_length)
+            return head
+        return self._read_head(data)
+
+    def limit_body(self, bytes_max: int) -> None:
+        """See `RequestDecoder.limit_body`."""
+        if self._chunks is not None:
+            self._chunks.body_bytes_max = bytes_max
+        elif self._left > bytes_max:
+            raise BodyTooLargeError("the body is longer than the endpoint allows")
+
+    def feed_body(self, data: bytes = b"") -> bytes:
+        """See `RequestDecoder.feed_body`."""
+        return self._read_body(data)
+
+    def hold(self, data: bytes) -> None:
+        """See `RequestDecoder.hold`."""
+        self._held += data
+
+    def _read_head(self, data: bytes) -> RequestHead | None:
+        if not self._partial:
+            skipped = self._skip_empty_line(data)
+            if skipped is None:
+                return None
+            data = skipped
+        if self._partial or _HEAD_END not in data:
+            whole = self._partial.add(data) if data else None
+            if whole is None:
+                return None
+            data = whole
+        end = data.index(_HEAD_END) + len(_HEAD_END)
+        raw = data[:end]
+        head = _parse_request(raw, self._limits)
+        self._held = data[end:]
+        self._empty_line_seen = False
+        if end <= _REMEMBERED_BYTES_MAX:
+            self._raw, self._head = raw, head
+        self._start_body(head.framing, head.content_length)
+        return head
+
+    def _skip_empty_line(self, data: bytes) -> bytes | None:
+        """Ignore exactly one CRLF before a request line (RFC 9112 §2.2). None: need more."""
+        if data[:1] != b"\r":
+            return data
+        if data == b"\r" and not self._empty_line_seen:
+            self._held = data
+            return None
+        if data[:2] != b"\r\n" or self._empty_line_seen:
+            raise MalformedRequestError("more than one empty line before the request")
+        self._empty_line_seen = True
+        return self._skip_empty_line(data[2:])
+
+
+def _parse_request(raw: bytes, limits: Limits) -> RequestHead:
+    method, target, minor, begin = read_request_line(raw, limits)
+    check_raw_head(raw, limits)
+    received = _Fields()
+    try:
+        # Our own first line: ours is checked above, and httptools refuses to read HTTP/1.2.
+        parser = httptools.HttpRequestParser(received)
+        parser.feed_data(b"GET / HTTP/1.%d\r\n" % minor + raw[begin:])
+    except httptools.HttpParserUpgrade:
+        pass  # it stops after the head: exactly what was fed
+    except httptools.HttpParserError as error:
+        _explain(received.fields, raw, (method, target, minor))
+        raise MalformedRequestError("not a valid request head") from error
+    return understand_request((method, target, minor), _trimmed(received.fields, raw), raw)
+
+
+def _explain(fields: list[Field], raw: bytes, line: tuple[bytes, bytes, int]) -> None:
+    """Raise our own refusal where it says more than httptools' does (501 for a coding)."""
+    if len(fields) == raw.count(b"\r\n") - 2:
+        understand_request(line, fields, raw)
+
+
+def _trimmed(fields: list[Field], raw: bytes) -> list[Field]:
+    """httptools leaves white space at the end of values (RFC 9112 §5.1 has it removed)."""
+    if b" \r\n" in raw or b"\t\r\n" in raw:
+        return [(name, value.rstrip(b" \t")) for name, value in fields]
+    return fields
+
+
+class FastResponseDecoder(_Body):
+    """See `wire.http.ResponseDecoder`."""
+
+    __slots__ = ("_answered", "_head", "_interim_count", "_method", "_raw")
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits, is_request=False)
+        self._method = b""
+        self._raw = _NOTHING
+        self._head: ResponseHead | None = None
+        self._answered: ResponseHead | None = None
+        self._interim_count = 0
+
+    @property
+    def reusable(self) -> bool:
+        """See `ResponseDecoder.reusable`."""
+        head = self._answered
+        return (
+            self.body_done
+            and not self._held
+            and not self._partial
+            and (self._method == b"" if head is None else head.keep_alive and head.status >= 200)
+        )
+
+    def begin(self, method: bytes) -> None:
+        """See `ResponseDecoder.begin`."""
+        if not self.reusable:
+            raise InvariantError("a request on a connection whose last answer is not done")
+        if method != self._method:
+            self._raw = _NOTHING  # the same head means another framing to HEAD
+        self._method = method
+        self._answered = None
+        self._interim_count = 0
+
+    def feed_head(self, data: bytes = b"") -> ResponseHead | None:
+        """See `ResponseDecoder.feed_head`."""
+        if self._answered is not None or not self._method:
+            raise InvariantError("feed_head without an open request")
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        if data.startswith(self._raw) and not self._partial:
+            self._held = data[len(self._raw) :]
+            head = self._head
+            assert head is not None
+        else:
+            try:
+                parsed = self._read_head(data)
+            except MalformedRequestError as error:
+                raise BrokenAnswerError(str(error)) from error
+            if parsed is None:
+                return None
+            head = parsed
+        if head.status < 200 and head.status != 101:
+            return self._count_interim(head)
+        self._answered = head
+        self._start_body(head.framing, head.content_length)
+        return head
+
+    def feed_body(self, data: bytes = b"") -> bytes:
+        """See `ResponseDecoder.feed_body`."""
+        head = self._answered
+        if head is not None and head.framing is Framing.EOF and not self.body_done:
+            held, self._held = self._held, b""
+            return held + data if held else data
+        try:
+            return self._read_body(data)
+        except MalformedRequestError as error:
+            raise BrokenAnswerError(str(error)) from error
+
+    def feed_eof(self) -> None:
+        """See `ResponseDecoder.feed_eof`."""
+        head = self._answered
+        if head is None:
+            raise BrokenAnswerError("closed before the answer's head was whole")
+        if head.framing is Framing.EOF:
+            self.body_done = True
+        elif not self.body_done:
+            raise BrokenAnswerError("closed before the answer's body was whole")
+
+    def _count_interim(self, head: ResponseHead) -> ResponseHead:
+        self._interim_count += 1
+        if self._interim_count > self._limits.interim_count_max:
+            raise BrokenAnswerError("too many interim answers")
+        return head
+
+    def _read_head(self, data: bytes) -> ResponseHead | None:
+        if self._partial or _HEAD_END not in data:
+            whole = self._partial.add(data) if data else None
+            if whole is None:
+                return None
+            data = whole
+        end = data.index(_HEAD_END) + len(_HEAD_END)
+        raw = data[:end]
+        head = _parse_response(raw, self._method, self._limits)
+        self._held = data[end:]
+        if end <= _REMEMBERED_BYTES_MAX:
+            self._raw, self._head = raw, head
+        return head
+
+
+def _parse_response(raw: bytes, method: bytes, limits: Limits) -> ResponseHead:
+    matched = STATUS_LINE.match(raw)
+    if matched is None or matched[1] != b"1":
+        raise MalformedRequestError("not a status line of HTTP/1.x")
+    check_raw_head(raw, limits)
+    minor = 0 if matched[2] == b"0" else 1
+    received = _Fields()
+    try:
+        parser = httptools.HttpResponseParser(received)
+        parser.feed_data(b"HTTP/1.%d 200 OK\r\n" % minor + raw[matched.end() :])
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise MalformedRequestError("not a valid response head") from error
+    fields = _trimmed(received.fields, raw)
+    return understand_response(int(matched[3]), minor, fields, raw, method)
