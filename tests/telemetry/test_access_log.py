@@ -18,10 +18,19 @@ def test_each_record_is_one_line_of_json() -> None:
 
 def test_the_fields_are_those_that_users_rely_on() -> None:
     fields = (
-        *("ts", "request_id", "client_request_id", "trace_id", "front_end", "worker", "method"),
-        *("endpoint", "deployment", "replica", "slot", "coordinator_epoch", "status", "reason"),
-        *("bytes_in", "bytes_out", "queue_s", "route_s", "connect_s", "upstream_s", "total_s"),
-        "attempts",
+        *("ts", "request_id", "client_request_id", "trace_id", "front_end", "worker", "address"),
+        *("method", "endpoint", "deployment", "replica", "slot", "epoch", "status", "reason"),
+        *(
+            "is_broken",
+            "bytes_in",
+            "bytes_out",
+            "queue_s",
+            "route_s",
+            "connect_s",
+            "upstream_s",
+            "total_s",
+            "attempts",
+        ),
     )
     assert tuple(json.loads(_encoded(AccessRecord(ts=0, request_id="")))) == fields
 

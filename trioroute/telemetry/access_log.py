@@ -27,11 +27,13 @@ class AccessRecord(msgspec.Struct, kw_only=True, gc=False):
 
     Attributes:
         ts: when the request head was read, Unix time.
+        address: the client's address.
         trace_id: 32 hex digits of `traceparent`, empty without one.
         front_end: the front-end's name; `worker` is its worker's number.
-        coordinator_epoch: the epoch of the grant, 0 when there was none.
+        epoch: the epoch of the grant, 0 when there was none.
         status: 0 when no answer was sent.
-        reason: `ok` or the error's reason word.
+        reason: why the router answered itself or broke the answer off; empty when it did neither.
+        is_broken: the answer had begun and was cut visibly.
     """
 
     ts: float
@@ -40,14 +42,16 @@ class AccessRecord(msgspec.Struct, kw_only=True, gc=False):
     trace_id: str = ""
     front_end: str = ""
     worker: int = 0
+    address: str = ""
     method: str = ""
     endpoint: str = ""
     deployment: str = ""
     replica: str = ""
     slot: int = -1
-    coordinator_epoch: int = 0
+    epoch: int = 0
     status: int = 0
     reason: str = ""
+    is_broken: bool = False
     bytes_in: int = 0
     bytes_out: int = 0
     queue_s: float = 0.0

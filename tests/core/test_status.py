@@ -1,0 +1,87 @@
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+
+from trioroute.core.model import ReplicaState
+from trioroute.core.status import (
+    ClusterStatus,
+    CoordinatorStatus,
+    DeploymentStatus,
+    EndpointStatus,
+    FrontEndStatus,
+    RaftStatus,
+    ReplicaCondition,
+    ReplicaStatus,
+    Role,
+)
+
+READY = ReplicaStatus(id="r1", state=ReplicaCondition.READY, slots=1, busy=1)
+STARTING = ReplicaStatus(id="r2", state=ReplicaCondition.STARTING, slots=1, reason="importing")
+BLUE = DeploymentStatus(
+    endpoint="echo",
+    name="blue",
+    traffic_percent=100,
+    replicas_desired=2,
+    replicas=(READY, STARTING),
+)
+WELL = ClusterStatus(
+    reporter="fe-0",
+    coordinator=CoordinatorStatus(name="fe-1", epoch=3),
+    raft=RaftStatus(term=4, commit_index=9, applied_index=9, voters=3, connected=3),
+    front_ends=(FrontEndStatus(name="fe-0", role=Role.FOLLOWER),),
+    endpoints=(EndpointStatus(name="echo", deployments=(BLUE,)),),
+)
+
+
+def with_deployment(**changes: Any) -> ClusterStatus:
+    deployment = attrs.evolve(BLUE, **changes)
+    return attrs.evolve(WELL, endpoints=(EndpointStatus(name="echo", deployments=(deployment,)),))
+
+
+def test_a_replica_that_starts_beside_a_ready_one_is_no_problem() -> None:
+    assert list(WELL.problems()) == []
+    assert (BLUE.key, BLUE.ready_count) == ("echo/blue", 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [
+        (attrs.evolve(WELL, coordinator=None), "no coordinator"),
+        (
+            attrs.evolve(
+                WELL, front_ends=(FrontEndStatus(name="fe-2", is_up=False, error="refused"),)
+            ),
+            "front-end fe-2 is down: refused",
+        ),
+        (
+            attrs.evolve(WELL, front_ends=(FrontEndStatus(name="fe-2", is_up=False),)),
+            "front-end fe-2 is down: no answer",
+        ),
+        (with_deployment(traffic_percent=0), "endpoint echo has no deployment with traffic"),
+        (with_deployment(replicas=()), "echo/blue has no ready replica: none is ready"),
+        (with_deployment(replicas=(STARTING,)), "echo/blue has no ready replica: importing"),
+    ],
+)
+def test_each_problem_is_named_once(status: ClusterStatus, problem: str) -> None:
+    (found,) = status.problems()
+    assert problem in found
+
+
+def test_no_replica_is_fine_when_none_is_wanted() -> None:
+    assert list(with_deployment(replicas=(), replicas_desired=0).problems()) == []
+
+
+def test_every_state_of_the_model_can_be_shown() -> None:
+    assert {state.value for state in ReplicaState} <= {state.value for state in ReplicaCondition}
+
+
+def test_json_carries_all_of_it() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(WELL), type=ClusterStatus) == WELL
+
+
+def test_a_reader_takes_what_an_older_and_a_newer_version_say() -> None:
+    older, newer = b'{"reporter": "fe-0"}', b'{"reporter": "fe-0", "moon_phase": "full"}'
+    for text in (older, newer):
+        assert msgspec.json.decode(text, type=ClusterStatus).reporter == "fe-0"

@@ -1,0 +1,204 @@
+"""The whole system as one front-end sees it at one moment: what `status` and `/v1/status` show.
+
+Frozen values. `app` fills them in, `admin` sends them as JSON, the command line and the SDK read
+them back. None means "not known here", which is no fault: a follower knows less than the
+coordinator. New fields get defaults, so that versions N and N-1 can read each other.
+"""
+
+import enum
+from collections.abc import Iterator
+
+import attrs
+
+from trioroute.core.model import AuthMode, ReplicaState, deployment_key
+
+__all__ = [
+    "ClusterStatus",
+    "CoordinatorStatus",
+    "DeploymentStatus",
+    "EndpointStatus",
+    "FrontEndStatus",
+    "RaftStatus",
+    "ReplicaCondition",
+    "ReplicaStatus",
+    "Role",
+]
+
+
+class Role(enum.Enum):
+    """What a front-end is to the group."""
+
+    COORDINATOR = "coordinator"
+    FOLLOWER = "follower"
+    CANDIDATE = "candidate"
+    OBSERVER = "observer"  # follows without a vote (decision 4)
+    UNKNOWN = "unknown"
+
+
+class ReplicaCondition(enum.Enum):
+    """Where a replica is in its life; those that may be sent requests are `ready`."""
+
+    STARTING = ReplicaState.STARTING.value
+    READY = ReplicaState.READY.value
+    DRAINING = ReplicaState.DRAINING.value
+    BACKING_OFF = "backing-off"
+    STOPPED = "stopped"
+
+
+@attrs.frozen(kw_only=True)
+class RaftStatus:
+    """The reporter's own member of the consensus group.
+
+    Attributes:
+        voters: how many members vote; `connected` of them are linked to, itself included.
+    """
+
+    term: int
+    commit_index: int
+    applied_index: int
+    voters: int
+    connected: int
+    elections: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class CoordinatorStatus:
+    """Who holds the coordinator's office."""
+
+    name: str
+    epoch: int
+    since_s: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FrontEndStatus:
+    """One configured front-end; one that is down has a row too, with the reason in `error`.
+
+    Attributes:
+        requests_per_s: over the last seconds.
+        overhead_p50_s, overhead_p99_s: the router's own part of a request.
+        slots_held: slots its workers hold leases on now.
+    """
+
+    name: str
+    role: Role = Role.UNKNOWN
+    is_up: bool = True
+    requests_per_s: float | None = None
+    overhead_p50_s: float | None = None
+    overhead_p99_s: float | None = None
+    slots_held: int | None = None
+    applied_index: int | None = None
+    version: str = ""
+    admin_url: str = ""
+    error: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class ReplicaStatus:
+    """One replica.
+
+    Attributes:
+        busy: slots with a request in flight.
+        reason: one line why it is not ready, with the last log line where there is one.
+    """
+
+    id: str
+    state: ReplicaCondition
+    slots: int
+    busy: int | None = None
+    address: str = ""
+    pid: int | None = None
+    restarts: int = 0
+    reason: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class DeploymentStatus:
+    """One deployment.
+
+    Attributes:
+        traffic_percent: its part of the endpoint's traffic.
+        replicas_desired: how many the coordinator wants.
+        busy, slots: of ready replicas; `queued` requests wait.
+        utilization: (busy + queued) / slots of ready replicas.
+        reason: why things are as they are, for example `steady` or `scaling 1→4`.
+    """
+
+    endpoint: str
+    name: str
+    traffic_percent: int = 0
+    replicas_desired: int | None = None
+    replicas: tuple[ReplicaStatus, ...] = ()
+    busy: int | None = None
+    slots: int | None = None
+    queued: int | None = None
+    utilization: float | None = None
+    target_utilization: float | None = None
+    p50_s: float | None = None
+    p99_s: float | None = None
+    requests: int = 0
+    server_errors: int = 0
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        """`endpoint/deployment`."""
+        return deployment_key(self.endpoint, self.name)
+
+    @property
+    def ready_count(self) -> int:
+        """How many replicas may be sent requests."""
+        return sum(replica.state is ReplicaCondition.READY for replica in self.replicas)
+
+
+@attrs.frozen(kw_only=True)
+class EndpointStatus:
+    """One endpoint."""
+
+    name: str
+    scoring_url: str = ""
+    auth_mode: AuthMode = AuthMode.KEY
+    deployments: tuple[DeploymentStatus, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class ClusterStatus:
+    """Everything, from one reporter.
+
+    Attributes:
+        reporter: the front-end that says so.
+        version: of trioroute, at the reporter.
+        coordinator: None while nobody is known to hold the office.
+    """
+
+    reporter: str
+    version: str = ""
+    coordinator: CoordinatorStatus | None = None
+    raft: RaftStatus | None = None
+    front_ends: tuple[FrontEndStatus, ...] = ()
+    endpoints: tuple[EndpointStatus, ...] = ()
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong now, one sentence each; nothing when all is well.
+
+        Derived whenever asked for and never stored, so it cannot outlive its cause.
+        """
+        if self.coordinator is None:
+            yield "no coordinator: limits hold and requests are served from homes, nothing scales"
+        for front_end in self.front_ends:
+            if not front_end.is_up:
+                yield f"front-end {front_end.name} is down: {front_end.error or 'no answer'}"
+        for endpoint in self.endpoints:
+            yield from _problems_of(endpoint)
+
+
+def _problems_of(endpoint: EndpointStatus) -> Iterator[str]:
+    if not any(deployment.traffic_percent for deployment in endpoint.deployments):
+        yield f"endpoint {endpoint.name} has no deployment with traffic"
+    for deployment in endpoint.deployments:
+        # None desired is the user's wish (min_instances 0): the first request starts one.
+        if deployment.traffic_percent and deployment.replicas_desired != 0:
+            ready = deployment.ready_count
+            if not ready:
+                why = next((r.reason for r in deployment.replicas if r.reason), "none is ready")
+                yield f"deployment {deployment.key} has no ready replica: {why}"
