@@ -38,7 +38,7 @@ format: $(STAMP)  ## rewrite the sources the way check wants them
 	@$(BIN)/ruff format .
 
 bench: $(STAMP)  ## print figures; BENCH=proxy names which
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@$(BIN)/python -m tests.bench.$(BENCH) $(ARGS)
 
 clean:  ## remove what these targets made

@@ -1,0 +1,159 @@
+"""CPU time per request of one trioroute front-end beside Envoy, nginx and HAProxy as plain proxies.
+
+All stand in front of the same upstream, on the same core, under the same load, in alternating
+rounds of one run; the load generator and the upstream have the other cores. What is counted is
+user and system time of the proxy's whole process tree (for trioroute: `up`, its runner, the
+supervisor and the worker), divided by the requests answered. Ratios are taken per round; medians
+are printed.
+
+Run: make bench BENCH=proxy ARGS="--rounds 5 --seconds 4"
+"""
+
+import argparse
+import contextlib
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from tests.bench.load import LOADS, Load, generator_name, run_load
+from tests.bench.processes import Cores, choose_cores, free_port, running, wait_until_answering
+from tests.bench.sides import SIDES, NotInstalledError, Started
+
+#: The side that the others are divided by.
+YARDSTICK: Final = "envoy"
+
+#: Connections opened, caches filled and pools grown before anything is counted.
+WARM_UP_S: Final = 1.0
+
+
+@attrs.frozen
+class Round:
+    """One side under one load for a few seconds."""
+
+    side: str
+    load: str
+    cpu_us: float
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    error_count: int
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the bench; 1 when a request failed or the yardstick is missing."""
+    options = _parser().parse_args(arguments)
+    cores = choose_cores()
+    loads = [LOADS[name] for name in options.loads.split(",")]
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        port = free_port()
+        command = [sys.executable, "-m", "tests.bench.upstream", str(port)]
+        log = folder / "upstream.log"
+        upstream = stack.enter_context(running(command, cores=cores.others, log=log))
+        wait_until_answering(port, upstream)
+        sides = list(_started(options.sides.split(","), folder, port, cores, stack))
+        _print_setting(cores, sides, options)
+        rounds: list[Round] = []
+        for number in range(options.rounds):
+            shift = number % max(1, len(sides))
+            for load in loads:
+                rounds += [
+                    _measure(side, load, options.seconds, cores, folder)
+                    for side in sides[shift:] + sides[:shift]
+                ]
+    _print_table(rounds, loads)
+    failed = sum(one.error_count for one in rounds)
+    if failed:
+        print(f"\n{failed} requests failed: the figures above are not to be used")
+    return 1 if failed or YARDSTICK not in {one.side for one in rounds} else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.proxy", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one side under one load")
+    parser.add_argument("--sides", default=",".join(SIDES))
+    parser.add_argument("--loads", default=",".join(LOADS))
+    return parser
+
+
+def _started(
+    names: Sequence[str], folder: Path, port: int, cores: Cores, stack: contextlib.ExitStack
+) -> Iterator[Started]:
+    for name in names:
+        try:
+            side = SIDES[name].start(folder, port, cores=frozenset({cores.measured}))
+            yield stack.enter_context(side)
+        except NotInstalledError as missing:
+            print(f"LEFT OUT: {missing}")
+        except RuntimeError as broken:
+            print(f"LEFT OUT: {name} did not start: {broken}")
+
+
+def _measure(side: Started, load: Load, duration_s: float, cores: Cores, folder: Path) -> Round:
+    run_load(load, side.port, duration_s=WARM_UP_S, cores=cores.others, folder=folder)
+    cpu_s, began = side.running.cpu_s(), time.perf_counter()
+    seen = run_load(load, side.port, duration_s=duration_s, cores=cores.others, folder=folder)
+    took_s = time.perf_counter() - began
+    spent_s = sum(side.running.cpu_s().values()) - sum(cpu_s.values())
+    count = max(1, seen.request_count)
+    return Round(
+        side=side.name,
+        load=load.name,
+        cpu_us=spent_s / count * 1e6,
+        requests_per_s=seen.request_count / took_s,
+        p50_ms=seen.p50_s * 1e3,
+        p99_ms=seen.p99_s * 1e3,
+        error_count=seen.error_count,
+    )
+
+
+def _print_setting(cores: Cores, sides: Sequence[Started], options: argparse.Namespace) -> None:
+    shared = " (shared: only one core here, so all compete)" if cores.are_shared else ""
+    print(f"measured on core {cores.measured}, load and upstream on {sorted(cores.others)}{shared}")
+    print(f"load by {generator_name()}; {options.rounds} rounds of {options.seconds:g} s each")
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}")
+    for side in sides:
+        print(f"  {side.name}: {side.version}")
+
+
+def _print_table(rounds: Sequence[Round], loads: Sequence[Load]) -> None:
+    by_load: dict[str, dict[str, list[Round]]] = defaultdict(lambda: defaultdict(list))
+    for one in rounds:
+        by_load[one.load][one.side].append(one)
+    for load in loads:
+        print(f"\n{load.name}: {load.connection_count} connections, {len(load.body)} byte bodies")
+        print(
+            f"  {'':14}{'CPU us/request':>16}{'vs envoy':>10}{'spread':>14}"
+            f"{'requests/s':>12}{'p50 ms':>8}{'p99 ms':>8}"
+        )
+        sides = by_load[load.name]
+        for name, taken in sides.items():
+            print(f"  {name:14}{_row(taken, sides.get(YARDSTICK, []))}")
+
+
+def _row(taken: Sequence[Round], yardstick: Sequence[Round]) -> str:
+    def median(values: Sequence[float]) -> float:
+        return statistics.median(values)
+
+    ratios = [one.cpu_us / base.cpu_us for one, base in zip(taken, yardstick, strict=False)]
+    spent = [one.cpu_us for one in taken]
+    ratio = f"{median(ratios):.2f}" if ratios else "-"
+    return (
+        f"{median(spent):>16.1f}{ratio:>10}{f'{min(spent):.1f}-{max(spent):.1f}':>14}"
+        f"{median([one.requests_per_s for one in taken]):>12.0f}"
+        f"{median([one.p50_ms for one in taken]):>8.2f}"
+        f"{median([one.p99_ms for one in taken]):>8.2f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
