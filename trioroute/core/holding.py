@@ -250,7 +250,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             case m.Lease():
                 self._on_lease(message, now)
             case m.Grant():
-                self._on_grant(message)
+                self._on_grant(message, now)
             case m.Refuse(number=number, reason=reason):
                 if (waiter := self._take_waiter(number)) is not None:
                     self._wakes.append(Wake(waiter.number, None, reason))
@@ -403,17 +403,21 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         if held.idle:
             self._deployments[held.replica.deployment].push(held)
 
-    def _on_grant(self, grant: m.Grant) -> None:
+    def _on_grant(self, grant: m.Grant, now: float) -> None:
         bit = 1 << grant.slot
         held = self._replicas.get(grant.replica)
         waiter = self._take_waiter(grant.number)
-        if held is None or waiter is None or held.busy & bit:
-            if held is None or not held.held & bit:
-                self._grants_returned += 1
-                self._return(grant.replica, bit)
+        if held is None or waiter is None:
+            self._grants_returned += 1
+            self._return(grant.replica, bit)
             if waiter is not None:
-                raise InvariantError(f"granted a slot that is unknown or busy: {grant}")
+                # Our routing does not name the replica yet: ask again, at the same age.
+                self._waiters[waiter.number] = waiter
+                self._deployments[waiter.deployment].waiters[waiter.number] = waiter
+                self._say_acquire(waiter, now)
             return
+        if held.busy & bit:
+            raise InvariantError(f"granted a slot on which a request runs: {grant}")
         held.held |= bit
         held.busy |= bit
         held.recalled &= ~bit

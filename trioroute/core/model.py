@@ -83,6 +83,10 @@ class Endpoint:
         key_digests: SHA-256 of each key that is valid now; the keys themselves are not kept.
         anonymous: no credential is needed (`trioroute.anonymous`, development only).
         mount: `"/"` when the endpoint answers every path that no other matches (R-MOUNT).
+        mirror_traffic: at most one deployment name to the percent of requests it gets copies of.
+        priority: whether clients may set `x-trioroute-priority` (decision 18).
+        canary_halt_error_rate: share of failed requests that halts a rising deployment, or None.
+        canary_halt_p99_ratio: p99 over that of the others that halts it, or None.
     """
 
     name: str
@@ -93,6 +97,10 @@ class Endpoint:
     mount: str | None = None
     description: str | None = None
     tags: Mapping[str, object] = attrs.field(factory=dict)
+    mirror_traffic: Mapping[str, int] = attrs.field(factory=dict)
+    priority: bool = False
+    canary_halt_error_rate: float | None = None
+    canary_halt_p99_ratio: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -178,6 +186,10 @@ class Deployment:
         readiness_path: what the coordinator's readiness probe asks for.
         stream_max_s: how long an answer may stream after its head, None for request_timeout_s.
         upgrade_max_s: how long an upgraded connection may last, None when upgrades are refused.
+        liveness_path: what a liveness probe asks for.
+        scoring_port: where a container listens; local replicas are given a free port instead.
+        isolation_max_s: for how long `Isolation.SERVE` lasts (decision 26).
+        probe_while_busy: whether a probe can be answered while all slots are taken (decision 20).
     """
 
     endpoint: str
@@ -198,6 +210,10 @@ class Deployment:
     scoring_path: str = "/score"
     readiness_path: str = "/"
     generation: int = 1
+    liveness_path: str = "/"
+    scoring_port: int = 5001
+    isolation_max_s: float = 600.0
+    probe_while_busy: bool = False
 
     @property
     def key(self) -> str:

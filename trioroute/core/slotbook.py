@@ -1,0 +1,177 @@
+"""The coordinator's book of one replica's slots: each is in exactly one place.
+
+A slot is *free* (the coordinator may grant it), *owned* by a holder (leased, idle or busy: only the
+holder knows), or in *limbo*: somebody whom the coordinator cannot ask may still have a request
+running on it. Limbo ends at a time, or never by itself (`NEVER`: a silent holder's home, which only
+its return or a fence sets free).
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from trioroute.core.masks import all_slots, count
+from trioroute.core.model import Replica, ReplicaState
+
+__all__ = ["NEVER", "UNKNOWN_HOLDER", "Limbo", "SlotBook"]
+
+NEVER: Final = float("inf")
+
+#: Whose requests may still run on slots that nobody claimed after a take-over.
+UNKNOWN_HOLDER: Final = ""
+
+
+@attrs.frozen
+class Limbo:
+    """Slots on which a request of `holder` may run until `until`."""
+
+    mask: int
+    holder: str
+    until: float
+
+
+@attrs.define(eq=False)
+class SlotBook:
+    """One replica's slots.
+
+    Attributes:
+        since: index of the log entry that brought the replica; only holders whose routing is as
+            new may be given its slots.
+        home: holder to the mask of its home slots.
+        freed_order: rises each time a slot comes free, so the most recently used can be found.
+    """
+
+    replica: Replica
+    since: int
+    home: dict[str, int] = attrs.field(factory=dict)
+    free: int = 0
+    owned: dict[str, int] = attrs.field(factory=dict)
+    limbo: list[Limbo] = attrs.field(factory=list)
+
+    @property
+    def cordoned(self) -> bool:
+        """Whether no new request may start here: the replica is about to be stopped."""
+        return self.replica.state is not ReplicaState.READY
+
+    @property
+    def grantable(self) -> int:
+        """The free slots that may be granted now."""
+        return 0 if self.cordoned else self.free & all_slots(self.replica.slots)
+
+    @property
+    def in_use(self) -> int:
+        """The slots that somebody has or may have."""
+        return self._union(self.owned.values()) | self._union(entry.mask for entry in self.limbo)
+
+    def leasable(self, holder: str) -> int:
+        """What the holder's lease list says: all it owns, unless it is being recalled."""
+        if self.cordoned:
+            return 0
+        return self.owned.get(holder, 0) & all_slots(self.replica.slots)
+
+    def give(self, holder: str, mask: int) -> None:
+        """Free slots become the holder's."""
+        assert self.free & mask == mask, f"not free: {mask:b} of {self}"
+        self.free &= ~mask
+        self.owned[holder] = self.owned.get(holder, 0) | mask
+
+    def take_back(self, holder: str, mask: int) -> int:
+        """The holder gave slots back; returns those that really were its own, now free."""
+        mask &= self.owned.get(holder, 0)
+        self._disown(holder, mask)
+        self.free |= mask
+        return mask
+
+    def claim(self, holder: str, held: int, busy: int) -> int:
+        """A report: the holder says what it holds. Returns slots it claims but cannot have.
+
+        What is in limbo because of this holder, or of nobody known, is its own again. A free slot
+        is given only if a request is running on it: better to lose a slot than to exceed a limit.
+        """
+        mine = self.owned.get(holder, 0)
+        claimed = held & mine
+        for entry in self.limbo:
+            if entry.holder in (holder, UNKNOWN_HOLDER):
+                claimed |= entry.mask & held
+        claimed |= busy & self.free
+        self._disown(holder, mine)
+        self.free |= mine & ~claimed
+        self.free &= ~claimed
+        self.limbo = [
+            attrs.evolve(entry, mask=entry.mask & ~claimed)
+            for entry in self.limbo
+            if entry.mask & ~claimed
+        ]
+        if claimed:
+            self.owned[holder] = claimed
+        return held & ~claimed
+
+    def suspend(self, holder: str, *, until: float, home_until: float) -> None:
+        """The holder cannot be asked: its slots go to limbo, those at home for longer."""
+        mask = self.owned.get(holder, 0)
+        self._disown(holder, mask)
+        home = self.home.get(holder, 0)
+        self._to_limbo(mask & home, holder, home_until)
+        self._to_limbo(mask & ~home, holder, until)
+
+    def settle(self, holder: str, until: float) -> None:
+        """It is now known until when requests of that holder can run: limbo ends then."""
+        self.limbo = [
+            attrs.evolve(entry, until=min(entry.until, until)) if entry.holder == holder else entry
+            for entry in self.limbo
+        ]
+
+    def split_doubt(self, silent: Iterable[str]) -> None:
+        """The doubt of a take-over is over but for the homes of holders that are still silent."""
+        doubt = self._union(e.mask for e in self.limbo if e.holder == UNKNOWN_HOLDER)
+        self.limbo = [entry for entry in self.limbo if entry.holder != UNKNOWN_HOLDER]
+        for holder in silent:
+            at_home = doubt & self.home.get(holder, 0)
+            self._to_limbo(at_home, holder, NEVER)
+            doubt &= ~at_home
+        self.free |= doubt
+
+    def expire(self, now: float) -> bool:
+        """Limbo that has ended comes free. Returns whether any did."""
+        ended = [entry for entry in self.limbo if entry.until <= now]
+        if not ended:
+            return False
+        self.limbo = [entry for entry in self.limbo if entry.until > now]
+        self.free |= self._union(entry.mask for entry in ended)
+        return True
+
+    def resize(self, replica: Replica) -> None:
+        """The replica's limit or state changed. Slots above a lowered limit are never granted."""
+        known = self.free | self.in_use
+        self.replica = replica
+        self.free |= all_slots(replica.slots) & ~known
+
+    def next_end(self) -> float:
+        """When the next limbo ends."""
+        return min((entry.until for entry in self.limbo), default=NEVER)
+
+    def check(self) -> None:
+        """Assert that every slot is in exactly one place and none is missing."""
+        places = [self.free, *self.owned.values(), *(entry.mask for entry in self.limbo)]
+        union = self._union(places)
+        assert sum(map(count, places)) == count(union), f"a slot in two places: {self}"
+        assert all_slots(self.replica.slots) & ~union == 0, f"a slot is lost: {self}"
+
+    def _disown(self, holder: str, mask: int) -> None:
+        left = self.owned.get(holder, 0) & ~mask
+        if left:
+            self.owned[holder] = left
+        else:
+            self.owned.pop(holder, None)
+
+    def _to_limbo(self, mask: int, holder: str, until: float) -> None:
+        if mask:
+            self.limbo.append(Limbo(mask, holder, until))
+
+    @staticmethod
+    def _union(masks: Iterable[int]) -> int:
+        union = 0
+        for mask in masks:
+            union |= mask
+        return union

@@ -1,0 +1,458 @@
+"""The coordinator's directory of all slots: who has which, and who is next.
+
+Pure. Methods take `now` (the coordinator's lease clock, seconds) and return what is to be said to
+whom. Nothing here is replicated: a new coordinator starts from the log's registry with every slot
+in doubt and learns the rest from the holders' reports, answering those at once, so that survivors
+never stop (DESIGN.md, decisions on take-over).
+
+Calm: free slots are leased to the holders they are at home with, and requests need no message.
+Contended: a request waits that no free slot can serve; every idle slot is called in and each freed
+one goes to the oldest waiter anywhere.
+"""
+
+from typing import Final
+
+import attrs
+
+from trioroute.core import messages as m
+from trioroute.core.masks import all_slots, count, lowest, pack_all, unpack, unpack_all
+from trioroute.core.model import Replica
+from trioroute.core.registry import RegistryState
+from trioroute.core.slotbook import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
+from trioroute.core.slotline import HolderRecord, Line
+from trioroute.core.timings import SlotTimings
+from trioroute.core.waiting import WaitingRequest
+
+__all__ = ["CLOSE", "Demand", "DirectoryStatistics", "Effect", "SlotDirectory"]
+
+#: Said instead of a message: the session with this holder must be closed.
+CLOSE: Final = None
+
+#: Who is told what.
+Effect = tuple[str, m.FromCoordinator | None]
+
+
+@attrs.frozen(kw_only=True)
+class Demand:
+    """What one deployment is asked for, in slots.
+
+    Attributes:
+        slots: of ready replicas.
+        busy: with a request running, as last reported (at most one renewal old when calm).
+        queued: requests waiting, over all front-ends.
+        in_doubt: slots nobody may use yet.
+    """
+
+    slots: int
+    busy: int
+    queued: int
+    in_doubt: int
+    contended: bool
+
+
+@attrs.frozen(kw_only=True)
+class DirectoryStatistics:
+    """Counts of things that should be rare."""
+
+    epoch: int
+    holders: int
+    claims_rejected: int
+    stray_returns: int
+    leases_lapsed: int
+    doubt_over: bool
+
+
+class SlotDirectory:  # house: the coordinator's whole vocabulary, one method for each event
+    """All slots of all deployments during one epoch. One owner."""
+
+    def __init__(
+        self, state: RegistryState, *, epoch: int, timings: SlotTimings, now: float
+    ) -> None:
+        self.epoch = epoch
+        self._timings = timings
+        self._lines: dict[str, Line] = {}
+        self._holders: dict[str, HolderRecord] = {}
+        self._effects: list[Effect] = []
+        self._renewed: set[str] = set()
+        self._claims_rejected = 0
+        self._stray_returns = 0
+        self._leases_lapsed = 0
+        longest = max((d.request_max_s for d in state.deployments.values()), default=0.0)
+        # Until when each holder known to the log may have requests running that nobody told of.
+        self._pending = dict.fromkeys(state.holders, now + timings.doubt_s(longest))
+        self._doubt_over = not self._pending
+        for name in state.holders:
+            self._holders[name] = HolderRecord(name, silent_since=now)
+        self._adopt(state, in_doubt=not self._doubt_over)
+
+    # -- what happens -----------------------------------------------------------------------
+
+    def set_routing(self, state: RegistryState, now: float) -> list[Effect]:
+        """The registry changed: replicas, limits, homes, known holders."""
+        for name in [n for n in self._holders if n not in state.holders]:
+            self._forget_fenced(name, now)
+        self._adopt(state, in_doubt=False)
+        return self._settled(now)
+
+    def receive(self, name: str, message: m.FromHolder, now: float) -> list[Effect]:
+        """One message of a holder. The first of a session must be `Hello`, the next `Renew`."""
+        holder = self._holders.setdefault(name, HolderRecord(name))
+        if isinstance(message, m.Hello):
+            self._on_hello(holder, message, now)
+            return self._settled(now)
+        if not holder.in_session or not (holder.reported or isinstance(message, m.Renew)):
+            return [(name, CLOSE)]
+        holder.received += 1
+        match message:
+            case m.Renew():
+                self._on_renew(holder, message, now)
+            case m.Acquire():
+                self._on_acquire(holder, message, now)
+            case m.Cancel(number=number):
+                for line in self._lines.values():
+                    if line.waiting.remove(name, number):
+                        break
+            case m.Return(slots=slots):
+                self._on_return(holder, slots)
+            case m.Goodbye():
+                self._on_goodbye(holder, now)
+        return self._settled(now)
+
+    def link_lost(self, name: str, now: float) -> list[Effect]:
+        """The session ended. What the holder has stays its own until its lease ends."""
+        holder = self._holders.get(name)
+        if holder is not None:
+            holder.in_session = False
+            for line in self._lines.values():
+                line.waiting.remove_holder(name)
+        return self._settled(now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Time passed: leases end, limbo ends, doubt ends, calm returns."""
+        for holder in self._holders.values():
+            if holder.expires_at is not None and holder.expires_at <= now:
+                self._lapse(holder)
+        return self._settled(now)
+
+    # -- what is asked ----------------------------------------------------------------------
+
+    def next_event_at(self) -> float:
+        """When `tick` will next have something to do."""
+        times = [h.expires_at for h in self._holders.values() if h.expires_at is not None]
+        if not self._doubt_over:
+            times.append(max(self._pending.values()))
+        for line in self._lines.values():
+            times += [book.next_end() for book in line.books.values() if book.limbo]
+            if line.contended and not line.waiting:
+                times.append(line.waited_at + self._timings.calm_after_s)
+        return min(times, default=NEVER)
+
+    def holders_to_fence(self, now: float) -> list[tuple[str, str]]:
+        """Holders whose home may be given away, each with the reason (decisions 22, 26)."""
+        longest = max((x.deployment.request_max_s for x in self._lines.values()), default=0.0)
+        reclaim_s = self._timings.reclaim_s(longest)
+        found = []
+        for holder in self._holders.values():
+            if holder.goodbye_at is not None:
+                if now >= holder.goodbye_at + self._timings.goodbye_keep_s:
+                    found.append((holder.name, "said goodbye and did not return"))
+            elif holder.silent_since is not None and now >= holder.silent_since + reclaim_s:
+                found.append((holder.name, f"silent for {now - holder.silent_since:.1f} s"))
+        return found
+
+    def live_holders(self) -> dict[str, int]:
+        """Holders in session that have reported, and the routing version each routes by."""
+        return {h.name: h.routing_version for h in self._holders.values() if h.reported}
+
+    def demand(self, deployment: str) -> Demand:
+        """What the deployment is asked for now."""
+        line = self._lines[deployment]
+        ready = [book for book in line.books.values() if not book.cordoned]
+        if line.contended:
+            busy = sum(count(mask) for book in ready for mask in book.owned.values())
+        else:
+            busy = sum(
+                count(h.busy.get(book.replica.id, 0))
+                for h in self._holders.values()
+                for book in ready
+            )
+        return Demand(
+            slots=sum(book.replica.slots for book in ready),
+            busy=busy,
+            queued=len(line.waiting),
+            in_doubt=sum(count(entry.mask) for book in ready for entry in book.limbo),
+            contended=line.contended,
+        )
+
+    def busy_slots(self, replica: str) -> int:
+        """How many slots of a replica are in use, may be, or are known to run a request."""
+        for line in self._lines.values():
+            if (book := line.books.get(replica)) is not None:
+                limbo = sum(count(entry.mask) for entry in book.limbo)
+                reported = [count(h.busy.get(replica, 0)) for h in self._holders.values()]
+                return limbo + sum(reported)
+        return 0
+
+    def is_unused(self, replica: str) -> bool:
+        """Whether nobody has or may have any slot of it: it can be stopped without harm."""
+        for line in self._lines.values():
+            if (book := line.books.get(replica)) is not None:
+                return book.in_use == 0
+        return True
+
+    def statistics(self) -> DirectoryStatistics:
+        """The counts as they are now."""
+        return DirectoryStatistics(
+            epoch=self.epoch,
+            holders=len(self._holders),
+            claims_rejected=self._claims_rejected,
+            stray_returns=self._stray_returns,
+            leases_lapsed=self._leases_lapsed,
+            doubt_over=self._doubt_over,
+        )
+
+    def check(self) -> None:
+        """Assert the invariants: each slot in one place, no idle slot while somebody waits."""
+        for key, line in self._lines.items():
+            for book in line.books.values():
+                book.check()
+            if line.waiting:
+                assert line.contended, f"{key} has waiters but is calm"
+                for request in line.waiting:
+                    assert line.free_book(self._holders[request.holder].routing_version) is None, (
+                        f"{key}: a free slot while {request} waits"
+                    )
+
+    # -- the registry -----------------------------------------------------------------------
+
+    def _adopt(self, state: RegistryState, *, in_doubt: bool) -> None:
+        for key in [key for key in self._lines if key not in state.deployments]:
+            for request in self._lines.pop(key).waiting:
+                self._say(request.holder, m.Refuse(number=request.number, reason="no-route"))
+        for key, deployment in state.deployments.items():
+            line = self._lines.setdefault(key, Line(deployment))
+            line.deployment = deployment
+            replicas = {replica.id: replica for replica in state.replicas.get(key, ())}
+            for gone in [name for name in line.books if name not in replicas]:
+                del line.books[gone]
+                line.freed.pop(gone, None)
+            for replica in replicas.values():
+                self._adopt_replica(line, replica, since=state.index, in_doubt=in_doubt)
+                home = state.homes.get(key, {}).get(replica.id, {})
+                line.books[replica.id].home = dict(home)
+
+    def _adopt_replica(self, line: Line, replica: Replica, *, since: int, in_doubt: bool) -> None:
+        book = line.books.get(replica.id)
+        if book is None and in_doubt:
+            doubt = Limbo(all_slots(replica.slots), UNKNOWN_HOLDER, NEVER)
+            line.books[replica.id] = SlotBook(replica, since=0, limbo=[doubt])
+        elif book is None:
+            # Nothing can be running on a replica that no coordinator has given out yet.
+            free = all_slots(replica.slots)
+            line.books[replica.id] = SlotBook(replica, since=since, free=free)
+            line.freed[replica.id] = None
+        elif book.replica != replica:
+            recalled = book.replica.state is not replica.state or replica.slots < book.replica.slots
+            book.resize(replica)
+            line.mark_freed(book)
+            if recalled:
+                self._renewed.update(book.owned)
+
+    def _forget_fenced(self, name: str, now: float) -> None:
+        """The log says it is dead: nobody waits for it, and its home is free."""
+        holder = self._holders[name]
+        self._pending.pop(name, None)
+        if holder.in_session:
+            self._say(name, CLOSE)
+        for line in self._lines.values():
+            line.waiting.remove_holder(name)
+            for book in line.books.values():
+                book.suspend(name, until=now, home_until=now)
+                book.settle(name, now)
+        del self._holders[name]
+
+    # -- holders ----------------------------------------------------------------------------
+
+    def _on_hello(self, holder: HolderRecord, hello: m.Hello, now: float) -> None:
+        """A new session; one that was still open is replaced, and its messages are void."""
+        holder.in_session = True
+        holder.reported = False
+        holder.goodbye_at = None
+        holder.received = 1
+        # Its clock may run fast: it has lived at least this long.
+        holder.born_by = now - hello.uptime_s * (1 - self._timings.rate_margin)
+        if hello.incarnation != holder.incarnation:
+            for line in self._lines.values():
+                until = self._dead_by(holder, line)
+                for book in line.books.values():
+                    book.suspend(holder.name, until=until, home_until=until)
+            holder.incarnation = hello.incarnation
+            holder.expires_at = None
+            holder.busy = {}
+        for line in self._lines.values():
+            line.waiting.remove_holder(holder.name)
+        self._say(holder.name, m.Welcome(version=m.VERSION, epoch=self.epoch))
+
+    def _on_renew(self, holder: HolderRecord, renew: m.Renew, now: float) -> None:
+        holder.echo_sent_at = renew.sent_at
+        holder.routing_version = renew.routing_version
+        holder.busy = unpack_all(renew.busy)
+        self._renewed.add(holder.name)
+        if holder.reported:
+            return
+        holder.reported = True
+        holder.silent_since = None
+        held = unpack_all(renew.held)
+        for line in self._lines.values():
+            until = self._dead_by(holder, line)
+            for name, book in line.books.items():
+                busy = holder.busy.get(name, 0)
+                self._claims_rejected += count(book.claim(holder.name, held.get(name, 0), busy))
+                book.settle(holder.name, until)
+                line.mark_freed(book)
+        if holder.name in self._pending:
+            until = max((self._dead_by(holder, x) for x in self._lines.values()), default=now)
+            self._pending[holder.name] = min(self._pending[holder.name], until)
+        for key, line in self._lines.items():
+            if line.contended:
+                self._say(holder.name, m.Mode(deployment=key, contended=True))
+
+    def _dead_by(self, holder: HolderRecord, line: Line) -> float:
+        """When the last request of this holder's earlier incarnation must be over."""
+        return holder.born_by + self._timings.request_s(line.deployment.request_max_s)
+
+    def _on_acquire(self, holder: HolderRecord, acquire: m.Acquire, now: float) -> None:
+        line = self._lines.get(acquire.deployment)
+        if line is None:
+            self._say(holder.name, m.Refuse(number=acquire.number, reason="no-route"))
+        elif len(line.waiting) >= line.deployment.queue_depth_max:
+            self._say(holder.name, m.Refuse(number=acquire.number, reason="queue-full"))
+        else:
+            arrived_at = now - acquire.waited_s
+            line.waiting.add(WaitingRequest(arrived_at, holder.name, acquire.number))
+
+    def _on_return(self, holder: HolderRecord, slots: m.PackedSlots) -> None:
+        for name, packed in slots.items():
+            mask = unpack(packed)
+            for line in self._lines.values():
+                if (book := line.books.get(name)) is not None:
+                    freed = book.take_back(holder.name, mask)
+                    self._stray_returns += count(mask & ~freed)
+                    line.mark_freed(book)
+
+    def _on_goodbye(self, holder: HolderRecord, now: float) -> None:
+        """It gave back what was idle; what it still has is a request broken off by its drain."""
+        holder.goodbye_at = now
+        holder.reported = False
+        holder.in_session = False
+        holder.expires_at = None
+        holder.busy = {}
+        for line in self._lines.values():
+            line.waiting.remove_holder(holder.name)
+            until = now + self._timings.request_s(line.deployment.request_max_s)
+            for book in line.books.values():
+                book.suspend(holder.name, until=until, home_until=until)
+
+    def _lapse(self, holder: HolderRecord) -> None:
+        """Its lease ended unrenewed: it starts nothing more, but what it started may still run."""
+        assert holder.expires_at is not None
+        ended_at, holder.expires_at = holder.expires_at, None
+        self._leases_lapsed += 1
+        for line in self._lines.values():
+            line.waiting.remove_holder(holder.name)
+            until = ended_at + self._timings.request_s(line.deployment.request_max_s)
+            for book in line.books.values():
+                book.suspend(holder.name, until=until, home_until=NEVER)
+        holder.busy = {}
+        holder.reported = False
+        holder.silent_since = ended_at
+        if holder.in_session:
+            holder.in_session = False
+            self._say(holder.name, CLOSE)
+
+    # -- after each event -------------------------------------------------------------------
+
+    def _settled(self, now: float) -> list[Effect]:
+        """Bring everything to rest: doubt, limbo, waiters, homes, leases; return what to say."""
+        self._settle_doubt(now)
+        for key, line in self._lines.items():
+            for book in line.books.values():
+                if book.limbo and book.expire(now):
+                    line.mark_freed(book)
+            self._serve(key, line, now)
+            if not line.contended:
+                self._send_home(line)
+        for name in self._renewed:
+            self._lease(self._holders[name], now)
+        self._renewed.clear()
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _settle_doubt(self, now: float) -> None:
+        if self._doubt_over or any(until > now for until in self._pending.values()):
+            return
+        self._doubt_over = True
+        silent = [name for name in self._pending if self._holders[name].silent_since is not None]
+        for line in self._lines.values():
+            for book in line.books.values():
+                book.split_doubt(silent)
+                line.mark_freed(book)
+
+    def _serve(self, key: str, line: Line, now: float) -> None:
+        """Free slots to the oldest waiters; call idle ones in when none is free; calm down."""
+        for request in [*line.waiting]:
+            line.waited_at = now
+            book = line.free_book(self._holders[request.holder].routing_version)
+            if book is not None:
+                self._grant(line, book, request)
+            elif not line.freed:
+                break
+        if line.waiting and not line.contended:
+            self._set_mode(key, line, contended=True)
+        calm_at = line.waited_at + self._timings.calm_after_s
+        if line.contended and not line.waiting and now >= calm_at:
+            self._set_mode(key, line, contended=False)
+
+    def _grant(self, line: Line, book: SlotBook, request: WaitingRequest) -> None:
+        slot = lowest(book.grantable)
+        book.give(request.holder, 1 << slot)
+        line.mark_freed(book)
+        line.waiting.remove(request.holder, request.number)
+        grant = m.Grant(number=request.number, replica=book.replica.id, slot=slot)
+        self._say(request.holder, grant)
+
+    def _set_mode(self, key: str, line: Line, *, contended: bool) -> None:
+        line.contended = contended
+        for holder in self._holders.values():
+            if holder.reported:
+                self._say(holder.name, m.Mode(deployment=key, contended=contended))
+
+    def _send_home(self, line: Line) -> None:
+        """Lease free slots to the live holders they are at home with."""
+        for name in [*line.freed]:
+            book = line.books[name]
+            for home, mask in book.home.items():
+                holder = self._holders.get(home)
+                if holder is None or not holder.reported or book.since > holder.routing_version:
+                    continue
+                if leased := mask & book.grantable:
+                    book.give(home, leased)
+                    self._renewed.add(home)
+            line.mark_freed(book)
+
+    def _lease(self, holder: HolderRecord, now: float) -> None:
+        if not holder.reported:
+            return
+        holder.expires_at = now + self._timings.booked_s
+        slots = pack_all(
+            {
+                name: book.leasable(holder.name)
+                for line in self._lines.values()
+                for name, book in line.books.items()
+            }
+        )
+        lease = m.Lease(echo_sent_at=holder.echo_sent_at, seen=holder.received, slots=slots)
+        self._say(holder.name, lease)
+
+    def _say(self, name: str, message: m.FromCoordinator | None) -> None:
+        self._effects.append((name, message))
