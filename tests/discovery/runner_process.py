@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -82,10 +82,8 @@ def start_runner(
     finally:
         popen.send_signal(signal.SIGTERM)
         popen.wait()
-        try:
+        with suppress(OSError):
             os.close(lifeline)
-        except OSError:
-            pass
 
 
 async def wait_picture(source: LocalReplicaSource, holds: Callable[[Found], bool]) -> Found:
@@ -101,6 +99,13 @@ async def wait_picture(source: LocalReplicaSource, holds: Callable[[Found], bool
         print("pictures seen:", *seen, sep="\n  ")
         raise
     raise AssertionError("the pictures ended")
+
+
+async def wait_printed(source: LocalReplicaSource, replica: str) -> tuple[str, ...]:
+    """What a replica printed, once it has printed something."""
+    while not (lines := await source.last_lines(replica)):  # noqa: ASYNC110 - another process's
+        await trio.sleep(0.01)
+    return lines
 
 
 def all_running(count: int) -> Callable[[Found], bool]:

@@ -20,6 +20,7 @@ from tests.discovery.runner_process import (
     serving,
     start_runner,
     wait_picture,
+    wait_printed,
 )
 from trioroute.discovery.source import FoundReplica, StaleEpochError
 
@@ -114,9 +115,7 @@ async def test_tells_the_last_lines_of_a_replica_that_never_listens(runner: Runn
     await source.set_desired(1, [(deployment(waiting), 1)])
     (found,) = await wait_picture(source, lambda found: bool(found) and found[0].pid is not None)
     assert found.state == "starting"
-    while not (lines := await source.last_lines(found.id)):
-        await trio.sleep(0.01)
-    assert lines == ("waiting for a licence",)
+    assert await wait_printed(source, found.id) == ("waiting for a licence",)
     assert await source.last_lines("../../runner") == ()
 
 
@@ -191,15 +190,14 @@ async def test_replicas_deaf_to_the_request_to_end_are_killed(runner: RunnerProc
     """)
     await source.set_desired(1, [(deployment(deaf), 1)])
     (found,) = await wait_picture(source, lambda found: bool(found) and found[0].pid is not None)
-    while not await source.last_lines(found.id):
-        await trio.sleep(0.01)
+    await wait_printed(source, found.id)
     await source.set_desired(1, [])
     await wait_picture(source, lambda found: not found)
     assert not is_alive(int(found.pid or 0))
 
 
 async def test_one_runner_per_data_folder(runner: RunnerProcess) -> None:
-    await runner.source().connect()
+    await (await runner.source().connect()).stream.aclose()
     command = [sys.executable, "-m", "trioroute.discovery.runner", "--data", str(runner.data)]
     done = await trio.to_thread.run_sync(
         lambda: subprocess.run(command, capture_output=True, text=True, check=False)
