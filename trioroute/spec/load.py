@@ -1,0 +1,248 @@
+"""Load endpoint and deployment files, or folders of them, into what trioroute routes.
+
+All mistakes of all files are found in one go and raised together.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from trioroute.core.model import Deployment, Endpoint
+from trioroute.spec import azure
+from trioroute.spec.convert import to_deployment, to_endpoint
+from trioroute.spec.problems import Problem, Problems, nearest
+from trioroute.spec.properties import DeploymentProperties, EndpointProperties, read_properties
+from trioroute.spec.reading import ReadFile, is_recognisable, read_text
+from trioroute.spec.sources import SourceFinder
+
+__all__ = ["Loaded", "load_paths"]
+
+#: `up .` in a large tree must not search it all; examples keep their files two levels down.
+_FOLDER_DEPTH_MAX: Final = 3
+_SUFFIXES: Final = frozenset((".yml", ".yaml"))
+_SKIPPED_FOLDERS: Final = frozenset(("node_modules", "site-packages", "__pycache__"))
+
+
+@attrs.frozen(kw_only=True)
+class Loaded:
+    """What the files describe.
+
+    Attributes:
+        warnings: what works but may not be what was meant.
+        files: the files that were read, in order.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    deployments: tuple[Deployment, ...]
+    warnings: tuple[Problem, ...] = ()
+    files: tuple[Path, ...] = ()
+
+
+def load_paths(
+    paths: Sequence[Path],
+    *,
+    dev: bool = False,
+    loopback: bool = False,
+    assets: Mapping[str, Path] | None = None,
+    starting: bool = True,
+    overrides: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Read files, and folders searched for files that are recognisably ours.
+
+    Args:
+        paths: files and folders; a file that is named must be an endpoint or a deployment.
+        dev: whether `trioroute.mount` is allowed, and `trioroute.anonymous` off loopback.
+        loopback: whether only this machine can reach the scoring port (decision 10).
+        assets: registered model names to local paths (decision 12).
+        starting: whether replicas will be started here: missing files and a deployment without its
+            endpoint are errors then, and only warnings otherwise (decision 11).
+        overrides: values of top-level fields that replace those of the files.
+
+    Raises:
+        SpecError: with every problem of every file.
+    """
+    problems = Problems()
+    files = list(_find_files(paths, problems))
+    read = [_read_file(path, problems, overrides) for path in files]
+    found = [file for file in read if file is not None]
+    finder = SourceFinder(assets or {}, starting)
+    _check_duplicates(found)
+    _check_links(found, is_complete=len(found) == len(files), starting=starting)
+    endpoints = [_load_endpoint(file, dev=dev, loopback=loopback) for file in found]
+    deployments = [_load_deployment(file, finder) for file in found]
+    problems.raise_if_any()
+    return Loaded(
+        endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
+        deployments=tuple(deployment for deployment in deployments if deployment is not None),
+        warnings=tuple(problems.warnings),
+        files=tuple(files),
+    )
+
+
+def _find_files(paths: Sequence[Path], problems: Problems) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for path in paths:
+        if not path.is_dir():
+            found = [path]
+        else:
+            found = [file for file in _search(path) if _is_ours(file)]
+            if not found:
+                message = f"no endpoint or deployment file (*.yml, *.yaml) in {path}"
+                problems.errors.append(Problem(file=str(path), code="TR0006", message=message))
+        for file in found:
+            # A file given twice, or given and found in a folder, is one file.
+            if file.resolve() not in seen:
+                seen.add(file.resolve())
+                yield file
+
+
+def _search(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        depth = len(Path(parent).relative_to(folder).parts)
+        is_deep = depth >= _FOLDER_DEPTH_MAX
+        folders[:] = [] if is_deep else sorted(name for name in folders if _is_searched(name))
+        for name in sorted(names):
+            if Path(name).suffix.lower() in _SUFFIXES and not name.startswith("."):
+                yield Path(parent, name)
+
+
+def _is_searched(folder: str) -> bool:
+    return not folder.startswith(".") and folder not in _SKIPPED_FOLDERS
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        return is_recognisable(file.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _read_file(
+    path: Path, problems: Problems, overrides: Mapping[str, str] | None
+) -> ReadFile | None:
+    try:
+        text = path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        message, hint = "there is no such file", _similar_file(path)
+    except UnicodeDecodeError as error:
+        message, hint = f"this is not a text file: byte {error.start} is not UTF-8", ""
+    except OSError as error:
+        message, hint = f"the file cannot be read: {error.strerror}", ""
+    else:
+        return read_text(text, str(path), problems, folder=path.parent, overrides=overrides)
+    problem = Problem(file=str(path), code="TR0001", message=message, hint=hint)
+    problems.errors.append(problem)
+    return None
+
+
+def _similar_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent} either"
+    word = nearest(path.name, (child.name for child in path.parent.iterdir()))
+    return f"did you mean {path.parent / word}?" if word else ""
+
+
+def _check_duplicates(files: Sequence[ReadFile]) -> None:
+    first: dict[tuple[str, ...], ReadFile] = {}
+    for file in files:
+        spec = file.spec
+        is_endpoint = isinstance(spec, azure.Endpoint)
+        key = (spec.name,) if isinstance(spec, azure.Endpoint) else _key_of(spec)
+        if key not in first:
+            first[key] = file
+            continue
+        where = f"{first[key].scope.file}:{first[key].at('name').line}"
+        code = "TR0301" if is_endpoint else "TR0302"
+        what = "an endpoint" if is_endpoint else f"a deployment of {key[0]}"
+        message = f"{what} named {spec.name} is in {where} already"
+        file.below("name").error(file.at("name"), code, message, "rename one of them")
+
+
+def _key_of(spec: azure.Deployment) -> tuple[str, str]:
+    return spec.endpoint_name.lower(), spec.name
+
+
+def _check_links(files: Sequence[ReadFile], *, is_complete: bool, starting: bool) -> None:
+    """Deployments have endpoints, and traffic goes to deployments that exist.
+
+    Args:
+        is_complete: whether all files could be read; if not, what is missing may be in the others.
+    """
+    endpoints = {file.spec.name for file in files if isinstance(file.spec, azure.Endpoint)}
+    deployments: dict[str, set[str]] = {}
+    for file in files:
+        if isinstance(file.spec, azure.Deployment):
+            endpoint, name = _key_of(file.spec)
+            deployments.setdefault(endpoint, set()).add(name)
+            if is_complete and endpoint not in endpoints:
+                _report_no_endpoint(file, endpoint, endpoints, starting=starting)
+    for file in files:
+        if is_complete and isinstance(file.spec, azure.Endpoint):
+            _check_traffic_names(file, file.spec, deployments.get(file.spec.name, set()))
+
+
+def _report_no_endpoint(
+    file: ReadFile, endpoint: str, endpoints: set[str], *, starting: bool
+) -> None:
+    scope = file.below("endpoint_name")
+    word = nearest(endpoint, endpoints)
+    if word is None and len(endpoints) == 1:
+        word = next(iter(endpoints))
+    hint = f"did you mean {word}?" if word else "give the endpoint's file as well"
+    report = scope.error if starting else scope.warn
+    report(
+        file.at("endpoint_name"), "TR0303", f"the endpoint {endpoint} is in none of the files", hint
+    )
+
+
+def _check_traffic_names(file: ReadFile, spec: azure.Endpoint, known: set[str]) -> None:
+    """Traffic may be set before its deployments exist (D6): worth a warning only."""
+    named = {name: percent for name, percent in (spec.traffic or {}).items() if percent}
+    for name in named:
+        if name.lower() not in known:
+            scope = file.below("traffic", name)
+            word = nearest(name, known)
+            hint = f"did you mean {word}?" if word else ""
+            message = f"no deployment {name} is among the files; its share gets 503 until it exists"
+            scope.warn(file.at("traffic", name), "TR0304", message, hint)
+    if known and not named:
+        example = " ".join(f"{name}: 100" for name in sorted(known)[:1])
+        message = "no deployment gets traffic; requests are answered 404 unless they name one"
+        file.below("traffic").warn(file.at("name"), "TR0305", message, f"traffic: {{{example}}}")
+
+
+def _load_endpoint(file: ReadFile, *, dev: bool, loopback: bool) -> Endpoint | None:
+    if not isinstance(file.spec, azure.Endpoint):
+        return None
+    extras = read_properties(EndpointProperties, file)
+    if extras is None:
+        return None
+    _check_development(file, extras, dev=dev, loopback=loopback)
+    return to_endpoint(file.spec, extras)
+
+
+def _check_development(
+    file: ReadFile, extras: EndpointProperties, *, dev: bool, loopback: bool
+) -> None:
+    hint = "start with --dev to allow it"
+    if extras.mount is not None and not dev:
+        where = ("properties", "trioroute.mount")
+        message = "an endpoint at the root path is for development only"
+        file.below(*where).error(file.at(*where), "TR0203", message, hint)
+    if extras.anonymous and not dev and not loopback:
+        where = ("properties", "trioroute.anonymous")
+        message = "an endpoint without keys is allowed on loopback or for development only"
+        file.below(*where).error(file.at(*where), "TR0203", message, hint)
+
+
+def _load_deployment(file: ReadFile, finder: SourceFinder) -> Deployment | None:
+    if not isinstance(file.spec, azure.Deployment):
+        return None
+    extras = read_properties(DeploymentProperties, file)
+    if extras is None:
+        return None
+    source = finder.find(file, file.spec, extras)
+    return None if source is None else to_deployment(file.spec, extras, source)

@@ -1,0 +1,188 @@
+"""trioroute's own settings: flat `trioroute.…` keys under `properties` (decisions 9 and 10).
+
+Azure keeps properties as they are, so a file with these keys stays valid there. The values are text
+for the same reason, but a plain `true` or `30` is understood too.
+"""
+
+import shlex
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from trioroute.spec.fields.document import Entry, Node
+from trioroute.spec.fields.kinds import FLAG, INVALID, TEXT, Choice, Number, Whole
+from trioroute.spec.fields.objects import setting, settings_of
+from trioroute.spec.fields.scope import Scope
+from trioroute.spec.problems import nearest
+from trioroute.spec.reading import ReadFile
+
+__all__ = ["PREFIX", "DeploymentProperties", "EndpointProperties", "read_properties"]
+
+PREFIX: Final = "trioroute."
+#: A week. Longer requests exist, but every safety rule waits for the longest one (decision 14).
+_SECONDS_MAX: Final = 7 * 24 * 3600.0
+
+
+@attrs.frozen
+class Mount:
+    """`/`: the only place an endpoint can be mounted at."""
+
+    def read(self, node: Node, scope: Scope) -> Any:
+        if node.value == "/":
+            return "/"
+        scope.error(node, "TR0202", f'the only mount is "/", found {node.text}')
+        return INVALID
+
+    def schema(self) -> dict[str, Any]:
+        return {"const": "/"}
+
+
+@attrs.frozen
+class Addresses:
+    """`host:port` of replicas that already run, separated by commas."""
+
+    def read(self, node: Node, scope: Scope) -> Any:
+        text = TEXT.read(node, scope)
+        if text is INVALID:
+            return INVALID
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        addresses = tuple(_parse_address(part) for part in parts)
+        for part, address in zip(parts, addresses, strict=True):
+            if address is None:
+                message = f'expected host:port, found "{part}"'
+                scope.error(node, "TR0202", message, "127.0.0.1:9401,127.0.0.1:9402")
+        if len(set(addresses)) < len(addresses):
+            scope.error(node, "TR0202", "the same address is given twice")
+            return INVALID
+        if not parts:
+            scope.error(node, "TR0202", "expected at least one host:port")
+        return addresses if parts and None not in addresses else INVALID
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+
+def _parse_address(text: str) -> tuple[str, int] | None:
+    host, colon, port = text.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if is_bracketed else host
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) <= 65535
+    if not colon or not host or not is_port or (":" in host and not is_bracketed):
+        return None
+    return host, int(port)
+
+
+@attrs.frozen
+class Command:
+    """A command line; `{port}` in it becomes the port to listen on."""
+
+    def read(self, node: Node, scope: Scope) -> Any:
+        text = TEXT.read(node, scope)
+        if text is INVALID:
+            return INVALID
+        try:
+            words = tuple(shlex.split(text))
+        except ValueError as error:
+            scope.error(node, "TR0202", f"this is not a command line: {str(error).lower()}")
+            return INVALID
+        if not any("{port}" in word for word in words):
+            message = "the command has to say where the port goes: {port}"
+            scope.error(node, "TR0202", message, f"{text} --port {{port}}")
+            return INVALID
+        return words
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": r"\{port\}"}
+
+
+_SECONDS: Final = Number(0.001, _SECONDS_MAX)
+
+
+@attrs.frozen(kw_only=True)
+class EndpointProperties:
+    """What an endpoint can say below `properties`; `_` stands for the second dot of a key."""
+
+    mount: str | None = setting(Mount(), 'answer at every path ("/"); needs --dev')
+    anonymous: bool | None = setting(FLAG, "no key is needed", default="false")
+    priority: bool | None = setting(
+        FLAG, "honour the header x-trioroute-priority of clients", default="false"
+    )
+    canary_halt_error_rate: float | None = setting(
+        Number(0.0, 1.0), "stop a rising deployment's share at this share of failed requests"
+    )
+    canary_halt_p99_ratio: float | None = setting(
+        Number(1.0, 1000.0), "stop it when its p99 is this many times that of the others"
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DeploymentProperties:
+    """What a deployment can say below `properties`."""
+
+    addresses: tuple[tuple[str, int], ...] | None = setting(
+        Addresses(), "replicas that already run: host:port,host:port"
+    )
+    command: tuple[str, ...] | None = setting(Command(), "what to run as a replica, with {port}")
+    python: str | None = setting(TEXT, "interpreter for the scoring script")
+    unlimited: bool | None = setting(FLAG, "no limit on requests per replica", default="false")
+    stream_max_s: float | None = setting(_SECONDS, "how long an answer may stream")
+    upgrade_max_s: float | None = setting(_SECONDS, "how long an upgraded connection may last")
+    on_abandon: str | None = setting(
+        Choice(("wait", "close")), "what becomes of a request whose client left", default="wait"
+    )
+    isolation: str | None = setting(
+        Choice(("serve", "stop")), "what a front-end does without coordinator", default="serve"
+    )
+    isolation_max_s: float | None = setting(
+        _SECONDS, "for how long it serves without coordinator", default="600"
+    )
+    queue_depth_max: int | None = setting(
+        Whole(minimum=1), "most requests that wait for a slot", default="1024"
+    )
+    probe_while_busy: bool | None = setting(
+        FLAG, "the server answers probes while it infers", default="false"
+    )
+
+
+Extras = TypeVar("Extras", EndpointProperties, DeploymentProperties)
+
+
+def read_properties(cls: type[Extras], file: ReadFile) -> Extras | None:
+    """Read the `trioroute.` keys of a file.
+
+    Returns: None when one of them was refused; it is reported then.
+    """
+    settings = settings_of(cls)
+    properties = file.at("properties")
+    scope = file.below("properties")
+    values: dict[str, Any] = {}
+    for key, entry in (properties.entries or {}).items():
+        if key == PREFIX.rstrip("."):
+            hint = f'write flat keys, for example {PREFIX}{next(iter(settings))}: "…"'
+            scope.child(key).error(entry, "TR0202", "Azure does not keep nested properties", hint)
+            values["?"] = INVALID
+        elif isinstance(key, str) and key.startswith(PREFIX):
+            name = key.removeprefix(PREFIX).replace(".", "_")
+            values[name] = _read_property(key, name, entry, cls, scope)
+    return None if any(value is INVALID for value in values.values()) else cls(**values)
+
+
+def _read_property(key: str, name: str, entry: Entry, cls: type, scope: Scope) -> Any:
+    settings = settings_of(cls)
+    below = scope.child(key)
+    if name in settings:
+        return settings[name].kind.read(entry.node, below)
+    other = DeploymentProperties if cls is EndpointProperties else EndpointProperties
+    if name in settings_of(other):
+        owner = "deployment" if other is DeploymentProperties else "endpoint"
+        below.error(entry, "TR0201", f"{key} belongs into the {owner}'s file")
+        return INVALID
+    word = nearest(name, settings)
+    hint = f"did you mean {key_of(word)}?" if word else "known: " + ", ".join(settings)
+    below.error(entry, "TR0201", f"unknown trioroute property {key}", hint)
+    return INVALID
+
+
+def key_of(name: str) -> str:
+    """The key under `properties` of an attribute: `canary_x` is written `trioroute.canary.x`."""
+    return PREFIX + (name.replace("_", ".", 1) if name.startswith("canary_") else name)
