@@ -1,0 +1,81 @@
+import pytest
+import trio
+
+from tests.admin.asgi import call
+from tests.admin.small_view import SmallView
+from trioroute.admin.guard import AdminPolicy, digest_of_token
+from trioroute.admin.views import build_app
+
+TOKEN = AdminPolicy(token_digest=digest_of_token("secret"))
+READ_ONLY = AdminPolicy(is_read_only=True)
+IN_CLUSTER = AdminPolicy(is_loopback=False)
+
+READS = ["/livez", "/readyz", "/metrics", "/v1/status"]
+WRITES = [("POST", "/v1/raft/transfer"), ("POST", "/v1/drain")]
+
+
+@pytest.mark.parametrize("path", READS)
+@pytest.mark.parametrize("policy", [AdminPolicy(), TOKEN, READ_ONLY, IN_CLUSTER])
+async def test_reading_is_open_everywhere(path: str, policy: AdminPolicy) -> None:
+    assert (
+        await call(build_app(SmallView(), policy, stopping=trio.Event()), "GET", path)
+    ).status == 200
+
+
+@pytest.mark.parametrize(("method", "path"), WRITES)
+@pytest.mark.parametrize(
+    ("policy", "headers", "status"),
+    [
+        (AdminPolicy(), {}, 202),
+        (IN_CLUSTER, {"host": "trioroute-admin.ml.svc:9090"}, 202),
+        (TOKEN, {"authorization": "Bearer secret"}, 202),
+        (TOKEN, {"authorization": "bearer secret"}, 202),
+        (TOKEN, {}, 401),
+        (TOKEN, {"authorization": "Bearer wrong"}, 401),
+        (TOKEN, {"authorization": "Basic secret"}, 401),
+        (TOKEN, {"authorization": "secret"}, 401),
+        (READ_ONLY, {}, 403),
+        (AdminPolicy(), {"origin": "https://evil.example"}, 403),
+        (TOKEN, {"origin": "null", "authorization": "Bearer secret"}, 403),
+    ],
+)
+async def test_changing_needs_what_the_policy_says(
+    method: str, path: str, policy: AdminPolicy, headers: dict[str, str], status: int
+) -> None:
+    view = SmallView()
+    answer = await call(
+        build_app(view, policy, stopping=trio.Event()), method, path, headers=headers
+    )
+    assert answer.status == status
+    assert bool(view.written) == (status == 202)
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+    assert b"secret" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("host", "is_answered"),
+    [
+        ("127.0.0.1:9090", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3:1", True),
+        ("localhost:9090", True),
+        ("LOCALHOST", True),
+        ("[::1]:9090", True),
+        ("evil.example:9090", False),
+        ("localhost.evil.example", False),
+        ("192.168.1.7:9090", False),
+        ("[fe80::1]:9090", False),
+        ("", False),
+    ],
+)
+async def test_a_loopback_listener_answers_to_loopback_names_only(
+    host: str, is_answered: bool
+) -> None:
+    """Otherwise a page whose name resolves to 127.0.0.1 could read everything."""
+    answer = await call(
+        build_app(SmallView(), AdminPolicy(), stopping=trio.Event()),
+        "GET",
+        "/v1/status",
+        headers={"host": host},
+    )
+    assert answer.status == (200 if is_answered else 403)

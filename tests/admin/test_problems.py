@@ -1,0 +1,23 @@
+import json
+import re
+
+from trioroute.admin.problems import PROBLEM_KINDS, problem_response
+
+
+def test_codes_are_unique_and_say_what_they_mean() -> None:
+    assert len({kind.code for kind in PROBLEM_KINDS}) == len(PROBLEM_KINDS) == 13
+    for kind in PROBLEM_KINDS:
+        assert re.fullmatch(r"TR08\d\d", kind.code)
+        assert 400 <= kind.status < 600
+
+
+def test_every_problem_is_rfc_9457_json() -> None:
+    for kind in PROBLEM_KINDS:
+        response = problem_response(kind, 'a "detail"')
+        assert response.media_type == "application/problem+json"
+        assert json.loads(bytes(response.body)) == {
+            "title": kind.title,
+            "status": kind.status,
+            "code": kind.code,
+            "detail": 'a "detail"',
+        }

@@ -1,0 +1,159 @@
+"""Renders `/metrics` from values that were counted elsewhere.
+
+`render` is slow (tens of milliseconds with many deployments) and is called in a worker thread.
+Histograms have no replica label: their number would grow with every restart.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric as Family
+
+from trioroute.core.status import ClusterStatus, DeploymentStatus, ReplicaCondition
+from trioroute.telemetry import names
+from trioroute.telemetry.histograms import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S, Distribution
+from trioroute.telemetry.names import Metric
+from trioroute.telemetry.recording import DeploymentStats, WorkerStats
+
+__all__ = ["render"]
+
+Sample = tuple[Sequence[str], float | None]
+
+_SERVER_ERROR: Final = 500
+
+
+def render(status: ClusterStatus, stats: WorkerStats, accept: str) -> tuple[bytes, str]:
+    """The exposition and its content type.
+
+    Args:
+        accept: the scraper's Accept header; chooses between Prometheus' text and OpenMetrics.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(status, stats))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+class _Collector:
+    """Hands the families to prometheus_client; lives for one scrape."""
+
+    def __init__(self, status: ClusterStatus, stats: WorkerStats) -> None:
+        self._status = status
+        self._stats = stats
+
+    def collect(self) -> Iterator[Family]:
+        yield from _exchanges(self._stats)
+        yield from _deployments(self._status)
+        yield from _front_end(self._status)
+
+
+def _exchanges(stats: WorkerStats) -> Iterator[Family]:
+    series = stats.deployments
+    yield _family(names.REQUESTS, _requests(series))
+    yield _family(names.RECEIVED_BYTES, ((_labels(one), one.bytes_in) for one in series))
+    yield _family(names.SENT_BYTES, ((_labels(one), one.bytes_out) for one in series))
+    yield _family(names.RETRIES, ((_labels(one), one.retries) for one in series))
+    yield _family(names.ACCESS_LOG_DROPPED, [((), stats.access_log_dropped)])
+    yield _histogram(
+        names.REQUEST_DURATION, DURATION_BOUNDS_S, ((_labels(one), one.total) for one in series)
+    )
+    # A series that met no replica would be empty for ever.
+    met = [one for one in series if one.overhead.count]
+    for metric, bounds_s, distributions in (
+        (names.ROUTER_OVERHEAD, OVERHEAD_BOUNDS_S, [one.overhead for one in met]),
+        (names.ROUTE_DURATION, OVERHEAD_BOUNDS_S, [one.route for one in met]),
+        (names.QUEUE_WAIT, DURATION_BOUNDS_S, [one.queue for one in met]),
+        (names.UPSTREAM_DURATION, DURATION_BOUNDS_S, [one.upstream for one in met]),
+    ):
+        labelled = zip(map(_labels, met), distributions, strict=True)
+        yield _histogram(metric, bounds_s, labelled)
+
+
+def _deployments(status: ClusterStatus) -> Iterator[Family]:
+    found = [one for endpoint in status.endpoints for one in endpoint.deployments]
+    yield _family(names.TRAFFIC_WEIGHT, [(_labels(d), d.traffic_percent / 100) for d in found])
+    yield _family(names.QUEUE_DEPTH, [(_labels(d), d.queued) for d in found])
+    yield _family(names.REPLICAS_DESIRED, [(_labels(d), d.replicas_desired) for d in found])
+    yield _family(names.UTILIZATION, [(_labels(d), d.utilization) for d in found])
+    yield _family(names.TARGET_UTILIZATION, [(_labels(d), d.target_utilization) for d in found])
+    yield _family(
+        names.REPLICAS,
+        [
+            ((*_labels(d), state.value), sum(r.state is state for r in d.replicas))
+            for d in found
+            for state in ReplicaCondition
+        ],
+    )
+    yield _family(names.SLOTS, [sample for d in found for sample in _slots(d)])
+
+
+def _slots(deployment: DeploymentStatus) -> list[Sample]:
+    busy, slots = deployment.busy, deployment.slots
+    idle = slots - busy if slots is not None and busy is not None else None
+    return [((*_labels(deployment), "busy"), busy), ((*_labels(deployment), "idle"), idle)]
+
+
+def _front_end(status: ClusterStatus) -> Iterator[Family]:
+    coordinator = status.coordinator
+    is_own = coordinator is not None and coordinator.name == status.reporter
+    yield _family(names.COORDINATOR, [((), float(is_own))])
+    yield _family(names.EPOCH, [((), coordinator.epoch if coordinator else None)])
+    raft = status.raft
+    yield _family(names.RAFT_TERM, [((), raft.term if raft else None)])
+    yield _family(names.RAFT_COMMIT_INDEX, [((), raft.commit_index if raft else None)])
+    yield _family(names.RAFT_APPLIED_INDEX, [((), raft.applied_index if raft else None)])
+    yield _family(names.RAFT_PEERS_CONNECTED, [((), raft.connected - 1 if raft else None)])
+    yield _family(names.BUILD_INFO, [((status.version,), 1)])
+
+
+def _requests(series: Iterable[DeploymentStats]) -> Iterator[Sample]:
+    """Statuses below 500 by class: few users tell 201 from 200, and each is a time series."""
+    for one in series:
+        counts: dict[tuple[str, str], int] = {}
+        for outcome in one.outcomes:
+            key = (_code(outcome.status), outcome.reason)
+            counts[key] = counts.get(key, 0) + outcome.count
+        for key, count in counts.items():
+            yield (*_labels(one), *key), count
+
+
+def _code(status: int) -> str:
+    if status == 0:
+        return "none"
+    return str(status) if status >= _SERVER_ERROR else f"{status // 100}xx"
+
+
+def _labels(of: DeploymentStats | DeploymentStatus) -> tuple[str, str]:
+    if isinstance(of, DeploymentStatus):
+        return of.endpoint, of.name
+    return of.endpoint, of.deployment
+
+
+def _family(metric: Metric, samples: Iterable[Sample]) -> Family:
+    """A counter or gauge; what is not known is left out, which is not the same as 0."""
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    for labels, value in samples:
+        if value is not None:
+            family.add_metric(labels, value)
+    return family
+
+
+def _histogram(
+    metric: Metric,
+    bounds_s: Sequence[float],
+    samples: Iterable[tuple[Sequence[str], Distribution]],
+) -> Family:
+    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    edges = [*map(str, bounds_s), "+Inf"]
+    for labels, distribution in samples:
+        buckets: list[tuple[str, float]] = []
+        below = 0
+        for edge, count in zip(edges, distribution.counts, strict=True):
+            below += count
+            buckets.append((edge, below))
+        family.add_metric(labels, buckets, distribution.sum_s)
+    return family

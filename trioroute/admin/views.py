@@ -1,0 +1,181 @@
+"""The admin API: what each path answers.
+
+Any front-end answers; `SystemView` says how. Handlers never ask whether the client has gone:
+under Hypercorn's Trio worker that question is always answered no (hypercorn#210).
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any, Final
+
+import attrs
+import msgspec
+import trio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from trioroute.admin import problems
+from trioroute.admin.guard import AdminPolicy, Guard
+from trioroute.admin.metrics import render
+from trioroute.admin.problems import ProblemError, problem_response
+from trioroute.admin.stream import Streams
+from trioroute.admin.view import OutcomeUnknownError, RefusedError, SystemView
+from trioroute.core.registry import PutRegistry
+from trioroute.errors import NoCoordinatorError
+from trioroute.wire.records import RecordError, structure_record
+
+__all__ = ["BODY_BYTES_MAX", "build_app"]
+
+#: A registry of 1,000 deployments is below 1 MiB.
+BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+_NOT_CACHED: Final = {"cache-control": "no-store"}
+_JSON: Final = "application/json"
+
+
+def build_app(view: SystemView, policy: AdminPolicy, *, stopping: trio.Event) -> Guard:
+    """The ASGI application of one admin listener.
+
+    Args:
+        view: the front-end.
+        policy: who may do what on this listener.
+        stopping: when set, open streams end by themselves; without it they would hold up a
+            shutdown for the server's whole grace period.
+    """
+    api = _Api(view, Streams(view.status, stopping))
+    routes = [
+        Route("/livez", api.get_livez),
+        Route("/readyz", api.get_readyz),
+        Route("/metrics", api.get_metrics),
+        Route("/v1/status", api.get_status),
+        Route("/v1/stream", api.get_stream),
+        Route("/v1/registry", api.put_registry, methods=["PUT"]),
+        Route("/v1/raft/transfer", api.post_transfer, methods=["POST"]),
+        Route("/v1/drain", api.post_drain, methods=["POST"]),
+    ]
+    return Guard(Starlette(routes=routes, exception_handlers=_exception_handlers()), policy)
+
+
+@attrs.define
+class _Api:
+    """The handlers of one listener."""
+
+    _view: SystemView
+    _streams: Streams
+
+    async def get_livez(self, _: Request) -> Response:
+        """Answers as long as the supervisor's loop turns."""
+        return PlainTextResponse("ok\n", headers=_NOT_CACHED)
+
+    async def get_readyz(self, _: Request) -> Response:
+        """Whether a load balancer should send requests here."""
+        is_ready, why = self._view.is_ready()
+        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return PlainTextResponse(f"{why}\n", status, _NOT_CACHED)
+
+    async def get_metrics(self, request: Request) -> Response:
+        """Prometheus' exposition, rendered in a thread."""
+        status, stats = self._view.status(), self._view.worker_stats()
+        accept = request.headers.get("accept", "")
+        body, content_type = await trio.to_thread.run_sync(render, status, stats, accept)
+        return Response(body, headers={"content-type": content_type})
+
+    async def get_status(self, _: Request) -> Response:
+        """The whole system."""
+        return _json(self._view.status())
+
+    async def get_stream(self, _: Request) -> Response:
+        """The whole system once a second, as server-sent events."""
+        return self._streams.new()
+
+    async def put_registry(self, request: Request) -> Response:
+        """Replace all endpoints and deployments; idempotent."""
+        wish = _registry_of(await _json_body(request))
+        index = await self._view.put_registry(wish.endpoints, wish.deployments)
+        return _json({"index": index})
+
+    async def post_transfer(self, _: Request) -> Response:
+        """Hand the coordinator's office to another front-end."""
+        await self._view.transfer_coordinator()
+        return Response(status_code=HTTPStatus.ACCEPTED)
+
+    async def post_drain(self, _: Request) -> Response:
+        """Begin to take this front-end out of service."""
+        await self._view.drain()
+        return Response(status_code=HTTPStatus.ACCEPTED)
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), headers=_NOT_CACHED, media_type=_JSON)
+
+
+async def _json_body(request: Request) -> Any:
+    """The decoded body.
+
+    The media type is insisted on because a browser sends it across sites only after asking.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
+        raise ProblemError(problems.WRONG_MEDIA_TYPE, "set content-type: application/json")
+    body = bytearray()
+    async with aclosing(request.stream()) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) > BODY_BYTES_MAX:
+                raise ProblemError(problems.TOO_LARGE, f"at most {BODY_BYTES_MAX} bytes")
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.MsgspecError as error:
+        raise ProblemError(problems.MALFORMED, f"not JSON: {error}") from None
+
+
+def _registry_of(plain: Any) -> PutRegistry:
+    """The registry's JSON as values; key digests are base64 there, JSON having no bytes."""
+    try:
+        for endpoint in plain["endpoints"]:
+            endpoint["key_digests"] = [
+                base64.b64decode(digest, validate=True)
+                for digest in endpoint.get("key_digests", ())
+            ]
+        return structure_record(plain, PutRegistry)
+    except RecordError as error:
+        raise ProblemError(problems.MALFORMED, str(error)) from None
+    except (AttributeError, KeyError, TypeError, binascii.Error) as error:
+        detail = f"expected endpoints, deployments, key digests in base64: {error!r}"
+        raise ProblemError(problems.MALFORMED, detail) from None
+
+
+def _exception_handlers() -> dict[Any, Callable[[Request, Any], Response]]:
+    """What each kind of failure is answered."""
+    return {
+        ProblemError: _answer_problem,
+        RefusedError: lambda _, error: problem_response(problems.REFUSED, str(error)),
+        NoCoordinatorError: lambda _, error: problem_response(
+            problems.NO_COORDINATOR, str(error) or "try again in a second"
+        ),
+        OutcomeUnknownError: lambda _, error: problem_response(
+            problems.OUTCOME_UNKNOWN, str(error)
+        ),
+        HTTPException: _answer_http_error,
+        Exception: lambda _, error: problem_response(
+            problems.INTERNAL, f"{type(error).__name__}; the log has more"
+        ),
+    }
+
+
+def _answer_problem(_: Request, error: ProblemError) -> Response:
+    return problem_response(error.kind, error.detail)
+
+
+def _answer_http_error(_: Request, error: HTTPException) -> Response:
+    """Starlette's own refusals: no such path, or not this method."""
+    is_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    kind = problems.METHOD_NOT_ALLOWED if is_method else problems.NOT_FOUND
+    response = problem_response(kind, error.detail)
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
