@@ -32,7 +32,8 @@ GATES: Final = {
     "prometheus_client": ("trioroute/admin/*.py", "trioroute/telemetry/*.py"),
     "httptools": ("trioroute/wire/*.py",),
     "h11": ("trioroute/wire/*.py",),
-    "ruamel": ("trioroute/spec/*.py",),
+    # A runtime is named by the hash of a conda file's packages, which it reads itself.
+    "ruamel": ("trioroute/spec/*.py", "trioroute/discovery/runtime.py"),
     "click": ("trioroute/cli/*.py",),
     "rich": ("trioroute/cli/*.py",),
 }

@@ -9,9 +9,10 @@ import pytest
 
 from tests.house.tree import Module, Offence, Rule, expect_none, plant, real_modules
 
-#: Modules without a test file of their own, and why that is right.
+#: Modules without a test file of their own, and why that is right. Modules in which nothing runs
+#: (Protocols, constants, exceptions, values without methods) need no entry.
 WITHOUT_TESTS: Final = {
-    "trioroute/errors.py": "class attributes only; every answer that a test sees shows them",
+    "trioroute/errors.py": "class attributes and one constructor; every answer under test has them",
     "trioroute/core/model.py": "frozen values; nothing in them decides",
 }
 
@@ -59,8 +60,21 @@ def mirror_of(path: PurePosixPath) -> PurePosixPath:
 def _is_mirrored(module: Module) -> bool:
     if module.package == "tests" or module.path.name in {"__init__.py", "__main__.py"}:
         return False
+    if not any(_runs(node) for node in ast.walk(module.tree)):
+        return False
     # The demo's folders hold what a user would write; the end-to-end tests run it whole.
     return module.room != "demo" and str(module.path) not in WITHOUT_TESTS
+
+
+def _runs(node: ast.AST) -> bool:
+    """Whether this is a function that does something: more than a docstring, `...` or `pass`."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    return not all(
+        isinstance(item, ast.Pass)
+        or (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
+        for item in node.body
+    )
 
 
 def _is_test(node: ast.AST) -> bool:
@@ -81,14 +95,17 @@ def test_the_list_of_exceptions_names_existing_modules_only() -> None:
 
 
 A_TEST: Final = "def test_it(): ...\n"
+CODE: Final = "def f():\n    return 1\n"
+PROTOCOL: Final = 'class P:\n    def f(self):\n        """Answer."""\n    def g(self): ...\n'
 
 PLANTED: Final = (
-    (modules_without_tests, {"trioroute/core/x.py": ""}, True),
-    (modules_without_tests, {"trioroute/core/x.py": "", "tests/core/test_x.py": "x = 1\n"}, True),
-    (modules_without_tests, {"trioroute/core/x.py": "", "tests/core/test_x.py": A_TEST}, False),
-    (modules_without_tests, {"consensus/x.py": "", "tests/test_x.py": A_TEST}, True),
-    (modules_without_tests, {"consensus/x.py": "", "tests/consensus/test_x.py": A_TEST}, False),
-    (modules_without_tests, {"trioroute/core/__init__.py": ""}, False),
+    (modules_without_tests, {"trioroute/core/x.py": CODE}, True),
+    (modules_without_tests, {"trioroute/core/x.py": CODE, "tests/core/test_x.py": "x = 1\n"}, True),
+    (modules_without_tests, {"trioroute/core/x.py": CODE, "tests/core/test_x.py": A_TEST}, False),
+    (modules_without_tests, {"trioroute/core/x.py": PROTOCOL}, False),
+    (modules_without_tests, {"consensus/x.py": CODE, "tests/test_x.py": A_TEST}, True),
+    (modules_without_tests, {"consensus/x.py": CODE, "tests/consensus/test_x.py": A_TEST}, False),
+    (modules_without_tests, {"trioroute/core/__init__.py": CODE}, False),
     (orphaned_tests, {"tests/core/test_gone.py": A_TEST}, True),
     (orphaned_tests, {"trioroute/core/x.py": "", "tests/core/test_x_speed.py": A_TEST}, False),
     (orphaned_tests, {"tests/e2e/test_failover.py": A_TEST}, False),

@@ -52,8 +52,13 @@ GLOSSARY: Final = (
     Word(
         "node",
         "front-end, member or replica",
-        # YAML, ASTs and Kubernetes have nodes of their own.
-        except_in=("trioroute/spec/*", "trioroute/discovery/kube*", "trioroute/cli/kube*"),
+        # YAML, Kubernetes and RFC 7239's Forwarded field have nodes of their own.
+        except_in=(
+            "trioroute/spec/*",
+            "trioroute/core/headers*",
+            "trioroute/discovery/kube*",
+            "trioroute/cli/kube*",
+        ),
     ),
     Word("nodes", "front-ends, members or replicas", except_in=("trioroute/spec/*",)),
     Word("permit", "slot or grant"),
@@ -61,8 +66,8 @@ GLOSSARY: Final = (
     Word("ticket", "grant"),
     Word("throttle", "shed or admission", prose=True),
     Word("throttling", "shedding or admission", prose=True),
-    Word("master", "coordinator", prose=True),
-    Word("slave", "replica or member", prose=True),
+    Word("master", "coordinator"),
+    Word("slave", "replica or member"),
     Word("downstream", "client", prose=True),
     Word("transaction", "exchange"),
     Word("ipc", "hand-down"),
