@@ -57,10 +57,14 @@ class HeldDeployment:
     waiters: dict[int, Waiter] = attrs.field(factory=dict)
     contended: bool = False
 
-    def push(self, held: HeldReplica) -> None:
-        """The replica has an idle slot; it is the most recently used one."""
-        if not held.stacked:
-            held.stacked = True
+    def push(self, held: HeldReplica, *, last: bool = False) -> None:
+        """The replica has an idle slot; it serves next, or after all others when `last`."""
+        if held.stacked:
+            return
+        held.stacked = True
+        if last:
+            self.free.insert(0, held)
+        else:
             self.free.append(held)
 
     def pick(self) -> HeldReplica | None:

@@ -96,8 +96,11 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             return None
         return self._start(group)
 
-    def release(self, grant: Grant, now: float) -> None:
+    def release(self, grant: Grant, now: float, *, suspect: bool = False) -> None:
         """The request of this grant is over and its replica is done with it.
+
+        Args:
+            suspect: the replica could not be reached: start others first.
 
         Raises:
             InvariantError: the grant is not in flight: released twice, or never given.
@@ -115,11 +118,10 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         group = self._deployments[grant.deployment]
         if group.contended and self._link_open:
             self._give_back(held, bit)
-        elif group.waiters:
-            group.push(held)
-            self._serve_waiters(group, now)
         else:
-            group.push(held)
+            group.push(held, last=suspect)
+            if group.waiters:
+                self._serve_waiters(group, now)
 
     def may_send(self, grant: Grant, now: float) -> bool:
         """Whether the slot may still be written to: asked right before and right after the write.
@@ -169,14 +171,19 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         return self._gap_total_s + self._gap_s(now)
 
     @property
+    def has_news(self) -> bool:
+        """Whether `take_outbox` or `take_wakes` would return anything."""
+        return bool(self._outbox or self._wakes)
+
+    @property
     def in_gap(self) -> bool:
         """Whether there is no coordinator that has answered a renewal."""
         return self._gap_since is not None
 
-    def waiting_count(self, deployment: str) -> int:
-        """How many requests of the deployment wait in this holder."""
+    def may_queue(self, deployment: str) -> bool:
+        """Whether the deployment is known and its part of the queue here is not full."""
         group = self._deployments.get(deployment)
-        return 0 if group is None else len(group.waiters)
+        return group is not None and len(group.waiters) < group.deployment.queue_depth_max
 
     # -- routing ----------------------------------------------------------------------------
 

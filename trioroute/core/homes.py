@@ -1,106 +1,94 @@
 """Which slots are at home with which holder: the even share that survives every coordinator.
 
-Pure. Homes are moved in two phases (decision 22), so that neither the log nor any holder's view of
-it ever has a slot in two homes: a slot is first taken from its home (shrink), and given to another
-(grow) only when every holder is known to route by a log at least as new as the shrink.
+Pure. A slot moves in two phases (decision 22), so that neither the log nor any holder's view of it
+ever has it in two homes: first it *leaves* its home, and only when that holder is known to route by
+a log that says so may it be given to another.
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
+
+import attrs
 
 from trioroute.core.masks import all_slots, count, lowest
 from trioroute.core.model import Replica
 from trioroute.core.registry import Homes
 
-__all__ = ["plan_homes"]
+__all__ = ["HomePlan", "plan_homes"]
+
+
+@attrs.frozen
+class HomePlan:
+    """A home assignment to commit."""
+
+    homes: Homes
+    leaving: Homes
 
 
 def plan_homes(
     replicas: Sequence[Replica],
-    holders: Sequence[str],
-    current: Homes,
+    current: HomePlan,
     *,
-    may_grow: bool,
-) -> Homes | None:
-    """The next home assignment to commit for one deployment, or None when nothing is to be done.
+    alive: Collection[str],
+    informed: Collection[str],
+) -> HomePlan:
+    """The next home assignment of one deployment; equal to `current` when nothing is to be done.
+
+    As even as whole slots allow, with the fewest moves; ties go by rendezvous hash.
 
     Args:
-        replicas: those of the deployment that are not about to go.
-        holders: who may have a home: the holders that are alive.
-        current: the assignment in the log; holders that are not in `holders` keep theirs, because
-            only a fence may take it from them.
-        may_grow: whether every known holder routes by a log that has the last change of homes.
+        replicas: those that may have homes.
+        alive: holders that may be given slots. Others keep what they have: only a fence may take
+            it from them.
+        informed: holders that route by a log at least as new as `current`.
     """
-    target = _target(replicas, holders, current)
-    shrunk = {
-        replica.id: _kept(current.get(replica.id, {}), target[replica.id]) for replica in replicas
-    }
-    if shrunk != _trimmed(current, replicas):
-        return shrunk
-    grown: dict[str, dict[str, int]] = {}
-    for replica in replicas:
-        # A replica that the log has never had a home for cannot be in anybody's view.
-        if may_grow or replica.id not in current:
-            grown[replica.id] = target[replica.id]
-        else:
-            grown[replica.id] = shrunk[replica.id]
-    return grown if grown != current else None
-
-
-def _trimmed(current: Homes, replicas: Sequence[Replica]) -> Homes:
-    return {
-        replica.id: {holder: mask for holder, mask in current.get(replica.id, {}).items() if mask}
-        for replica in replicas
-    }
-
-
-def _kept(now: Mapping[str, int], target: Mapping[str, int]) -> dict[str, int]:
-    kept = {holder: mask & target.get(holder, 0) for holder, mask in now.items()}
-    return {holder: mask for holder, mask in kept.items() if mask}
-
-
-def _target(
-    replicas: Sequence[Replica], holders: Sequence[str], current: Homes
-) -> dict[str, dict[str, int]]:
-    """An even split with the fewest moves; ties go by rendezvous hash, the same everywhere."""
-    alive = set(holders)
-    target: dict[str, dict[str, int]] = {replica.id: {} for replica in replicas}
-    loads = dict.fromkeys(holders, 0)
-    quota = _quota(replicas, holders, current, alive)
+    homes: dict[str, dict[str, int]] = {}
+    leaving: dict[str, dict[str, int]] = {}
+    loads = dict.fromkeys(sorted(alive), 0)
+    most = _even_share(replicas, current, alive)
     homeless: list[tuple[str, int]] = []
     for replica in replicas:
-        left = all_slots(replica.slots)
-        for holder, mask in current.get(replica.id, {}).items():
-            kept = mask & left
-            if holder in alive:
-                kept = _lowest_slots(kept, quota - loads[holder])
-                loads[holder] += count(kept)
-            if kept:
-                target[replica.id][holder] = kept
-            left &= ~kept
+        everything = all_slots(replica.slots)
+        left = everything
+        gone = leaving[replica.id] = {
+            holder: mask & everything
+            for holder, mask in current.leaving.get(replica.id, {}).items()
+            if holder not in informed and mask & everything
+        }
+        for mask in gone.values():
+            left &= ~mask
+        kept = homes[replica.id] = {}
+        for holder, mask in current.homes.get(replica.id, {}).items():
+            owned = mask & left
+            left &= ~owned
+            stays = owned
+            if holder in loads:
+                stays = _lowest_slots(owned, most - loads[holder])
+                loads[holder] += count(stays)
+            if stays:
+                kept[holder] = stays
+            if owned & ~stays:
+                gone[holder] = gone.get(holder, 0) | (owned & ~stays)
         homeless += [(replica.id, slot) for slot in _slots(left)]
-    if alive:
-        for replica_id, slot in homeless:
-            holder = min(alive, key=lambda h: (loads[h], -_score(replica_id, slot, h), h))
-            loads[holder] += 1
-            target[replica_id][holder] = target[replica_id].get(holder, 0) | 1 << slot
-    return target
+    for replica_id, slot in homeless if loads else ():
+        holder = min(loads, key=lambda h: (loads[h], -_score(replica_id, slot, h)))
+        loads[holder] += 1
+        homes[replica_id][holder] = homes[replica_id].get(holder, 0) | 1 << slot
+    return HomePlan(homes, leaving)
 
 
-def _quota(
-    replicas: Sequence[Replica], holders: Sequence[str], current: Homes, alive: set[str]
-) -> int:
-    """The most slots one live holder may be at home with: the even share, rounded up."""
-    if not holders:
+def _even_share(replicas: Sequence[Replica], current: HomePlan, alive: Collection[str]) -> int:
+    """The most slots one live holder may be at home with, rounded up."""
+    if not alive:
         return 0
     total = sum(replica.slots for replica in replicas)
     silent = sum(
         count(mask & all_slots(replica.slots))
         for replica in replicas
-        for holder, mask in current.get(replica.id, {}).items()
+        for holder, mask in current.homes.get(replica.id, {}).items()
         if holder not in alive
     )
-    return -(-(total - silent) // len(holders))
+    return -(-(total - silent) // len(alive))
 
 
 def _score(replica: str, slot: int, holder: str) -> int:

@@ -82,11 +82,17 @@ class PutReplicas:
 
 @attrs.frozen(kw_only=True)
 class PutHomes:
-    """The whole home assignment of one deployment, stored as decided, never recomputed."""
+    """The whole home assignment of one deployment, stored as decided, never recomputed.
+
+    Attributes:
+        leaving: slots taken from a home whose holder has not yet acknowledged it: it may still
+            serve from them without a coordinator, so nobody else may have them (decision 22).
+    """
 
     epoch: int
     deployment: str
     homes: Homes
+    leaving: Homes = attrs.field(factory=dict)
 
 
 Command = PutRegistry | OpenEpoch | RegisterHolder | FenceHolder | PutReplicas | PutHomes
@@ -118,6 +124,7 @@ class RegistryState:
     deployments: Mapping[str, Deployment] = attrs.field(factory=dict)
     replicas: Mapping[str, tuple[Replica, ...]] = attrs.field(factory=dict)
     homes: Mapping[str, Homes] = attrs.field(factory=dict)
+    leaving: Mapping[str, Homes] = attrs.field(factory=dict)
     homes_index: Mapping[str, int] = attrs.field(factory=dict)
     holders: Mapping[str, int] = attrs.field(factory=dict)
 
@@ -175,7 +182,7 @@ class Registry:
             if command.deployment not in state.deployments:
                 return f"no such deployment: {command.deployment}"
             if isinstance(command, PutHomes):
-                return _overlap(command.homes)
+                return _overlap(command.homes, command.leaving)
         return ""
 
     def _changed(self, command: Command, index: int) -> RegistryState:
@@ -192,25 +199,30 @@ class Registry:
                 return _without_holder(state, holder)
             case PutReplicas(deployment=key, replicas=replicas):
                 ids = {replica.id for replica in replicas}
-                homes = {r: m for r, m in state.homes.get(key, {}).items() if r in ids}
                 return attrs.evolve(
                     state,
                     replicas={**state.replicas, key: replicas},
-                    homes={**state.homes, key: homes},
+                    homes={**state.homes, key: _only(ids, state.homes.get(key, {}))},
+                    leaving={**state.leaving, key: _only(ids, state.leaving.get(key, {}))},
                 )
-            case PutHomes(deployment=key, homes=homes):
+            case PutHomes(deployment=key, homes=homes, leaving=leaving):
                 return attrs.evolve(
                     state,
                     homes={**state.homes, key: homes},
+                    leaving={**state.leaving, key: leaving},
                     homes_index={**state.homes_index, key: index},
                 )
 
 
-def _overlap(homes: Homes) -> str:
-    """Which slot has two homes; empty when none has."""
-    for replica, masks in homes.items():
+def _only(replicas: set[str], homes: Homes) -> Homes:
+    return {replica: masks for replica, masks in homes.items() if replica in replicas}
+
+
+def _overlap(homes: Homes, leaving: Homes) -> str:
+    """Which replica has a slot with two homes; empty when none has."""
+    for replica in {*homes, *leaving}:
         seen = 0
-        for mask in masks.values():
+        for mask in [*homes.get(replica, {}).values(), *leaving.get(replica, {}).values()]:
             if seen & mask:
                 return f"homes overlap on replica {replica}"
             seen |= mask
@@ -238,17 +250,26 @@ def _with_registry(state: RegistryState, command: PutRegistry) -> RegistryState:
         deployments=deployments,
         replicas={key: group for key, group in state.replicas.items() if key in deployments},
         homes={key: homes for key, homes in state.homes.items() if key in deployments},
+        leaving={key: homes for key, homes in state.leaving.items() if key in deployments},
         homes_index={key: at for key, at in state.homes_index.items() if key in deployments},
     )
 
 
 def _without_holder(state: RegistryState, holder: str) -> RegistryState:
-    homes = {
+    holders = {name: at for name, at in state.holders.items() if name != holder}
+    return attrs.evolve(
+        state,
+        homes=_homes_without(holder, state.homes),
+        leaving=_homes_without(holder, state.leaving),
+        holders=holders,
+    )
+
+
+def _homes_without(holder: str, homes: Mapping[str, Homes]) -> dict[str, Homes]:
+    return {
         key: {
             replica: {name: mask for name, mask in masks.items() if name != holder}
             for replica, masks in by_replica.items()
         }
-        for key, by_replica in state.homes.items()
+        for key, by_replica in homes.items()
     }
-    holders = {name: at for name, at in state.holders.items() if name != holder}
-    return attrs.evolve(state, homes=homes, holders=holders)

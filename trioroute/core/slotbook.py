@@ -6,7 +6,7 @@ running on it. Limbo ends at a time, or never by itself (`NEVER`: a silent holde
 its return or a fence sets free).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -39,12 +39,13 @@ class SlotBook:
         since: index of the log entry that brought the replica; only holders whose routing is as
             new may be given its slots.
         home: holder to the mask of its home slots.
-        freed_order: rises each time a slot comes free, so the most recently used can be found.
+        leaving: holder to slots that were its home and of which it may not know that yet.
     """
 
     replica: Replica
     since: int
-    home: dict[str, int] = attrs.field(factory=dict)
+    home: Mapping[str, int] = attrs.field(factory=dict)
+    leaving: Mapping[str, int] = attrs.field(factory=dict)
     free: int = 0
     owned: dict[str, int] = attrs.field(factory=dict)
     limbo: list[Limbo] = attrs.field(factory=list)
@@ -111,7 +112,7 @@ class SlotBook:
         """The holder cannot be asked: its slots go to limbo, those at home for longer."""
         mask = self.owned.get(holder, 0)
         self._disown(holder, mask)
-        home = self.home.get(holder, 0)
+        home = self._may_be_home(holder)
         self._to_limbo(mask & home, holder, home_until)
         self._to_limbo(mask & ~home, holder, until)
 
@@ -127,7 +128,7 @@ class SlotBook:
         doubt = self._union(e.mask for e in self.limbo if e.holder == UNKNOWN_HOLDER)
         self.limbo = [entry for entry in self.limbo if entry.holder != UNKNOWN_HOLDER]
         for holder in silent:
-            at_home = doubt & self.home.get(holder, 0)
+            at_home = doubt & self._may_be_home(holder)
             self._to_limbo(at_home, holder, NEVER)
             doubt &= ~at_home
         self.free |= doubt
@@ -157,6 +158,10 @@ class SlotBook:
         union = self._union(places)
         assert sum(map(count, places)) == count(union), f"a slot in two places: {self}"
         assert all_slots(self.replica.slots) & ~union == 0, f"a slot is lost: {self}"
+
+    def _may_be_home(self, holder: str) -> int:
+        """What the holder may serve from without a coordinator, as far as it knows."""
+        return self.home.get(holder, 0) | self.leaving.get(holder, 0)
 
     def _disown(self, holder: str, mask: int) -> None:
         left = self.owned.get(holder, 0) & ~mask

@@ -238,8 +238,9 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                 line.freed.pop(gone, None)
             for replica in replicas.values():
                 self._adopt_replica(line, replica, since=state.index, in_doubt=in_doubt)
-                home = state.homes.get(key, {}).get(replica.id, {})
-                line.books[replica.id].home = dict(home)
+                book = line.books[replica.id]
+                book.home = state.homes.get(key, {}).get(replica.id, {})
+                book.leaving = state.leaving.get(key, {}).get(replica.id, {})
 
     def _adopt_replica(self, line: Line, replica: Replica, *, since: int, in_doubt: bool) -> None:
         book = line.books.get(replica.id)

@@ -1,0 +1,38 @@
+"""Picking for deployments without a limit: the less busy of two replicas drawn at random.
+
+Two choices come close to the least busy of all at the cost of two look-ups, and unlike it do not
+send every front-end to the same replica at once.
+"""
+
+import random
+from collections.abc import Sequence
+
+import attrs
+
+__all__ = ["UnlimitedReplicas"]
+
+
+@attrs.define(eq=False)
+class UnlimitedReplicas:
+    """The replicas of one unlimited deployment and what this holder has in flight on each."""
+
+    ids: Sequence[str]
+    in_flight: dict[str, int] = attrs.field(factory=dict)
+
+    def take(self, rng: random.Random) -> str | None:
+        """Pick a replica and count one request on it; None when there is none."""
+        if not self.ids:
+            return None
+        first, second = rng.choice(self.ids), rng.choice(self.ids)
+        busier = self.in_flight.get(first, 0) > self.in_flight.get(second, 0)
+        picked = second if busier else first
+        self.in_flight[picked] = self.in_flight.get(picked, 0) + 1
+        return picked
+
+    def give_back(self, replica: str) -> None:
+        """One request on it is over."""
+        left = self.in_flight[replica] - 1
+        if left:
+            self.in_flight[replica] = left
+        else:
+            del self.in_flight[replica]

@@ -1,0 +1,213 @@
+"""Getting a grant for a request, waiting for one or being refused, and giving it back.
+
+The driver around `core.holding`: it turns "wake number 7" into a task that goes on. Nothing here
+talks to the network; `proxy.link` sends what `holding` has to say whenever `news` is set.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import trio
+
+from trioroute.core.holding import Grant, Holding, HoldingStatistics, Wake
+from trioroute.core.model import RoutingSnapshot
+from trioroute.core.timings import SlotTimings
+from trioroute.core.unlimited import UnlimitedReplicas
+from trioroute.errors import (
+    DrainingError,
+    NoReplicaError,
+    NoSuchEndpointError,
+    QueueFullError,
+    QueueWaitExceededError,
+    TrioRouteError,
+)
+
+__all__ = ["Admission"]
+
+#: How often a waiter whose time is stretched by a gap looks again, seconds: the gap's end is
+#: learnt at once through its grant, so this only bounds how late it gives up.
+_GAP_LOOK_S: Final = 0.05
+
+#: The slot number of grants that are under no limit.
+_NO_SLOT: Final = -1
+
+_REFUSALS: Final[dict[str, type[TrioRouteError]]] = {
+    "queue-full": QueueFullError,
+    "no-route": NoSuchEndpointError,
+    "no-replica": NoReplicaError,
+}
+
+
+@attrs.define(eq=False)
+class _Parked:
+    """A task that waits for its wake."""
+
+    event: trio.Event = attrs.field(factory=trio.Event)
+    wake: Wake | None = None
+
+
+class Admission:
+    """All grants of one worker.
+
+    Args:
+        holder: `front-end/worker`, known to the coordinator under this name.
+        incarnation: rises each time the worker's process is replaced.
+        clock: the lease clock; CLOCK_BOOTTIME in production (decision 27).
+        rng: picks among the replicas of unlimited deployments.
+    """
+
+    def __init__(
+        self,
+        holder: str,
+        *,
+        incarnation: int,
+        timings: SlotTimings,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self.clock = clock
+        self.timings = timings
+        self.holding = Holding(holder, incarnation=incarnation, timings=timings, started_at=clock())
+        #: Set whenever `holding.take_outbox` has something to send.
+        self.news = trio.Event()
+        self._rng = rng
+        self._parked: dict[int, _Parked] = {}
+        self._unlimited: dict[str, UnlimitedReplicas] = {}
+        self._number = 0
+        self._is_draining = False
+
+    def acquire_nowait(self, deployment: str) -> Grant | None:
+        """A slot that may be used at once, or None. No message, no checkpoint."""
+        grant = self.holding.acquire_nowait(deployment, self.clock())
+        if grant is None and deployment in self._unlimited:
+            return self._acquire_unlimited(deployment)
+        return grant
+
+    async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
+        """Wait in the queue for a slot.
+
+        Without a coordinator the request's clock stands still, up to `failover_grace_s`.
+
+        Args:
+            arrived_at: when the request came, on Trio's clock; its place in the queue.
+            deadline: until when it may wait, on Trio's clock.
+
+        Raises:
+            QueueWaitExceededError: the time is over.
+            NoReplicaError: the time is over and there was no replica at all.
+            QueueFullError: as many requests wait as may.
+            DrainingError: this worker is about to stop.
+            NoSuchEndpointError: the deployment is gone.
+        """
+        grant = self.acquire_nowait(deployment)
+        if grant is not None:
+            await trio.lowlevel.checkpoint()
+            return grant
+        if self._is_draining:
+            raise DrainingError("this front-end is about to stop")
+        if not self.holding.may_queue(deployment):
+            raise QueueFullError(f"{deployment}: the queue is full")
+        now = self.clock()
+        age_s = trio.current_time() - arrived_at
+        number = self.holding.enqueue(deployment, arrived_at=now - age_s, now=now)
+        parked = self._parked[number] = _Parked()
+        self.deliver()
+        try:
+            await self._wait(number, parked, deadline)
+        except BaseException:
+            self._abandon(number, parked)
+            raise
+        if parked.wake is None:
+            self._abandon(number, parked)
+            raise self._waited_too_long(deployment)
+        return _granted(deployment, parked.wake)
+
+    def release(self, grant: Grant, *, suspect: bool = False) -> None:
+        """The request is over and its replica done with it; exactly once for each grant.
+
+        Args:
+            suspect: the replica could not be reached; others are tried first from now on.
+
+        Raises:
+            InvariantError: released twice.
+        """
+        if grant.slot == _NO_SLOT:
+            self._unlimited[grant.deployment].give_back(grant.replica)
+            return
+        self.holding.release(grant, self.clock(), suspect=suspect)
+        if self.holding.has_news:
+            self.deliver()
+
+    def must_stop_sending(self, grant: Grant) -> bool:
+        """Whether the slot may not be written to any more: its lease has ended (decision 27)."""
+        return grant.slot != _NO_SLOT and not self.holding.may_send(grant, self.clock())
+
+    def set_routing(self, snapshot: RoutingSnapshot) -> None:
+        """Route by another snapshot."""
+        self.holding.set_routing(snapshot, self.clock())
+        unlimited = {d.key for d in snapshot.deployments if d.unlimited}
+        before = self._unlimited
+        self._unlimited = {key: before.get(key, UnlimitedReplicas(())) for key in unlimited}
+        for key, group in self._unlimited.items():
+            group.ids = [r.id for r in snapshot.replicas if r.deployment == key]
+        self.deliver()
+
+    def start_draining(self) -> None:
+        """Requests that would have to wait are refused from now on; those that wait stay."""
+        self._is_draining = True
+
+    def deliver(self) -> None:
+        """Wake the tasks whose fate is known; tell the link when there is something to send."""
+        for wake in self.holding.take_wakes():
+            parked = self._parked.pop(wake.number, None)
+            if parked is None:
+                # Its task gave up in this very turn.
+                if wake.grant is not None:
+                    self.holding.release(wake.grant, self.clock())
+                continue
+            parked.wake = wake
+            parked.event.set()
+        self.news.set()
+
+    def statistics(self) -> HoldingStatistics:
+        """The counts as they are now."""
+        return self.holding.statistics()
+
+    async def _wait(self, number: int, parked: _Parked, deadline: float) -> None:
+        while parked.wake is None:
+            until = deadline + self.holding.wait_credit_s(number, self.clock())
+            now = trio.current_time()
+            if until <= now:
+                return
+            if self.holding.in_gap:
+                until = max(until, now + _GAP_LOOK_S)
+            with trio.move_on_at(until):
+                await parked.event.wait()
+
+    def _abandon(self, number: int, parked: _Parked) -> None:
+        """Leave the queue; a grant that came in the same turn goes back."""
+        self._parked.pop(number, None)
+        self.holding.cancel(number)
+        if parked.wake is not None and parked.wake.grant is not None:
+            self.holding.release(parked.wake.grant, self.clock())
+        self.deliver()
+
+    def _waited_too_long(self, deployment: str) -> TrioRouteError:
+        if self.holding.has_replicas(deployment):
+            return QueueWaitExceededError(f"{deployment}: no slot came free in time")
+        return NoReplicaError(f"{deployment}: no replica is ready")
+
+    def _acquire_unlimited(self, deployment: str) -> Grant | None:
+        replica = self._unlimited[deployment].take(self._rng)
+        if replica is None:
+            return None
+        self._number += 1
+        return Grant(deployment, replica, _NO_SLOT, self.holding.epoch, self._number)
+
+
+def _granted(deployment: str, wake: Wake) -> Grant:
+    if wake.grant is None:
+        raise _REFUSALS.get(wake.reason, NoReplicaError)(f"{deployment}: {wake.reason}")
+    return wake.grant
