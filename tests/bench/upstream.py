@@ -97,6 +97,13 @@ class Upstream:
                 del self._connections[number]
                 connection.sock.close()
 
+    def close(self) -> None:
+        """Close the listener and every connection."""
+        for connection in self._connections.values():
+            connection.sock.close()
+        self._epoll.close()
+        self._listener.close()
+
     def _accept(self) -> None:
         sock, _ = self._listener.accept()
         sock.setblocking(False)
