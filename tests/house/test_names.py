@@ -169,7 +169,9 @@ def words_outside_the_glossary(modules: Iterable[Module]) -> Iterator[Offence]:
             for banned, word in table.items()
             if not any(fnmatch(str(module.path), pattern) for pattern in word.except_in)
         }
-        said = [(line, word) for line, name in definitions(module) for word in words(name)]
+        named = [(line, words(name)) for line, name in definitions(module)]
+        # `raft_term` says whose word it is.
+        said = [(line, word) for line, parts in named for word in parts if "raft" not in parts]
         said += [
             (line, word)
             for line, text in prose(module)
@@ -279,6 +281,7 @@ PLANTED: Final = (
     (words_outside_the_glossary, X, '"""Waits for\n\nthe frontend."""\n', True),
     (words_outside_the_glossary, X, "def f(req): ...\n", True),
     (words_outside_the_glossary, X, "self.term = 1\n", True),
+    (words_outside_the_glossary, X, "RAFT_TERM = 1\n", False),
     (words_outside_the_glossary, X, EXCUSE + "backend = 1\n", False),
     (words_outside_the_glossary, X, "# RFC 9112 permits it\nx = ssl.backend\n", False),
     (words_outside_the_glossary, X, "def on_sigterm(): ...\ndetermine = 1\n", False),
