@@ -1,0 +1,248 @@
+"""TLS: contexts that follow their files, and a stream that speaks TLS over a socket.
+
+The stream has the same calls as `SocketStream`, so nothing above knows the difference. Encryption
+runs through memory BIOs: Trio's own SSLStream would bring back the checkpoints that
+`net.stream` avoids, and cannot tell "nothing there yet" from "wait".
+"""
+
+import contextlib
+import socket
+import ssl
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from trioroute.net.stream import RECEIVE_BYTES, SocketStream, StreamBrokenError
+
+__all__ = ["ServerTls", "TlsStream", "client_context"]
+
+#: One TLS record; a larger plaintext write would only be split by the library.
+_RECORD_BYTES: Final = 16 * 1024
+
+
+@attrs.frozen
+class _Stamp:
+    """What tells one state of the two files from another."""
+
+    certificate: tuple[int, int]
+    key: tuple[int, int]
+
+
+class ServerTls:
+    """The listener's context, made anew when the certificate or key file changes.
+
+    Connections that are open keep the context they began with, so a reload drops none. A pair of
+    files that does not fit together (one replaced, the other not yet) leaves the old context in
+    use; the next look tries again.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        """Load both files.
+
+        Raises:
+            OSError: a file cannot be read (`ssl.SSLError` when it is no certificate or key).
+        """
+        self._certificate = certificate
+        self._key = key
+        self._stamp = self._read_stamp()
+        self.context = self._load()
+        self.reloads = 0
+        self.error: str | None = None
+
+    def reload_if_changed(self) -> bool:
+        """Look at the files; returns True when a new context is in use from now on."""
+        try:
+            stamp = self._read_stamp()
+            if stamp == self._stamp:
+                return False
+            self.context = self._load()
+        except OSError as error:
+            self.error = str(error)
+            return False
+        self._stamp = stamp
+        self.error = None
+        self.reloads += 1
+        return True
+
+    def _read_stamp(self) -> _Stamp:
+        certificate, key = self._certificate.stat(), self._key.stat()
+        return _Stamp((certificate.st_mtime_ns, certificate.st_ino), (key.st_mtime_ns, key.st_ino))
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self._certificate, self._key)
+        return context
+
+
+def client_context(authority: Path | None = None) -> ssl.SSLContext:
+    """A context for connections to replicas.
+
+    Args:
+        authority: PEM file of the certificates to trust; None for the system's.
+    """
+    context = ssl.create_default_context(cafile=None if authority is None else str(authority))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class TlsStream(SocketStream):
+    """A `SocketStream` with TLS in between.
+
+    `send_nowait` may have accepted bytes that are still here as ciphertext: `is_flushed` tells,
+    and `send_all` waits for it.
+    """
+
+    __slots__ = ("_incoming", "_is_aborted", "_is_dry", "_outgoing", "_pending", "_tls")
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        *,
+        server_hostname: str | None = None,
+    ) -> None:
+        """Wrap a connected socket.
+
+        Args:
+            server_hostname: the name to verify when we are the client; None when we are the server.
+        """
+        super().__init__(sock)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._pending = b""
+        # Whether the last read found nothing: one socket read can bring several records.
+        self._is_dry = True
+        self._is_aborted = False
+        self._tls = context.wrap_bio(
+            self._incoming,
+            self._outgoing,
+            server_side=server_hostname is None,
+            server_hostname=server_hostname,
+        )
+
+    async def wait_readable(self) -> None:
+        """As in `SocketStream`: returns at once while records may be left from the last read."""
+        if self._is_dry:
+            await super().wait_readable()
+        self._is_dry = True
+
+    async def do_handshake(self) -> None:
+        """Finish the handshake.
+
+        Raises:
+            StreamBrokenError: the peer left, or no version, cipher or certificate fits.
+            StreamInterruptedError: see `interrupt`.
+        """
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._fill()
+            except ssl.SSLError as error:
+                with contextlib.suppress(StreamBrokenError):
+                    self._flush_nowait()  # the alert that tells the peer why
+                raise StreamBrokenError(str(error)) from None
+            else:
+                await self._flush()
+                return
+
+    def receive_nowait(self, max_bytes: int = RECEIVE_BYTES) -> bytes | None:
+        """As in `SocketStream`; an end without close_notify counts as a break."""
+        self._is_dry = False
+        while True:
+            try:
+                return self._tls.read(max_bytes)
+            except ssl.SSLWantReadError:
+                data = super().receive_nowait()
+                if data is None:
+                    self._is_dry = True
+                    return None
+                if data:
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLError as error:
+                raise StreamBrokenError(str(error)) from None
+
+    def send_nowait(self, data: bytes | memoryview) -> int:
+        """As in `SocketStream`, at most one record a call."""
+        if not self._flush_nowait() or not data:
+            return 0
+        try:
+            sent = self._tls.write(memoryview(data)[:_RECORD_BYTES])
+        except ssl.SSLError as error:
+            raise StreamBrokenError(str(error)) from None
+        self._flush_nowait()
+        return sent
+
+    async def send_all(self, data: bytes | memoryview) -> None:
+        """As in `SocketStream`."""
+        rest = memoryview(data)
+        while rest or not self.is_flushed():
+            sent = self.send_nowait(rest)
+            rest = rest[sent:]
+            if not sent and (rest or not self.is_flushed()):
+                await self.wait_writable()
+
+    def is_flushed(self) -> bool:
+        """Whether no ciphertext waits here."""
+        return not self._pending and not self._outgoing.pending
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has arrived; tickets and other records without data do not count."""
+        if super().is_quiet():
+            return True
+        try:
+            return self.receive_nowait() is None
+        except StreamBrokenError:
+            return False
+
+    def shutdown_send(self) -> None:
+        """Send close_notify and FIN."""
+        self._say_goodbye()
+        super().shutdown_send()
+
+    def close(self) -> None:
+        """Close; close_notify goes out if the peer's window has room for it."""
+        if not self.is_closed and not self._is_aborted:
+            self._say_goodbye()
+        super().close()
+
+    def reset(self) -> None:
+        """Close with RST and without close_notify: TLS peers too must see a break."""
+        self._is_aborted = True
+        super().reset()
+
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.unwrap()
+        with contextlib.suppress(StreamBrokenError):
+            self._flush_nowait()
+
+    def _flush_nowait(self) -> bool:
+        while self._pending or self._outgoing.pending:
+            if not self._pending:
+                self._pending = self._outgoing.read()
+            sent = super().send_nowait(self._pending)
+            if not sent:
+                return False
+            self._pending = self._pending[sent:]
+        return True
+
+    async def _flush(self) -> None:
+        while not self._flush_nowait():
+            await self.wait_writable()
+
+    async def _fill(self) -> None:
+        while (data := super().receive_nowait()) is None:
+            await self.wait_readable()
+        if not data:
+            raise StreamBrokenError("the peer left during the handshake")
+        self._incoming.write(data)

@@ -1,0 +1,194 @@
+"""The answers: heads of replicas' answers rewritten for the client, and those the router makes.
+
+`answer_to` is the one map from an error to an answer. Where the original has a text it is sent byte
+for byte, because client code compares it (azure-reference.md, section 10); all else is JSON. No
+answer ever contains received text.
+"""
+
+import json
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+import attrs
+
+from trioroute.core.headers import response_fields
+from trioroute.core.routing import NO_ROUTE_TEXT
+from trioroute.errors import (
+    BodyTooLargeError,
+    MalformedRequestError,
+    NoReplicaError,
+    NoSuchEndpointError,
+    ShedError,
+    TrioRouteError,
+    UpstreamError,
+)
+from trioroute.proxy.upstream import UpstreamConnection
+from trioroute.wire.encode import encode_response_head
+from trioroute.wire.http import Field, Framing, ResponseHead
+
+__all__ = ["ALLOW", "Answer", "Date", "answer_lines", "answer_to", "encode_answer", "is_chunked_to"]
+
+ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+#: After these the connection's framing cannot be trusted or the client must not go on sending.
+_CLOSING: Final = frozenset((400, 408, 413, 414, 431, 501, 505))
+
+#: The same failures have other codes on managed endpoints (azure-reference.md 10.2).
+_MANAGED_CODES: Final = {502: 424, 503: 429, 504: 408}
+
+#: Overload passes within seconds; a client that comes back at once only adds to it.
+_RETRY_AFTER_S: Final = 1
+
+
+class Date:
+    """The Date field's value, made once a second."""
+
+    __slots__ = ("_at", "_value")
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._value = b""
+
+    def now(self) -> bytes:
+        """For an answer that is written now (RFC 9110 §6.6.1)."""
+        at = int(time.time())
+        if at != self._at:
+            self._at = at
+            self._value = formatdate(at, usegmt=True).encode("ascii")
+        return self._value
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """An answer that the router makes itself.
+
+    Attributes:
+        closes: the client connection ends with it.
+    """
+
+    status: int
+    reason: str
+    fields: tuple[Field, ...]
+    body: bytes
+    closes: bool
+
+
+def answer_to(
+    error: TrioRouteError, *, endpoint: str, request_id: bytes, uses_managed_codes: bool = False
+) -> Answer:
+    """What the client is told about an error.
+
+    Args:
+        endpoint: the configured name for the original's texts; empty when none matched.
+    """
+    status, reason = error.status, error.reason
+    if isinstance(error, MalformedRequestError):
+        status, reason = error.answer_status, error.answer_reason
+    if uses_managed_codes:
+        status = _MANAGED_CODES.get(status, status)
+    text = _original_text(error, endpoint)
+    fields: list[Field] = []
+    if text is not None:
+        body = text.encode()
+        fields.append((b"content-type", b"text/plain; charset=utf-8"))
+    else:
+        body = _json_body(status, reason, request_id)
+        fields.append((b"content-type", b"application/json"))
+    if status == 401:
+        fields.append((b"www-authenticate", b"Bearer"))
+    elif status == 405:
+        fields.append((b"allow", ALLOW))
+    elif status in (429, 503):
+        fields.append((b"retry-after", b"%d" % _RETRY_AFTER_S))
+    return Answer(
+        status=status,
+        reason=reason,
+        fields=tuple(fields),
+        body=body,
+        closes=isinstance(error, MalformedRequestError | BodyTooLargeError) and status in _CLOSING,
+    )
+
+
+def encode_answer(
+    answer: Answer,
+    *,
+    own_lines: bytes,
+    date: bytes,
+    is_head_request: bool = False,
+    must_close: bool = False,
+) -> bytes:
+    """A router-made answer as bytes.
+
+    Args:
+        own_lines: whole header lines of this exchange: ids and timing.
+        is_head_request: HEAD gets the fields without the body.
+        must_close: say so, and end the connection.
+    """
+    fields: list[Field] = [
+        (b"server", b"trioroute"),
+        (b"date", date),
+        (b"content-length", b"%d" % len(answer.body)),
+        *answer.fields,
+    ]
+    if answer.reason:
+        fields.append((b"x-trioroute-error", answer.reason.encode()))
+    if must_close:
+        fields.append((b"connection", b"close"))
+    head = encode_response_head(answer.status, fields)[:-2] + own_lines + b"\r\n"
+    return head if is_head_request else head + answer.body
+
+
+def answer_lines(
+    upstream: UpstreamConnection, head: ResponseHead, *, minor_version: int, must_close: bool
+) -> bytes:
+    """The lines of a replica's answer that follow from its head, status line first.
+
+    A replica that repeats its head gets the lines made before: they are kept on its connection.
+
+    Args:
+        minor_version: the client's; chunked framing does not exist in HTTP/1.0.
+        must_close: this answer is the last on the client's connection.
+    """
+    key = (minor_version, must_close)
+    if upstream.known_head is head and upstream.known_key == key:
+        return upstream.known_lines
+    fields = response_fields(head.fields, head.connection_options)
+    if is_chunked_to(head, minor_version):
+        fields.append((b"transfer-encoding", b"chunked"))
+    elif head.content_length >= 0 and head.status >= 200 and head.status != 204:
+        fields.append((b"content-length", b"%d" % head.content_length))
+    if must_close:
+        fields.append((b"connection", b"close"))
+    lines = encode_response_head(head.status, fields)[:-2]
+    upstream.known_head, upstream.known_key, upstream.known_lines = head, key, lines
+    return lines
+
+
+def is_chunked_to(head: ResponseHead, minor_version: int) -> bool:
+    """Whether this answer's body is chunked on the client's side."""
+    return minor_version >= 1 and head.framing in (Framing.CHUNKED, Framing.EOF)
+
+
+def _original_text(error: TrioRouteError, endpoint: str) -> str | None:
+    """The original's body, byte for byte, where one is attested."""
+    if isinstance(error, NoSuchEndpointError):
+        return NO_ROUTE_TEXT
+    if isinstance(error, NoReplicaError):
+        return f"No ready replicas for service {endpoint}."
+    if isinstance(error, ShedError):
+        return f"Too many requests for service {endpoint} (overloaded)"
+    if isinstance(error, UpstreamError) and error.status == 502:
+        return "Replica closed connection before replying"
+    return None
+
+
+def _json_body(status: int, reason: str, request_id: bytes) -> bytes:
+    error = {
+        "code": status,
+        "message": HTTPStatus(status).phrase,
+        "reason": reason,
+        "request_id": request_id.decode("ascii"),
+    }
+    return json.dumps({"error": error}).encode()

@@ -1,0 +1,88 @@
+"""What all exchanges of one worker share, and the Protocols of what they need from outside.
+
+One `Plane` a worker. It is made by `proxy.server` and read by everything below; only the server
+changes it, between exchanges, in one synchronous step (a new routing table, the start of a drain).
+"""
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import attrs
+
+from trioroute.core.holding import Grant
+from trioroute.core.retry import RetryBudget
+from trioroute.core.routing import RoutingTable
+from trioroute.proxy.abandoned import Abandoned
+from trioroute.proxy.answers import Date
+from trioroute.proxy.dispatch import RequestIds
+from trioroute.proxy.sweep import Sweep
+from trioroute.proxy.upstream import Upstreams
+from trioroute.telemetry.access_log import AccessRecord
+from trioroute.telemetry.recording import Recorder
+from trioroute.wire.http import Limits, RequestDecoder
+
+__all__ = ["AccessLog", "Admission", "Plane"]
+
+#: Takes one record for each exchange; must not wait.
+AccessLog: TypeAlias = Callable[[AccessRecord], None]
+
+
+class Admission(Protocol):
+    """Where grants come from and go back to."""
+
+    def acquire_nowait(self, deployment: str) -> Grant | None:
+        """A slot that is free here and now, else None."""
+
+    async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
+        """Wait in the queue for a slot; cancel-safe. Times are on `trio.current_time()`.
+
+        Raises:
+            ShedError: refused, with the reason.
+            NoReplicaError: nothing to wait for.
+        """
+
+    def release(self, grant: Grant) -> None:
+        """Give a slot back, exactly once."""
+
+    def must_stop_sending(self, grant: Grant) -> bool:
+        """Whether the lease ended, so that nothing may be sent on this grant (decision 27)."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Plane:
+    """See the module's docstring.
+
+    Attributes:
+        lease_ends: how often a lease was found to have ended around a write (decision 27).
+        desyncs: replicas that sent more than an answer.
+        grants_kept: slots that were not given back because the worker stopped while in use.
+    """
+
+    name: str
+    limits: Limits
+    admission: Admission
+    recorder: Recorder
+    access_log: AccessLog | None
+    worker_index: int
+    upstreams: Upstreams
+    sweep: Sweep
+    table: RoutingTable
+    new_request_decoder: Callable[[Limits], RequestDecoder]
+    abandoned: Abandoned
+    ids: RequestIds = attrs.field(factory=RequestIds)
+    date: Date = attrs.field(factory=Date)
+    trusted_proxies: frozenset[str] = frozenset()
+    uses_managed_codes: bool = False
+    is_draining: bool = False
+    budgets: dict[str, RetryBudget] = attrs.field(factory=dict)
+    exchanges: int = 0
+    lease_ends: int = 0
+    desyncs: int = 0
+    grants_kept: int = 0
+
+    def budget(self, endpoint: str) -> RetryBudget:
+        """The retry budget of an endpoint."""
+        found = self.budgets.get(endpoint)
+        if found is None:
+            found = self.budgets[endpoint] = RetryBudget()
+        return found

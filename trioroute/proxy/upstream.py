@@ -1,0 +1,286 @@
+"""Connections to replicas: pooled, dialled, and every way they fail put into our own words.
+
+The gate for what goes wrong on the replica's side: socket errors and parser errors leave here as
+`AttemptFailedError`, which says how far the attempt had come (that decides about a retry) and
+carries the error to answer with.
+"""
+
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from trioroute.core.model import Replica
+from trioroute.core.retry import Failure
+from trioroute.errors import BrokenAnswerError, ConnectFailedError, UpstreamError
+from trioroute.net.dial import DialError, open_stream
+from trioroute.net.pool import Pool, PoolStatistics
+from trioroute.net.stream import SocketStream, StreamBrokenError
+from trioroute.wire.http import Limits, ResponseDecoder, ResponseHead
+
+__all__ = ["AttemptFailedError", "UpstreamConnection", "Upstreams"]
+
+#: The replica says how long it keeps an idle connection; we leave this much earlier.
+_KEEP_ALIVE_MARGIN_S: Final = 1.0
+
+
+class AttemptFailedError(Exception):
+    """One attempt at one replica failed.
+
+    Attributes:
+        failure: how far it had come.
+        error: what to answer unless another attempt succeeds.
+    """
+
+    def __init__(self, failure: Failure, error: UpstreamError) -> None:
+        super().__init__(str(error))
+        self.failure = failure
+        self.error = error
+
+
+class UpstreamConnection:
+    """One connection to one replica, with the decoder of its answers.
+
+    Attributes:
+        has_final_head: the head of the final answer was read.
+        is_answered: a byte of the current exchange's answer has arrived.
+        is_written: the current request was written whole.
+        known_head: the answer head that `known_lines` were made from (see `answers`).
+    """
+
+    __slots__ = (
+        "decoder",
+        "has_final_head",
+        "idle_until",
+        "is_answered",
+        "is_fresh",
+        "is_written",
+        "known_head",
+        "known_key",
+        "known_lines",
+        "pool",
+        "stream",
+    )
+
+    def __init__(
+        self, stream: SocketStream, decoder: ResponseDecoder, pool: "Pool[UpstreamConnection]"
+    ) -> None:
+        self.stream = stream
+        self.decoder = decoder
+        self.pool = pool
+        self.idle_until = 0.0
+        self.is_fresh = True
+        self.has_final_head = False
+        self.is_answered = False
+        self.is_written = False
+        self.known_head: ResponseHead | None = None
+        self.known_key: object = None
+        self.known_lines = b""
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has arrived: `net.pool` asks."""
+        return self.stream.is_quiet()
+
+    def close(self) -> None:
+        """Close without drama."""
+        self.stream.close()
+
+    def begin(self, method: bytes) -> None:
+        """The next request is about to be written."""
+        self.has_final_head = False
+        self.is_answered = False
+        self.is_written = False
+        self.decoder.begin(method)
+
+    async def send_all(self, data: bytes) -> None:
+        """Write part of the request.
+
+        Raises:
+            AttemptFailedError: the connection broke.
+            StreamInterruptedError: the sweep struck.
+        """
+        try:
+            await self.stream.send_all(data)
+        except StreamBrokenError as error:
+            raise self.failed(BrokenAnswerError(f"broken while writing: {error}")) from None
+
+    async def receive_head(self, data: bytes = b"") -> ResponseHead:
+        """The next head, interim or final.
+
+        Waits before it reads: an answer is never there yet when the request has just been written,
+        and a read that finds nothing costs as much as the wait saves.
+
+        Raises:
+            AttemptFailedError: the connection broke, or what came is no answer.
+            StreamInterruptedError: the sweep struck.
+        """
+        stream, decoder = self.stream, self.decoder
+        try:
+            head = decoder.feed_head(data) if self.is_answered else None
+            while head is None:
+                await stream.wait_readable()
+                received = stream.receive_nowait()
+                if received:
+                    self.is_answered = True
+                    head = decoder.feed_head(received)
+                elif received is not None:
+                    raise BrokenAnswerError("closed before a whole answer head")
+        except StreamBrokenError as error:
+            raise self.failed(BrokenAnswerError(f"broken before the answer: {error}")) from None
+        except BrokenAnswerError as error:
+            raise self.failed(error) from None
+        self.has_final_head = head.status >= 200
+        return head
+
+    async def receive_body(self) -> bytes:
+        """More of the answer's body; may be empty, and `decoder.body_done` tells the end.
+
+        Raises:
+            AttemptFailedError: the connection broke, or the body is malformed or cut off.
+            StreamInterruptedError: the sweep struck.
+        """
+        try:
+            received = await self.stream.receive()
+            if received:
+                return self.decoder.feed_body(received)
+            self.decoder.feed_eof()
+        except StreamBrokenError as error:
+            raise self.failed(BrokenAnswerError(f"broken within the answer: {error}")) from None
+        except BrokenAnswerError as error:
+            raise self.failed(error) from None
+        return b""
+
+    def failed(self, error: UpstreamError) -> AttemptFailedError:
+        """What to raise when this attempt cannot go on."""
+        if self.is_answered:
+            failure = Failure.ANSWERED
+        elif self.is_written:
+            failure = Failure.WRITTEN
+        else:
+            failure = Failure.WRITING
+        return AttemptFailedError(failure, error)
+
+    def finish(self, head: ResponseHead, *, now: float, idle_s: float) -> bool:
+        """Give the connection back to its pool, or close it when anything about it is in doubt.
+
+        Returns:
+            False when bytes that nobody asked for had arrived behind the answer (item 25).
+        """
+        decoder = self.decoder
+        if decoder.reusable and self.is_written:
+            said = head.index.get(b"keep-alive")
+            self.idle_until = now + (idle_s if said is None else _kept_alive_s(said, idle_s))
+            self.is_fresh = False
+            self.pool.put(self)
+            return True
+        is_clean = not decoder.held_bytes
+        self.stream.close()
+        return is_clean
+
+
+class Upstreams:
+    """The pools of one worker, one for each replica of the snapshot in force."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        new_decoder: Callable[[Limits], ResponseDecoder],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Begin without replicas.
+
+        Args:
+            tls: how to speak TLS to replicas; None for plain TCP.
+        """
+        self._limits = limits
+        self._new_decoder = new_decoder
+        self._tls = tls
+        self._replicas: dict[str, tuple[Replica, Pool[UpstreamConnection]]] = {}
+        self.dialled = 0
+
+    def apply(self, replicas: tuple[Replica, ...]) -> None:
+        """Take a new set; pools of vanished replicas are closed, which spares what is in use."""
+        known: dict[str, tuple[Replica, Pool[UpstreamConnection]]] = {}
+        for replica in replicas:
+            before = self._replicas.pop(replica.id, None)
+            if before is not None and _same_address(before[0], replica):
+                before[1].idle_max = replica.slots
+                known[replica.id] = (replica, before[1])
+                continue
+            if before is not None:
+                before[1].close()
+            known[replica.id] = (replica, Pool(idle_max=replica.slots))
+        for _, pool in self._replicas.values():
+            pool.close()
+        self._replicas = known
+
+    def take(self, replica_id: str, now: float) -> UpstreamConnection | None:
+        """A pooled connection, None when one must be opened.
+
+        Raises:
+            AttemptFailedError: the replica is not known here (any more).
+        """
+        return self._find(replica_id)[1].take(now)
+
+    async def open(self, replica_id: str) -> UpstreamConnection:
+        """Open a connection.
+
+        Raises:
+            AttemptFailedError: refused, unreachable or too slow; nothing was sent.
+        """
+        replica, pool = self._find(replica_id)
+        self.dialled += 1
+        try:
+            stream = await open_stream(
+                replica.host, replica.port, timeout_s=self._limits.connect_s, tls=self._tls
+            )
+        except DialError as error:
+            raise _unsent(str(error)) from None
+        return UpstreamConnection(stream, self._new_decoder(self._limits), pool)
+
+    def authority(self, replica_id: str) -> bytes:
+        """The replica's `host:port`, for requests that named no host."""
+        replica = self._find(replica_id)[0]
+        host = f"[{replica.host}]" if ":" in replica.host else replica.host
+        return f"{host}:{replica.port}".encode()
+
+    def count(self, deployment: str) -> int:
+        """How many replicas of a deployment there are: the bound on connect failures."""
+        return sum(replica.deployment == deployment for replica, _ in self._replicas.values())
+
+    def sweep(self, now: float) -> None:
+        """Close idle connections that are late or turned readable."""
+        for _, pool in self._replicas.values():
+            pool.sweep(now)
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for _, pool in self._replicas.values():
+            pool.close()
+
+    def statistics(self) -> dict[str, PoolStatistics]:
+        """By replica id."""
+        return {name: pool.statistics() for name, (_, pool) in self._replicas.items()}
+
+    def _find(self, replica_id: str) -> "tuple[Replica, Pool[UpstreamConnection]]":
+        found = self._replicas.get(replica_id)
+        if found is None:
+            raise _unsent("the replica is gone")
+        return found
+
+
+def _unsent(message: str) -> AttemptFailedError:
+    return AttemptFailedError(Failure.UNSENT, ConnectFailedError(message))
+
+
+def _same_address(one: Replica, other: Replica) -> bool:
+    return (one.host, one.port) == (other.host, other.port)
+
+
+def _kept_alive_s(said: bytes, default_s: float) -> float:
+    """How long to keep a connection whose replica sent `Keep-Alive: timeout=N`."""
+    for parameter in said.split(b","):
+        name, _, value = parameter.strip().partition(b"=")
+        if name.lower() == b"timeout" and value.isdigit() and len(value) < 6:
+            return max(0.0, int(value) - _KEEP_ALIVE_MARGIN_S)
+    return default_s
