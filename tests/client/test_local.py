@@ -1,0 +1,38 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from trioroute.client.errors import UnreachableError
+from trioroute.client.local import SUMMARY_NAME, find_local_system
+
+
+def test_the_summary_that_up_writes_is_read(tmp_path: Path) -> None:
+    summary = {
+        "pid": 7,
+        "scoring_url": "http://127.0.0.1:8080",
+        "admin_urls": {"fe-0": "http://127.0.0.1:9090"},
+        "endpoints": ["echo"],
+    }
+    (tmp_path / SUMMARY_NAME).write_text(json.dumps(summary))
+    system = find_local_system(tmp_path)
+    assert system.scoring_url == "http://127.0.0.1:8080"
+    assert system.admin_urls == {"fe-0": "http://127.0.0.1:9090"}
+
+
+def test_no_running_system_says_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError, match="start one with `trioroute up`"):
+        find_local_system(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"scoring_url": 1}'])
+def test_a_broken_summary_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / SUMMARY_NAME).write_text(text)
+    with pytest.raises(UnreachableError, match=r"up\.json cannot be used"):
+        find_local_system(tmp_path)
+
+
+def test_an_unreadable_summary_is_named(tmp_path: Path) -> None:
+    (tmp_path / SUMMARY_NAME).mkdir()
+    with pytest.raises(UnreachableError, match="cannot be used"):
+        find_local_system(tmp_path)

@@ -1,0 +1,215 @@
+"""`trioroute status`: the whole system on one screen, or as the admin API's JSON.
+
+Imports neither trio nor rich before it has an answer: a read-only verb should cost what it reads.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import attrs
+import click
+
+from trioroute.client.errors import UnreachableError
+from trioroute.client.http import AdminClient
+from trioroute.client.local import find_local_system
+from trioroute.core.status import ClusterStatus, DeploymentStatus
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["status"]
+
+_UNHEALTHY: Final = 1
+_DATA: Final = Path(".trioroute")
+#: Asked one after the other: a front-end that hangs must not hide those that do not.
+_TIMEOUT_S: Final = 2.0
+_UNKNOWN: Final = "-"
+#: Wide enough for every column when nobody's terminal says how wide a line may be.
+_PIPE_COLUMNS: Final = 200
+
+_FRONT_END_COLUMNS: Final = (
+    *("FRONT-END", "ROLE", "STATE", "RPS", "OVERHEAD p50/p99", "SLOTS", "INDEX", "VERSION"),
+    "ERROR",
+)
+_DEPLOYMENT_COLUMNS: Final = (
+    *("ENDPOINT", "DEPLOYMENT", "TRAFFIC", "READY", "BUSY/SLOTS", "QUEUE", "UTIL/TARGET"),
+    *("p50/p99", "5xx", "REASON"),
+)
+
+
+@click.command("status")
+@click.option("--admin", metavar="URL", help="Admin address of a front-end, http://host:port.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=_DATA,
+    show_default=True,
+    help="Data folder of the `trioroute up` to ask, where --admin is not given.",
+)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@click.option("--watch", is_flag=True, help="Show it again and again until Ctrl-C.")
+@click.option("--interval", default=1.0, show_default=True, help="Seconds between two looks.")
+def status(*, admin: str | None, data: Path, output: str, watch: bool, interval: float) -> int:
+    """Show coordinator, front-ends, deployments and replicas.
+
+    Exits with 0 when all is well, 1 when something is wrong (it says what), 3 when no front-end
+    answers.
+    """
+    ask = _asker(admin, data)
+    show = _show_json if output == "json" else _show_table
+    if not watch:
+        answer = ask()
+        show(answer)
+        return _UNHEALTHY if answer.problems else 0
+    try:
+        _watch(ask, show, interval)
+    except KeyboardInterrupt:
+        return 0
+
+
+@attrs.frozen
+class _Answer:
+    """What one front-end said, as it was sent and as values."""
+
+    json: bytes
+    status: ClusterStatus
+
+    @property
+    def problems(self) -> list[str]:
+        return list(self.status.problems())
+
+
+def _asker(admin: str | None, data: Path) -> Callable[[], _Answer]:
+    """How to get an answer: from the named front-end, or from the first one that gives one."""
+
+    def ask() -> _Answer:
+        # Looked up each time: a watch outlives a restart of `up` with other ports.
+        urls = [admin] if admin is not None else list(find_local_system(data).admin_urls.values())
+        failure = UnreachableError(f"{data} names no front-end")
+        for url in urls:
+            client = AdminClient(url, timeout_s=_TIMEOUT_S)
+            try:
+                json = client.status_json()
+                return _Answer(json, client.decode_status(json))
+            except UnreachableError as error:
+                failure = error
+        raise failure
+
+    return ask
+
+
+def _watch(
+    ask: Callable[[], _Answer], show: Callable[[_Answer], None], interval_s: float
+) -> NoReturn:
+    while True:
+        try:
+            answer = ask()
+        except UnreachableError as error:
+            click.echo(f"trioroute: {error}", err=True)
+        else:
+            if sys.stdout.isatty() and show is _show_table:
+                click.clear()
+            show(answer)
+        time.sleep(interval_s)
+
+
+def _show_json(answer: _Answer) -> None:
+    click.echo(answer.json)
+
+
+def _show_table(answer: _Answer) -> None:
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, highlight=False)
+    console.print(_headline(answer.status), markup=False)
+    console.print(_table(_FRONT_END_COLUMNS, front_end_rows(answer.status)))
+    console.print(_table(_DEPLOYMENT_COLUMNS, deployment_rows(answer.status)))
+    for problem in answer.problems:
+        console.print(f"‼ {problem}", markup=False)
+
+
+def _table(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        # Text, not markup: names and reasons may hold brackets.
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _headline(status: ClusterStatus) -> str:
+    raft, coordinator = status.raft, status.coordinator
+    members = f"{raft.connected}/{raft.voters} members connected, " if raft else ""
+    seen_by = f"{members}seen by {status.reporter}"
+    if coordinator is None:
+        return f"COORDINATOR  none ({seen_by})"
+    since = coordinator.since_s
+    age = "" if since is None else f"for {_age(since)}, "
+    return f"COORDINATOR  {coordinator.name} (epoch {coordinator.epoch}, {age}{seen_by})"
+
+
+def front_end_rows(status: ClusterStatus) -> Iterator[tuple[str, ...]]:
+    """One row for each configured front-end, those that are down included."""
+    for one in status.front_ends:
+        yield (
+            one.name,
+            one.role.value,
+            "up" if one.is_up else "DOWN",
+            _number(one.requests_per_s),
+            _pair_ms(one.overhead_p50_s, one.overhead_p99_s),
+            _number(one.slots_held),
+            _number(one.applied_index),
+            one.version or _UNKNOWN,
+            one.error,
+        )
+
+
+def deployment_rows(status: ClusterStatus) -> Iterator[tuple[str, ...]]:
+    """One row for each deployment; the endpoint's name stands at its first one."""
+    for endpoint in status.endpoints:
+        name = endpoint.name
+        for one in endpoint.deployments:
+            yield (name, one.name, f"{one.traffic_percent} %", *_load_of(one))
+            name = ""
+
+
+def _load_of(one: DeploymentStatus) -> tuple[str, ...]:
+    wanted = len(one.replicas) if one.replicas_desired is None else one.replicas_desired
+    return (
+        f"{one.ready_count}/{wanted}",
+        f"{_number(one.busy)}/{_number(one.slots)}",
+        _number(one.queued),
+        f"{_percent(one.utilization)}/{_percent(one.target_utilization)}",
+        _pair_ms(one.p50_s, one.p99_s),
+        str(one.server_errors),
+        one.reason,
+    )
+
+
+def _number(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:.0f}"
+
+
+def _percent(ratio: float | None) -> str:
+    return _UNKNOWN if ratio is None else f"{100 * ratio:.0f} %"
+
+
+def _pair_ms(one_s: float | None, other_s: float | None) -> str:
+    if one_s is None or other_s is None:
+        return _UNKNOWN
+    return f"{1000 * one_s:.3g}/{1000 * other_s:.3g} ms"
+
+
+def _age(seconds: float) -> str:
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{left:02}s" if minutes else f"{left}s"

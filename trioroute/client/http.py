@@ -1,0 +1,150 @@
+"""Speaks to the admin API of one front-end, with nothing but the standard library's HTTP client.
+
+Synchronous and small, because command lines start with it: no trio, no third-party HTTP library.
+"""
+
+import http.client
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
+
+import attrs
+import msgspec
+
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
+from trioroute.core.model import Deployment, Endpoint
+from trioroute.core.status import ClusterStatus
+
+__all__ = ["AdminClient"]
+
+#: Reads answer from memory and writes in one round of consensus; an election takes a second.
+_TIMEOUT_S: Final = 5.0
+_JSON: Final = "application/json"
+
+
+class _Problem(msgspec.Struct):
+    """The fields of an error answer that are used here (RFC 9457)."""
+
+    code: str = ""
+    title: str = ""
+    detail: str = ""
+
+
+@attrs.frozen
+class AdminClient:
+    """The admin API of one front-end. Each call is one connection.
+
+    Every call raises UnreachableError when nobody answers as the admin API does, and
+    ProblemAnswerError when it answers with an error.
+
+    Attributes:
+        url: `http://host:port`, as `trioroute up` prints it.
+        token: the admin token, where one is set.
+    """
+
+    url: str
+    timeout_s: float = _TIMEOUT_S
+    token: str | None = attrs.field(default=None, repr=False)
+
+    def status_json(self) -> bytes:
+        """The whole system as the JSON that was sent, newer fields included."""
+        return self._ask("GET", "/v1/status")[1]
+
+    def decode_status(self, body: bytes) -> ClusterStatus:
+        """What `status_json` returned, as values; fields that are not known here are left out."""
+        status: ClusterStatus = self._decode(body, ClusterStatus)
+        return status
+
+    def status(self) -> ClusterStatus:
+        """The whole system as values."""
+        return self.decode_status(self.status_json())
+
+    def readiness(self) -> tuple[bool, str]:
+        """Whether the front-end wants requests, and why not."""
+        status, body = self._exchange("GET", "/readyz", None)
+        return status == http.client.OK, body.decode(errors="replace").strip()
+
+    def put_registry(
+        self, endpoints: tuple[Endpoint, ...], deployments: tuple[Deployment, ...]
+    ) -> int:
+        """Replace all endpoints and deployments; returns the index of the log entry."""
+        # Imported here: only this verb needs cattrs, which takes longer than all the rest.
+        from trioroute.core.registry import PutRegistry
+        from trioroute.wire.records import unstructure_record
+
+        wish = PutRegistry(endpoints=endpoints, deployments=deployments)
+        body = msgspec.json.encode(unstructure_record(wish))
+        answer = self._ask("PUT", "/v1/registry", body)[1]
+        return int(self._decode(answer, dict[str, int])["index"])
+
+    def transfer_coordinator(self) -> None:
+        """Have this front-end hand the coordinator's office to another one."""
+        self._ask("POST", "/v1/raft/transfer")
+
+    def drain(self) -> None:
+        """Begin to take this front-end out of service."""
+        self._ask("POST", "/v1/drain")
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        status, answer = self._exchange(method, path, body)
+        if status >= http.client.BAD_REQUEST:
+            self._raise_problem(status, answer)
+        return status, answer
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        headers = {"accept": _JSON, "connection": "close"}
+        if body is not None:
+            headers["content-type"] = _JSON
+        if self.token is not None:
+            headers["authorization"] = f"Bearer {self.token}"
+        connection = self._connection()
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except TimeoutError:
+            raise UnreachableError(
+                f"the admin API at {self.url} did not answer within {self.timeout_s:g} s"
+            ) from None
+        except OSError as error:
+            raise UnreachableError(
+                f"cannot reach the admin API at {self.url}: {error.strerror or error}"
+            ) from None
+        except http.client.HTTPException:
+            self._raise_stranger()
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        try:
+            parts = urlsplit(self.url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise self._no_address() from None
+        if parts.scheme not in ("http", "https") or not host or parts.path.strip("/"):
+            raise self._no_address()
+        is_tls = parts.scheme == "https"
+        kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+        return kind(host, port, timeout=self.timeout_s)
+
+    def _no_address(self) -> UnreachableError:
+        return UnreachableError(f"{self.url!r} is no admin address: expected http://host:port")
+
+    def _decode(self, body: bytes, kind: Any) -> Any:
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.MsgspecError:
+            self._raise_stranger()
+
+    def _raise_problem(self, status: int, body: bytes) -> NoReturn:
+        try:
+            problem = msgspec.json.decode(body, type=_Problem)
+        except msgspec.MsgspecError:
+            self._raise_stranger()
+        message = f"{problem.code} {problem.title}: {problem.detail}".strip()
+        raise ProblemAnswerError(message, answer_status=status, code=problem.code)
+
+    def _raise_stranger(self) -> NoReturn:
+        raise UnreachableError(
+            f"something answers at {self.url}, but not as trioroute's admin API does: "
+            "is that the admin port?"
+        )
