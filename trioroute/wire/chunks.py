@@ -132,7 +132,7 @@ class ChunkDecoder:
             valid = partial == b"\r"
         elif self._in_trailers:
             valid = (
-                self._trailer_bytes + len(partial) <= self._limits.trailer_bytes_max
+                self._trailer_bytes + len(partial) <= self._limits.trailer_bytes_max + 1
                 and b"\r" not in partial[:-1]
             )
         else:

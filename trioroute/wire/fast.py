@@ -16,10 +16,10 @@ from trioroute.errors import (
     MalformedRequestError,
 )
 from trioroute.wire.chunks import ChunkDecoder
-from trioroute.wire.grammar import STATUS_LINE
 from trioroute.wire.heads import (
     check_raw_head,
     read_request_line,
+    read_status_line,
     understand_request,
     understand_response,
 )
@@ -28,9 +28,6 @@ from trioroute.wire.partial import PartialHead
 
 __all__ = ["FastRequestDecoder", "FastResponseDecoder"]
 
-_HEAD_END: Final = b"\r\n\r\n"
-#: No received head begins like this: nothing is remembered yet.
-_NOTHING: Final = b"\x00"
 #: Larger heads are not remembered: a connection should not hold 64 KiB for a chance.
 _REMEMBERED_BYTES_MAX: Final = 4096
 
@@ -64,7 +61,7 @@ class _Body:
     @property
     def held_bytes(self) -> int:
         """Bytes received and not yet parsed."""
-        return len(self._held) + len(self._partial)
+        return len(self._held) + len(self._partial.buffer)
 
     def take_held(self) -> bytes:
         """Hand over all unparsed bytes and forget them."""
@@ -73,7 +70,7 @@ class _Body:
         return held
 
     def _start_body(self, framing: Framing, length: int) -> None:
-        self._left = length
+        self._left = length if framing is Framing.LENGTH else 0
         self._chunks = ChunkDecoder(self._limits) if framing is Framing.CHUNKED else None
         self.body_done = framing is Framing.NONE
         self.trailers = []
@@ -92,6 +89,7 @@ class _Body:
         if left > 0:
             self._left = left
             return data
+        self._left = 0
         self.body_done = True
         if left < 0:
             data, self._held = data[:left], data[left:]
@@ -101,13 +99,12 @@ class _Body:
 class FastRequestDecoder(_Body):
     """See `wire.http.RequestDecoder`."""
 
-    __slots__ = ("_empty_line_seen", "_head", "_raw")
+    __slots__ = ("_head", "_raw")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits, is_request=True)
-        self._raw = _NOTHING
+        self._raw = b""
         self._head: RequestHead | None = None
-        self._empty_line_seen = False
 
     def feed_head(self, data: bytes = b"") -> RequestHead | None:
         """See `RequestDecoder.feed_head`."""
@@ -117,11 +114,9 @@ class FastRequestDecoder(_Body):
             data = self._held + data
             self._held = b""
         # A prefix that is a whole head is the same head: it holds exactly one CRLF CRLF, its end.
-        if data.startswith(self._raw) and not self._partial:
+        head = self._head
+        if head is not None and data.startswith(self._raw) and not self._partial.buffer:
             self._held = data[len(self._raw) :]
-            self._empty_line_seen = False
-            head = self._head
-            assert head is not None
             self._start_body(head.framing, head.content_length)
             return head
         return self._read_head(data)
@@ -142,37 +137,15 @@ class FastRequestDecoder(_Body):
         self._held += data
 
     def _read_head(self, data: bytes) -> RequestHead | None:
-        if not self._partial:
-            skipped = self._skip_empty_line(data)
-            if skipped is None:
-                return None
-            data = skipped
-        if self._partial or _HEAD_END not in data:
-            whole = self._partial.add(data) if data else None
-            if whole is None:
-                return None
-            data = whole
-        end = data.index(_HEAD_END) + len(_HEAD_END)
-        raw = data[:end]
+        cut = self._partial.cut(data)
+        if cut is None:
+            return None
+        raw, self._held = cut
         head = _parse_request(raw, self._limits)
-        self._held = data[end:]
-        self._empty_line_seen = False
-        if end <= _REMEMBERED_BYTES_MAX:
+        if len(raw) <= _REMEMBERED_BYTES_MAX:
             self._raw, self._head = raw, head
         self._start_body(head.framing, head.content_length)
         return head
-
-    def _skip_empty_line(self, data: bytes) -> bytes | None:
-        """Ignore exactly one CRLF before a request line (RFC 9112 §2.2). None: need more."""
-        if data[:1] != b"\r":
-            return data
-        if data == b"\r" and not self._empty_line_seen:
-            self._held = data
-            return None
-        if data[:2] != b"\r\n" or self._empty_line_seen:
-            raise MalformedRequestError("more than one empty line before the request")
-        self._empty_line_seen = True
-        return self._skip_empty_line(data[2:])
 
 
 def _parse_request(raw: bytes, limits: Limits) -> RequestHead:
@@ -212,7 +185,7 @@ class FastResponseDecoder(_Body):
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits, is_request=False)
         self._method = b""
-        self._raw = _NOTHING
+        self._raw = b""
         self._head: ResponseHead | None = None
         self._answered: ResponseHead | None = None
         self._interim_count = 0
@@ -224,7 +197,7 @@ class FastResponseDecoder(_Body):
         return (
             self.body_done
             and not self._held
-            and not self._partial
+            and not self._partial.buffer
             and (self._method == b"" if head is None else head.keep_alive and head.status >= 200)
         )
 
@@ -233,7 +206,7 @@ class FastResponseDecoder(_Body):
         if not self.reusable:
             raise InvariantError("a request on a connection whose last answer is not done")
         if method != self._method:
-            self._raw = _NOTHING  # the same head means another framing to HEAD
+            self._head = None  # the same head means another framing to HEAD
         self._method = method
         self._answered = None
         self._interim_count = 0
@@ -245,18 +218,16 @@ class FastResponseDecoder(_Body):
         if self._held:
             data = self._held + data
             self._held = b""
-        if data.startswith(self._raw) and not self._partial:
+        head = self._head
+        if head is not None and data.startswith(self._raw) and not self._partial.buffer:
             self._held = data[len(self._raw) :]
-            head = self._head
-            assert head is not None
         else:
             try:
-                parsed = self._read_head(data)
+                head = self._read_head(data)
             except MalformedRequestError as error:
                 raise BrokenAnswerError(str(error)) from error
-            if parsed is None:
+            if head is None:
                 return None
-            head = parsed
         if head.status < 200 and head.status != 101:
             return self._count_interim(head)
         self._answered = head
@@ -291,33 +262,26 @@ class FastResponseDecoder(_Body):
         return head
 
     def _read_head(self, data: bytes) -> ResponseHead | None:
-        if self._partial or _HEAD_END not in data:
-            whole = self._partial.add(data) if data else None
-            if whole is None:
-                return None
-            data = whole
-        end = data.index(_HEAD_END) + len(_HEAD_END)
-        raw = data[:end]
+        cut = self._partial.cut(data)
+        if cut is None:
+            return None
+        raw, self._held = cut
         head = _parse_response(raw, self._method, self._limits)
-        self._held = data[end:]
-        if end <= _REMEMBERED_BYTES_MAX:
+        if len(raw) <= _REMEMBERED_BYTES_MAX:
             self._raw, self._head = raw, head
         return head
 
 
 def _parse_response(raw: bytes, method: bytes, limits: Limits) -> ResponseHead:
-    matched = STATUS_LINE.match(raw)
-    if matched is None or matched[1] != b"1":
-        raise MalformedRequestError("not a status line of HTTP/1.x")
+    status, minor, begin = read_status_line(raw)
     check_raw_head(raw, limits)
-    minor = 0 if matched[2] == b"0" else 1
     received = _Fields()
     try:
         parser = httptools.HttpResponseParser(received)
-        parser.feed_data(b"HTTP/1.%d 200 OK\r\n" % minor + raw[matched.end() :])
+        parser.feed_data(b"HTTP/1.%d 200 OK\r\n" % minor + raw[begin:])
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
         raise MalformedRequestError("not a valid response head") from error
     fields = _trimmed(received.fields, raw)
-    return understand_response(int(matched[3]), minor, fields, raw, method)
+    return understand_response(status, minor, fields, raw, method)

@@ -15,6 +15,7 @@ from trioroute.wire.grammar import (
     CONTENT_LENGTH,
     CONTROLS,
     REQUEST_LINE,
+    STATUS_LINE,
     TOKEN,
     TRANSFER_ENCODING_CHUNKED,
     is_authority,
@@ -34,6 +35,7 @@ __all__ = [
     "check_raw_head",
     "head_too_large",
     "read_request_line",
+    "read_status_line",
     "target_too_long",
     "understand_request",
     "understand_response",
@@ -112,6 +114,18 @@ def read_request_line(raw: bytes, limits: Limits) -> tuple[bytes, bytes, int, in
         raise MalformedRequestError("unknown method", status=501, reason="unknown-method")
     # 1.2 and above are answered as 1.1 would be (RFC 9110 §2.5).
     return method, target, 0 if minor == b"0" else 1, matched.end()
+
+
+def read_status_line(raw: bytes) -> tuple[int, int, int]:
+    """The status line of a head: status, minor version, where the fields begin.
+
+    Raises:
+        MalformedRequestError: not a status line of HTTP/1.x.
+    """
+    matched = STATUS_LINE.match(raw)
+    if matched is None or matched[1] != b"1":
+        raise MalformedRequestError("not a status line of HTTP/1.x")
+    return int(matched[3]), 0 if matched[2] == b"0" else 1, matched.end()
 
 
 def _refuse_request_line(line: bytes, limits: Limits) -> MalformedRequestError:

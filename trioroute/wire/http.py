@@ -242,6 +242,8 @@ class RequestDecoder(Protocol):
     def feed_body(self, data: bytes = b"") -> bytes:
         """Take received bytes; return the decoded body bytes now known (may be empty).
 
+        Bytes beyond the end of the body are held.
+
         Raises:
             MalformedRequestError: broken chunk framing or trailers.
             BodyTooLargeError: the limit is passed at this byte.
@@ -291,6 +293,8 @@ class ResponseDecoder(Protocol):
 
     def feed_body(self, data: bytes = b"") -> bytes:
         """Take received bytes; return the decoded body bytes now known (may be empty).
+
+        Bytes beyond the end of the answer are held: they make the connection unusable.
 
         Raises:
             BrokenAnswerError: broken chunk framing or trailers.

@@ -19,39 +19,63 @@ _AFTER_TARGET: Final = 11
 
 
 class PartialHead:
-    """Collects the bytes of one unfinished request or response head.
+    """Cuts heads out of received bytes, and keeps an unfinished one.
 
     Args:
         limits: sizes above which it is refused.
         is_request: whether the first line is a request line (a status line otherwise).
+
+    Attributes:
+        buffer: the unfinished head; read only.
     """
 
-    __slots__ = ("_buffer", "_is_request", "_limits", "_line_start")
+    __slots__ = ("_empty_line_seen", "_is_request", "_limits", "_line_start", "buffer")
 
     def __init__(self, limits: Limits, *, is_request: bool) -> None:
         self._limits = limits
         self._is_request = is_request
-        self._buffer = bytearray()
+        self.buffer = bytearray()
         self._line_start = 0
+        self._empty_line_seen = False
 
-    def __len__(self) -> int:
-        return len(self._buffer)
-
-    def add(self, data: bytes) -> bytes | None:
+    def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Take received bytes.
 
         Returns:
-            Everything collected as soon as it holds a whole head (its end and what follows
-            included), else None. The collection is empty again after that.
+            A whole head with its CRLF CRLF, and all that follows it; or None: need more.
 
         Raises:
             MalformedRequestError: this can no longer become a valid head.
         """
-        buffer = self._buffer
+        if self.buffer or data[:1] == b"\r":
+            whole = self._add(data)
+            if whole is None:
+                return None
+            data = whole
+        end = data.find(_END)
+        if end < 0:
+            self._add(data)
+            return None
+        self._empty_line_seen = False
+        end += len(_END)
+        return data[:end], data[end:]
+
+    def take(self) -> bytes:
+        """Everything kept; empty afterwards."""
+        taken = bytes(self.buffer)
+        self.buffer.clear()
+        self._line_start = 0
+        return taken
+
+    def _add(self, data: bytes) -> bytes | None:
+        """Keep more of an unfinished head; everything kept once its end is there."""
+        buffer = self.buffer
         if buffer[-1:] == b"\r" and data[:1] not in (b"\n", b""):
             raise MalformedRequestError("a bare CR in the head")
         searched = max(0, len(buffer) - len(_END) + 1)
         buffer += data
+        if not self._line_start:
+            self._skip_empty_line()
         if buffer.find(_END, searched) >= 0:
             return self.take()
         if len(data.translate(None, CONTROLS)) != len(data):
@@ -61,21 +85,22 @@ class PartialHead:
         self._check_new_lines()
         return None
 
-    def take(self) -> bytes:
-        """Everything collected; empty afterwards."""
-        taken = bytes(self._buffer)
-        self._buffer.clear()
-        self._line_start = 0
-        return taken
+    def _skip_empty_line(self) -> None:
+        """Ignore exactly one CRLF before a request line (RFC 9112 §2.2, contract item 2)."""
+        while self._is_request and self.buffer[:2] == b"\r\n":
+            if self._empty_line_seen:
+                raise MalformedRequestError("more than one empty line before the request")
+            self._empty_line_seen = True
+            del self.buffer[:2]
 
     def _check_new_lines(self) -> None:
-        buffer = self._buffer
-        if len(buffer) > self._limits.head_bytes_max:
-            raise head_too_large("the head is too long")
+        buffer = self.buffer
         while (stop := buffer.find(b"\n", self._line_start)) >= 0:
             self._check_line(bytes(buffer[self._line_start : stop + 1]))
             self._line_start = stop + 1
         self._check_last_line()
+        if len(buffer) > self._limits.head_bytes_max:
+            raise head_too_large("the head is too long")
 
     def _check_line(self, line: bytes) -> None:
         if line[-2:] != b"\r\n":
@@ -89,15 +114,15 @@ class PartialHead:
     def _check_last_line(self) -> None:
         """The line whose end has not come yet."""
         limits = self._limits
-        length = len(self._buffer) - self._line_start
+        length = len(self.buffer) - self._line_start
         if self._line_start:
             if length > limits.field_bytes_max + 1:
                 raise head_too_large("a field line is too long")
         elif not self._is_request:
-            if self._buffer[:7] != b"HTTP/1."[:length]:
+            if self.buffer[:7] != b"HTTP/1."[:length]:
                 raise MalformedRequestError("not a status line")
         elif length > limits.method_bytes_max:
-            if b" " not in self._buffer[: limits.method_bytes_max + 1]:
+            if b" " not in self.buffer[: limits.method_bytes_max + 1]:
                 raise MalformedRequestError("the method is too long")
             if length > limits.target_bytes_max + limits.method_bytes_max + _AFTER_TARGET:
                 raise target_too_long()
