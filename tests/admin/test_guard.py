@@ -1,3 +1,5 @@
+"""Who may read and who may change, on which listener, asked for by which name."""
+
 import pytest
 import trio
 

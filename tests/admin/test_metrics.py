@@ -1,3 +1,5 @@
+"""Every published metric, read back with prometheus_client's own parsers."""
+
 import attrs
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics

@@ -1,3 +1,5 @@
+"""Error answers have stable codes and are RFC 9457 JSON."""
+
 import json
 import re
 

@@ -1,3 +1,5 @@
+"""The admin API under its real server: answers, streams, and a quick end."""
+
 import socket
 
 import pytest

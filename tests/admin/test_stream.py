@@ -1,3 +1,5 @@
+"""The event stream: its rhythm, its end and its bound."""
+
 import json
 
 import pytest

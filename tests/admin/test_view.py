@@ -1,3 +1,5 @@
+"""The errors of the admin API's writes."""
+
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
 from trioroute.errors import ControlError
 

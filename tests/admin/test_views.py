@@ -1,3 +1,5 @@
+"""What each path of the admin API answers, errors included."""
+
 import json
 from collections.abc import Callable
 

@@ -1,3 +1,5 @@
+"""The verb `status` against the real admin API: screens and exit codes."""
+
 import json
 import socket
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""An admin API that is absent is told from one that refuses."""
+
 from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.errors import ControlError
 

@@ -1,3 +1,5 @@
+"""The admin client against the real admin API, strangers and silence."""
+
 import socket
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Finding the running `trioroute up` through its data folder."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Keys open their endpoint, nothing else does, and the work is always the same."""
+
 import hmac
 
 import attrs

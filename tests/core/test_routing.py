@@ -1,3 +1,5 @@
+"""Targets and headers to deployments: the forms, the refusals, the split."""
+
 from collections import Counter
 
 import attrs

@@ -1,3 +1,5 @@
+"""The split is exact in every prefix, whatever the weights and the phase."""
+
 from collections import Counter
 from fractions import Fraction
 

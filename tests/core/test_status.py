@@ -1,3 +1,5 @@
+"""Status values: their problems and their JSON."""
+
 from typing import Any
 
 import attrs

@@ -1,3 +1,5 @@
+"""Access-log lines, and what happens when the writer is behind."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""Buckets, sums and quantiles of fixed-bucket distributions."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

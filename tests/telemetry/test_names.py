@@ -1,3 +1,5 @@
+"""Metric names keep Prometheus' rules."""
+
 import re
 
 from trioroute.telemetry.names import ALL

@@ -1,3 +1,5 @@
+"""Counting exchanges, and merging several workers' counts."""
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st

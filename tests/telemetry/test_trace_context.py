@@ -1,3 +1,5 @@
+"""W3C trace context: which parents are valid, and how a trace goes on."""
+
 import pytest
 
 from trioroute.telemetry.trace_context import TraceContext, parse_traceparent

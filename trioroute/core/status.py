@@ -53,7 +53,7 @@ class RaftStatus:
         voters: how many members vote; `connected` of them are linked to, itself included.
     """
 
-    term: int
+    term: int  # house: Raft's own word, for its own member
     commit_index: int
     applied_index: int
     voters: int
