@@ -1,0 +1,1 @@
+"""Durable storage of what a voter promised: terms, votes, entries and snapshots."""

@@ -1,0 +1,291 @@
+"""One member of the group: the task that drives a voter, and what an application asks of it."""
+
+import random
+from typing import Final
+
+import attrs
+import msgspec
+import trio
+
+from consensus.authority import Authority, Notice
+from consensus.errors import (
+    CommandFailedError,
+    JournalFailedError,
+    NotAcceptedError,
+    UnknownOutcomeError,
+)
+from consensus.journal.store import Journal
+from consensus.raft.engine import Effects, Engine
+from consensus.settings import COMMAND_BYTES_MAX, MemberConfig, Role
+from consensus.takeover import Office, Outcome, Replicated, StateMachine
+from consensus.transport import Inbox, Transport
+
+__all__ = ["Applied", "Member", "MemberStatistics"]
+
+#: Events taken before the log is synced once for all of them.
+_EVENTS_PER_STEP: Final = 256
+#: Proposals that may wait at one member; coarse commands never come near it.
+_PROPOSALS_MAX: Final = 1024
+#: A commit index that nothing else carried to the disk is written after this long.
+_IDLE_PERSIST_S: Final = 1.0
+
+
+@attrs.frozen
+class Applied:
+    """A command's place in the log, and what the application answered."""
+
+    index: int
+    result: bytes
+
+
+@attrs.frozen(kw_only=True)
+class MemberStatistics:
+    """A picture of one member at one moment."""
+
+    name: str
+    role: Role
+    leader: str | None
+    term: int
+    commit_index: int
+    applied_index: int
+    log_entries: int
+    peers_connected: tuple[str, ...]
+    has_authority: bool
+    is_full_member: bool
+    proposals_pending: int
+    elections: int
+    leader_changes: int
+    stale_answers: int
+    frames_refused: int
+    frames_of_old_sessions: int
+    votes_withheld: int
+    hints: int
+    command_failures: int
+    persist_s_max: float
+
+
+class Member:
+    """A voter. `run` it in a nursery; everything else may be called from the same Trio thread.
+
+    Args:
+        config: the group as every member sees it.
+        machine: the application's replicated state; this member is its only writer.
+        transport: carries frames, and brings the clock this member lives by.
+        journal: what this member promised in its earlier lives.
+        incarnation: greater than in every earlier life of this name.
+        rng: decides election timeouts; seed it to replay a run.
+    """
+
+    def __init__(
+        self,
+        config: MemberConfig,
+        machine: StateMachine,
+        *,
+        transport: Transport,
+        journal: Journal,
+        incarnation: int,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._config = config
+        self._transport = transport
+        self._clock = transport.clock
+        self._journal = journal
+        self._incarnation = incarnation
+        self._inbox = Inbox()
+        self._stepped = Notice()
+        self._replicated = Replicated(machine)
+        self._persisted_at = 0.0
+        self._persist_s_max = 0.0
+        self._office: Office | None = None
+        self.authority = Authority(self._clock)
+        self._engine = Engine(
+            config,
+            self._replicated,
+            log=journal.log,
+            snapshot=journal.snapshot,
+            incarnation=incarnation,
+            rng=rng or random.Random(),  # noqa: S311 - spreads elections, guards nothing
+            now=self._clock.now(),
+        )
+        self._note_progress()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take part until cancelled; started once peers can reach this member.
+
+        Raises:
+            JournalFailedError: the disk refused a write. Nothing that was not durable has left;
+                this member has stopped, its peers see its sessions end.
+        """
+        failure: JournalFailedError | None = None
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._transport.run, self._inbox, self._incarnation)
+            task_status.started()
+            try:
+                await self._drive()
+            except JournalFailedError as error:
+                failure = error
+            finally:
+                self.authority.renew(None)
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    # What the application asks.
+
+    @property
+    def office(self) -> Office | None:
+        """Who holds the coordinator's office, as far as this member has applied the log."""
+        return self._replicated.office
+
+    @property
+    def applied_index(self) -> int:
+        """How far this member has applied the log."""
+        return self._engine.core.last_applied
+
+    async def wait_applied_beyond(self, index: int) -> int:
+        """Wait until more than `index` is applied; return how much is."""
+        while self.applied_index <= index:
+            await self._stepped.wait()
+        return self.applied_index
+
+    async def propose(self, command: bytes, *, timeout_s: float) -> Applied:
+        """Get a command applied once on every member, through whoever leads.
+
+        Args:
+            command: at most COMMAND_BYTES_MAX bytes.
+            timeout_s: how long to wait for the outcome.
+
+        Raises:
+            NotAcceptedError: it is in no log and never will be.
+            UnknownOutcomeError: time ran out while a leader had it. It may yet be applied.
+            CommandFailedError: it is committed, and the application's `apply` raised.
+        """
+        if len(command) > COMMAND_BYTES_MAX:
+            raise NotAcceptedError(
+                f"command of {len(command)} bytes, at most {COMMAND_BYTES_MAX} allowed"
+            )
+        outcome = await self._settle(command, timeout_s)
+        if outcome.failure:
+            raise CommandFailedError(outcome.index, outcome.failure)
+        return Applied(outcome.index, outcome.result)
+
+    async def take_over(self) -> int | None:
+        """As leader, take the office: the new epoch once it is applied, None if leading ended."""
+        try:
+            outcome = await self._settle(None, self._config.timings.election_max_s)
+        except (NotAcceptedError, UnknownOutcomeError):
+            return None
+        return msgspec.msgpack.decode(outcome.result, type=int)
+
+    def may_act(self, epoch: int) -> bool:
+        """Whether this member is the coordinator of that epoch right now. Ask before each act."""
+        mine = Office(self._config.name, epoch, self._incarnation)
+        return self.office == mine and self.authority.is_held()
+
+    async def transfer_leadership(self, *, timeout_s: float) -> bool:
+        """As leader, end the office, then make the most caught-up voter lead.
+
+        Returns:
+            Whether somebody else leads now. If not, this term has ended all the same.
+        """
+        if self._engine.core.role is not Role.LEADER:
+            return False
+        term = self._engine.core.term
+        self._engine.abdicate()
+        self.authority.renew(None)
+        with trio.move_on_after(timeout_s):
+            await self.authority.wait_unused()
+            self._engine.hand_over_soon()
+            self._inbox.wake.set()
+            while self._engine.core.term == term or self._engine.core.leader is None:
+                await self._stepped.wait()
+        if self._engine.core.term == term:
+            self._engine.step_down_soon()
+            self._inbox.wake.set()
+        return self._engine.core.leader not in (None, self._config.name)
+
+    def statistics(self) -> MemberStatistics:
+        """A picture of this member now."""
+        engine = self._engine
+        return MemberStatistics(
+            name=self._config.name,
+            role=engine.core.role,
+            leader=engine.core.leader,
+            term=engine.core.term,
+            commit_index=engine.core.commit_index,
+            applied_index=engine.core.last_applied,
+            log_entries=len(engine.log),
+            peers_connected=tuple(n for n, peer in engine.gate.peers.items() if peer.is_live),
+            has_authority=self.authority.is_held(),
+            is_full_member=not engine.log.is_blank,
+            proposals_pending=len(engine.proposals),
+            elections=engine.counters.elections,
+            leader_changes=engine.counters.leader_changes,
+            stale_answers=engine.counters.stale_answers,
+            frames_refused=engine.counters.frames_refused,
+            frames_of_old_sessions=engine.counters.frames_of_old_sessions,
+            votes_withheld=engine.counters.votes_withheld,
+            hints=engine.counters.hints,
+            command_failures=self._replicated.failures,
+            persist_s_max=self._persist_s_max,
+        )
+
+    # The driver.
+
+    async def _drive(self) -> None:
+        while True:
+            now = self._clock.now()
+            events = self._inbox.take(_EVENTS_PER_STEP)
+            effects = self._engine.step(events, now=now)
+            await self._persist()
+            self._release(effects)
+            self._note_progress()
+            await self._clock.wait(self._inbox.wake, self._engine.deadline(now=now))
+
+    async def _persist(self) -> None:
+        """Make durable what the frames of this step promise. They leave only afterwards."""
+        snapshots = self._engine.snapshots
+        started_at = self._clock.now()
+        is_overdue = started_at - self._persisted_at > _IDLE_PERSIST_S
+        if not (self._journal.log.owes_promise or snapshots.is_unsaved or is_overdue):
+            return
+        snapshot = snapshots.current if snapshots.is_unsaved else None
+        snapshots.is_unsaved = False
+        await self._journal.persist(snapshot)
+        self._persisted_at = self._clock.now()
+        self._persist_s_max = max(self._persist_s_max, self._persisted_at - started_at)
+
+    def _release(self, effects: Effects) -> None:
+        for peer, session, frame in effects.frames:
+            self._transport.send_nowait(peer, session, frame)
+        for peer, session in effects.closings:
+            self._transport.close_session(peer, session)
+
+    def _note_progress(self) -> None:
+        self.authority.renew(self._engine.authority_until(now=self._clock.now()))
+        if self.office != self._office:
+            self._office = self.office
+            if self._office is not None and self._office.name != self._config.name:
+                self.authority.revoke()
+        self._stepped.post()
+
+    # Parts of the above.
+
+    async def _settle(self, body: bytes | None, timeout_s: float) -> Outcome:
+        """Propose and wait for the outcome."""
+        proposals = self._engine.proposals
+        if len(proposals) >= _PROPOSALS_MAX:
+            raise NotAcceptedError(f"{_PROPOSALS_MAX} proposals are waiting already")
+        settled = trio.Event()
+        pending = proposals.add(body, settled.set)
+        self._inbox.wake.set()
+        try:
+            with trio.move_on_after(timeout_s):
+                await settled.wait()
+        finally:
+            proposals.withdraw(pending)
+        if pending.outcome is not None:
+            return pending.outcome
+        if pending.open_offers:
+            raise UnknownOutcomeError(f"no outcome within {timeout_s:g} s")
+        raise NotAcceptedError(f"no leader took it within {timeout_s:g} s")

@@ -1,0 +1,361 @@
+"""One voter as a pure machine: events and time in, frames out; the driver does the rest.
+
+The order inside one step is the contract with the driver: take events, let the core run, collect
+frames. The driver makes the log durable before it sends any frame of the step.
+"""
+
+import random
+from collections.abc import Sequence
+
+import attrs
+
+from consensus.errors import FrameRefusedError
+from consensus.journal.log import Log
+from consensus.raft.core import RaftCore
+from consensus.raft.gate import Gate
+from consensus.raft.messages import (
+    AppendAnswer,
+    AppendEntries,
+    Body,
+    Envelope,
+    Proposal,
+    ProposalRefused,
+    TimeoutNow,
+    Vote,
+    VoteRequest,
+    decode_envelope,
+    encode_envelope,
+    from_core,
+    to_core,
+)
+from consensus.raft.proposals import Proposals
+from consensus.raft.snapshots import Snapshot, Snapshots
+from consensus.settings import MemberConfig, Role
+from consensus.takeover import Outcome, Replicated
+from consensus.transport import Event, FrameArrived, PeerDied, SessionClosed, SessionOpened
+
+__all__ = ["Counters", "Effects", "Engine"]
+
+
+@attrs.define
+class Counters:
+    """What happened since the start, for statistics and for tests of the rules."""
+
+    elections: int = 0
+    leader_changes: int = 0
+    frames_of_old_sessions: int = 0
+    frames_refused: int = 0
+    stale_answers: int = 0
+    votes_withheld: int = 0
+    hints: int = 0
+
+
+@attrs.frozen
+class Effects:
+    """What the driver must do, in this order, once the log is durable."""
+
+    frames: list[tuple[str, int, bytes]]
+    closings: list[tuple[str, int]]
+
+
+class Engine:
+    """A voter: core, gate, proposals and replicated state, moved by `step`."""
+
+    def __init__(
+        self,
+        config: MemberConfig,
+        replicated: Replicated,
+        *,
+        log: Log,
+        snapshot: Snapshot | None,
+        incarnation: int,
+        rng: random.Random,
+        now: float,
+    ) -> None:
+        self.config = config
+        self.replicated = replicated
+        self.log = log
+        self.proposals = Proposals(config.name, incarnation)
+        self.counters = Counters()
+        self.snapshots = Snapshots(replicated.snapshot, self._restore, snapshot)
+        self.gate = Gate(config.name, config.voters, config.timings, started_at=now)
+        self.core = RaftCore(
+            name=config.name,
+            voters=config.voters,
+            timings=config.timings,
+            compact_entries=config.compact_entries,
+            log=log,
+            snapshots=self.snapshots,
+            apply=self._apply,
+            rng=rng,
+            seed_now=now,
+        )
+        self._frames: list[tuple[str, int, bytes]] = []
+        self._closings: list[tuple[str, int]] = []
+        self._connected: set[str] = set()
+        self._transfer_term = 0
+        self._abdicated_term = 0
+        self._hand_over_term = 0
+        self._step_down_term = 0
+        self._caught_up_at: int | None = None
+        self._was_fresh = False
+        self._mirror()
+
+    # Inputs.
+
+    def step(self, events: Sequence[Event], *, now: float) -> Effects:
+        """Take events and let time pass."""
+        for event in events:
+            self._take(event, now=now)
+        self._prepare(now=now)
+        self._offer(now=now)
+        self.core.tick(now=now)
+        if self.core.term == self._hand_over_term and self.core.hand_over(now=now):
+            self._hand_over_term = 0
+        self._collect(now=now)
+        self._mirror()
+        self._ping(now=now)
+        effects = Effects(self._frames, self._closings)
+        self._frames, self._closings = [], []
+        return effects
+
+    def abdicate(self) -> None:
+        """Claim no authority in this term any more."""
+        self._abdicated_term = self.core.term
+
+    def hand_over_soon(self) -> None:
+        """Ask the most caught-up voter to lead as soon as one has caught up. Abdicate first."""
+        self._hand_over_term = self.core.term
+
+    def step_down_soon(self) -> None:
+        """End this term: what was sent in it, a request to stand too, means nothing any more."""
+        self._step_down_term = self.core.term
+
+    # What can be read.
+
+    def authority_until(self, *, now: float) -> float | None:
+        """When this member's authority ends, or None when it has none."""
+        if self.core.term == self._abdicated_term:
+            return None
+        return self.gate.authority_until(now=now)
+
+    def deadline(self, *, now: float) -> float:
+        """When the next step is due if nothing arrives before."""
+        due = self.gate.deadline(now=now)
+        core = self.core.deadline()
+        # An election deadline that has passed waits for the gate, which events change.
+        if core > now or self._connected:
+            due = min(due, core)
+        return due
+
+    # Events.
+
+    def _take(self, event: Event, *, now: float) -> None:
+        match event:
+            case SessionOpened(peer, session, incarnation) if peer in self.gate.peers:
+                self.gate.opened(peer, session, incarnation, now=now)
+                self.core.forget_progress(peer)
+            case SessionClosed(peer, session) if peer in self.gate.peers:
+                self.gate.closed(peer, session)
+            case PeerDied(peer, incarnation) if peer in self.gate.peers:
+                self.gate.died(peer, incarnation, now=now)
+            case FrameArrived(peer, session, data) if peer in self.gate.peers:
+                self._take_frame(peer, session, data, now=now)
+
+    def _take_frame(self, peer: str, session: int, data: bytes, *, now: float) -> None:
+        if self.gate.peers[peer].session != session:
+            self.counters.frames_of_old_sessions += 1
+            return
+        try:
+            envelope = decode_envelope(data)
+        except FrameRefusedError:
+            self.counters.frames_refused += 1
+            self._close(peer, session)
+            return
+        self.gate.heard(peer, envelope, now=now)
+        body = envelope.body
+        match body:
+            case Proposal():
+                self._take_proposal(peer, body, now=now)
+            case ProposalRefused():
+                self.proposals.refused(body.number)
+            case AppendEntries():
+                self._take_append(peer, envelope, body, now=now)
+            case AppendAnswer():
+                self._take_answer(peer, envelope, body, now=now)
+            case VoteRequest() | TimeoutNow() | Vote():
+                self._take_election(peer, body, now=now)
+
+    def _take_append(
+        self, peer: str, envelope: Envelope, body: AppendEntries, *, now: float
+    ) -> None:
+        self.core.receive(peer, to_core(body), now=now)
+        if self.core.leader == peer and body.term == self.core.term:
+            self.gate.followed(now=now)
+            self._note_catching_up(body)
+        self._collect(now=now, answering=envelope.sent_at)
+        self._mirror()
+
+    def _take_answer(
+        self, peer: str, envelope: Envelope, body: AppendAnswer, *, now: float
+    ) -> None:
+        if not self.gate.counts_answer(envelope, now=now):
+            self.counters.stale_answers += 1
+            return
+        self.gate.answered(peer, envelope.echo)
+        self.core.receive(peer, to_core(body), now=now)
+
+    def _take_election(
+        self, peer: str, body: VoteRequest | TimeoutNow | Vote, *, now: float
+    ) -> None:
+        if not self._may_vote():
+            self.counters.votes_withheld += 1
+            return
+        match body:
+            case VoteRequest():
+                if not self.gate.may_vote_for(peer, is_transfer=body.transfer, now=now):
+                    self.counters.votes_withheld += 1
+                    return
+            case TimeoutNow() if peer == self.core.leader:
+                self._transfer_term = self.core.term + 1
+        self.core.receive(peer, to_core(body), now=now)
+        self._collect(now=now)
+        self._mirror()
+
+    def _take_proposal(self, peer: str, body: Proposal, *, now: float) -> None:
+        if self.core.submit([body.payload], now=now):
+            self._collect(now=now)
+            return
+        leader = self.core.leader
+        if body.hops > 0 and leader is not None and self._is_reachable(leader) and leader != peer:
+            onward = Proposal(body.payload, body.origin, body.number, body.hops - 1)
+            self._send(leader, onward, now=now)
+        elif self._is_reachable(body.origin):
+            self._send(body.origin, ProposalRefused(body.origin, body.number), now=now)
+
+    # Rules that need both the core and the gate.
+
+    def _may_vote(self) -> bool:
+        """Whether this member remembers what it promised, or nobody has promised anything yet."""
+        if not self.log.is_blank:
+            return True
+        nobody_promised = self.core.is_pristine and all(
+            peer.is_live and peer.is_pristine for peer in self.gate.peers.values()
+        )
+        caught_up = self._caught_up_at is not None and self.core.has_committed_in_term
+        if self.config.founding or nobody_promised or caught_up:
+            self.log.become_member()
+            return True
+        return False
+
+    def _note_catching_up(self, body: AppendEntries) -> None:
+        if self.log.is_blank and self.core.commit_index >= body.commit_index > 1:
+            self._caught_up_at = self.core.commit_index
+
+    def _prepare(self, *, now: float) -> None:
+        for peer, session in self.gate.silent_sessions(now=now):
+            self._close(peer, session)
+        term = self.gate.overtaking_term()
+        if self.core.role is Role.LEADER and self.core.term == self._step_down_term:
+            term = max(term or 0, self.core.term + 1)
+        if term is not None:
+            self._adopt(term, now=now)
+        may_stand = self._may_vote() and self.gate.may_stand(now=now)
+        connected = {name for name, p in self.gate.peers.items() if p.is_live and may_stand}
+        for peer in sorted(connected ^ self._connected):
+            self.core.set_connected(peer, is_connected=peer in connected)
+        if connected - self._connected:
+            # A new leader's first round found nobody connected; it must not wait for a heartbeat.
+            self.core.submit([], now=now)
+        self._connected = connected
+        if connected and self.gate.hint_due(now=now) and self.core.leader is not None:
+            self.counters.hints += 1
+            hint = TimeoutNow(self.core.term)
+            self.core.receive(self.core.leader, to_core(hint), now=now)
+
+    def _adopt(self, term: int, *, now: float) -> None:
+        """Move to a term as a follower: a vote request that nobody can grant does just that."""
+        request = VoteRequest(term, last_index=0, last_term=0)
+        self.core.receive(next(iter(self.gate.peers)), to_core(request), now=now)
+        self._mirror()
+
+    def _offer(self, *, now: float) -> None:
+        """Put this member's own proposals on their way to the leader."""
+        leader = self.core.leader
+        if leader is None or not len(self.proposals):
+            return
+        if self.core.role is Role.LEADER:
+            route: tuple[object, ...] = (self.core.term,)
+        elif self._is_reachable(leader):
+            route = (self.core.term, leader, self.gate.peers[leader].session)
+        else:
+            return
+        is_leader = self.core.role is Role.LEADER
+        offers = list(self.proposals.offers(route, with_takeovers=is_leader))
+        if not offers:
+            return
+        if is_leader:
+            self.core.submit([payload for _, payload in offers], now=now)
+            return
+        for number, payload in offers:
+            self._send(leader, Proposal(payload, self.config.name, number), now=now)
+
+    # Outputs.
+
+    def _collect(self, *, now: float, answering: float = 0.0) -> None:
+        for peer, message in self.core.take_messages():
+            is_transfer = self.core.term == self._transfer_term
+            body = from_core(message, transfer=is_transfer)
+            echo = answering if isinstance(body, AppendAnswer) else 0.0
+            self._send(peer, body, now=now, echo=echo)
+
+    def _send(self, peer: str, body: Body | None, *, now: float, echo: float = 0.0) -> None:
+        state = self.gate.peers[peer]
+        if not state.is_live:
+            return
+        envelope = Envelope(
+            term=self.core.term,
+            fresh=self.gate.is_fresh(now=now),
+            pristine=self.core.is_pristine,
+            sent_at=now,
+            echo=echo,
+            leader=self.core.leader or "",
+            body=body,
+        )
+        state.sent_at = now
+        self._frames.append((peer, state.session, encode_envelope(envelope)))
+
+    def _ping(self, *, now: float) -> None:
+        """Keep every session alive, and tell everybody at once when freshness changes."""
+        is_fresh = self.gate.is_fresh(now=now)
+        changed = is_fresh != self._was_fresh
+        self._was_fresh = is_fresh
+        for peer, state in self.gate.peers.items():
+            if state.is_live and (changed or now - state.sent_at >= self.config.timings.ping_s):
+                self._send(peer, None, now=now)
+
+    def _close(self, peer: str, session: int) -> None:
+        if self.gate.closed(peer, session):
+            self._closings.append((peer, session))
+
+    def _is_reachable(self, peer: str) -> bool:
+        return peer in self.gate.peers and self.gate.peers[peer].is_live
+
+    def _mirror(self) -> None:
+        role, leader = self.core.role, self.core.leader
+        if role is Role.CANDIDATE and self.gate.term != self.core.term:
+            self.counters.elections += 1
+        if leader is not None and leader != self.gate.leader:
+            self.counters.leader_changes += 1
+        self.gate.mirror(role, leader, self.core.term)
+
+    # Callbacks of the core.
+
+    def _apply(self, payload: bytes, index: int) -> None:
+        outcome: Outcome | None = self.replicated.apply(payload, index)
+        if outcome is not None:
+            self.proposals.applied(outcome)
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        self.replicated.restore(snapshot.state)
+        self.proposals.reconcile(self.replicated.answered)
