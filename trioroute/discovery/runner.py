@@ -8,17 +8,22 @@ runner ends, however it ends, every replica ends with it (`processes.leash`).
        └───── leash ── model server …
 
 Usage: `python -m trioroute.discovery.runner --data DIR [--runtimes DIR] [--lifeline FD]`. Nothing
-is written to standard output; DATA/log/runner.log and DATA/log/replicas/ have it all.
+is written to standard output, what it does to standard error, and what replicas print to a file
+each under DATA/logs/replicas.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import random
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,6 +58,9 @@ __all__ = ["Runner", "main", "runtimes_folder"]
 #: stops `up` waits for this.
 _END_GRACE_S: Final = 2.0
 
+#: How long ending may take once `up` has gone, seconds; longer means that this process is stuck.
+_INSIST_S: Final = 2 * _END_GRACE_S
+
 #: One coordinator, one that is being replaced, and whoever looks.
 _BACKLOG: Final = 16
 
@@ -60,6 +68,9 @@ _CHUNK_BYTES: Final = 65_536
 
 #: Exit status for "cannot be used like this" (decision 38).
 _EXIT_USAGE: Final = 2
+
+#: Nobody reads this status; it helps whoever looks at an audit log.
+_EXIT_STUCK: Final = 70
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -77,7 +88,7 @@ class Runner:
     """The places, the wish, and who is watching."""
 
     def __init__(self, data: Path, runtimes: RuntimeStore) -> None:
-        logs = data / "log" / "replicas"
+        logs = data / "logs" / "replicas"
         logs.mkdir(parents=True, exist_ok=True)
         ports = PortChooser(random.SystemRandom())
         self._workshop = Workshop(runtimes, ports, logs, self._note_change)
@@ -205,19 +216,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runtimes", type=Path, help="where runtimes are kept")
     parser.add_argument("--lifeline", type=int, help="a pipe's descriptor: its end ends the runner")
     options = parser.parse_args(arguments)
+    # Ctrl-C goes to every process of the terminal; it is `up` that decides what ends when. Not
+    # SIG_IGN: replicas would inherit that.
+    signal.signal(signal.SIGINT, lambda *_: None)
     data: Path = options.data.resolve()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        (data / "log").mkdir(parents=True, exist_ok=True)
-        logging.basicConfig(
-            filename=data / "log" / "runner.log",
-            level=logging.INFO,
-            format="%(asctime)s %(levelname)s %(message)s",
-        )
+        runner = Runner(data, RuntimeStore(options.runtimes or runtimes_folder(data)))
         listening = _open_socket(data)
     except OSError as error:
         print(f"the replica-runner cannot use {data}: {error}", file=sys.stderr)
         return _EXIT_USAGE
-    runner = Runner(data, RuntimeStore(options.runtimes or runtimes_folder(data)))
     try:
         trio.run(_run_until_told, runner, listening, options.lifeline)
     finally:
@@ -226,14 +235,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run_until_told(runner: Runner, listening: socket.socket, lifeline: int | None) -> None:
-    # Ctrl-C goes to every process of the terminal; it is `up` that decides what ends when.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
     _LOG.info("runner %d begins", os.getpid())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_at_signal, runner)
         if lifeline is not None:
-            nursery.start_soon(_stop_at_end_of, lifeline, runner)
+            stop = partial(trio.lowlevel.current_trio_token().run_sync_soon, runner.stop)
+            threading.Thread(target=_watch_lifeline, args=(lifeline, stop), daemon=True).start()
         await runner.run(listener)
         nursery.cancel_scope.cancel()
     _LOG.info("runner %d ends", os.getpid())
@@ -246,13 +254,17 @@ async def _stop_at_signal(runner: Runner) -> None:
             runner.stop()
 
 
-async def _stop_at_end_of(lifeline: int, runner: Runner) -> None:
+def _watch_lifeline(lifeline: int, stop: Callable[[], None]) -> None:
+    """In a thread, because it has to insist even when the event loop is stuck."""
     os.set_inheritable(lifeline, False)
-    async with trio.lowlevel.FdStream(lifeline) as stream:
-        while await stream.receive_some():
-            pass
+    while os.read(lifeline, 1):
+        pass
     _LOG.info("up has gone")
-    runner.stop()
+    with contextlib.suppress(trio.RunFinishedError):
+        stop()
+    time.sleep(_INSIST_S)
+    # The leashes end the replicas.
+    os._exit(_EXIT_STUCK)
 
 
 def _open_socket(data: Path) -> socket.socket:

@@ -20,8 +20,8 @@ LEASH = Path(leash_module.__file__)
 STUBBORN = textwrap.dedent("""
     import os, signal, sys, time
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.fork()
-    print(os.getpid(), flush=True)
+    who = b"parent" if os.fork() else b"child"
+    os.write(1, b"%s %d\\n" % (who, os.getpid()))
     time.sleep(600)
 """)
 
@@ -32,7 +32,7 @@ RUNNER = textwrap.dedent("""
         [sys.executable, "-I", "-S", sys.argv[1], str(os.getpid()), *sys.argv[2:]],
         start_new_session=True,
     )
-    print(leash.pid, flush=True)
+    os.write(1, b"leash %d\\n" % leash.pid)
     time.sleep(600)
 """)
 
@@ -43,7 +43,9 @@ def family() -> Iterator[tuple["subprocess.Popen[str]", int, list[int]]]:
     command = [sys.executable, "-c", RUNNER, str(LEASH), sys.executable, "-c", STUBBORN]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runner:
         assert runner.stdout is not None
-        leash, *replica = [int(runner.stdout.readline()) for _ in range(3)]
+        # In any order: three processes write into one pipe, each line at once.
+        said = dict(runner.stdout.readline().split() for _ in range(3))
+        leash, replica = int(said["leash"]), [int(said["parent"]), int(said["child"])]
         yield runner, leash, replica
         runner.kill()
         for pid in (leash, *replica):
@@ -88,7 +90,7 @@ def test_the_replica_ends_when_only_its_leash_is_killed(
     """Its own child is the runner's to end: the group outlives its leader."""
     _, leash, replica = family
     os.kill(leash, signal.SIGKILL)
-    wait_gone(min(replica))
+    wait_gone(replica[0])
 
 
 def test_a_leash_whose_runner_has_gone_already_starts_nothing() -> None:

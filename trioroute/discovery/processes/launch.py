@@ -1,6 +1,7 @@
 """How a deployment's replica is started: command line, folder and environment variables."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -51,7 +52,7 @@ def plan_launch(
     if isinstance(source, CommandSource):
         return _launch_command(source, port, variables)
     if isinstance(source, ScriptSource) and python is not None:
-        return _launch_script(deployment, source, Path(python), port, variables)
+        return _launch_script(deployment, source, python, port, variables)
     raise CannotLaunchError(f"deployment {deployment.key} has nothing to run")
 
 
@@ -66,11 +67,12 @@ def _launch_command(source: CommandSource, port: int, variables: dict[str, str])
 
 
 def _launch_script(
-    deployment: Deployment, source: ScriptSource, python: Path, port: int, variables: dict[str, str]
+    deployment: Deployment, source: ScriptSource, python: str, port: int, variables: dict[str, str]
 ) -> Launch:
     script = Path(source.code) / source.script
     _require(script, "scoring script")
-    _require(python, "interpreter")
+    if shutil.which(python) is None:
+        raise CannotLaunchError(f"interpreter {python} does not exist or cannot be run")
     # azure-reference.md section 15. The inference server finds the script by its real path and
     # adds AML_APP_ROOT to the module path.
     variables |= {
@@ -84,7 +86,7 @@ def _launch_script(
     if source.model is not None:
         variables["AZUREML_MODEL_DIR"] = _model_folder(source.model)
     variables |= source.environment
-    server = (str(python), str(_AZURE_SERVER), "--entry_script", str(script), "--port", str(port))
+    server = (python, str(_AZURE_SERVER), "--entry_script", str(script), "--port", str(port))
     return Launch(command=server, cwd=Path(source.code), environment=variables)
 
 
