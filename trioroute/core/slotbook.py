@@ -148,10 +148,6 @@ class SlotBook:
         self.replica = replica
         self.free |= all_slots(replica.slots) & ~known
 
-    def next_end(self) -> float:
-        """When the next limbo ends."""
-        return min((entry.until for entry in self.limbo), default=NEVER)
-
     def check(self) -> None:
         """Assert that every slot is in exactly one place and none is missing."""
         places = [self.free, *self.owned.values(), *(entry.mask for entry in self.limbo)]

@@ -10,6 +10,7 @@ Contended: a request waits that no free slot can serve; every idle slot is calle
 one goes to the oldest waiter anywhere.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -74,6 +75,9 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         self._holders: dict[str, HolderRecord] = {}
         self._effects: list[Effect] = []
         self._renewed: set[str] = set()
+        # What the current event touched: a message about one deployment costs nothing elsewhere.
+        self._touched: set[str] = set()
+        self._line_of: dict[str, Line] = {}
         self._claims_rejected = 0
         self._stray_returns = 0
         self._leases_lapsed = 0
@@ -92,14 +96,14 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         for name in [n for n in self._holders if n not in state.holders]:
             self._forget_fenced(name, now)
         self._adopt(state, in_doubt=False)
-        return self._settled(now)
+        return self._settled(now, self._lines)
 
     def receive(self, name: str, message: m.FromHolder, now: float) -> list[Effect]:
         """One message of a holder. The first of a session must be `Hello`, the next `Renew`."""
         holder = self._holders.setdefault(name, HolderRecord(name))
         if isinstance(message, m.Hello):
             self._on_hello(holder, message, now)
-            return self._settled(now)
+            return self._settled(now, self._lines)
         if not holder.in_session or not (holder.reported or isinstance(message, m.Renew)):
             return [(name, CLOSE)]
         holder.received += 1
@@ -109,14 +113,14 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             case m.Acquire():
                 self._on_acquire(holder, message, now)
             case m.Cancel(number=number):
-                for line in self._lines.values():
+                for key, line in self._lines.items():
                     if line.waiting.remove(name, number):
-                        break
+                        self._touched.add(key)
             case m.Return(slots=slots):
                 self._on_return(holder, slots)
             case m.Goodbye():
                 self._on_goodbye(holder, now)
-        return self._settled(now)
+        return self._settled(now, [*self._touched])
 
     def link_lost(self, name: str, now: float) -> list[Effect]:
         """The session ended. What the holder has stays its own until its lease ends."""
@@ -125,27 +129,16 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             holder.in_session = False
             for line in self._lines.values():
                 line.waiting.remove_holder(name)
-        return self._settled(now)
+        return self._settled(now, self._lines)
 
     def tick(self, now: float) -> list[Effect]:
         """Time passed: leases end, limbo ends, doubt ends, calm returns."""
         for holder in self._holders.values():
             if holder.expires_at is not None and holder.expires_at <= now:
                 self._lapse(holder)
-        return self._settled(now)
+        return self._settled(now, self._lines)
 
     # -- what is asked ----------------------------------------------------------------------
-
-    def next_event_at(self) -> float:
-        """When `tick` will next have something to do."""
-        times = [h.expires_at for h in self._holders.values() if h.expires_at is not None]
-        if not self._doubt_over:
-            times.append(max(self._pending.values()))
-        for line in self._lines.values():
-            times += [book.next_end() for book in line.books.values() if book.limbo]
-            if line.contended and not line.waiting:
-                times.append(line.waited_at + self._timings.calm_after_s)
-        return min(times, default=NEVER)
 
     def holders_to_fence(self, now: float) -> list[tuple[str, str]]:
         """Holders whose home may be given away, each with the reason (decisions 22, 26)."""
@@ -186,19 +179,20 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
     def busy_slots(self, replica: str) -> int:
         """How many slots of a replica are in use, may be, or are known to run a request."""
-        for line in self._lines.values():
-            if (book := line.books.get(replica)) is not None:
-                limbo = sum(count(entry.mask) for entry in book.limbo)
-                reported = [count(h.busy.get(replica, 0)) for h in self._holders.values()]
-                return limbo + sum(reported)
-        return 0
+        line = self._line_of.get(replica)
+        if line is None:
+            return 0
+        limbo = sum(count(entry.mask) for entry in line.books[replica].limbo)
+        return limbo + sum(count(h.busy.get(replica, 0)) for h in self._holders.values())
 
     def is_unused(self, replica: str) -> bool:
         """Whether nobody has or may have any slot of it: it can be stopped without harm."""
-        for line in self._lines.values():
-            if (book := line.books.get(replica)) is not None:
-                return book.in_use == 0
-        return True
+        line = self._line_of.get(replica)
+        return line is None or line.books[replica].in_use == 0
+
+    def has_waiters(self) -> bool:
+        """Whether a request waits anywhere."""
+        return any(line.waiting for line in self._lines.values())
 
     def statistics(self) -> DirectoryStatistics:
         """The counts as they are now."""
@@ -227,18 +221,22 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
     def _adopt(self, state: RegistryState, *, in_doubt: bool) -> None:
         for key in [key for key in self._lines if key not in state.deployments]:
-            for request in self._lines.pop(key).waiting:
+            line = self._lines.pop(key)
+            for gone in line.books:
+                del self._line_of[gone]
+            for request in line.waiting:
                 self._say(request.holder, m.Refuse(number=request.number, reason="no-route"))
         for key, deployment in state.deployments.items():
             line = self._lines.setdefault(key, Line(deployment))
             line.deployment = deployment
             replicas = {replica.id: replica for replica in state.replicas.get(key, ())}
             for gone in [name for name in line.books if name not in replicas]:
-                del line.books[gone]
+                del line.books[gone], self._line_of[gone]
                 line.freed.pop(gone, None)
             for replica in replicas.values():
                 self._adopt_replica(line, replica, since=state.index, in_doubt=in_doubt)
                 book = line.books[replica.id]
+                self._line_of[replica.id] = line
                 book.home = state.homes.get(key, {}).get(replica.id, {})
                 book.leaving = state.leaving.get(key, {}).get(replica.id, {})
 
@@ -302,6 +300,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         if holder.reported:
             return
         holder.reported = True
+        self._touched.update(self._lines)
         holder.silent_since = None
         held = unpack_all(renew.held)
         for line in self._lines.values():
@@ -331,18 +330,22 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         else:
             arrived_at = now - acquire.waited_s
             line.waiting.add(WaitingRequest(arrived_at, holder.name, acquire.number))
+            self._touched.add(acquire.deployment)
 
     def _on_return(self, holder: HolderRecord, slots: m.PackedSlots) -> None:
         for name, packed in slots.items():
-            mask = unpack(packed)
-            for line in self._lines.values():
-                if (book := line.books.get(name)) is not None:
-                    freed = book.take_back(holder.name, mask)
-                    self._stray_returns += count(mask & ~freed)
-                    line.mark_freed(book)
+            line = self._line_of.get(name)
+            if line is None:
+                continue  # the replica has gone meanwhile
+            mask, book = unpack(packed), line.books[name]
+            freed = book.take_back(holder.name, mask)
+            self._stray_returns += count(mask & ~freed)
+            line.mark_freed(book)
+            self._touched.add(line.deployment.key)
 
     def _on_goodbye(self, holder: HolderRecord, now: float) -> None:
         """It gave back what was idle; what it still has is a request broken off by its drain."""
+        self._touched.update(self._lines)
         holder.goodbye_at = now
         holder.reported = False
         holder.in_session = False
@@ -373,10 +376,12 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
     # -- after each event -------------------------------------------------------------------
 
-    def _settled(self, now: float) -> list[Effect]:
-        """Bring everything to rest: doubt, limbo, waiters, homes, leases; return what to say."""
-        self._settle_doubt(now)
-        for key, line in self._lines.items():
+    def _settled(self, now: float, keys: Iterable[str]) -> list[Effect]:
+        """Bring deployments to rest: limbo, waiters, homes, leases; return what to say."""
+        if self._settle_doubt(now):
+            keys = self._lines
+        for key in keys:
+            line = self._lines[key]
             for book in line.books.values():
                 if book.limbo and book.expire(now):
                     line.mark_freed(book)
@@ -386,18 +391,21 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         for name in self._renewed:
             self._lease(self._holders[name], now)
         self._renewed.clear()
+        self._touched.clear()
         effects, self._effects = self._effects, []
         return effects
 
-    def _settle_doubt(self, now: float) -> None:
+    def _settle_doubt(self, now: float) -> bool:
+        """End the doubt of the take-over when its time has come. Returns whether it ended now."""
         if self._doubt_over or any(until > now for until in self._pending.values()):
-            return
+            return False
         self._doubt_over = True
         silent = [name for name in self._pending if self._holders[name].silent_since is not None]
         for line in self._lines.values():
             for book in line.books.values():
                 book.split_doubt(silent)
                 line.mark_freed(book)
+        return True
 
     def _serve(self, key: str, line: Line, now: float) -> None:
         """Free slots to the oldest waiters; call idle ones in when none is free; calm down."""

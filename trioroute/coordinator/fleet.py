@@ -1,0 +1,263 @@
+"""The coordinator's hand on the replicas: find them, probe them, route to them, scale them.
+
+What a source finds and what a probe says becomes the replica set in the log; what the queue shows
+becomes the number the source is asked for. A replica is stopped only after it was cordoned and
+nobody has or may have a slot of it, so scaling down never ends a running request.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import attrs
+import trio
+
+from trioroute.coordinator.probes import probe
+from trioroute.core.model import Deployment, Replica, ReplicaState, StaticSource
+from trioroute.core.registry import Command, PutReplicas, RegistryState
+from trioroute.core.scaling import ScaleDecision, Scaler
+from trioroute.core.slots import SlotDirectory
+from trioroute.discovery.source import FoundReplica, ReplicaSource, StaleEpochError
+
+__all__ = ["Fleet", "FleetReplica"]
+
+#: Between two tries of a replica that is not ready yet, seconds. Not the YAML's `period`: that one
+#: spares a replica that works, and somebody is waiting for this one.
+_FIRST_PROBES_S: Final = 0.1
+#: Evaluations are at least this far apart, however often something happens, seconds.
+_EVALUATE_S: Final = 0.05
+
+
+@attrs.frozen(kw_only=True)
+class FleetReplica:
+    """What the coordinator knows of one replica, for status."""
+
+    found: FoundReplica
+    is_ready: bool
+    is_draining: bool
+    reason: str
+
+
+@attrs.define(eq=False)
+class _Group:
+    """One deployment's replicas and the wish for them."""
+
+    deployment: Deployment
+    scaler: Scaler
+    draining: set[str] = attrs.field(factory=set)
+    decision: ScaleDecision | None = None
+
+
+class Fleet:
+    """All replicas of all deployments during one epoch."""
+
+    def __init__(
+        self,
+        directory: SlotDirectory,
+        *,
+        state: Callable[[], RegistryState],
+        commit: Callable[[Command], Awaitable[object]],
+        static: ReplicaSource,
+        processes: ReplicaSource | None,
+    ) -> None:
+        self._directory = directory
+        self._state = state
+        self._commit = commit
+        self._static = static
+        self._processes = processes
+        self._found: dict[ReplicaSource, tuple[FoundReplica, ...]] = {}
+        self._ready = {replica.id for group in state().replicas.values() for replica in group}
+        self._reasons: dict[str, str] = {}
+        self._probing: set[str] = set()
+        self._groups: dict[str, _Group] = {}
+        self._wishes: dict[ReplicaSource, object] = {}
+        self._changed = trio.Event()
+
+    def poke(self) -> None:
+        """Something happened that may change a decision: a queue, a return, the registry."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for source in self._sources():
+                nursery.start_soon(self._watch, source)
+            while True:
+                self._changed = trio.Event()
+                try:
+                    await self._reconcile(nursery)
+                except StaleEpochError:
+                    # Another coordinator has spoken; our authority ends in a moment.
+                    await trio.sleep_forever()
+                with trio.move_on_after(self._interval_s()):
+                    await self._changed.wait()
+                await trio.sleep(_EVALUATE_S)
+
+    def replicas(self, deployment: str) -> tuple[FleetReplica, ...]:
+        """What is known of a deployment's replicas."""
+        group = self._groups.get(deployment)
+        return tuple(
+            FleetReplica(
+                found=found,
+                is_ready=found.id in self._ready,
+                is_draining=group is not None and found.id in group.draining,
+                reason=found.reason or self._reasons.get(found.id, ""),
+            )
+            for found in self._all_found(deployment)
+        )
+
+    def decision(self, deployment: str) -> ScaleDecision | None:
+        """The newest scaling decision."""
+        group = self._groups.get(deployment)
+        return None if group is None else group.decision
+
+    def _sources(self) -> Sequence[ReplicaSource]:
+        return [s for s in (self._static, self._processes) if s is not None]
+
+    def _source_of(self, deployment: Deployment) -> ReplicaSource | None:
+        return self._static if isinstance(deployment.source, StaticSource) else self._processes
+
+    def _all_found(self, key: str) -> list[FoundReplica]:
+        return [f for group in self._found.values() for f in group if f.deployment == key]
+
+    def _interval_s(self) -> float:
+        groups = self._groups.values()
+        return min((g.scaler.settings.polling_interval_s for g in groups), default=1.0)
+
+    async def _watch(self, source: ReplicaSource) -> None:
+        async with source.watch() as pictures:
+            async for picture in pictures:
+                self._found[source] = picture
+                self.poke()
+
+    async def _reconcile(self, nursery: trio.Nursery) -> None:
+        deployments = self._state().deployments
+        for key in [key for key in self._groups if key not in deployments]:
+            del self._groups[key]
+        for key, deployment in deployments.items():
+            source = self._source_of(deployment)
+            if source is None or source not in self._found:
+                continue
+            group = self._group(key, deployment)
+            self._start_probes(nursery, group)
+            self._scale(key, group)
+            await self._publish(key, group)
+        await self._wish()
+
+    def _group(self, key: str, deployment: Deployment) -> _Group:
+        group = self._groups.get(key)
+        if group is None or group.scaler.settings != deployment.scale:
+            current = len(self._all_found(key))
+            scaler = Scaler(deployment.scale, current=current, now=trio.current_time())
+            draining = group.draining if group is not None else self._cordoned(key)
+            group = self._groups[key] = _Group(deployment, scaler, draining)
+        group.deployment = deployment
+        return group
+
+    def _cordoned(self, key: str) -> set[str]:
+        """What an earlier coordinator had begun to stop."""
+        return {
+            replica.id
+            for replica in self._state().replicas.get(key, ())
+            if replica.state is ReplicaState.DRAINING
+        }
+
+    def _start_probes(self, nursery: trio.Nursery, group: _Group) -> None:
+        for found in self._all_found(group.deployment.key):
+            if found.state != "running":
+                self._ready.discard(found.id)
+            elif isinstance(group.deployment.source, StaticSource):
+                # Whoever wrote the addresses vouches for them; they may not have a probe path.
+                self._ready.add(found.id)
+            elif found.id not in self._ready and found.id not in self._probing:
+                self._probing.add(found.id)
+                nursery.start_soon(self._probe_until_ready, group.deployment, found)
+
+    async def _probe_until_ready(self, deployment: Deployment, found: FoundReplica) -> None:
+        try:
+            while self._is_running(found):
+                reason = await probe(deployment, found.host, found.port)
+                if not reason:
+                    self._ready.add(found.id)
+                    self._reasons.pop(found.id, None)
+                    self.poke()
+                    return
+                self._reasons[found.id] = reason
+                await trio.sleep(_FIRST_PROBES_S)
+        finally:
+            self._probing.discard(found.id)
+
+    def _is_running(self, found: FoundReplica) -> bool:
+        now = self._all_found(found.deployment)
+        return any(each.id == found.id and each.state == "running" for each in now)
+
+    def _scale(self, key: str, group: _Group) -> None:
+        if key not in self._state().deployments or isinstance(
+            group.deployment.source, StaticSource
+        ):
+            return
+        staying = [f for f in self._all_found(key) if f.id not in group.draining]
+        demand = self._directory.demand(key)
+        group.decision = group.scaler.decide(
+            busy=demand.busy,
+            queued=demand.queued,
+            current=len(staying),
+            slots_per_replica=group.deployment.slots_per_replica,
+            now=trio.current_time(),
+        )
+        surplus = len(staying) - group.decision.replicas
+        if surplus > 0:
+            group.draining.update(self._idle_first(staying)[:surplus])
+        group.draining &= {found.id for found in self._all_found(key)}
+
+    def _idle_first(self, staying: list[FoundReplica]) -> list[str]:
+        """Who may be cordoned: first those that serve nobody yet, then the idle; never the busy."""
+        starting = [found.id for found in staying if found.id not in self._ready]
+        ready = [found.id for found in staying if found.id in self._ready]
+        return starting + [name for name in ready if self._directory.busy_slots(name) == 0]
+
+    async def _publish(self, key: str, group: _Group) -> None:
+        """Put the replica set into the log when it differs from what is there."""
+        deployment = group.deployment
+        slots = 0 if deployment.unlimited else deployment.slots_per_replica
+        replicas = tuple(
+            Replica(
+                id=found.id,
+                deployment=key,
+                host=found.host,
+                port=found.port,
+                slots=slots,
+                state=ReplicaState.DRAINING if found.id in group.draining else ReplicaState.READY,
+            )
+            for found in sorted(self._all_found(key), key=lambda found: found.id)
+            if found.id in self._ready
+        )
+        if replicas != self._state().replicas.get(key, ()):
+            command = PutReplicas(epoch=self._directory.epoch, deployment=key, replicas=replicas)
+            await self._commit(command)
+
+    async def _wish(self) -> None:
+        """Tell the sources how many of each, and which ones are to go."""
+        for source in self._sources():
+            desired = []
+            retire = []
+            for key, deployment in self._state().deployments.items():
+                if self._source_of(deployment) is not source:
+                    continue
+                group = self._groups.get(key)
+                if group is None:
+                    # Nothing is known of its replicas yet: ask for what there must be at least.
+                    desired.append((deployment, _least(deployment)))
+                    continue
+                gone = [name for name in group.draining if self._directory.is_unused(name)]
+                retire += gone
+                wanted = group.decision.replicas if group.decision is not None else 1
+                desired.append((deployment, wanted + len(group.draining) - len(gone)))
+            wish = (desired, sorted(retire))
+            if self._wishes.get(source) != wish:
+                await source.set_desired(self._directory.epoch, desired, wish[1])
+                self._wishes[source] = wish
+
+
+def _least(deployment: Deployment) -> int:
+    scale = deployment.scale
+    return max(1, scale.instance_count if scale.kind.value == "default" else scale.min_instances)

@@ -1,0 +1,228 @@
+"""The coordinator: what one front-end does for all of them while it holds the office.
+
+Runs inside the cancel scope of its authority. Everything it knows beyond the log is soft and is
+rebuilt by its successor, so it may end between any two statements.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from trioroute.coordinator.fleet import Fleet, FleetReplica
+from trioroute.coordinator.links import Links
+from trioroute.core.homes import HomePlan, plan_homes
+from trioroute.core.registry import (
+    Command,
+    FenceHolder,
+    OpenEpoch,
+    PutHomes,
+    RegisterHolder,
+    RegistryState,
+    Result,
+)
+from trioroute.core.scaling import ScaleDecision
+from trioroute.core.slots import Demand, DirectoryStatistics, SlotDirectory
+from trioroute.core.timings import SlotTimings
+from trioroute.discovery.source import ReplicaSource
+from trioroute.discovery.static import StaticReplicaSource
+from trioroute.errors import ControlError, NoCoordinatorError
+
+__all__ = ["Coordinator", "Log"]
+
+#: How late an ended lease, limbo or contention may be noticed, seconds. A fixed beat costs a few
+#: microseconds each time; looking for the next due time after every message would cost more.
+_TICK_S: Final = 0.02
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Log(Protocol):
+    """What the coordinator needs of consensus."""
+
+    @property
+    def state(self) -> RegistryState:
+        """The registry as applied here."""
+        ...
+
+    async def commit(self, command: Command) -> Result:
+        """Propose, and wait until it is applied here.
+
+        Raises:
+            ControlError: not committed, or it is unknown whether.
+        """
+        ...
+
+    async def wait_changed(self, index: int) -> None:
+        """Return once something later than `index` has been applied here."""
+        ...
+
+    def may_grant(self) -> bool:
+        """Whether this member's authority is fresh at this instant."""
+        ...
+
+
+@attrs.define(eq=False)
+class _Office:
+    """What exists during one epoch."""
+
+    directory: SlotDirectory
+    links: Links
+    fleet: Fleet
+    began_at: float
+
+
+class Coordinator:
+    """The coordinator of this front-end: idle until `run` is called with an epoch."""
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        timings: SlotTimings,
+        clock: Callable[[], float],
+        processes: ReplicaSource | None,
+    ) -> None:
+        self._log = log
+        self._timings = timings
+        self._clock = clock
+        self._processes = processes
+        self._office: _Office | None = None
+
+    async def run(self, epoch: int) -> None:
+        """Hold the office until cancelled."""
+        if not await self._commit(OpenEpoch(epoch=epoch)):
+            # Somebody else has been faster; our authority ends in a moment.
+            await trio.sleep_forever()
+        now = self._clock()
+        state = self._log.state
+        directory = SlotDirectory(state, epoch=epoch, timings=self._timings, now=now)
+        links = Links(
+            directory,
+            clock=self._clock,
+            may_grant=self._log.may_grant,
+            register=self._register,
+        )
+        fleet = Fleet(
+            directory,
+            state=lambda: self._log.state,
+            commit=self._commit,
+            static=StaticReplicaSource(),
+            processes=self._processes,
+        )
+        self._office = _Office(directory, links, fleet, trio.current_time())
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._follow_registry, self._office, state.index)
+                nursery.start_soon(self._run_clockwork, self._office)
+                nursery.start_soon(self._plan_homes, self._office)
+                nursery.start_soon(fleet.run)
+        finally:
+            self._office = None
+            links.close_all()
+
+    async def serve_link(self, stream: trio.abc.Stream, peer: str) -> None:
+        """Serve one holder's slot link until it ends; closed at once when not in office."""
+        try:
+            office = self._office
+            if office is not None:
+                await office.links.serve(stream, peer)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    def demand(self, deployment: str) -> Demand | None:
+        """What a deployment is asked for; None when not in office or unknown."""
+        office = self._office
+        if office is None or deployment not in self._log.state.deployments:
+            return None
+        return office.directory.demand(deployment)
+
+    def busy_slots(self, replica: str) -> int | None:
+        """Slots of a replica with a request running; None when not in office."""
+        return None if self._office is None else self._office.directory.busy_slots(replica)
+
+    def replicas(self, deployment: str) -> tuple[FleetReplica, ...] | None:
+        """What is known of a deployment's replicas; None when not in office."""
+        return None if self._office is None else self._office.fleet.replicas(deployment)
+
+    def decision(self, deployment: str) -> ScaleDecision | None:
+        """The newest scaling decision; None when not in office."""
+        return None if self._office is None else self._office.fleet.decision(deployment)
+
+    def statistics(self) -> DirectoryStatistics | None:
+        """The directory's counts; None when not in office."""
+        return None if self._office is None else self._office.directory.statistics()
+
+    async def _register(self, holder: str) -> None:
+        if self._office is None:
+            raise NoCoordinatorError("not in office")
+        if holder not in self._log.state.holders:
+            epoch = self._office.directory.epoch
+            if not await self._commit(RegisterHolder(epoch=epoch, holder=holder)):
+                raise NoCoordinatorError(f"{holder} could not be registered")
+
+    async def _commit(self, command: Command) -> bool:
+        """Whether the command was applied. If not, whoever wanted it will want it again."""
+        try:
+            result = await self._log.commit(command)
+        except ControlError as error:
+            _LOG.info("not committed: %s (%s)", type(command).__name__, error)
+            return False
+        if result.error:
+            _LOG.info("refused: %s (%s)", type(command).__name__, result.error)
+        return not result.error
+
+    async def _follow_registry(self, office: _Office, index: int) -> None:
+        while True:
+            state = self._log.state
+            if state.index > index:
+                index = state.index
+                office.links.dispatch(office.directory.set_routing(state, self._clock()))
+                office.fleet.poke()
+            await self._log.wait_changed(index)
+
+    async def _run_clockwork(self, office: _Office) -> None:
+        """Ends leases, limbo and doubt when their time has come; fences the dead."""
+        while True:
+            await trio.sleep(_TICK_S)
+            now = self._clock()
+            office.links.dispatch(office.directory.tick(now))
+            if office.directory.has_waiters():
+                office.fleet.poke()
+            for holder, reason in office.directory.holders_to_fence(now):
+                epoch = office.directory.epoch
+                await self._commit(FenceHolder(epoch=epoch, holder=holder, reason=reason))
+
+    async def _plan_homes(self, office: _Office) -> None:
+        """Again whenever the log or the holders' view of it has changed."""
+        planned: object = None
+        while True:
+            await trio.sleep(_TICK_S)
+            seen = (self._log.state.index, office.directory.live_holders())
+            if seen != planned:
+                planned = seen
+                for key in self._log.state.deployments:
+                    await self._plan_homes_of(office, key)
+
+    async def _plan_homes_of(self, office: _Office, key: str) -> None:
+        state = self._log.state
+        live = office.directory.live_holders()
+        index = state.homes_index.get(key, 0)
+        current = HomePlan(state.homes.get(key, {}), state.leaving.get(key, {}))
+        plan = plan_homes(
+            state.replicas.get(key, ()),
+            current,
+            alive=live,
+            informed={name for name, version in live.items() if version >= index},
+        )
+        if live and plan != current:
+            await self._commit(
+                PutHomes(
+                    epoch=office.directory.epoch,
+                    deployment=key,
+                    homes=plan.homes,
+                    leaving=plan.leaving,
+                )
+            )
