@@ -448,12 +448,12 @@ KUBERNETES_DEPLOYMENT: Final = Object(
         ("egress_public_network_access", "private_network_connection"),
         "only managed deployments have it",
     ),
-    check=checks.check_deployment,
+    check=checks.check_kubernetes,
 )
 MANAGED_DEPLOYMENT: Final = Object(
     ManagedDeployment,
     dropped=frozenset({"creation_context"}),
     slips=_SLIPS,
     notes=_DEPLOYMENT_NOTES | {"resources": "only deployments with type: kubernetes have it"},
-    check=checks.check_deployment,
+    check=checks.check_managed,
 )

@@ -12,7 +12,14 @@ from trioroute.spec.fields.scope import Scope
 if TYPE_CHECKING:
     from trioroute.spec import azure
 
-__all__ = ["check_code", "check_deployment", "check_endpoint", "check_model", "check_scale"]
+__all__ = [
+    "check_code",
+    "check_endpoint",
+    "check_kubernetes",
+    "check_managed",
+    "check_model",
+    "check_scale",
+]
 
 #: Azure's limit for mirrored traffic (`azure-reference.md` section 5).
 _MIRROR_MAX: Final = 50
@@ -112,24 +119,27 @@ def _check_mirror(endpoint: "azure.Endpoint", node: Node, scope: Scope) -> bool:
     return True
 
 
-def check_deployment(deployment: "azure.Deployment", node: Node, scope: Scope) -> bool:
-    """What Kubernetes and managed deployments may not have."""
-    is_kubernetes = deployment.type == "kubernetes"
-    scale = deployment.scale_settings
-    if not is_kubernetes and scale is not None and scale.type != "default":
-        message = "only deployments with type: kubernetes scale by target_utilization"
-        below = scope.child("scale_settings")
-        below.error(_at(node, "scale_settings"), "TR0109", message, "type: kubernetes at the top")
-        return False
+def check_kubernetes(deployment: "azure.KubernetesDeployment", node: Node, scope: Scope) -> bool:
+    """The names of a Kubernetes deployment fit into one label."""
     length = len(deployment.endpoint_name) + len(deployment.name)
-    if is_kubernetes and length > _NAMES_CHARS_MAX:
+    if length > _NAMES_CHARS_MAX:
         message = (
             f"endpoint and deployment name have {length} characters together, "
             f"{_NAMES_CHARS_MAX} is the most"
         )
         scope.child("name").error(_at(node, "name"), "TR0106", message)
-        return False
-    return True
+    return length <= _NAMES_CHARS_MAX
+
+
+def check_managed(deployment: "azure.ManagedDeployment", node: Node, scope: Scope) -> bool:
+    """Managed deployments have a fixed number of replicas."""
+    scale = deployment.scale_settings
+    is_fixed = scale is None or scale.type == "default"
+    if not is_fixed:
+        message = "only deployments with type: kubernetes scale by target_utilization"
+        below = scope.child("scale_settings")
+        below.error(_at(node, "scale_settings"), "TR0109", message, "type: kubernetes at the top")
+    return is_fixed
 
 
 def _at(node: Node, name: str) -> Node:

@@ -98,7 +98,8 @@ def _to_scale(spec: azure.Deployment, source: Source) -> ScaleSettings:
         return ScaleSettings(instance_count=len(source.addresses))
     scale, count = spec.scale_settings, spec.instance_count
     if scale is None or scale.type == "default":
-        is_scaled = scale is None and spec.type == "kubernetes" and count is None
+        is_kubernetes = isinstance(spec, azure.KubernetesDeployment)
+        is_scaled = scale is None and is_kubernetes and count is None
         kind = ScaleKind.TARGET_UTILIZATION if is_scaled else ScaleKind.DEFAULT
         return ScaleSettings(kind=kind, instance_count=1 if count is None else count)
     lowest = 1 if scale.min_instances is None else scale.min_instances
