@@ -80,7 +80,11 @@ def generator_name() -> str:
 def run_load(
     load: Load, port: int, *, duration_s: float, cores: frozenset[int], folder: Path
 ) -> Outcome:
-    """Run one load against a port, from a process of its own on these cores."""
+    """Run one load against a port, from a process of its own on these cores.
+
+    Raises:
+        RuntimeError: the generator could not do its work, with what it said.
+    """
     body = folder / f"{load.name}.body"
     body.write_bytes(load.body)
     if shutil.which("wrk"):
@@ -99,14 +103,16 @@ def run_load(
         command += [str(load.connection_count), load.path, str(body), str(duration_s)]
     done = subprocess.run(
         command,
-        check=True,
+        check=False,
         capture_output=True,
         text=True,
         timeout=duration_s + 60,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
-    line = next(line for line in done.stdout.splitlines() if line.startswith("JSON "))
-    return Outcome(**json.loads(line[5:]))
+    figures = [line[5:] for line in done.stdout.splitlines() if line.startswith("JSON ")]
+    if done.returncode or not figures:
+        raise RuntimeError(f"{command[0]} against port {port}: {done.stderr.strip()}")
+    return Outcome(**json.loads(figures[0]))
 
 
 class _Asking:

@@ -296,6 +296,12 @@ properties:
     return [*command, "--port", str(port), "--admin-port", str(free_port())]
 
 
+def _prepare_data_plane(_folder: Path, port: int, upstream_port: int) -> list[str]:
+    """The worker's part alone, slots kept in-process: what the control plane adds is the rest."""
+    command = [sys.executable, "-m", "tests.proxy.standalone", "--slots", "64"]
+    return [*command, "--port", str(port), "--replica", f"127.0.0.1:{upstream_port}"]
+
+
 def _trioroute_version() -> str:
     return f"trioroute {importlib.metadata.version('trioroute')}"
 
@@ -304,6 +310,7 @@ SIDES: Final = {
     side.name: side
     for side in (
         Side("trioroute", _prepare_trioroute, _trioroute_version),
+        Side("data-plane", _prepare_data_plane, _trioroute_version),
         Side("envoy", _prepare_envoy, _envoy_version),
         Side("envoy-dressed", _prepare_dressed_envoy, _envoy_version),
         Side("nginx", _prepare_nginx, _debian_version("nginx", "-v")),
