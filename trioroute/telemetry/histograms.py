@@ -8,7 +8,14 @@ from typing import Final
 
 import attrs
 
-__all__ = ["DURATION_BOUNDS_S", "OVERHEAD_BOUNDS_S", "Distribution", "add", "quantile_s"]
+__all__ = [
+    "DURATION_BOUNDS_S",
+    "OVERHEAD_BOUNDS_S",
+    "Distribution",
+    "add",
+    "quantile_s",
+    "subtract",
+]
 
 #: From a cache hit to the longest request Azure allows (300 s).
 DURATION_BOUNDS_S: Final = (
@@ -42,6 +49,16 @@ def add(one: Distribution, other: Distribution) -> Distribution:
     """
     counts = tuple(a + b for a, b in zip(one.counts, other.counts, strict=True))
     return Distribution(counts, one.sum_s + other.sum_s)
+
+
+def subtract(later: Distribution, earlier: Distribution) -> Distribution:
+    """What was added between two readings of one growing distribution.
+
+    Raises:
+        ValueError: they have different buckets.
+    """
+    counts = tuple(a - b for a, b in zip(later.counts, earlier.counts, strict=True))
+    return Distribution(counts, later.sum_s - earlier.sum_s)
 
 
 def quantile_s(

@@ -17,9 +17,10 @@ from trioroute.telemetry.histograms import (
     OVERHEAD_BOUNDS_S,
     Distribution,
     add,
+    subtract,
 )
 
-__all__ = ["DeploymentStats", "Outcome", "Recorder", "WorkerStats", "merge"]
+__all__ = ["DeploymentStats", "Outcome", "Recorder", "WorkerStats", "difference", "merge"]
 
 _NO_DURATIONS: Final = Distribution((0,) * (len(DURATION_BOUNDS_S) + 1))
 _NO_OVERHEADS: Final = Distribution((0,) * (len(OVERHEAD_BOUNDS_S) + 1))
@@ -62,6 +63,16 @@ class WorkerStats:
 
     deployments: tuple[DeploymentStats, ...] = ()
     access_log_dropped: int = 0
+
+    @property
+    def requests(self) -> int:
+        """All exchanges."""
+        return sum(stats.total.count for stats in self.deployments)
+
+    @property
+    def overhead(self) -> Distribution:
+        """The router's own part of a request, over all deployments."""
+        return reduce(add, (stats.overhead for stats in self.deployments), _NO_OVERHEADS)
 
 
 class Recorder:
@@ -149,6 +160,20 @@ def merge(parts: Iterable[WorkerStats]) -> WorkerStats:
     )
 
 
+def difference(later: WorkerStats, earlier: WorkerStats) -> WorkerStats:
+    """What was counted between two snapshots of the same growing counts."""
+    before = {(stats.endpoint, stats.deployment): stats for stats in earlier.deployments}
+    return WorkerStats(
+        deployments=tuple(
+            _less(stats, before[key])
+            if (key := (stats.endpoint, stats.deployment)) in before
+            else stats
+            for stats in later.deployments
+        ),
+        access_log_dropped=later.access_log_dropped - earlier.access_log_dropped,
+    )
+
+
 class _Series:
     """The counts of one deployment, mutable."""
 
@@ -219,3 +244,24 @@ def _outcomes_together(*groups: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
         key = (outcome.status, outcome.reason)
         counts[key] = counts.get(key, 0) + outcome.count
     return tuple(Outcome(*key, count) for key, count in sorted(counts.items()))
+
+
+def _less(later: DeploymentStats, earlier: DeploymentStats) -> DeploymentStats:
+    before = {(outcome.status, outcome.reason): outcome.count for outcome in earlier.outcomes}
+    return DeploymentStats(
+        endpoint=later.endpoint,
+        deployment=later.deployment,
+        outcomes=tuple(
+            Outcome(outcome.status, outcome.reason, grown)
+            for outcome in later.outcomes
+            if (grown := outcome.count - before.get((outcome.status, outcome.reason), 0))
+        ),
+        total=subtract(later.total, earlier.total),
+        overhead=subtract(later.overhead, earlier.overhead),
+        route=subtract(later.route, earlier.route),
+        queue=subtract(later.queue, earlier.queue),
+        upstream=subtract(later.upstream, earlier.upstream),
+        bytes_in=later.bytes_in - earlier.bytes_in,
+        bytes_out=later.bytes_out - earlier.bytes_out,
+        retries=later.retries - earlier.retries,
+    )
