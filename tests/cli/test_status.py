@@ -1,6 +1,7 @@
 """The verb `status` against the real admin API: screens and exit codes."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,13 +84,19 @@ def test_the_running_system_is_found_through_its_data_folder(
     assert "COORDINATOR" in capsys.readouterr().out
 
 
-def test_a_dead_and_a_silent_front_end_do_not_hide_a_living_one(
-    tmp_path: Path, refusing_url: str, monkeypatch: pytest.MonkeyPatch
+def test_front_ends_that_are_dead_or_silent_are_shown_beside_those_that_live(
+    tmp_path: Path,
+    refusing_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(status_verb, "_TIMEOUT_S", 0.2)
     with listening_port(answer=None) as silent, running_admin(SmallView(current=WELL)) as url:
-        summarize(tmp_path, refusing_url, f"http://127.0.0.1:{silent}", url)
-        assert run("--data", str(tmp_path)) == 0
+        summarize(tmp_path, url, f"http://127.0.0.1:{silent}", refusing_url)
+        assert run("--data", str(tmp_path)) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"fe-1 .* DOWN .* did not answer within 0\.2 s", out)
+    assert re.search(r"fe-2 .* DOWN .* Connection refused", out)
 
 
 def test_nobody_answering_exits_with_3(
@@ -100,7 +107,7 @@ def test_nobody_answering_exits_with_3(
     assert "Connection refused" in capsys.readouterr().err
     summarize(tmp_path)
     assert run("--data", str(tmp_path)) == 3
-    assert "names no front-end" in capsys.readouterr().err
+    assert "there is no front-end to ask" in capsys.readouterr().err
 
 
 def test_no_running_system_exits_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import attrs
 import click
+import msgspec
 
 from trioroute.client.errors import UnreachableError
+from trioroute.client.group import ask_all
 from trioroute.client.http import AdminClient
 from trioroute.client.local import find_local_system
 from trioroute.core.status import ClusterStatus, DeploymentStatus
@@ -24,7 +25,7 @@ __all__ = ["status"]
 
 _UNHEALTHY: Final = 1
 _DATA: Final = Path(".trioroute")
-#: Asked one after the other: a front-end that hangs must not hide those that do not.
+#: A front-end answers from memory; one that takes longer is in trouble and is shown so.
 _TIMEOUT_S: Final = 2.0
 _UNKNOWN: Final = "-"
 #: Wide enough for every column when nobody's terminal says how wide a line may be.
@@ -61,73 +62,54 @@ def status(*, admin: str | None, data: Path, output: str, watch: bool, interval:
     ask = _asker(admin, data)
     show = _show_json if output == "json" else _show_table
     if not watch:
-        answer = ask()
-        show(answer)
-        return _UNHEALTHY if answer.problems else 0
+        seen = ask()
+        show(seen)
+        return _UNHEALTHY if any(seen.problems()) else 0
     try:
         _watch(ask, show, interval)
     except KeyboardInterrupt:
         return 0
 
 
-@attrs.frozen
-class _Answer:
-    """What one front-end said, as it was sent and as values."""
+def _asker(admin: str | None, data: Path) -> Callable[[], ClusterStatus]:
+    """How to get a picture: from the named front-end, or from all of a local system."""
 
-    json: bytes
-    status: ClusterStatus
-
-    @property
-    def problems(self) -> list[str]:
-        return list(self.status.problems())
-
-
-def _asker(admin: str | None, data: Path) -> Callable[[], _Answer]:
-    """How to get an answer: from the named front-end, or from the first one that gives one."""
-
-    def ask() -> _Answer:
+    def ask() -> ClusterStatus:
+        if admin is not None:
+            return AdminClient(admin, timeout_s=_TIMEOUT_S).status()
         # Looked up each time: a watch outlives a restart of `up` with other ports.
-        urls = [admin] if admin is not None else list(find_local_system(data).admin_urls.values())
-        failure = UnreachableError(f"{data} names no front-end")
-        for url in urls:
-            client = AdminClient(url, timeout_s=_TIMEOUT_S)
-            try:
-                json = client.status_json()
-                return _Answer(json, client.decode_status(json))
-            except UnreachableError as error:
-                failure = error
-        raise failure
+        return ask_all(find_local_system(data).admin_urls, timeout_s=_TIMEOUT_S)
 
     return ask
 
 
 def _watch(
-    ask: Callable[[], _Answer], show: Callable[[_Answer], None], interval_s: float
+    ask: Callable[[], ClusterStatus], show: Callable[[ClusterStatus], None], interval_s: float
 ) -> NoReturn:
     while True:
         try:
-            answer = ask()
+            seen = ask()
         except UnreachableError as error:
             click.echo(f"trioroute: {error}", err=True)
         else:
             if sys.stdout.isatty() and show is _show_table:
                 click.clear()
-            show(answer)
+            show(seen)
         time.sleep(interval_s)
 
 
-def _show_json(answer: _Answer) -> None:
-    click.echo(answer.json)
+def _show_json(seen: ClusterStatus) -> None:
+    click.echo(msgspec.json.encode(seen))
 
 
-def _show_table(answer: _Answer) -> None:
+def _show_table(seen: ClusterStatus) -> None:
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, highlight=False)
-    console.print(_headline(answer.status), markup=False)
-    console.print(_table(_FRONT_END_COLUMNS, front_end_rows(answer.status)))
-    console.print(_table(_DEPLOYMENT_COLUMNS, deployment_rows(answer.status)))
-    for problem in answer.problems:
+    console.print(_headline(seen), markup=False)
+    console.print(_table(_FRONT_END_COLUMNS, front_end_rows(seen)))
+    console.print(_table(_DEPLOYMENT_COLUMNS, deployment_rows(seen)))
+    for problem in seen.problems():
         console.print(f"‼ {problem}", markup=False)
 
 

@@ -45,18 +45,10 @@ class AdminClient:
     timeout_s: float = _TIMEOUT_S
     token: str | None = attrs.field(default=None, repr=False)
 
-    def status_json(self) -> bytes:
-        """The whole system as the JSON that was sent, newer fields included."""
-        return self._ask("GET", "/v1/status")[1]
-
-    def decode_status(self, body: bytes) -> ClusterStatus:
-        """What `status_json` returned, as values; fields that are not known here are left out."""
-        status: ClusterStatus = self._decode(body, ClusterStatus)
-        return status
-
     def status(self) -> ClusterStatus:
-        """The whole system as values."""
-        return self.decode_status(self.status_json())
+        """The whole system as this front-end sees it; fields unknown here are left out."""
+        status: ClusterStatus = self._decode(self._ask("GET", "/v1/status"), ClusterStatus)
+        return status
 
     def readiness(self) -> tuple[bool, str]:
         """Whether the front-end wants requests, and why not."""
@@ -73,7 +65,7 @@ class AdminClient:
 
         wish = PutRegistry(endpoints=endpoints, deployments=deployments)
         body = msgspec.json.encode(unstructure_record(wish))
-        answer = self._ask("PUT", "/v1/registry", body)[1]
+        answer = self._ask("PUT", "/v1/registry", body)
         return int(self._decode(answer, dict[str, int])["index"])
 
     def transfer_coordinator(self) -> None:
@@ -84,11 +76,11 @@ class AdminClient:
         """Begin to take this front-end out of service."""
         self._ask("POST", "/v1/drain")
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         status, answer = self._exchange(method, path, body)
         if status >= http.client.BAD_REQUEST:
             self._raise_problem(status, answer)
-        return status, answer
+        return answer
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         headers = {"accept": _JSON, "connection": "close"}
