@@ -266,7 +266,7 @@ def _read_special_target(method: bytes, target: bytes) -> tuple[bytes, bytes | N
     if method == b"CONNECT":
         if not is_authority(target) or not target.rpartition(b":")[2].isdigit():
             raise MalformedRequestError("CONNECT needs an authority as its target")
-        return target, target
+        return target, None
     if target == b"*" and method == b"OPTIONS":
         return target, None
     matched = ABSOLUTE_TARGET.fullmatch(target)
