@@ -281,6 +281,7 @@ properties:
         f"""\
 name: blue
 endpoint_name: bench
+instance_type: Standard_DS3_v2
 instance_count: 1
 request_settings:
   max_concurrent_requests_per_instance: 64

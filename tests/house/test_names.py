@@ -202,7 +202,7 @@ def bounds_first(modules: Iterable[Module]) -> Iterator[Offence]:
         if module.package not in {"trioroute", "consensus", "chaos"}:
             continue
         for line, name in definitions(module):
-            parts = words(name)
+            parts = words(name) if not name[:1].isupper() or name.isupper() else []
             is_foreign = name in FOREIGN_BOUNDS or module.is_excused(line)
             rest = "_".join(parts[1:])
             if rest not in BARE_UNITS and parts[0] in {"max", "min"} and not is_foreign:
@@ -292,6 +292,7 @@ PLANTED: Final = (
     (units_spelled_otherwise, X, "seconds = 1\n", False),
     (bounds_first, X, "max_queue_depth = 1\n", True),
     (bounds_first, X, "MAX_FRAME_BYTES = 1\n", True),
+    (bounds_first, X, "class MaxWindow: ...\n", False),
     (bounds_first, X, "queue_depth_max = max_queue_wait_ms = max_s = 1\n", False),
     (undocumented_api, X, '__all__ = ["f"]\ndef f(): ...\n', True),
     (undocumented_api, X, '__all__ = ["f"]\ndef f():\n    """Answer."""\n', False),
