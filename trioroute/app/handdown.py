@@ -79,7 +79,8 @@ class _StreamEnd(Generic[S, R]):
         return self._received.popleft()
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        # Forcefully: there is nothing to flush, and closing must work while being cancelled.
+        await trio.aclose_forcefully(self._stream)
 
 
 class _MemoryEnd(Generic[S, R]):

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from trioroute.app.children import open_child, run_restarting, tail
+from trioroute.app.host.children import open_child, run_restarting, tail
 
 STUBBORN = """
 import signal

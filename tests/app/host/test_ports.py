@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from trioroute.app.ports import (
+from trioroute.app.host.ports import (
     check_port_free,
     describe_port_owner,
     free_ports,

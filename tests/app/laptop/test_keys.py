@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trioroute.app.keys import give_keys
+from trioroute.app.laptop.keys import give_keys
 from trioroute.core.model import AuthMode, Endpoint
 from trioroute.errors import ConfigError
 

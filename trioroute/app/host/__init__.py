@@ -1,0 +1,1 @@
+"""What this machine gives us: processes, and sockets to listen on."""

@@ -1,0 +1,159 @@
+"""How `up` speaks to its front-ends: their admin APIs, asked from Trio, and what it waits for."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, Protocol, TypeVar
+
+import trio
+
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
+from trioroute.client.http import AdminClient
+from trioroute.core.model import Deployment, Endpoint
+from trioroute.core.status import ClusterStatus, DeploymentStatus, ReplicaCondition
+from trioroute.errors import TrioRouteError
+
+__all__ = ["AdminDoor", "NotReadyError", "Progress"]
+
+T = TypeVar("T")
+
+#: How often to look again while something starts, seconds.
+_LOOK_S: Final = 0.1
+
+#: All front-ends up and a coordinator chosen: an election takes a second, imports another; slow
+#: shared machines get the rest.
+_COORDINATOR_S: Final = 30.0
+
+#: Starts that a replica may fail before the deployment is given up: the first may have met a port
+#: that was taken, the second says it again.
+_FAILED_STARTS: Final = 2
+
+#: How long a deployment may go without any sign of progress. A runtime that is being built says so.
+_SILENT_S: Final = 180.0
+
+
+class NotReadyError(TrioRouteError):
+    """Something that was started does not get ready; the message says what and why."""
+
+    reason = "not-ready"
+
+
+class Progress(Protocol):
+    """Where steps are told."""
+
+    def progress(self, text: str) -> None:
+        """One step is under way, or something happened."""
+
+
+class AdminDoor:
+    """The admin APIs of all front-ends of one `up`, by name."""
+
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        self._clients = {name: AdminClient(url) for name, url in urls.items()}
+
+    async def status(self, name: str | None = None) -> ClusterStatus | None:
+        """The system as one front-end sees it, None when it does not answer.
+
+        Args:
+            name: the front-end to ask; None finds the coordinator, who knows most.
+        """
+        if name is not None:
+            return await self._ask(self._clients[name].status)
+        for asked, client in self._clients.items():
+            status = await self._ask(client.status)
+            if status is None:
+                continue
+            office = status.coordinator
+            if office is None or office.name == asked:
+                return status
+            return await self._ask(self._clients[office.name].status) or status
+        return None
+
+    async def wait_coordinator(self) -> None:
+        """Return when every front-end is ready, which includes that it knows a coordinator.
+
+        Raises:
+            NotReadyError: one does not get there.
+        """
+        why = "no answer"
+        with trio.move_on_after(_COORDINATOR_S):
+            for name, client in self._clients.items():
+                while True:
+                    is_ready, why = await self._ask(client.readiness) or (False, "no answer")
+                    if is_ready:
+                        break
+                    why = f"{name}: {why}"
+                    await trio.sleep(_LOOK_S)
+            return
+        raise NotReadyError(f"the front-ends did not get ready within {_COORDINATOR_S:g} s: {why}")
+
+    async def put_registry(
+        self, endpoints: tuple[Endpoint, ...], deployments: tuple[Deployment, ...]
+    ) -> None:
+        """Replace all endpoints and deployments, through whichever front-end answers.
+
+        Raises:
+            ProblemAnswerError: the change was refused.
+            NotReadyError: nobody took it.
+        """
+        why: TrioRouteError | None = None
+        for client in self._clients.values():
+            put = partial(client.put_registry, endpoints, deployments)
+            try:
+                await trio.to_thread.run_sync(put, abandon_on_cancel=True)
+            except UnreachableError as error:
+                why = error
+            else:
+                return
+        raise NotReadyError(f"no front-end took the endpoints: {why}")
+
+    async def wait_replicas(self, keys: set[str], screen: Progress) -> ClusterStatus:
+        """Return when each of these deployments has a replica that answers.
+
+        Raises:
+            NotReadyError: one keeps failing, or shows no progress at all.
+        """
+        said: dict[str, str] = {}
+        changed_at = trio.current_time()
+        while True:
+            status = await self.status()
+            waiting = _without_replica(status, keys) if status is not None else {}
+            if status is not None and not waiting:
+                return status
+            for key, text in waiting.items():
+                if said.get(key) != text:
+                    said[key] = text
+                    changed_at = trio.current_time()
+                    screen.progress(f"{key}: {text}")
+            if trio.current_time() - changed_at > _SILENT_S:
+                raise NotReadyError(f"no progress for {_SILENT_S:g} s: {said}")
+            await trio.sleep(_LOOK_S)
+
+    async def _ask(self, question: Callable[[], T]) -> T | None:
+        try:
+            return await trio.to_thread.run_sync(question, abandon_on_cancel=True)
+        except (UnreachableError, ProblemAnswerError):
+            return None
+
+
+def _without_replica(status: ClusterStatus, keys: set[str]) -> dict[str, str]:
+    """The deployments that cannot answer yet, and what they are waiting for.
+
+    Raises:
+        NotReadyError: a replica has failed too often.
+    """
+    found = {d.key: d for endpoint in status.endpoints for d in endpoint.deployments}
+    waiting = dict.fromkeys(keys - found.keys(), "waiting for the coordinator")
+    for key in keys & found.keys():
+        if not found[key].ready_count and found[key].replicas_desired != 0:
+            waiting[key] = _describe(found[key])
+    return waiting
+
+
+def _describe(deployment: DeploymentStatus) -> str:
+    reasons = [replica.reason for replica in deployment.replicas if replica.reason]
+    text = reasons[0] if reasons else "replicas are starting"
+    for replica in deployment.replicas:
+        failing = replica.state is ReplicaCondition.BACKING_OFF
+        if failing and replica.restarts >= _FAILED_STARTS:
+            raise NotReadyError(f"deployment {deployment.key} does not start: {text}")
+    return text

@@ -1,0 +1,138 @@
+"""The front-end processes that `up` keeps running: their command lines, logs and restarts."""
+
+import signal
+import socket
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from trioroute.app.host.children import Child, open_child, run_restarting, tail
+from trioroute.app.leash import leashed_command
+from trioroute.app.settings import voter_count
+from trioroute.errors import ConfigError
+
+__all__ = ["FrontEnds", "Layout"]
+
+#: `trioroute front-end` exits with this when its settings cannot work: trying again is useless.
+_EXIT_CONFIG: Final = 2
+
+#: How much of a log a message about a failed start shows.
+_TAIL_LINES: Final = 15
+
+
+@attrs.frozen(kw_only=True)
+class Layout:
+    """Where the parts of one `up` are.
+
+    Attributes:
+        lock_fd: descriptor of the data folder's lock, which every process inherits.
+        data: the data folder; each front-end's own is a folder of its name inside.
+        host: all of it listens here.
+        listening: the one scoring socket, which outlives every front-end (decision 2).
+        admin_ports, peer_ports: by front-end name.
+        drain_s: how long a front-end may finish what is in flight when it is asked to end.
+    """
+
+    data: Path
+    lock_fd: int
+    host: str
+    listening: socket.socket
+    admin_ports: Mapping[str, int]
+    peer_ports: Mapping[str, int]
+    workers: int
+    drain_s: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The front-ends' names, in the order of their votes."""
+        return tuple(self.admin_ports)
+
+    @property
+    def scoring_url(self) -> str:
+        """Where clients score."""
+        return f"http://{self.host}:{self.listening.getsockname()[1]}"
+
+    def admin_url(self, name: str) -> str:
+        """A front-end's admin address."""
+        return f"http://{self.host}:{self.admin_ports[name]}"
+
+    def log(self, name: str) -> Path:
+        """Where a process's output goes."""
+        return self.data / "logs" / f"{name}.log"
+
+    def front_end_command(self, name: str, lifeline: int) -> list[str]:
+        """The command line of one front-end: what a StatefulSet's pod runs too."""
+        peers = ",".join(f"{peer}={self.host}:{port}" for peer, port in self.peer_ports.items())
+        options = {
+            "--name": name,
+            "--data": self.data / name,
+            "--peers": peers,
+            "--voters": voter_count(len(self.names)),
+            "--admin-host": self.host,
+            "--admin-port": self.admin_ports[name],
+            "--scoring-fd": self.listening.fileno(),
+            "--workers": self.workers,
+            "--runner": self.data,
+            "--drain": self.drain_s,
+        }
+        arguments = [str(word) for option in options.items() for word in option]
+        target = "trioroute.cli.main:main"
+        return leashed_command(target, ["front-end", *arguments], lifeline=lifeline)
+
+
+class FrontEnds:
+    """The running ones, and how often each was started again."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.restarts = dict.fromkeys(layout.names, 0)
+        self._layout = layout
+        self._running: dict[str, Child] = {}
+        self._is_ending = False
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Start all of them and keep them running until the nursery ends."""
+        for name in self._layout.names:
+            nursery.start_soon(run_restarting, partial(self._run_once, name))
+
+    def pid(self, name: str) -> int | None:
+        """The process of a front-end that runs just now."""
+        child = self._running.get(name)
+        return None if child is None else child.pid
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a front-end, as a drill; it is started again."""
+        child = self._running.get(name)
+        if child is not None:
+            child.signal(signal.SIGKILL)
+
+    async def end(self) -> None:
+        """Ask all to end, each within its drain time; none is started again."""
+        self._is_ending = True
+        # One second more than the drain: the front-end itself insists when its time is over.
+        grace_s = self._layout.drain_s + 1.0
+        async with trio.open_nursery() as nursery:
+            for child in list(self._running.values()):
+                nursery.start_soon(partial(child.end, grace_s=grace_s))
+
+    async def _run_once(self, name: str) -> None:
+        if self._is_ending:
+            await trio.sleep_forever()
+        log = self._layout.log(name)
+        async with open_child(
+            name,
+            partial(self._layout.front_end_command, name),
+            pass_fds=(self._layout.listening.fileno(), self._layout.lock_fd),
+            log=log,
+        ) as child:
+            self._running[name] = child
+            try:
+                status = await child.wait()
+            finally:
+                del self._running[name]
+        if status == _EXIT_CONFIG and not self._is_ending:
+            raise ConfigError(f"{name} cannot start:\n{tail(log, _TAIL_LINES)}")
+        self.restarts[name] += 1

@@ -1,0 +1,38 @@
+"""The peers port: consensus and slot links share it, over TCP in real front-ends."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+import trio
+from consensus.tcp import TcpTransport, open_peer_stream
+
+from consensus import MemberConfig, PeerAddress, Transport
+
+__all__ = ["SLOTS_PROTOCOL", "Network", "TcpNetwork"]
+
+#: What a slot link calls itself in the first frame on the peers port.
+SLOTS_PROTOCOL: Final = "slots"
+
+ServeStream = Callable[[trio.abc.Stream, str], Awaitable[None]]
+
+
+class Network(Protocol):
+    """How front-ends reach one another."""
+
+    def transport(self, config: MemberConfig, protocols: Mapping[str, ServeStream]) -> Transport:
+        """What carries a member's frames; streams of other protocols go to their servers."""
+
+    async def open_slot_stream(self, address: PeerAddress, front_end: str) -> trio.abc.Stream:
+        """A stream to the coordinator at that address, for a worker of a front-end."""
+
+
+class TcpNetwork:
+    """The peers port over TCP."""
+
+    def transport(self, config: MemberConfig, protocols: Mapping[str, ServeStream]) -> Transport:
+        """See `Network`."""
+        return TcpTransport(config, other_protocols=protocols)
+
+    async def open_slot_stream(self, address: PeerAddress, front_end: str) -> trio.abc.Stream:
+        """See `Network`."""
+        return await open_peer_stream(address, SLOTS_PROTOCOL, front_end, None)

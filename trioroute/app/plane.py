@@ -1,0 +1,136 @@
+"""The data plane put together from its parts, and the entry of a worker process."""
+
+import argparse
+import logging
+import random
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from consensus import PeerAddress, boottime
+from trioroute.app.handdown import worker_end
+from trioroute.app.network import Network, TcpNetwork
+from trioroute.app.worker import ReportLink, Worker, WorkerConfig
+from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
+from trioroute.core.timings import SlotTimings
+from trioroute.proxy.admission import Admission
+from trioroute.proxy.link import SlotLink
+from trioroute.proxy.server import ProxyServer
+from trioroute.telemetry.recording import Recorder, WorkerStats
+from trioroute.wire.http import Limits
+
+__all__ = ["ComposedPlane", "main"]
+
+#: The link's writer needs one turn of the loop to take the goodbye, and one to write it, seconds.
+_FLUSH_S: Final = 0.02
+
+
+class ComposedPlane:
+    """The `DataPlane` of a real worker: the proxy, its admission and its slot link."""
+
+    def __init__(self, config: WorkerConfig, network: Network) -> None:
+        self._front_end = config.front_end
+        self._network = network
+        self._recorder = Recorder()
+        self._admission = Admission(
+            config.holder,
+            incarnation=config.incarnation,
+            timings=SlotTimings(),
+            clock=boottime,
+            rng=random.SystemRandom(),
+        )
+        self._report: ReportLink | None = None
+        self._link = SlotLink(self._admission, connect=self._connect, on_change=self._note_link)
+        self._server = ProxyServer(
+            admission=self._admission,
+            recorder=self._recorder,
+            limits=Limits(),
+            name=config.front_end,
+            worker_index=config.index,
+            phase=config.phase,
+        )
+
+    def apply_snapshot(self, snapshot: RoutingSnapshot) -> None:
+        """Route by this: slots first, so that no request finds a route without its slots."""
+        self._admission.set_routing(snapshot)
+        self._server.apply_snapshot(snapshot)
+        self._link.set_coordinator(snapshot.coordinator)
+
+    async def run_link(self, report: ReportLink) -> None:
+        """Keep the slot link open until cancelled."""
+        self._report = report
+        await self._link.run()
+
+    async def say_goodbye(self) -> None:
+        """Give back what is idle and leave."""
+        self._admission.holding.say_goodbye()
+        self._admission.deliver()
+        await trio.sleep(_FLUSH_S)
+
+    async def serve(self, listening: socket.socket, *, task_status: trio.TaskStatus[None]) -> None:
+        """Accept and serve until cancelled."""
+        await self._server.serve([listening], task_status=task_status)
+
+    async def drain(self, *, timeout_s: float) -> None:
+        """Stop accepting and finish what is in flight; whoever would have to wait is refused."""
+        self._admission.start_draining()
+        await self._server.drain(timeout_s=timeout_s)
+
+    def counts(self) -> WorkerStats:
+        """All counts since the start."""
+        return self._recorder.snapshot()
+
+    def _note_link(self, connected: bool, epoch: int) -> None:
+        if self._report is not None:
+            self._report(connected, epoch)
+
+    async def _connect(self, coordinator: CoordinatorAddress) -> trio.abc.Stream:
+        address = PeerAddress(name=coordinator.name, host=coordinator.host, port=coordinator.port)
+        return await self._network.open_slot_stream(address, self._front_end)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a worker process; its supervisor made the command line (`workers.launch_process`)."""
+    parser = argparse.ArgumentParser(prog="trioroute worker")
+    parser.add_argument("--front-end", required=True)
+    for option in ("--index", "--incarnation", "--hand-down", "--listening"):
+        parser.add_argument(option, type=int, required=True)
+    for option in ("--phase", "--drain"):
+        parser.add_argument(option, type=float, required=True)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_log_format(options))
+    config = WorkerConfig(
+        front_end=options.front_end,
+        index=options.index,
+        incarnation=options.incarnation,
+        phase=options.phase,
+        drain_s=options.drain,
+    )
+    with socket.socket(fileno=options.listening) as listening:
+        trio.run(_run, config, socket.socket(fileno=options.hand_down), listening)
+    return 0
+
+
+async def _run(config: WorkerConfig, hand_down: socket.socket, listening: socket.socket) -> None:
+    hand_down.setblocking(False)
+    end = worker_end(hand_down)
+    worker = Worker(config, end, ComposedPlane(config, TcpNetwork()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_drain_at_signal, worker)
+        await worker.run(listening)
+        nursery.cancel_scope.cancel()
+    await end.aclose()
+
+
+async def _drain_at_signal(worker: Worker) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            worker.start_drain()
+
+
+def _log_format(options: argparse.Namespace) -> str:
+    return f"%(asctime)s {options.front_end}/{options.index} %(levelname)s %(message)s"

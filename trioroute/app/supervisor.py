@@ -1,0 +1,347 @@
+"""One front-end: the supervisor's tree. Outer outlives inner: nesting is the shutdown order.
+
+    S0 root       signals
+    └ S1 observe  admin API
+      └ S2 consensus  member and transport
+        └ S3 control  coordinator, while this member has the authority
+          └ S4 workers  one seat per worker                   ◀ drained first
+
+A second SIGTERM skips the waits. The process ends by exception when a part has a bug or the disk
+fails: whoever started it starts the next (decision 3).
+"""
+
+import logging
+import signal
+import socket
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+from consensus import (
+    Journal,
+    Member,
+    MemberConfig,
+    SettingsError,
+    boottime,
+    open_journal,
+    run_with_authority,
+)
+from trioroute.admin.guard import AdminPolicy
+from trioroute.admin.server import serve_admin
+from trioroute.admin.views import build_app
+from trioroute.app.data_folder import DataFolder
+from trioroute.app.handdown import WorkerEnd
+from trioroute.app.host.ports import open_listening_socket
+from trioroute.app.network import SLOTS_PROTOCOL, Network, TcpNetwork
+from trioroute.app.plane import ComposedPlane
+from trioroute.app.replicated import RegistryLog, RegistryMachine
+from trioroute.app.settings import FrontEndConfig
+from trioroute.app.view import FrontEndView
+from trioroute.app.worker import Worker, WorkerConfig
+from trioroute.app.workers import Launch, Seat, launch_in_loop, launch_process
+from trioroute.coordinator.service import Coordinator
+from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
+from trioroute.core.timings import SlotTimings
+from trioroute.discovery.local import LocalReplicaSource
+from trioroute.errors import ConfigError, ControlError
+
+if TYPE_CHECKING:
+    from trioroute.discovery.source import FoundReplica
+
+__all__ = ["Supervisor", "run_front_end"]
+
+#: The workers of a supervisor that was killed die with it; the kernel needs a moment, seconds.
+_LOCK_PATIENCE_S: Final = 5.0
+
+#: How often to look whether this member has caught up, seconds; only in the first moments.
+_LOOK_S: Final = 0.02
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class _Feed:
+    """The `RoutingFeed` of every seat: what the log says, and who holds the office."""
+
+    def __init__(self, config: FrontEndConfig, member: Member, machine: RegistryMachine) -> None:
+        self._addresses = {peer.name: peer for peer in config.peers}
+        self._member = member
+        self._machine = machine
+
+    def snapshot(self, holder: str) -> RoutingSnapshot:
+        """What that holder routes by now."""
+        office = self._member.office
+        coordinator = None
+        if office is not None:
+            address = self._addresses[office.name]
+            coordinator = CoordinatorAddress(
+                name=office.name, epoch=office.epoch, host=address.host, port=address.port
+            )
+        snapshot = self._machine.registry.snapshot_for(holder, coordinator)
+        # Take-overs are entries of the log too, and the registry does not see those.
+        return attrs.evolve(snapshot, version=self._member.applied_index)
+
+    async def wait_changed(self, version: int) -> None:
+        """Return when more of the log is applied."""
+        await self._member.wait_applied_beyond(version)
+
+    async def wait_caught_up(self) -> None:
+        """Return when what this member has applied is what the group has agreed on.
+
+        A worker that accepted earlier would answer 404 for endpoints that exist.
+        """
+        while True:
+            statistics = self._member.statistics()
+            is_current = statistics.applied_index >= statistics.commit_index
+            if statistics.leader is not None and self._member.office is not None and is_current:
+                return
+            await trio.sleep(_LOOK_S)
+
+
+class Supervisor:
+    """The tree of one front-end and what its parts share."""
+
+    def __init__(
+        self,
+        config: FrontEndConfig,
+        folder: DataFolder,
+        *,
+        network: Network,
+        journal: Journal,
+        listening: socket.socket,
+        admin: socket.socket,
+    ) -> None:
+        """Put the parts together; nothing runs yet.
+
+        Args:
+            folder: locked, so that no other process can speak for this front-end.
+            listening: the scoring socket; it is not closed here.
+            admin: the admin API's socket.
+        """
+        self._config = config
+        self._folder = folder
+        self._network = network
+        self._listening = listening
+        self._admin = admin
+        machine = RegistryMachine()
+        self._member = Member(
+            _member_config(config),
+            machine,
+            transport=network.transport(_member_config(config), {SLOTS_PROTOCOL: self._serve_link}),
+            journal=journal,
+            incarnation=folder.incarnation(),
+        )
+        self._source = LocalReplicaSource(config.runner) if config.runner is not None else None
+        self._coordinator = Coordinator(
+            RegistryLog(self._member, machine),
+            timings=SlotTimings(),
+            clock=boottime,
+            processes=self._source,
+        )
+        self._feed = _Feed(config, self._member, machine)
+        self._seats = [self._seat(index) for index in range(max(config.workers, 1))]
+        self._found: tuple[FoundReplica, ...] = ()
+        self._view = FrontEndView(
+            attrs.evolve(config, admin_port=admin.getsockname()[1]),
+            self._member,
+            machine.registry,
+            seats=self._seats,
+            coordinator=self._coordinator,
+            found=lambda: self._found,
+            unready_reason=self._unready_reason,
+            start_unready=self._start_unready,
+        )
+        self._is_unready = False
+        self._stopping = trio.Event()
+        self._resigning = trio.Event()
+        self._insist = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Serve until a signal, then end in order."""
+        admin_stopping = trio.Event()
+        app = build_app(self._view, AdminPolicy(), stopping=admin_stopping)
+        async with trio.open_nursery() as root:
+            await root.start(self._watch_signals)
+            async with trio.open_nursery() as observe:
+                serve = partial(serve_admin, app, self._admin, stopping=admin_stopping)
+                await observe.start(serve)
+                async with trio.open_nursery() as consensus:
+                    await consensus.start(self._member.run)
+                    await self._run_control()
+                    consensus.cancel_scope.cancel()
+                admin_stopping.set()
+            root.cancel_scope.cancel()
+
+    async def _run_control(self) -> None:
+        async with trio.open_nursery() as control:
+            control.start_soon(run_with_authority, self._member, self._run_office)
+            control.start_soon(self._resign_when_asked)
+            if self._source is not None:
+                control.start_soon(self._watch_replicas, self._source)
+            async with trio.open_nursery() as workers:
+                workers.start_soon(self._fill_seats, workers)
+                await self._stopping.wait()
+                with self._insist:
+                    await self._drain()
+                workers.cancel_scope.cancel()
+            control.cancel_scope.cancel()
+
+    async def _fill_seats(self, workers: trio.Nursery) -> None:
+        await self._feed.wait_caught_up()
+        for seat in self._seats:
+            workers.start_soon(seat.run)
+
+    async def _drain(self) -> None:
+        """Not ready, hand the office over, wait for load balancers, finish what is in flight."""
+        _LOG.info("draining")
+        times = self._config.drain
+        self._start_unready()
+        with trio.move_on_after(times.hand_over_s):
+            await self._member.transfer_leadership(timeout_s=times.hand_over_s)
+        await trio.sleep(times.unready_s)
+        async with trio.open_nursery() as nursery:
+            for seat in self._seats:
+                nursery.start_soon(partial(seat.drain, timeout_s=times.exchanges_s))
+
+    async def _run_office(self, epoch: int) -> None:
+        """C0. What goes wrong between front-ends ends the office, not the front-end."""
+        _LOG.info("coordinator of epoch %d", epoch)
+        try:
+            await self._coordinator.run(epoch)
+        except* ControlError as errors:
+            _LOG.warning("office of epoch %d ends: %s", epoch, errors.exceptions)
+            self._resigning.set()
+
+    async def _resign_when_asked(self) -> None:
+        """Outside the office's scope, which the end of leadership cancels."""
+        while True:
+            await self._resigning.wait()
+            self._resigning = trio.Event()
+            await self._member.transfer_leadership(timeout_s=self._config.drain.hand_over_s)
+
+    async def _watch_replicas(self, source: LocalReplicaSource) -> None:
+        """Only to show them: the coordinator has its own eyes."""
+        async with source.watch() as pictures:
+            async for picture in pictures:
+                self._found = picture
+
+    async def _serve_link(self, stream: trio.abc.Stream, peer: str) -> None:
+        await self._coordinator.serve_link(stream, peer)
+
+    async def _watch_signals(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            async for _ in signals:
+                if self._stopping.is_set():
+                    self._insist.cancel()
+                self._stopping.set()
+
+    def _start_unready(self) -> None:
+        self._is_unready = True
+
+    def _unready_reason(self) -> str:
+        if self._is_unready:
+            return "draining"
+        waiting = [seat.holder for seat in self._seats if not seat.statistics().is_ready]
+        if waiting:
+            return f"not accepting yet: {', '.join(waiting)}"
+        if not any(seat.statistics().link.connected for seat in self._seats):
+            return "no link to the coordinator"
+        return ""
+
+    def _seat(self, index: int) -> Seat:
+        config = self._config
+        position = config.peers.index(config.own_address) * max(config.workers, 1) + index
+        worker = WorkerConfig(
+            front_end=config.name,
+            index=index,
+            incarnation=0,
+            phase=position / (len(config.peers) * max(config.workers, 1)),
+            drain_s=config.drain.exchanges_s,
+        )
+        return Seat(
+            worker.holder,
+            launch=self._launch_process(worker) if config.workers else self._launch_here(worker),
+            next_incarnation=self._folder.next_incarnation,
+            feed=self._feed,
+        )
+
+    def _launch_process(self, worker: WorkerConfig) -> Launch:
+        options = {
+            "--front-end": worker.front_end,
+            "--index": worker.index,
+            "--phase": worker.phase,
+            "--drain": worker.drain_s,
+        }
+        return partial(
+            launch_process,
+            name=worker.holder,
+            arguments=tuple(str(word) for option in options.items() for word in option),
+            listening_fd=self._listening.fileno(),
+            lock_fd=self._folder.lock_fd,
+        )
+
+    def _launch_here(self, worker: WorkerConfig) -> Launch:
+        async def run_worker(incarnation: int, hand_down: WorkerEnd) -> None:
+            config = attrs.evolve(worker, incarnation=incarnation)
+            await Worker(config, hand_down, ComposedPlane(config, self._network)).run(
+                self._listening
+            )
+
+        return partial(launch_in_loop, run_worker=run_worker)
+
+
+async def run_front_end(config: FrontEndConfig) -> None:
+    """Run one front-end until it is told to end.
+
+    Raises:
+        ConfigError: its data folder, ports or settings cannot be used.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format=f"%(asctime)s {config.name} %(levelname)s %(name)s %(message)s",
+    )
+    folder = await DataFolder.open(config.data, patience_s=_LOCK_PATIENCE_S)
+    try:
+        with (
+            _scoring_socket(config) as listening,
+            open_listening_socket(
+                config.admin_host, config.admin_port, option="--admin-port"
+            ) as admin,
+        ):
+            journal = await open_journal(config.data / "journal")
+            supervisor = Supervisor(
+                config,
+                folder,
+                network=TcpNetwork(),
+                journal=journal,
+                listening=listening,
+                admin=admin,
+            )
+            await supervisor.run()
+    finally:
+        folder.close()
+
+
+def _scoring_socket(config: FrontEndConfig) -> socket.socket:
+    if config.scoring_fd is None:
+        return open_listening_socket(config.scoring_host, config.scoring_port, option="--port")
+    try:
+        return socket.socket(fileno=config.scoring_fd)
+    except OSError as error:
+        raise ConfigError(f"--scoring-fd {config.scoring_fd}: {error.strerror}") from None
+
+
+def _member_config(config: FrontEndConfig) -> MemberConfig:
+    try:
+        return MemberConfig(
+            name=config.name,
+            peers=config.peers,
+            voters=config.voter_names,
+            generation=config.generation,
+        )
+    except SettingsError as error:
+        raise ConfigError(str(error)) from None

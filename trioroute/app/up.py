@@ -1,0 +1,252 @@
+"""`trioroute up`: the whole system on one machine, started in order and ended for certain.
+
+    up ── replica-runner ── model servers         one scoring socket, held here,
+     ├─── fe-0 ── workers                         inherited by every front-end
+     └─── fe-1 …
+
+`up` owns the data folder's lock, which all its processes inherit. What it starts dies with it
+(`leash`), is asked to end in order on Ctrl-C, and is killed on a second Ctrl-C.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from trioroute.app.data_folder import DataFolder, write_private
+from trioroute.app.host.children import Child, open_child, run_restarting
+from trioroute.app.host.ports import check_port_free, free_ports, open_listening_socket
+from trioroute.app.laptop.door import AdminDoor, Progress
+from trioroute.app.laptop.front_ends import FrontEnds, Layout
+from trioroute.app.laptop.keys import EndpointKeys, give_keys
+from trioroute.core.model import Endpoint
+from trioroute.core.status import ClusterStatus
+from trioroute.spec.load import Loaded, load_paths
+
+__all__ = ["Running", "Screen", "UpConfig", "run_up"]
+
+#: Processes of an `up` that was killed need this long to notice and go, seconds: the runner gives
+#: its replicas two.
+_LOCK_PATIENCE_S: Final = 5.0
+
+#: Addresses that nobody beyond this machine can reach.
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+#: What is in flight may take this long after Ctrl-C: Azure's default request timeout.
+_DRAIN_S: Final = 5.0
+
+#: How long the replica-runner may take to end; it gives replicas two seconds itself.
+_RUNNER_GRACE_S: Final = 4.0
+
+#: All of ending together; whatever is left then is killed.
+_END_S: Final = _DRAIN_S + _RUNNER_GRACE_S + 3.0
+
+
+@attrs.frozen(kw_only=True)
+class UpConfig:
+    """What `trioroute up` is asked for.
+
+    Attributes:
+        paths: endpoint and deployment files, or folders of them.
+        data: the data folder.
+        port, admin_port: 0 lets the kernel choose. Front-end number i has admin_port + i.
+        workers: worker processes of each front-end.
+        dev: allow settings that are for development only.
+    """
+
+    paths: Sequence[Path]
+    data: Path
+    front_ends: int = 3
+    workers: int = 1
+    host: str = "127.0.0.1"
+    port: int = 8080
+    admin_port: int = 9090
+    dev: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Running:
+    """A system that serves: what its user needs to know of it."""
+
+    layout: Layout
+    endpoints: tuple[Endpoint, ...]
+    keys: dict[str, EndpointKeys]
+    door: AdminDoor
+    front_ends: FrontEnds
+    status: ClusterStatus
+    started_in_s: float
+
+
+class Screen(Progress, Protocol):
+    """Where `up` says what it does."""
+
+    def show(self, running: Running) -> None:
+        """Everything serves now."""
+
+
+#: What to do with the running system; its answer is the exit status.
+Use = Callable[[Running], Awaitable[int]]
+
+
+async def run_up(config: UpConfig, screen: Screen, use: Use) -> int:
+    """Start everything, show it, use it, and end everything, whatever happens in between.
+
+    Args:
+        use: what to do while the system runs, `trio.sleep_forever` for a plain `up`. SIGINT and
+            SIGTERM end it.
+
+    Returns:
+        The exit status: what `use` answered, 0 when a signal ended it.
+
+    Raises:
+        ConfigError: the files, the ports or the data folder cannot be used.
+        TrioRouteError: something did not start.
+    """
+    loaded = load_paths(config.paths, dev=config.dev, loopback=config.host in _LOOPBACK)
+    for warning in loaded.warnings:
+        screen.progress(f"warning: {warning}")
+    folder = await DataFolder.open(config.data.resolve(), patience_s=_LOCK_PATIENCE_S)
+    try:
+        layout = _lay_out(config, folder)
+        with layout.listening:
+            return await _run_system(_System(layout, folder, loaded, screen), use)
+    finally:
+        folder.close()
+
+
+async def _run_system(system: "_System", use: Use) -> int:
+    """The processes' nursery is outside the scope that signals cancel: ending needs it alive."""
+    stop = trio.CancelScope()
+    insist = trio.CancelScope(shield=True)
+    status = 0
+    async with trio.open_nursery() as processes:
+        await processes.start(_watch_signals, stop, insist)
+        try:
+            with stop:
+                status = await use(await system.start(processes))
+        finally:
+            insist.deadline = trio.current_time() + _END_S
+            with insist:
+                await system.end()
+            processes.cancel_scope.cancel()
+    return status
+
+
+async def _watch_signals(
+    stop: trio.CancelScope, insist: trio.CancelScope, *, task_status: trio.TaskStatus[None]
+) -> None:
+    """The first signal ends the system in order, the second at once."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            if stop.cancel_called:
+                insist.cancel()
+            stop.cancel()
+
+
+def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
+    """Choose names and ports, and take the scoring port.
+
+    Raises:
+        ConfigError: a port is taken.
+    """
+    names = [f"fe-{number}" for number in range(config.front_ends)]
+    if config.admin_port:
+        admin_ports = [config.admin_port + number for number in range(len(names))]
+        for port in admin_ports:
+            check_port_free(config.host, port, option="--admin-port")
+    else:
+        admin_ports = free_ports(config.host, len(names))
+    (folder.path / "logs").mkdir(exist_ok=True)
+    return Layout(
+        data=folder.path,
+        lock_fd=folder.lock_fd,
+        host=config.host,
+        listening=open_listening_socket(config.host, config.port, option="--port"),
+        admin_ports=dict(zip(names, admin_ports, strict=True)),
+        # Nobody but the front-ends themselves dials these, so any will do.
+        peer_ports=dict(zip(names, free_ports(config.host, len(names)), strict=True)),
+        workers=config.workers,
+        drain_s=_DRAIN_S,
+    )
+
+
+class _System:
+    """The processes of one `up`."""
+
+    def __init__(self, layout: Layout, folder: DataFolder, loaded: Loaded, screen: Screen) -> None:
+        self._layout = layout
+        self._folder = folder
+        self._loaded = loaded
+        self._screen = screen
+        self._front_ends = FrontEnds(layout)
+        self._runner: Child | None = None
+        self._is_ending = False
+
+    async def start(self, processes: trio.Nursery) -> Running:
+        """Start everything in order; returns when it serves."""
+        started_at = trio.current_time()
+        processes.start_soon(run_restarting, self._run_runner)
+        self._front_ends.start(processes)
+        door = AdminDoor({name: self._layout.admin_url(name) for name in self._layout.names})
+        self._screen.progress(f"starting {len(self._layout.names)} front-ends")
+        await door.wait_coordinator()
+        endpoints, keys = give_keys(self._loaded.endpoints, self._folder.path / "keys")
+        await door.put_registry(endpoints, self._loaded.deployments)
+        wished = {d.key for d in self._loaded.deployments if d.scale.min_instances}
+        status = await door.wait_replicas(wished, self._screen)
+        running = Running(
+            layout=self._layout,
+            endpoints=endpoints,
+            keys=keys,
+            door=door,
+            front_ends=self._front_ends,
+            status=status,
+            started_in_s=trio.current_time() - started_at,
+        )
+        _write_summary(running)
+        self._screen.show(running)
+        return running
+
+    async def end(self) -> None:
+        """Ask the front-ends to end, then the replicas they used."""
+        self._is_ending = True
+        await self._front_ends.end()
+        if self._runner is not None:
+            await self._runner.end(grace_s=_RUNNER_GRACE_S)
+        (self._folder.path / "up.json").unlink(missing_ok=True)
+
+    async def _run_runner(self) -> None:
+        if self._is_ending:
+            await trio.sleep_forever()
+        async with open_child(
+            "replica-runner",
+            self._runner_command,
+            pass_fds=(self._layout.lock_fd,),
+            log=self._layout.log("replica-runner"),
+        ) as child:
+            self._runner = child
+            await child.wait()
+
+    def _runner_command(self, lifeline: int) -> list[str]:
+        """Not on a leash of SIGKILL: the runner watches the lifeline itself and ends replicas."""
+        module = [sys.executable, "-P", "-m", "trioroute.discovery.runner"]
+        return [*module, "--data", str(self._folder.path), "--lifeline", str(lifeline)]
+
+
+def _write_summary(running: Running) -> None:
+    """DATA/up.json: how other commands on this machine find the system."""
+    layout = running.layout
+    summary = {
+        "pid": os.getpid(),
+        "scoring_url": layout.scoring_url,
+        "admin_urls": {name: layout.admin_url(name) for name in layout.names},
+        "endpoints": [endpoint.name for endpoint in running.endpoints],
+    }
+    write_private(layout.data / "up.json", json.dumps(summary, indent=2).encode())

@@ -1,0 +1,272 @@
+"""What one front-end can say about the system and do to it: the admin API's `SystemView`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Final
+
+from consensus import (
+    CommandFailedError,
+    Member,
+    NotAcceptedError,
+    UnknownOutcomeError,
+)
+from consensus import Role as RaftRole
+from trioroute.admin.view import OutcomeUnknownError, RefusedError
+from trioroute.app.settings import FrontEndConfig
+from trioroute.app.workers import Seat
+from trioroute.coordinator.service import Coordinator
+from trioroute.core.model import Deployment, Endpoint, Replica
+from trioroute.core.registry import PutRegistry, Registry
+from trioroute.core.scaling import ScaleDecision
+from trioroute.core.status import (
+    ClusterStatus,
+    CoordinatorStatus,
+    DeploymentStatus,
+    EndpointStatus,
+    FrontEndStatus,
+    RaftStatus,
+    ReplicaCondition,
+    ReplicaStatus,
+    Role,
+)
+from trioroute.discovery.source import FoundReplica
+from trioroute.errors import NoCoordinatorError
+from trioroute.telemetry.histograms import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S, add, quantile_s
+from trioroute.telemetry.recording import DeploymentStats, WorkerStats, merge
+from trioroute.wire.records import decode_result, encode_command
+
+__all__ = ["FrontEndView"]
+
+#: An election takes a second; the admin client waits five.
+_PROPOSE_S: Final = 4.0
+
+#: How many of a failed replica's last lines its reason shows: the end of a traceback.
+_LINES: Final = 5
+
+#: Handing the office over takes one election's time.
+_TRANSFER_S: Final = 2.0
+
+_CONDITIONS: Final[Mapping[str, ReplicaCondition]] = {
+    "starting": ReplicaCondition.STARTING,
+    # Its process runs, but the coordinator has not seen it answer yet.
+    "running": ReplicaCondition.STARTING,
+    "backing-off": ReplicaCondition.BACKING_OFF,
+    "stopped": ReplicaCondition.STOPPED,
+}
+
+_ROLES: Final[Mapping[RaftRole, Role]] = {
+    RaftRole.LEADER: Role.FOLLOWER,  # the coordinator is whom the log names, not who leads
+    RaftRole.FOLLOWER: Role.FOLLOWER,
+    RaftRole.CANDIDATE: Role.CANDIDATE,
+    RaftRole.OBSERVER: Role.OBSERVER,
+}
+
+
+class FrontEndView:
+    """One front-end, and through it the group."""
+
+    def __init__(
+        self,
+        config: FrontEndConfig,
+        member: Member,
+        registry: Registry,
+        *,
+        seats: Sequence[Seat],
+        coordinator: Coordinator,
+        found: Callable[[], Sequence[FoundReplica]],
+        unready_reason: Callable[[], str],
+        start_unready: Callable[[], None],
+    ) -> None:
+        """Look at these from now on.
+
+        Args:
+            coordinator: this front-end's, in office or not.
+            found: the replicas that the runner knows.
+            unready_reason: why to send no requests here; empty when there is no reason.
+            start_unready: tell load balancers to go elsewhere.
+        """
+        self._config = config
+        self._member = member
+        self._registry = registry
+        self._seats = seats
+        self._coordinator = coordinator
+        self._found = found
+        self._unready_reason = unready_reason
+        self._start_unready = start_unready
+
+    def is_ready(self) -> tuple[bool, str]:
+        """Whether to send requests here, and why not."""
+        reason = self._unready_reason()
+        return not reason, reason or "serving"
+
+    def worker_stats(self) -> WorkerStats:
+        """The counts of all workers that this supervisor ever had."""
+        return merge(seat.worker_stats() for seat in self._seats)
+
+    def status(self) -> ClusterStatus:
+        """The whole system as this front-end sees it."""
+        statistics = self._member.statistics()
+        office = self._member.office
+        return ClusterStatus(
+            reporter=self._config.name,
+            version=version("trioroute"),
+            coordinator=None
+            if office is None
+            else CoordinatorStatus(name=office.name, epoch=office.epoch),
+            raft=RaftStatus(
+                term=statistics.term,
+                commit_index=statistics.commit_index,
+                applied_index=statistics.applied_index,
+                voters=self._config.voters,
+                connected=len(statistics.peers_connected) + 1,
+                elections=statistics.elections,
+            ),
+            front_ends=tuple(self._front_end(peer.name) for peer in self._config.peers),
+            endpoints=tuple(self._endpoints()),
+        )
+
+    async def put_registry(
+        self, endpoints: tuple[Endpoint, ...], deployments: tuple[Deployment, ...]
+    ) -> int:
+        """Replace all endpoints and deployments; returns the index of the log entry."""
+        command = encode_command(PutRegistry(endpoints=endpoints, deployments=deployments))
+        try:
+            applied = await self._member.propose(command, timeout_s=_PROPOSE_S)
+        except NotAcceptedError as error:
+            raise NoCoordinatorError(str(error)) from None
+        except UnknownOutcomeError as error:
+            raise OutcomeUnknownError(str(error)) from None
+        except CommandFailedError as error:
+            raise RefusedError(str(error)) from None
+        refusal = decode_result(applied.result).error
+        if refusal:
+            raise RefusedError(refusal)
+        return applied.index
+
+    async def transfer_coordinator(self) -> None:
+        """Hand the office to another front-end."""
+        office = self._member.office
+        if office is None or office.name != self._config.name:
+            holder = "nobody" if office is None else office.name
+            raise RefusedError(f"{self._config.name} is not the coordinator; {holder} is")
+        if not await self._member.transfer_leadership(timeout_s=_TRANSFER_S):
+            raise NoCoordinatorError("nobody else could take over")
+
+    async def drain(self) -> None:
+        """Begin to take this front-end out of service."""
+        self._start_unready()
+        await self._member.transfer_leadership(timeout_s=_TRANSFER_S)
+
+    def _endpoints(self) -> Iterator[EndpointStatus]:
+        state = self._registry.state
+        stats = {(s.endpoint, s.deployment): s for s in self.worker_stats().deployments}
+        for endpoint in state.endpoints.values():
+            rows = tuple(
+                self._deployment(endpoint, deployment, stats.get((endpoint.name, deployment.name)))
+                for deployment in state.deployments.values()
+                if deployment.endpoint == endpoint.name
+            )
+            yield EndpointStatus(name=endpoint.name, auth_mode=endpoint.auth_mode, deployments=rows)
+
+    def _deployment(
+        self, endpoint: Endpoint, deployment: Deployment, stats: DeploymentStats | None
+    ) -> DeploymentStatus:
+        """A row. Queue, busy slots and decisions are known to the coordinator only."""
+        key = deployment.key
+        agreed = self._registry.state.replicas.get(key, ())
+        slots = sum(replica.slots for replica in agreed)
+        demand = self._coordinator.demand(key)
+        decision = self._coordinator.decision(key)
+        stats = stats or DeploymentStats(endpoint=endpoint.name, deployment=deployment.name)
+        return DeploymentStatus(
+            endpoint=endpoint.name,
+            name=deployment.name,
+            traffic_percent=endpoint.traffic.get(deployment.name, 0),
+            replicas_desired=None if decision is None else decision.replicas,
+            replicas=tuple(self._replicas(deployment, agreed)),
+            busy=None if demand is None else demand.busy,
+            slots=slots,
+            queued=None if demand is None else demand.queued,
+            utilization=(demand.busy + demand.queued) / slots if demand and slots else None,
+            target_utilization=deployment.scale.target_utilization_percentage / 100,
+            p50_s=quantile_s(stats.total, DURATION_BOUNDS_S, 0.5),
+            p99_s=quantile_s(stats.total, DURATION_BOUNDS_S, 0.99),
+            requests=sum(outcome.count for outcome in stats.outcomes),
+            server_errors=sum(
+                outcome.count
+                for outcome in stats.outcomes
+                if outcome.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            ),
+            reason="" if decision is None else _describe(decision),
+        )
+
+    def _replicas(
+        self, deployment: Deployment, agreed: Sequence[Replica]
+    ) -> Iterator[ReplicaStatus]:
+        """Those agreed on by all, with what their source adds; then those not yet in use."""
+        fleet = self._coordinator.replicas(deployment.key)
+        if fleet is None:
+            found = {f.id: (f, f.reason) for f in self._found() if f.deployment == deployment.key}
+        else:
+            found = {each.found.id: (each.found, each.reason) for each in fleet}
+        for replica in agreed:
+            source, reason = found.pop(replica.id, (None, ""))
+            yield ReplicaStatus(
+                id=replica.id,
+                state=ReplicaCondition(replica.state.value),
+                slots=replica.slots,
+                busy=self._coordinator.busy_slots(replica.id),
+                address=f"{replica.host}:{replica.port}",
+                pid=None if source is None else source.pid,
+                restarts=0 if source is None else source.restarts,
+                reason=reason,
+            )
+        for source, reason in found.values():
+            yield _unused_replica(source, reason, deployment.slots_per_replica)
+
+    def _front_end(self, name: str) -> FrontEndStatus:
+        """A row: all about ourselves, of others whether they are connected."""
+        office = self._member.office
+        is_coordinator = office is not None and office.name == name
+        statistics = self._member.statistics()
+        if name != self._config.name:
+            is_up = name in statistics.peers_connected
+            return FrontEndStatus(
+                name=name,
+                role=Role.COORDINATOR if is_coordinator else Role.UNKNOWN,
+                is_up=is_up,
+                error="" if is_up else "not connected",
+            )
+        overheads = [stats.overhead for stats in self.worker_stats().deployments]
+        overhead = reduce(add, overheads, DeploymentStats(endpoint="", deployment="").overhead)
+        return FrontEndStatus(
+            name=name,
+            role=Role.COORDINATOR if is_coordinator else _ROLES[statistics.role],
+            overhead_p50_s=quantile_s(overhead, OVERHEAD_BOUNDS_S, 0.5),
+            overhead_p99_s=quantile_s(overhead, OVERHEAD_BOUNDS_S, 0.99),
+            applied_index=statistics.applied_index,
+            version=version("trioroute"),
+            admin_url=f"http://{self._config.admin_host}:{self._config.admin_port}",
+        )
+
+
+def _describe(decision: ScaleDecision) -> str:
+    if decision.replicas == decision.current:
+        return "steady"
+    return f"scaling {decision.current}→{decision.replicas} ({decision.rule})"
+
+
+def _unused_replica(found: FoundReplica, reason: str, slots: int) -> ReplicaStatus:
+    """One that the coordinator has not taken into use; why not, with the last it printed."""
+    lines = " | ".join(found.last_lines[-_LINES:])
+    return ReplicaStatus(
+        id=found.id,
+        state=_CONDITIONS[found.state],
+        slots=slots,
+        address=f"{found.host}:{found.port}" if found.port else "",
+        pid=found.pid,
+        restarts=found.restarts,
+        reason=": ".join(filter(None, (reason, lines))),
+    )

@@ -1,0 +1,227 @@
+"""A supervisor's side of its workers: start them, hand down snapshots, collect what they report.
+
+A seat is one worker's place for good; the processes that fill it come and go, each with its own
+incarnation. The next is started only after the last was seen to end, so a holder's new incarnation
+proves that the old one is dead (decision 25).
+"""
+
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from trioroute.app.handdown import (
+    SupervisorEnd,
+    WorkerEnd,
+    open_memory_hand_down,
+    supervisor_end,
+)
+from trioroute.app.host.children import open_child, run_restarting
+from trioroute.app.leash import leashed_command
+from trioroute.core.model import RoutingSnapshot
+from trioroute.errors import LinkLostError
+from trioroute.telemetry.recording import WorkerStats, merge
+from trioroute.wire.handdown import Drain, LinkState, Ready, Snapshot, Stats
+
+__all__ = [
+    "Launch",
+    "RoutingFeed",
+    "Seat",
+    "SeatStatistics",
+    "launch_in_loop",
+    "launch_process",
+]
+
+#: A worker that has not ended this long after its drain time is killed, seconds.
+_INSIST_S: Final = 1.0
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class RoutingFeed(Protocol):
+    """Where snapshots come from."""
+
+    def snapshot(self, holder: str) -> RoutingSnapshot:
+        """What that holder routes by now."""
+
+    async def wait_changed(self, version: int) -> None:
+        """Return when there is something newer than `version`, or at once when there is."""
+
+
+#: Starts the worker of an incarnation; leaving the context has ended it for certain.
+Launch = Callable[[int], AbstractAsyncContextManager[SupervisorEnd]]
+
+
+@attrs.frozen(kw_only=True)
+class SeatStatistics:
+    """One worker as its supervisor sees it."""
+
+    holder: str
+    incarnation: int
+    is_ready: bool
+    link: LinkState
+    restarts: int
+
+
+class Seat:
+    """One worker's place."""
+
+    def __init__(
+        self, holder: str, *, launch: Launch, next_incarnation: Callable[[], int], feed: RoutingFeed
+    ) -> None:
+        self.holder = holder
+        self._launch = launch
+        self._next_incarnation = next_incarnation
+        self._feed = feed
+        self._incarnation = 0
+        self._launches = 0
+        self._end: SupervisorEnd | None = None
+        self._left = trio.Event()
+        self._is_ready = False
+        self._link = LinkState(connected=False, epoch=0)
+        self._stats = WorkerStats()
+        self._earlier_stats = WorkerStats()
+        self._is_ending = False
+
+    async def run(self) -> None:
+        """Keep the seat filled until cancelled; after a drain it stays empty."""
+        await run_restarting(self._run_once)
+
+    async def drain(self, *, timeout_s: float) -> None:
+        """Have the worker finish what is in flight; return when it has gone, or time is over."""
+        self._is_ending = True
+        if self._end is None:
+            return
+        with trio.move_on_after(timeout_s + _INSIST_S), contextlib.suppress(LinkLostError):
+            left = self._left
+            await self._end.send(Drain(timeout_s=timeout_s))
+            await left.wait()
+
+    def worker_stats(self) -> WorkerStats:
+        """The counts of all that ever filled this seat."""
+        return merge((self._earlier_stats, self._stats))
+
+    def statistics(self) -> SeatStatistics:
+        """The seat now."""
+        return SeatStatistics(
+            holder=self.holder,
+            incarnation=self._incarnation,
+            is_ready=self._is_ready,
+            link=self._link,
+            restarts=max(self._launches - 1, 0),
+        )
+
+    async def _run_once(self) -> None:
+        """One worker's life: the bulkhead of a worker process (architecture, section 4)."""
+        if self._is_ending:
+            await trio.sleep_forever()
+        self._incarnation = self._next_incarnation()
+        self._launches += 1
+        try:
+            async with self._launch(self._incarnation) as end:
+                self._end = end
+                await self._serve(end)
+        except OSError as error:
+            # No process, no descriptors: the back-off of the seat is the answer.
+            _LOG.error("%s cannot start: %s", self.holder, error)
+        finally:
+            self._vacate()
+
+    async def _serve(self, end: SupervisorEnd) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hand_down, end)
+            with contextlib.suppress(LinkLostError):
+                while True:
+                    self._take(await end.receive())
+            nursery.cancel_scope.cancel()
+
+    async def _hand_down(self, end: SupervisorEnd) -> None:
+        """Send the newest picture after each change: never a backlog.
+
+        Also when only its version is new: that is how a holder acknowledges what it was spared.
+        """
+        with contextlib.suppress(LinkLostError):
+            while True:
+                snapshot = self._feed.snapshot(self.holder)
+                await end.send(Snapshot.of(snapshot))
+                await self._feed.wait_changed(snapshot.version)
+
+    def _take(self, report: Ready | Stats | LinkState) -> None:
+        match report:
+            case Ready():
+                self._is_ready = True
+                _LOG.info("%s is ready", self.holder)
+            case Stats():
+                self._stats = report.counts(WorkerStats)
+            case LinkState():
+                self._link = report
+
+    def _vacate(self) -> None:
+        """What was counted stays counted; what was true of the worker is no longer."""
+        if not self._is_ending:
+            _LOG.warning("%s (incarnation %d) has gone", self.holder, self._incarnation)
+        self._earlier_stats, self._stats = self.worker_stats(), WorkerStats()
+        self._is_ready = False
+        self._link = LinkState(connected=False, epoch=0)
+        self._end = None
+        self._left.set()
+        self._left = trio.Event()
+
+
+@contextlib.asynccontextmanager
+async def launch_process(
+    incarnation: int, *, name: str, arguments: tuple[str, ...], listening_fd: int, lock_fd: int
+) -> AsyncIterator[SupervisorEnd]:
+    """A worker in a process of its own.
+
+    Args:
+        arguments: the worker's settings; its incarnation and descriptors are added here.
+        lock_fd: of the data folder; as long as the worker lives, the folder stays locked.
+    """
+    upper, lower = socket.socketpair()
+    inherited = {"--hand-down": lower.fileno(), "--listening": listening_fd}
+    options = {"--incarnation": incarnation, **inherited}
+    words = [str(word) for option in options.items() for word in option]
+
+    def command(lifeline: int) -> list[str]:
+        target = "trioroute.app.plane:main"
+        return leashed_command(target, [*arguments, *words], lifeline=lifeline)
+
+    end = supervisor_end(upper)
+    try:
+        with lower:
+            child = open_child(name, command, pass_fds=(*inherited.values(), lock_fd))
+            async with child:
+                lower.close()  # or the end of the worker would not end the stream
+                yield end
+    finally:
+        await end.aclose()
+
+
+@contextlib.asynccontextmanager
+async def launch_in_loop(
+    incarnation: int, *, run_worker: Callable[[int, WorkerEnd], Awaitable[None]]
+) -> AsyncIterator[SupervisorEnd]:
+    """A worker in this very loop (`workers = 0`)."""
+    upper, lower = open_memory_hand_down()
+
+    async def run() -> None:
+        try:
+            await run_worker(incarnation, lower)
+        finally:
+            with trio.CancelScope(shield=True):
+                await lower.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        try:
+            yield upper
+        finally:
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await upper.aclose()

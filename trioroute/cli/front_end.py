@@ -1,0 +1,71 @@
+"""`trioroute front-end`: one front-end alone, as a pod of a StatefulSet runs it."""
+
+from pathlib import Path
+
+import click
+
+__all__ = ["front_end"]
+
+
+@click.command("front-end")
+@click.option("--name", required=True, help="This front-end's name, one of the peers'.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Its data folder.")
+@click.option("--peers", required=True, help="All front-ends: name=host:port,…")
+@click.option("--voters", default=1, show_default=True, help="How many vote: the first ones.")
+@click.option("--generation", default=1, show_default=True, help="Number of the peers' list.")
+@click.option("--workers", default=1, show_default=True, help="Worker processes; 0: none apart.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Scoring address.")
+@click.option("--port", default=8080, show_default=True, help="Scoring port.")
+@click.option("--scoring-fd", type=int, help="Inherited listening socket, instead of --port.")
+@click.option("--admin-host", default="127.0.0.1", show_default=True, help="Admin address.")
+@click.option("--admin-port", default=9090, show_default=True, help="Admin port.")
+@click.option("--runner", type=click.Path(path_type=Path), help="Data folder of a replica runner.")
+@click.option("--drain", default=20.0, show_default=True, help="Seconds to finish what runs.")
+@click.option("--unready", default=0.0, show_default=True, help="Seconds unready before that.")
+def front_end(  # house: one parameter per option is Click's own form
+    *,
+    name: str,
+    data: Path,
+    peers: str,
+    voters: int,
+    generation: int,
+    workers: int,
+    host: str,
+    port: int,
+    scoring_fd: int | None,
+    admin_host: str,
+    admin_port: int,
+    runner: Path | None,
+    drain: float,
+    unready: float,
+) -> None:
+    """Run one front-end: a supervisor and its workers.
+
+    It takes part in choosing the coordinator, answers scoring requests, and ends in order when it
+    gets SIGTERM; a second SIGTERM skips the waits.
+    """
+    import trio
+
+    from trioroute.app.settings import (
+        DrainTimes,
+        FrontEndConfig,
+        parse_front_end,
+    )
+    from trioroute.app.supervisor import run_front_end
+
+    config = FrontEndConfig(
+        name=name,
+        data=data,
+        peers=(),
+        voters=voters,
+        generation=generation,
+        workers=workers,
+        scoring_host=host,
+        scoring_port=port,
+        scoring_fd=scoring_fd,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        runner=runner,
+        drain=DrainTimes(exchanges_s=drain, unready_s=unready),
+    )
+    trio.run(run_front_end, parse_front_end(config, peers))

@@ -1,0 +1,111 @@
+"""`trioroute up`: the whole system on this machine, until Ctrl-C."""
+
+import math
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from trioroute.app.up import Running
+    from trioroute.core.model import Endpoint
+
+__all__ = ["UpScreen", "up"]
+
+_PORT = click.IntRange(0, 65535)
+_FOLDER = click.Path(path_type=Path)
+
+
+class UpScreen:
+    """Progress to standard error, the result to standard output (ux.md, 2.2)."""
+
+    def progress(self, text: str) -> None:
+        """One line for each step."""
+        click.echo(text, err=True)
+
+    def show(self, running: "Running") -> None:
+        """What serves where, how to ask it, and how to end it."""
+        layout = running.layout
+        names = " ".join(layout.names)
+        click.echo(
+            f"trioroute {version('trioroute')} · local · {len(layout.names)} front-ends"
+            f" · data in {layout.data}"
+        )
+        click.echo(f"✓ front-end {names} up ({running.started_in_s:.1f} s)")
+        office = running.status.coordinator
+        if office is not None:
+            click.echo(f"✓ coordinator {office.name}, epoch {office.epoch}")
+        for status in running.status.endpoints:
+            rows = ", ".join(
+                f"{row.name} {row.ready_count}/{max(len(row.replicas), row.ready_count)} ready"
+                f" ({row.traffic_percent} %)"
+                for row in status.deployments
+            )
+            click.echo(f"✓ endpoint {status.name}: {rows}")
+        for endpoint in running.endpoints:
+            click.echo(f"  score      {self._curl(running, endpoint)}")
+        urls = "  ".join(layout.admin_url(name) for name in layout.names)
+        click.echo(f"  admin      {urls}")
+        click.echo("  status     trioroute status --data " + str(layout.data))
+        click.echo("  stop       Ctrl-C")
+        sys.stdout.flush()
+
+    def _curl(self, running: "Running", endpoint: "Endpoint") -> str:
+        path = "/" if endpoint.mount else f"/api/v1/service/{endpoint.name}/score"
+        keys = running.keys.get(endpoint.name)
+        key = f"-H 'Authorization: Bearer {keys.primary}' " if keys is not None else ""
+        return f"curl {key}{running.layout.scoring_url}{path} -d '{{}}'"
+
+
+@click.command("up")
+@click.argument("paths", nargs=-1, type=_FOLDER)
+@click.option("--front-ends", default=3, show_default=True, type=click.IntRange(1, 64))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(0, 64))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=_PORT, help="Scoring; 0: any.")
+@click.option("--admin-port", default=9090, show_default=True, type=_PORT, help="First; 0: any.")
+@click.option("--data", default=Path(".trioroute"), show_default=True, type=_FOLDER)
+@click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
+@click.option("--demo", is_flag=True, help="Run the packaged example and kill its coordinator.")
+@click.option("--for", "for_s", type=click.FloatRange(min=0), help="End after so many seconds.")
+def up(  # house: one parameter per option is Click's own form
+    *,
+    paths: tuple[Path, ...],
+    front_ends: int,
+    workers: int,
+    host: str,
+    port: int,
+    admin_port: int,
+    data: Path,
+    dev: bool,
+    demo: bool,
+    for_s: float | None,
+) -> int:
+    """Run everything that the files at PATHS describe: front-ends, coordinator, replicas.
+
+    PATHS are Azure ML endpoint and deployment files, or folders of them. Ctrl-C ends all of it.
+    """
+    import trio
+
+    from trioroute.app.up import UpConfig, run_up
+
+    if not paths and not demo:
+        raise click.UsageError("nothing to run: name endpoint and deployment files, or use --demo")
+    config = UpConfig(
+        paths=paths,
+        data=data,
+        front_ends=front_ends,
+        workers=workers,
+        host=host,
+        port=port,
+        admin_port=admin_port,
+        dev=dev,
+    )
+
+    async def stay(_: "Running") -> int:
+        await trio.sleep(math.inf if for_s is None else for_s)
+        return 0
+
+    return trio.run(run_up, config, UpScreen(), stay)
