@@ -10,23 +10,20 @@ Run: make bench BENCH=latency ARGS="--rate 5000"
 """
 
 import argparse
-import contextlib
 import gc
 import os
 import socket
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import attrs
 import trio
 
 from tests.bench.load import LOADS
-from tests.bench.processes import choose_cores, free_port, running, wait_until_answering
-from tests.bench.sides import SIDES, NotInstalledError
+from tests.bench.sides import SIDES
+from tests.bench.stage import names_among, open_stage
 
 #: Enough that none has to wait for its own last answer at the usual rates.
 CONNECTIONS: Final = 64
@@ -61,23 +58,10 @@ class Figures:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench; 1 when a request failed."""
     options = _parser().parse_args(arguments)
-    cores = choose_cores()
     taken: dict[str, list[Figures]] = {}
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        port = free_port()
-        command = [sys.executable, "-m", "tests.bench.upstream", str(port)]
-        log = folder / "upstream.log"
-        upstream = stack.enter_context(running(command, cores=cores.others, log=log))
-        wait_until_answering(port, upstream)
-        ports = {DIRECT: port}
-        for name in options.sides.split(","):
-            try:
-                side = SIDES[name].start(folder, port, cores=frozenset({cores.measured}))
-                ports[name] = stack.enter_context(side).port
-            except (NotInstalledError, RuntimeError) as missing:
-                print(f"LEFT OUT: {name}: {missing}")
-        os.sched_setaffinity(0, cores.others)
+    with open_stage(options.sides) as stage:
+        ports = {DIRECT: stage.upstream_port} | {side.name: side.port for side in stage.sides}
+        os.sched_setaffinity(0, stage.cores.others)
         gc.disable()  # a collection of ours would count as latency of theirs
         for _ in range(options.rounds):
             for name, at in ports.items():
@@ -92,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=5000.0, help="requests per second offered")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of one round on one path")
-    parser.add_argument("--sides", default="trioroute,envoy")
+    parser.add_argument("--sides", type=names_among(SIDES), default=["trioroute", "envoy"])
     return parser
 
 

@@ -10,22 +10,19 @@ Run: make bench BENCH=proxy ARGS="--rounds 5 --seconds 4"
 """
 
 import argparse
-import contextlib
 import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
 
 from tests.bench.load import LOADS, Load, generator_name, run_load
-from tests.bench.processes import Cores, choose_cores, free_port, running, wait_until_answering
-from tests.bench.sides import SIDES, NotInstalledError, Started
+from tests.bench.sides import SIDES, Started
+from tests.bench.stage import Stage, names_among, open_stage
 
 #: The side that the others are divided by.
 YARDSTICK: Final = "envoy"
@@ -50,23 +47,16 @@ class Round:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench; 1 when a request failed or the yardstick is missing."""
     options = _parser().parse_args(arguments)
-    cores = choose_cores()
-    loads = [LOADS[name] for name in options.loads.split(",")]
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        port = free_port()
-        command = [sys.executable, "-m", "tests.bench.upstream", str(port)]
-        log = folder / "upstream.log"
-        upstream = stack.enter_context(running(command, cores=cores.others, log=log))
-        wait_until_answering(port, upstream)
-        sides = list(_started(options.sides.split(","), folder, port, cores, stack))
-        _print_setting(cores, sides, options)
-        rounds: list[Round] = []
+    loads = [LOADS[name] for name in options.loads]
+    rounds: list[Round] = []
+    with open_stage(options.sides) as stage:
+        sides = stage.sides
+        _print_setting(stage, options)
         for number in range(options.rounds):
             shift = number % max(1, len(sides))
             for load in loads:
                 rounds += [
-                    _measure(side, load, options.seconds, cores, folder)
+                    _measure(side, load, options.seconds, stage)
                     for side in sides[shift:] + sides[:shift]
                 ]
     _print_table(rounds, loads)
@@ -80,28 +70,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.proxy", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of one side under one load")
-    parser.add_argument("--sides", default=",".join(SIDES))
-    parser.add_argument("--loads", default=",".join(LOADS))
+    parser.add_argument("--sides", type=names_among(SIDES), default=list(SIDES))
+    parser.add_argument("--loads", type=names_among(LOADS), default=list(LOADS))
     return parser
 
 
-def _started(
-    names: Sequence[str], folder: Path, port: int, cores: Cores, stack: contextlib.ExitStack
-) -> Iterator[Started]:
-    for name in names:
-        try:
-            side = SIDES[name].start(folder, port, cores=frozenset({cores.measured}))
-            yield stack.enter_context(side)
-        except NotInstalledError as missing:
-            print(f"LEFT OUT: {missing}")
-        except RuntimeError as broken:
-            print(f"LEFT OUT: {name} did not start: {broken}")
-
-
-def _measure(side: Started, load: Load, duration_s: float, cores: Cores, folder: Path) -> Round:
-    run_load(load, side.port, duration_s=WARM_UP_S, cores=cores.others, folder=folder)
+def _measure(side: Started, load: Load, duration_s: float, stage: Stage) -> Round:
+    cores, folder = stage.cores.others, stage.folder
+    run_load(load, side.port, duration_s=WARM_UP_S, cores=cores, folder=folder)
     cpu_s, began = side.running.cpu_s(), time.perf_counter()
-    seen = run_load(load, side.port, duration_s=duration_s, cores=cores.others, folder=folder)
+    seen = run_load(load, side.port, duration_s=duration_s, cores=cores, folder=folder)
     took_s = time.perf_counter() - began
     spent_s = sum(side.running.cpu_s().values()) - sum(cpu_s.values())
     count = max(1, seen.request_count)
@@ -116,12 +94,13 @@ def _measure(side: Started, load: Load, duration_s: float, cores: Cores, folder:
     )
 
 
-def _print_setting(cores: Cores, sides: Sequence[Started], options: argparse.Namespace) -> None:
+def _print_setting(stage: Stage, options: argparse.Namespace) -> None:
+    cores = stage.cores
     shared = " (shared: only one core here, so all compete)" if cores.are_shared else ""
     print(f"measured on core {cores.measured}, load and upstream on {sorted(cores.others)}{shared}")
     print(f"load by {generator_name()}; {options.rounds} rounds of {options.seconds:g} s each")
     print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}")
-    for side in sides:
+    for side in stage.sides:
         print(f"  {side.name}: {side.version}")
 
 
