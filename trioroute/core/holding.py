@@ -113,7 +113,8 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         if held.recalled & bit:
             held.recalled ^= bit
             self._give_back(held, bit)
-            self._forget_orphan(held)
+            if not held.busy:
+                self._orphans.pop(grant.replica, None)
             return
         group = self._deployments[grant.deployment]
         if group.contended and self._link_open:
@@ -180,10 +181,14 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         """Whether there is no coordinator that has answered a renewal."""
         return self._gap_since is not None
 
+    def knows(self, deployment: str) -> bool:
+        """Whether the routing names the deployment."""
+        return deployment in self._deployments
+
     def may_queue(self, deployment: str) -> bool:
-        """Whether the deployment is known and its part of the queue here is not full."""
-        group = self._deployments.get(deployment)
-        return group is not None and len(group.waiters) < group.deployment.queue_depth_max
+        """Whether the deployment's part of the queue here is not full."""
+        group = self._deployments[deployment]
+        return len(group.waiters) < group.deployment.queue_depth_max
 
     # -- routing ----------------------------------------------------------------------------
 
@@ -404,9 +409,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         if surplus:
             self._give_back(held, surplus)
         held.recalled = held.busy & ~allowed
-        gained = allowed & ~held.held
-        if gained:
-            held.held |= gained
+        held.held |= allowed
         if held.idle:
             self._deployments[held.replica.deployment].push(held)
 
@@ -471,10 +474,6 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         held.recalled = held.busy
         if held.busy:
             self._orphans[held.replica.id] = held
-
-    def _forget_orphan(self, held: HeldReplica) -> None:
-        if not held.busy:
-            self._orphans.pop(held.replica.id, None)
 
     def _give_back(self, held: HeldReplica, mask: int) -> None:
         held.held &= ~mask

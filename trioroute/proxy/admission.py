@@ -107,6 +107,8 @@ class Admission:
             return grant
         if self._is_draining:
             raise DrainingError("this front-end is about to stop")
+        if not self.holding.knows(deployment):
+            raise NoSuchEndpointError(f"{deployment} is not routed to here")
         if not self.holding.may_queue(deployment):
             raise QueueFullError(f"{deployment}: the queue is full")
         now = self.clock()

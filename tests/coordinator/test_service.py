@@ -1,0 +1,256 @@
+"""The coordinator with real holders over in-memory streams, under a virtual clock."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from trioroute.coordinator.service import Coordinator
+from trioroute.core.held import Grant
+from trioroute.core.model import (
+    CoordinatorAddress,
+    Deployment,
+    Endpoint,
+    RoutingSnapshot,
+    ScaleSettings,
+    StaticSource,
+)
+from trioroute.core.registry import Command, PutRegistry, Registry, RegistryState, Result
+from trioroute.core.timings import SlotTimings
+from trioroute.errors import LinkLostError, QueueWaitExceededError
+from trioroute.proxy.admission import Admission
+from trioroute.proxy.link import SlotLink
+
+KEY = "iris/blue"
+TIMINGS = SlotTimings()
+
+
+class MemoryLog:
+    """A log of one member: what is committed is applied at once."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self._changed = trio.Event()
+        self.is_fresh = True
+
+    @property
+    def state(self) -> RegistryState:
+        return self.registry.state
+
+    async def commit(self, command: Command) -> Result:
+        await trio.lowlevel.checkpoint()
+        result = self.registry.apply(command, self.state.index + 1)
+        self._changed.set()
+        self._changed = trio.Event()
+        return result
+
+    async def wait_changed(self, index: int) -> None:
+        while self.state.index <= index:
+            await self._changed.wait()
+
+    def may_grant(self) -> bool:
+        return self.is_fresh
+
+
+@attrs.define(eq=False)
+class Group:
+    """One coordinator and the workers that look for it."""
+
+    log: MemoryLog
+    coordinator: Coordinator
+    nursery: trio.Nursery
+    workers: dict[str, Admission] = attrs.field(factory=dict)
+    links: dict[str, SlotLink] = attrs.field(factory=dict)
+    cut: set[str] = attrs.field(factory=set)
+
+    def add_worker(self, front_end: str) -> Admission:
+        admission = Admission(
+            f"{front_end}/0",
+            incarnation=1,
+            timings=TIMINGS,
+            clock=trio.current_time,
+            rng=random.Random(1),
+        )
+
+        async def connect(_: CoordinatorAddress) -> trio.abc.Stream:
+            await trio.lowlevel.checkpoint()
+            if front_end in self.cut:
+                raise LinkLostError("cut")
+            ours, theirs = trio.testing.memory_stream_pair()
+            self.nursery.start_soon(self.coordinator.serve_link, theirs, front_end)
+            return ours
+
+        link = SlotLink(admission, connect=connect, rng=random.Random(2))
+        self.workers[front_end], self.links[front_end] = admission, link
+        self.nursery.start_soon(self._follow, front_end)
+        self.nursery.start_soon(link.run)
+        return admission
+
+    async def _follow(self, front_end: str) -> None:
+        """What the hand-down does: each change of the registry becomes a snapshot."""
+        holder = f"{front_end}/0"
+        while True:
+            state = self.log.state
+            address = CoordinatorAddress(name="fe-0", epoch=state.epoch, host="", port=0)
+            self.workers[front_end].set_routing(self.log.registry.snapshot_for(holder, address))
+            self.links[front_end].set_coordinator(address)
+            await self.log.wait_changed(state.index)
+
+
+@asynccontextmanager
+async def open_group(*, replicas: int, slots: int = 1, front_ends: int = 3) -> AsyncIterator[Group]:
+    log = MemoryLog()
+    addresses = tuple(("127.0.0.1", 9000 + n) for n in range(replicas))
+    deployment = Deployment(
+        endpoint="iris",
+        name="blue",
+        source=StaticSource(addresses=addresses),
+        slots_per_replica=slots,
+        scale=ScaleSettings(instance_count=replicas),
+    )
+    await log.commit(
+        PutRegistry(
+            endpoints=(Endpoint(name="iris", traffic={"blue": 100}),), deployments=(deployment,)
+        )
+    )
+    coordinator = Coordinator(log, timings=TIMINGS, clock=trio.current_time, processes=None)
+    async with trio.open_nursery() as nursery:
+        group = Group(log, coordinator, nursery)
+        nursery.start_soon(coordinator.run, 1)
+        for n in range(front_ends):
+            group.add_worker(f"fe-{n}")
+        await trio.testing.wait_all_tasks_blocked()
+        yield group
+        nursery.cancel_scope.cancel()
+
+
+async def acquire(admission: Admission, wait_s: float = 0.5) -> Grant:
+    now = trio.current_time()
+    return await admission.acquire(KEY, arrived_at=now, deadline=now + wait_s)
+
+
+async def test_the_first_requests_wait_for_the_first_lease_and_are_served(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=3) as group:
+        grants = [await acquire(worker) for worker in group.workers.values()]
+        assert len({grant.replica for grant in grants}) == 3
+
+
+async def test_a_calm_group_needs_no_message_for_a_request(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=3) as group:
+        await trio.sleep(1)
+        worker = group.workers["fe-1"]
+        grant = worker.acquire_nowait(KEY)
+        assert grant is not None
+        worker.release(grant)
+        assert not worker.holding.has_news
+
+
+async def test_idle_slots_of_others_serve_a_front_end_that_needs_more(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=6) as group:
+        await trio.sleep(1)
+        worker = group.workers["fe-0"]
+        grants = [await acquire(worker) for _ in range(6)]
+        assert len({grant.replica for grant in grants}) == 6
+        with pytest.raises(QueueWaitExceededError):
+            await acquire(group.workers["fe-1"])
+
+
+async def test_the_limit_holds_and_the_oldest_waiter_is_next_whoever_frees_the_slot(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=1) as group:
+        await trio.sleep(1)
+        workers = list(group.workers.values())
+        first = await acquire(workers[0])
+        served: list[int] = []
+
+        async def wait_in_line(n: int) -> None:
+            grant = await acquire(workers[n % 3], wait_s=30)
+            served.append(n)
+            await trio.sleep(0.2)
+            workers[n % 3].release(grant)
+
+        async with trio.open_nursery() as nursery:
+            for n in range(9):
+                nursery.start_soon(wait_in_line, n)
+                await trio.sleep(0.01)
+            workers[0].release(first)
+        assert served == list(range(9))
+
+
+async def test_homes_are_shared_out_evenly_and_come_back_after_contention(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=6) as group:
+        await trio.sleep(1)
+        worker = group.workers["fe-0"]
+        grants = [await acquire(worker) for _ in range(6)]
+        for grant in grants:
+            worker.release(grant)
+        await trio.sleep(1)
+        held = [admission.statistics().held for admission in group.workers.values()]
+        assert held == [2, 2, 2]
+
+
+async def test_a_cancelled_waiter_leaves_no_slot_behind(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=1) as group:
+        await trio.sleep(1)
+        first = await acquire(group.workers["fe-0"])
+
+        async def use(worker: Admission) -> None:
+            worker.release(await acquire(worker, 10))
+
+        for turns in range(40):
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(use, group.workers["fe-1"])
+                    if turns == 20:
+                        group.workers["fe-0"].release(first)
+                    for _ in range(turns):
+                        await trio.lowlevel.checkpoint()
+                    scope.cancel()
+        await trio.sleep(1)
+        assert sum(w.statistics().busy for w in group.workers.values()) <= 1
+        freed = await acquire(group.workers["fe-2"])
+        assert freed.replica == first.replica
+
+
+async def test_a_front_end_without_link_serves_until_its_lease_ends_then_from_home(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=3) as group:
+        await trio.sleep(1)
+        worker = group.workers["fe-0"]
+        group.cut.add("fe-0")
+        group.links["fe-0"].set_coordinator(None)
+        await trio.sleep(TIMINGS.lease_s + 1)
+        grant = worker.acquire_nowait(KEY)
+        assert grant is not None, "isolation: serve goes on with what is held and at home"
+        snapshot: RoutingSnapshot = group.log.registry.snapshot_for("fe-0/0")
+        assert snapshot.homes[grant.replica] >> grant.slot & 1
+        worker.release(grant)
+
+
+async def test_without_fresh_authority_nothing_is_granted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=1) as group:
+        await trio.sleep(1)
+        first = await acquire(group.workers["fe-0"])
+        group.log.is_fresh = False
+        group.workers["fe-0"].release(first)
+        other = next(w for n, w in group.workers.items() if not w.statistics().held)
+        with pytest.raises(QueueWaitExceededError):
+            await acquire(other)

@@ -1,0 +1,316 @@
+"""The holder's side alone, one rule at a time."""
+
+import pytest
+
+from trioroute.core import messages as m
+from trioroute.core.holding import Grant, Holding, StaleEpochError
+from trioroute.core.masks import pack, unpack
+from trioroute.core.model import Deployment, Isolation, Replica, RoutingSnapshot, StaticSource
+from trioroute.core.timings import SlotTimings
+from trioroute.errors import InvariantError
+
+KEY = "e/d"
+TIMINGS = SlotTimings()
+
+
+def snapshot(
+    version: int = 1,
+    *,
+    replicas: int = 2,
+    slots: int = 1,
+    homes: dict[str, int] | None = None,
+    isolation: Isolation = Isolation.SERVE,
+) -> RoutingSnapshot:
+    deployment = Deployment(
+        endpoint="e",
+        name="d",
+        source=StaticSource(addresses=()),
+        slots_per_replica=slots,
+        isolation=isolation,
+        queue_depth_max=2,
+    )
+    fleet = tuple(
+        Replica(id=f"r{n}", deployment=KEY, host="h", port=n, slots=slots) for n in range(replicas)
+    )
+    return RoutingSnapshot(
+        version=version, deployments=(deployment,), replicas=fleet, homes=homes or {}
+    )
+
+
+def opened(routing: RoutingSnapshot | None = None, **slots: int) -> Holding:
+    """A holder in session at epoch 1, time 0, with these slots leased."""
+    holding = Holding("fe-0/0", incarnation=1, timings=TIMINGS, started_at=0.0)
+    holding.set_routing(routing or snapshot(), 0.0)
+    holding.open_link(0.0)
+    holding.receive(m.Welcome(version=1, epoch=1), 0.0)
+    lease(holding, 0.0, **slots)
+    holding.take_outbox()
+    return holding
+
+
+def lease(holding: Holding, now: float, seen: int = 99, **slots: int) -> None:
+    packed = {replica: pack(mask) for replica, mask in slots.items()}
+    holding.receive(m.Lease(echo_sent_at=now, seen=seen, slots=packed), now)
+
+
+def acquired(holding: Holding, now: float = 0.1) -> Grant:
+    grant = holding.acquire_nowait(KEY, now)
+    assert grant is not None
+    return grant
+
+
+def returned(holding: Holding) -> dict[str, int]:
+    slots: dict[str, int] = {}
+    for message in holding.take_outbox():
+        if isinstance(message, m.Return):
+            for replica, mask in message.slots.items():
+                slots[replica] = slots.get(replica, 0) | unpack(mask)
+    return slots
+
+
+def test_a_session_begins_with_hello_and_the_report() -> None:
+    holding = Holding("fe-0/0", incarnation=7, timings=TIMINGS, started_at=0.0)
+    holding.set_routing(snapshot(), 0.0)
+    number = holding.enqueue(KEY, arrived_at=1.0, now=1.0)
+    holding.open_link(3.0)
+    holding.receive(m.Welcome(version=1, epoch=1), 3.0)
+    hello, report, acquire = holding.take_outbox()
+    assert hello == m.Hello(version=1, holder="fe-0/0", incarnation=7, uptime_s=3.0)
+    assert isinstance(report, m.Renew)
+    assert report.waiting == {KEY: 1}
+    assert acquire == m.Acquire(number=number, deployment=KEY, waited_s=2.0)
+
+
+def test_a_lower_epoch_is_refused() -> None:
+    holding = opened()
+    holding.close_link(0.1)
+    holding.open_link(0.2)
+    with pytest.raises(StaleEpochError):
+        holding.receive(m.Welcome(version=1, epoch=0), 0.2)
+
+
+def test_the_most_recently_used_replica_serves_next() -> None:
+    holding = opened(r0=1, r1=1)
+    first = acquired(holding)
+    holding.release(first, 0.1)
+    assert acquired(holding).replica == first.replica
+
+
+def test_a_suspect_replica_serves_last() -> None:
+    holding = opened(r0=1, r1=1)
+    first = acquired(holding)
+    holding.release(first, 0.1, suspect=True)
+    assert acquired(holding).replica != first.replica
+
+
+def test_with_several_slots_the_least_busy_replica_serves_next() -> None:
+    holding = opened(snapshot(slots=4), r0=15, r1=15)
+    assert {acquired(holding).replica for _ in range(2)} == {"r0", "r1"}
+
+
+def test_releasing_twice_is_a_bug() -> None:
+    holding = opened(r0=1)
+    grant = acquired(holding)
+    holding.release(grant, 0.1)
+    with pytest.raises(InvariantError):
+        holding.release(grant, 0.1)
+
+
+def test_nothing_starts_once_the_lease_has_ended() -> None:
+    holding = opened(r0=1)
+    late = TIMINGS.held_s
+    assert holding.acquire_nowait(KEY, late) is None
+
+
+def test_the_lease_counts_from_when_it_was_asked_for() -> None:
+    holding = opened()
+    holding.receive(m.Lease(echo_sent_at=0.0, seen=99, slots={"r0": b"\1"}), 1.5)
+    assert holding.acquire_nowait(KEY, 1.8) is not None
+    holding = opened()
+    holding.receive(m.Lease(echo_sent_at=0.0, seen=99, slots={"r0": b"\1"}), 1.5)
+    assert holding.acquire_nowait(KEY, 1.9) is None
+
+
+def test_isolation_serves_from_what_is_held_and_at_home() -> None:
+    holding = opened(snapshot(homes={"r0": 1}), r0=1, r1=1)
+    holding.close_link(1.0)
+    assert acquired(holding, 3.0).replica == "r0"
+    assert holding.acquire_nowait(KEY, 3.0) is None
+    assert holding.acquire_nowait(KEY, TIMINGS.held_s + TIMINGS.isolation_max_s) is None
+
+
+def test_isolation_stop_serves_nothing() -> None:
+    holding = opened(snapshot(homes={"r0": 1}, isolation=Isolation.STOP), r0=1)
+    holding.close_link(1.0)
+    assert holding.acquire_nowait(KEY, 3.0) is None
+
+
+def test_a_home_that_was_not_held_is_not_served_from() -> None:
+    holding = opened(snapshot(homes={"r0": 1}))
+    holding.close_link(1.0)
+    assert holding.acquire_nowait(KEY, 3.0) is None
+
+
+def test_the_write_check_sees_an_ended_lease() -> None:
+    holding = opened(r0=1)
+    grant = acquired(holding)
+    assert holding.may_send(grant, 0.2)
+    assert not holding.may_send(grant, 5.0)
+
+
+def test_under_contention_idle_slots_go_back_at_once_and_busy_ones_when_free() -> None:
+    holding = opened(r0=1, r1=1)
+    grant = acquired(holding)
+    holding.receive(m.Mode(deployment=KEY, contended=True), 0.2)
+    idle = "r1" if grant.replica == "r0" else "r0"
+    assert returned(holding) == {idle: 1}
+    holding.release(grant, 0.3)
+    assert returned(holding) == {grant.replica: 1}
+    assert holding.acquire_nowait(KEY, 0.3) is None
+
+
+def test_in_calm_a_freed_slot_serves_the_holders_own_oldest_waiter() -> None:
+    holding = opened(r0=1)
+    grant = acquired(holding)
+    numbers = [holding.enqueue(KEY, arrived_at=0.2, now=0.2) for _ in range(2)]
+    holding.release(grant, 0.3)
+    (wake,) = holding.take_wakes()
+    assert wake.number == numbers[0]
+    assert wake.grant is not None
+    assert m.Cancel(number=numbers[0]) in holding.take_outbox()
+
+
+def test_nobody_overtakes_a_waiter_of_the_same_holder() -> None:
+    holding = opened()
+    holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.receive(m.Mode(deployment=KEY, contended=True), 0.1)
+    assert holding.acquire_nowait(KEY, 0.1) is None
+
+
+def test_what_the_list_does_not_allow_is_returned() -> None:
+    holding = opened(r0=1, r1=1)
+    busy = acquired(holding)
+    lease(holding, 0.2)
+    idle = "r1" if busy.replica == "r0" else "r0"
+    assert returned(holding) == {idle: 1}
+    holding.release(busy, 0.3)
+    assert returned(holding) == {busy.replica: 1}
+
+
+def test_a_return_that_the_list_has_not_seen_wins() -> None:
+    holding = opened(r0=1)
+    holding.receive(m.Mode(deployment=KEY, contended=True), 0.1)
+    holding.receive(m.Mode(deployment=KEY, contended=False), 0.1)
+    lease(holding, 0.2, seen=0, r0=1)
+    assert holding.acquire_nowait(KEY, 0.2) is None
+    lease(holding, 0.3, r0=1)
+    assert holding.acquire_nowait(KEY, 0.3) is not None
+
+
+def test_a_grant_that_meets_its_cancel_is_returned() -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.cancel(number)
+    holding.receive(m.Grant(number=number, replica="r0", slot=0), 0.2)
+    assert returned(holding) == {"r0": 1}
+    assert not holding.take_wakes()
+
+
+def test_a_grant_on_a_replica_not_yet_routed_is_asked_for_again() -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.take_outbox()
+    holding.receive(m.Grant(number=number, replica="new", slot=0), 0.2)
+    back, again = holding.take_outbox()
+    assert back == m.Return(slots={"new": b"\1"})
+    assert isinstance(again, m.Acquire)
+    assert again.number == number
+
+
+def test_a_grant_on_a_busy_slot_is_a_bug() -> None:
+    holding = opened(r0=1)
+    acquired(holding)
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    with pytest.raises(InvariantError):
+        holding.receive(m.Grant(number=number, replica="r0", slot=0), 0.2)
+
+
+def test_a_refusal_wakes_with_its_reason() -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.receive(m.Refuse(number=number, reason="queue-full"), 0.2)
+    holding.receive(m.Refuse(number=number, reason="queue-full"), 0.2)
+    (wake,) = holding.take_wakes()
+    assert (wake.number, wake.grant, wake.reason) == (number, None, "queue-full")
+
+
+def test_the_queue_is_bounded() -> None:
+    holding = opened()
+    for _ in range(2):
+        assert holding.may_queue(KEY)
+        holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    assert not holding.may_queue(KEY)
+
+
+def test_the_waiting_clock_stands_still_in_a_gap_up_to_the_grace() -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.close_link(1.0)
+    assert holding.wait_credit_s(number, 3.0) == pytest.approx(2.0)
+    assert holding.wait_credit_s(number, 60.0) == pytest.approx(TIMINGS.failover_grace_s)
+    holding.open_link(3.0)
+    holding.receive(m.Welcome(version=1, epoch=2), 3.0)
+    lease(holding, 3.0)
+    assert not holding.in_gap
+    assert holding.wait_credit_s(number, 9.0) == pytest.approx(2.0)
+
+
+def test_a_replica_that_goes_is_given_back_idle_now_and_busy_at_its_end() -> None:
+    holding = opened(r0=1, r1=1)
+    grant = acquired(holding)
+    holding.set_routing(snapshot(2, replicas=0), 0.2)
+    idle = "r1" if grant.replica == "r0" else "r0"
+    assert returned(holding)[idle] == 1
+    assert not holding.may_send(grant, 0.2)
+    holding.release(grant, 0.3)
+    assert returned(holding) == {grant.replica: 1}
+    assert holding.statistics().busy == 0
+
+
+def test_a_deployment_that_goes_refuses_its_waiters() -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.set_routing(RoutingSnapshot(version=2), 0.2)
+    assert [(w.number, w.reason) for w in holding.take_wakes()] == [(number, "no-route")]
+    assert not holding.knows(KEY)
+    assert not holding.has_replicas(KEY)
+
+
+def test_routing_never_goes_back() -> None:
+    holding = opened(snapshot(5))
+    with pytest.raises(InvariantError):
+        holding.set_routing(snapshot(4), 0.1)
+
+
+def test_goodbye_returns_everything_idle() -> None:
+    holding = opened(r0=1, r1=1)
+    acquired(holding)
+    holding.say_goodbye()
+    said = holding.take_outbox()
+    assert isinstance(said[-1], m.Goodbye)
+    assert holding.statistics().held == 1
+    holding.check()
+
+
+def test_without_a_link_nothing_is_said_and_freed_slots_serve_ones_own() -> None:
+    holding = opened(r0=1)
+    grant = acquired(holding)
+    holding.receive(m.Mode(deployment=KEY, contended=True), 0.1)
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.close_link(0.2)
+    holding.release(grant, 0.3)
+    (wake,) = holding.take_wakes()
+    assert wake.number == number
+    assert holding.take_outbox() == []
+    holding.say_goodbye()
+    assert holding.take_outbox() == []

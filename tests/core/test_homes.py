@@ -1,0 +1,93 @@
+"""Even homes, few moves, two phases."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trioroute.core.homes import HomePlan, plan_homes
+from trioroute.core.masks import all_slots, count
+from trioroute.core.model import Replica
+
+EMPTY = HomePlan({}, {})
+
+
+def fleet(replicas: int, slots: int = 1) -> list[Replica]:
+    return [
+        Replica(id=f"r{n}", deployment="e/d", host="h", port=n, slots=slots)
+        for n in range(replicas)
+    ]
+
+
+def loads(plan: HomePlan) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for masks in plan.homes.values():
+        for holder, mask in masks.items():
+            total[holder] = total.get(holder, 0) + count(mask)
+    return total
+
+
+def test_slots_are_shared_evenly() -> None:
+    plan = plan_homes(fleet(5, 2), EMPTY, alive=["a", "b", "c"], informed=[])
+    assert sorted(loads(plan).values()) == [3, 3, 4]
+
+
+def test_nothing_changes_when_nothing_has_changed() -> None:
+    plan = plan_homes(fleet(5, 2), EMPTY, alive=["a", "b", "c"], informed=[])
+    assert plan_homes(fleet(5, 2), plan, alive=["a", "b", "c"], informed=[]) == plan
+
+
+def test_a_slot_leaves_before_it_moves_and_moves_only_once_its_holder_knows() -> None:
+    before = plan_homes(fleet(4), EMPTY, alive=["a"], informed=[])
+    shrunk = plan_homes(fleet(4), before, alive=["a", "b"], informed=["b"])
+    assert loads(shrunk) == {"a": 2}
+    assert sum(count(m) for masks in shrunk.leaving.values() for m in masks.values()) == 2
+    assert plan_homes(fleet(4), shrunk, alive=["a", "b"], informed=["b"]) == shrunk
+    moved = plan_homes(fleet(4), shrunk, alive=["a", "b"], informed=["a", "b"])
+    assert loads(moved) == {"a": 2, "b": 2}
+
+
+def test_a_silent_holder_keeps_its_home() -> None:
+    before = plan_homes(fleet(4), EMPTY, alive=["a", "b"], informed=[])
+    after = plan_homes(fleet(4), before, alive=["a"], informed=["a"])
+    assert after == before
+
+
+def test_new_replicas_get_homes_while_others_are_leaving() -> None:
+    before = plan_homes(fleet(4), EMPTY, alive=["a"], informed=[])
+    shrunk = plan_homes(fleet(4), before, alive=["a", "b"], informed=[])
+    grown = plan_homes(fleet(6), shrunk, alive=["a", "b"], informed=[])
+    assert "b" in loads(grown)
+
+
+def test_without_holders_nothing_is_assigned() -> None:
+    assert loads(plan_homes(fleet(2), EMPTY, alive=[], informed=[])) == {}
+
+
+def test_a_lowered_limit_takes_the_high_slots_from_their_homes() -> None:
+    before = plan_homes(fleet(1, 8), EMPTY, alive=["a"], informed=[])
+    after = plan_homes(fleet(1, 3), before, alive=["a"], informed=["a"])
+    assert after.homes == {"r0": {"a": 0b111}}
+
+
+@given(st.data())
+def test_whatever_comes_and_goes_no_slot_ever_has_two_homes(data: st.DataObject) -> None:
+    plan, names = EMPTY, ["a", "b", "c", "d"]
+    for _ in range(data.draw(st.integers(1, 8))):
+        replicas = fleet(data.draw(st.integers(0, 5)), data.draw(st.integers(1, 3)))
+        alive = data.draw(st.sets(st.sampled_from(names)))
+        informed = data.draw(st.sets(st.sampled_from(names)))
+        before, plan = plan, plan_homes(replicas, plan, alive=alive, informed=informed)
+        for replica in replicas:
+            masks = [
+                *plan.homes[replica.id].values(),
+                *plan.leaving[replica.id].values(),
+            ]
+            union = 0
+            for mask in masks:
+                assert not union & mask
+                union |= mask
+            assert not union & ~all_slots(replica.slots)
+            for holder, mask in before.homes.get(replica.id, {}).items():
+                still = mask & all_slots(replica.slots)
+                mine = plan.homes[replica.id].get(holder, 0)
+                leaving = plan.leaving[replica.id].get(holder, 0)
+                assert still & ~(mine | leaving) == 0, "taken without leaving first"

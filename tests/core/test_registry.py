@@ -1,0 +1,119 @@
+"""The replicated state machine."""
+
+import pytest
+
+from trioroute.core.model import Deployment, Endpoint, Replica, StaticSource
+from trioroute.core.registry import (
+    FenceHolder,
+    OpenEpoch,
+    PutHomes,
+    PutRegistry,
+    PutReplicas,
+    RegisterHolder,
+    Registry,
+)
+from trioroute.errors import InvariantError
+
+KEY = "iris/blue"
+
+
+def deployment(name: str = "blue", **changes: object) -> Deployment:
+    return Deployment(
+        endpoint="iris",
+        name=name,
+        source=StaticSource(addresses=()),
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def wish(*deployments: Deployment) -> PutRegistry:
+    return PutRegistry(endpoints=(Endpoint(name="iris"),), deployments=deployments)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    registry = Registry()
+    registry.apply(wish(deployment()), 1)
+    replica = Replica(id="r0", deployment=KEY, host="127.0.0.1", port=1, slots=2)
+    registry.apply(PutReplicas(epoch=0, deployment=KEY, replicas=(replica,)), 2)
+    return registry
+
+
+def put_homes(**by_holder: int) -> PutHomes:
+    return PutHomes(epoch=0, deployment=KEY, homes={"r0": by_holder})
+
+
+def test_entries_are_applied_in_order_only(registry: Registry) -> None:
+    with pytest.raises(InvariantError):
+        registry.apply(OpenEpoch(epoch=1), 2)
+
+
+def test_a_deployment_without_its_endpoint_changes_nothing(registry: Registry) -> None:
+    before = registry.state.deployments
+    result = registry.apply(PutRegistry(endpoints=(), deployments=(deployment(),)), 3)
+    assert "iris/blue" in result.error
+    assert registry.state.deployments == before
+    assert registry.state.index == 3
+
+
+def test_a_replaced_coordinator_is_refused(registry: Registry) -> None:
+    assert not registry.apply(OpenEpoch(epoch=5), 3).error
+    assert "epoch 0 is over" in registry.apply(put_homes(w0=1), 4).error
+    assert registry.state.homes[KEY] == {}
+
+
+def test_homes_that_overlap_are_refused_also_with_those_that_leave(registry: Registry) -> None:
+    assert registry.apply(put_homes(w0=0b11, w1=0b10), 3).error
+    leaving = PutHomes(
+        epoch=0, deployment=KEY, homes={"r0": {"w0": 0b01}}, leaving={"r0": {"w1": 0b01}}
+    )
+    assert registry.apply(leaving, 4).error
+
+
+def test_replicas_of_an_unknown_deployment_are_refused(registry: Registry) -> None:
+    assert registry.apply(PutReplicas(epoch=0, deployment="x/y", replicas=()), 3).error
+
+
+def test_a_replica_that_goes_takes_its_homes_along(registry: Registry) -> None:
+    registry.apply(put_homes(w0=1), 3)
+    registry.apply(PutReplicas(epoch=0, deployment=KEY, replicas=()), 4)
+    assert registry.state.homes[KEY] == {}
+
+
+def test_a_fenced_holder_has_no_home_and_is_not_known(registry: Registry) -> None:
+    registry.apply(RegisterHolder(epoch=0, holder="w0"), 3)
+    registry.apply(put_homes(w0=1, w1=2), 4)
+    registry.apply(FenceHolder(epoch=0, holder="w0", reason="dead"), 5)
+    assert registry.state.homes[KEY] == {"r0": {"w1": 2}}
+    assert "w0" not in registry.state.holders
+
+
+def test_registering_twice_keeps_the_first_index(registry: Registry) -> None:
+    registry.apply(RegisterHolder(epoch=0, holder="w0"), 3)
+    registry.apply(RegisterHolder(epoch=0, holder="w0"), 4)
+    assert registry.state.holders == {"w0": 3}
+
+
+def test_a_changed_deployment_gets_the_next_generation(registry: Registry) -> None:
+    registry.apply(wish(deployment(queue_wait_max_s=1.0)), 3)
+    assert registry.state.deployments[KEY].generation == 2
+    registry.apply(wish(deployment(queue_wait_max_s=1.0)), 4)
+    assert registry.state.deployments[KEY].generation == 2
+
+
+def test_a_deployment_that_goes_takes_everything_along(registry: Registry) -> None:
+    registry.apply(put_homes(w0=1), 3)
+    registry.apply(wish(deployment("green")), 4)
+    state = registry.state
+    assert set(state.deployments) == {"iris/green"}
+    assert not state.replicas
+    assert not state.homes
+    assert not state.homes_index
+
+
+def test_a_holders_snapshot_has_its_own_homes_only(registry: Registry) -> None:
+    registry.apply(put_homes(w0=1, w1=2), 3)
+    snapshot = registry.snapshot_for("w1")
+    assert snapshot.homes == {"r0": 2}
+    assert snapshot.version == 3
+    assert [replica.id for replica in snapshot.replicas] == ["r0"]

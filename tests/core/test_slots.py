@@ -1,0 +1,179 @@
+"""The slot machines together, in a small world with every fault, and one rule at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.core.slotworld import KEY, TIMINGS, World
+from trioroute.core import messages as m
+from trioroute.core.holding import Holding
+from trioroute.core.model import Isolation
+from trioroute.core.slotbook import SlotBook
+from trioroute.core.slots import SlotDirectory
+from trioroute.core.timings import SlotTimings
+
+
+def run_faults(seed: int, *, steps: int = 4000, fault_rate: float = 1.0) -> World:
+    """Twenty virtual seconds of load and faults; the seed decides all of it."""
+    isolation = Isolation.STOP if seed % 2 else Isolation.SERVE
+    world = World(seed=seed, slots=1 + seed % 3, isolation=isolation)
+    back_at = 0.0
+    for _ in range(steps):
+        world.step()
+        offer_load(world)
+        if inject_fault(world, world.rng.random() * 3 / fault_rate):
+            back_at = world.now + world.rng.uniform(0, 4)
+        if world.directory is None and world.now > back_at:
+            world.elect()
+        if world.over_limit:
+            break
+    return world
+
+
+def offer_load(world: World) -> None:
+    """Sometimes a request, sometimes a client that gives up waiting."""
+    for worker in list(world.workers.values()):
+        if world.rng.random() < 0.08:
+            world.request(worker.name)
+        if worker.arrivals and world.rng.random() < 0.02:
+            number = world.rng.choice(list(worker.arrivals))
+            del worker.arrivals[number]
+            worker.holding.cancel(number)
+
+
+def inject_fault(world: World, dice: float) -> bool:
+    """At most one fault. Returns whether there is no coordinator now."""
+    victim = world.rng.choice(list(world.workers.values()))
+    if dice < 0.001:
+        world.crash(victim.name)
+    elif dice < 0.0015 and world.directory is not None:
+        world.elect()
+    elif dice < 0.003:
+        world.hang_up(victim)
+    elif dice < 0.0035:
+        world.depose()
+        return True
+    elif dice < 0.004:
+        victim.frozen_until = world.now + world.rng.uniform(0, 3)
+    elif dice < 0.005:
+        world.hang_up(victim)
+        victim.reachable = False
+    elif dice < 0.008:
+        victim.reachable = True
+    return False
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_no_replica_ever_runs_more_requests_than_its_limit(seed: int) -> None:
+    world = run_faults(seed)
+    assert not world.over_limit, f"seed {seed}: {world.over_limit}"
+    assert world.served, "the run served nothing, so it showed nothing"
+
+
+def _ignore_doubt(directory: SlotDirectory, *args: Any, **kwargs: Any) -> None:
+    _INIT(directory, *args, **kwargs)
+    directory._pending = {}
+
+
+_INIT = SlotDirectory.__init__
+_CLAIM = SlotBook.claim
+
+#: Each leaves one rule out. What random search finds here in a few seeds, it finds for certain.
+BROKEN_RULES: dict[str, tuple[type, str, Callable[..., Any]]] = {
+    "assign without waiting for reports": (SlotDirectory, "__init__", _ignore_doubt),
+    "no time for requests that still run": (SlotTimings, "request_s", lambda _, __: 0.0),
+    "earlier incarnation forgotten": (
+        SlotDirectory,
+        "_dead_by",
+        lambda _, holder, __: holder.born_by,
+    ),
+    "lease end ignored": (Holding, "_still_usable", lambda self, _: self._lease_ends_at > 0),
+    "report ignored": (SlotBook, "claim", lambda self, holder, _, __: _CLAIM(self, holder, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_RULES)
+def test_leaving_a_rule_out_is_caught(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, broken = BROKEN_RULES[rule]
+    monkeypatch.setattr(owner, name, broken)
+    for seed in range(12):
+        try:
+            if run_faults(seed, fault_rate=2.0).over_limit:
+                return
+        except AssertionError:
+            return
+    pytest.fail(f"no seed caught: {rule}")
+
+
+def settle(world: World, seconds: float) -> None:
+    for _ in range(int(seconds / 0.005)):
+        world.step()
+
+
+def test_a_first_boot_has_nothing_in_doubt() -> None:
+    world = World(holders=1, replicas=2)
+    settle(world, 0.1)
+    assert world.directory is not None
+    assert world.directory.demand(KEY).in_doubt == 0
+
+
+def test_survivors_go_on_through_a_take_over_and_the_dead_holders_slots_wait() -> None:
+    world = World(holders=2, replicas=4, request_max_s=1.0)
+    settle(world, 1)
+    world.workers["w1"].reachable = False
+    world.hang_up(world.workers["w1"])
+    world.elect()
+    settle(world, 0.05)
+    assert world.directory is not None
+    assert world.workers["w0"].holding.acquire_nowait(KEY, world.now) is not None
+    assert world.directory.demand(KEY).in_doubt == 2
+    settle(world, TIMINGS.doubt_s(1.0) + 0.1)
+    assert world.directory.demand(KEY).in_doubt == 2, "a silent holder's home waits for a fence"
+    settle(world, TIMINGS.reclaim_s(1.0))
+    assert world.directory.demand(KEY).in_doubt == 0
+
+
+def test_a_restarted_holder_proves_its_predecessor_dead() -> None:
+    world = World(holders=2, replicas=4, request_max_s=1.0)
+    settle(world, 1)
+    world.crash("w1")
+    settle(world, 0.5)
+    assert world.directory is not None
+    assert world.directory.demand(KEY).in_doubt == 2, "its last requests may still run"
+    settle(world, 0.7)
+    assert world.directory.demand(KEY).in_doubt == 0
+
+
+def test_a_message_before_hello_and_report_closes_the_session() -> None:
+    world = World(holders=1)
+    assert world.directory is not None
+    said = world.directory.receive("stranger", m.Cancel(number=1), world.now)
+    assert said == [("stranger", None)]
+
+
+def test_stray_returns_change_nothing() -> None:
+    world = World(holders=2, replicas=2)
+    settle(world, 1)
+    assert world.directory is not None
+    before = world.directory.demand(KEY)
+    world.directory.receive("w0", m.Return(slots={"r0": b"\1", "r1": b"\1"}), world.now)
+    world.directory.receive("w0", m.Return(slots={"r0": b"\1", "r1": b"\1"}), world.now)
+    world.directory.check()
+    assert world.directory.statistics().stray_returns >= 2
+    assert world.directory.demand(KEY).slots == before.slots
+
+
+def test_goodbye_frees_a_holders_slots_at_once() -> None:
+    world = World(holders=2, replicas=4, request_max_s=0.2)
+    settle(world, 1)
+    leaver = world.workers["w1"]
+    leaver.holding.say_goodbye()
+    world.flush(leaver)
+    leaver.reachable = False
+    settle(world, 0.3)
+    served_before = len(world.served)
+    for _ in range(4):
+        world.request("w0")
+    settle(world, 0.02)
+    assert len(world.served) - served_before == 4
