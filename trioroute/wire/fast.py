@@ -41,7 +41,8 @@ class _Fields:
         self.fields: list[Field] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name.lower(), value))
+        # httptools leaves white space at the end of values (RFC 9112 §5.1 has it removed).
+        self.fields.append((name.lower(), value.rstrip(b" \t")))
 
 
 class _Body:
@@ -150,31 +151,24 @@ class FastRequestDecoder(_Body):
 
 def _parse_request(raw: bytes, limits: Limits) -> RequestHead:
     method, target, minor, begin = read_request_line(raw, limits)
-    check_raw_head(raw, limits)
+    count = check_raw_head(raw, limits)
     received = _Fields()
+    valid = True
     try:
         # Our own first line: ours is checked above, and httptools refuses to read HTTP/1.2.
         parser = httptools.HttpRequestParser(received)
         parser.feed_data(b"GET / HTTP/1.%d\r\n" % minor + raw[begin:])
     except httptools.HttpParserUpgrade:
         pass  # it stops after the head: exactly what was fed
-    except httptools.HttpParserError as error:
-        _explain(received.fields, raw, (method, target, minor))
-        raise MalformedRequestError("not a valid request head") from error
-    return understand_request((method, target, minor), _trimmed(received.fields, raw), raw)
-
-
-def _explain(fields: list[Field], raw: bytes, line: tuple[bytes, bytes, int]) -> None:
-    """Raise our own refusal where it says more than httptools' does (501 for a coding)."""
-    if len(fields) == raw.count(b"\r\n") - 2:
-        understand_request(line, fields, raw)
-
-
-def _trimmed(fields: list[Field], raw: bytes) -> list[Field]:
-    """httptools leaves white space at the end of values (RFC 9112 §5.1 has it removed)."""
-    if b" \r\n" in raw or b"\t\r\n" in raw:
-        return [(name, value.rstrip(b" \t")) for name, value in fields]
-    return fields
+    except httptools.HttpParserError:
+        valid = False
+    if len(received.fields) != count:
+        raise MalformedRequestError("not a valid request head")
+    # First, for its better reasons: httptools would refuse an unknown coding with 400.
+    head = understand_request((method, target, minor), received.fields, raw)
+    if not valid:
+        raise MalformedRequestError("not a valid request head")
+    return head
 
 
 class FastResponseDecoder(_Body):
@@ -274,7 +268,7 @@ class FastResponseDecoder(_Body):
 
 def _parse_response(raw: bytes, method: bytes, limits: Limits) -> ResponseHead:
     status, minor, begin = read_status_line(raw)
-    check_raw_head(raw, limits)
+    count = check_raw_head(raw, limits)
     received = _Fields()
     try:
         parser = httptools.HttpResponseParser(received)
@@ -283,5 +277,6 @@ def _parse_response(raw: bytes, method: bytes, limits: Limits) -> ResponseHead:
         pass
     except httptools.HttpParserError as error:
         raise MalformedRequestError("not a valid response head") from error
-    fields = _trimmed(received.fields, raw)
-    return understand_response(status, minor, fields, raw, method)
+    if len(received.fields) != count:
+        raise MalformedRequestError("not a valid response head")
+    return understand_response(status, minor, received.fields, raw, method)

@@ -64,12 +64,16 @@ def target_too_long() -> MalformedRequestError:
     return MalformedRequestError("the target is too long", status=414, reason="target-too-long")
 
 
-def check_raw_head(raw: bytes, limits: Limits) -> None:
-    """Refuse what no parser may repair: bare CR or LF, folds, controls, oversize.
+def check_raw_head(raw: bytes, limits: Limits) -> int:
+    """Refuse what no parser may repair: bare CR or LF, controls, oversize.
 
     Args:
         raw: the whole head with its final CRLF CRLF.
         limits: the sizes allowed.
+
+    Returns:
+        How many field lines there are: a parser that finds another number of fields has folded
+        or skipped a line.
 
     Raises:
         MalformedRequestError: 400, or 431 for sizes.
@@ -77,14 +81,13 @@ def check_raw_head(raw: bytes, limits: Limits) -> None:
     ends = raw.count(b"\r\n")
     if raw.count(b"\n") != ends or raw.count(b"\r") != ends:
         raise MalformedRequestError("a line of the head does not end in CRLF")
-    if b"\r\n " in raw or b"\r\n\t" in raw:
-        raise MalformedRequestError("a line of the head begins with white space")
     if len(raw.translate(None, CONTROLS)) != len(raw):
         raise MalformedRequestError("a control character in the head")
     if ends - 2 > limits.field_count_max:
         raise head_too_large("too many fields")
     if len(raw) > limits.field_bytes_max:
         _check_line_sizes(raw, limits)
+    return ends - 2
 
 
 def _check_line_sizes(raw: bytes, limits: Limits) -> None:
