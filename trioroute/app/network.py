@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import trio
-from consensus.tcp import TcpTransport, open_peer_stream
 
-from consensus import MemberConfig, PeerAddress, Transport
+from consensus import MemberConfig, PeerAddress, SettingsError, Transport
+from consensus.errors import HandshakeError
+from consensus.tcp import TcpTransport, open_peer_stream
+from trioroute.errors import ConfigError, LinkLostError
 
 __all__ = ["SLOTS_PROTOCOL", "Network", "TcpNetwork"]
 
@@ -30,9 +32,24 @@ class TcpNetwork:
     """The peers port over TCP."""
 
     def transport(self, config: MemberConfig, protocols: Mapping[str, ServeStream]) -> Transport:
-        """See `Network`."""
-        return TcpTransport(config, other_protocols=protocols)
+        """See `Network`.
+
+        Raises:
+            ConfigError: peers on other machines, which only TLS may connect.
+        """
+        try:
+            return TcpTransport(config, other_protocols=protocols)
+        except SettingsError as error:
+            raise ConfigError(f"--peers: {error}") from None
 
     async def open_slot_stream(self, address: PeerAddress, front_end: str) -> trio.abc.Stream:
-        """See `Network`."""
-        return await open_peer_stream(address, SLOTS_PROTOCOL, front_end, None)
+        """See `Network`.
+
+        Raises:
+            LinkLostError: whoever answers there is not that front-end.
+            OSError, trio.BrokenResourceError, trio.TooSlowError: nobody answers properly.
+        """
+        try:
+            return await open_peer_stream(address, SLOTS_PROTOCOL, front_end, None)
+        except HandshakeError as error:
+            raise LinkLostError(f"{address.name}: {error}") from None

@@ -34,7 +34,7 @@ from trioroute.admin.server import serve_admin
 from trioroute.admin.views import build_app
 from trioroute.app.data_folder import DataFolder
 from trioroute.app.handdown import WorkerEnd
-from trioroute.app.host.ports import open_listening_socket
+from trioroute.app.host.ports import check_port_free, open_listening_socket
 from trioroute.app.network import SLOTS_PROTOCOL, Network, TcpNetwork
 from trioroute.app.plane import ComposedPlane
 from trioroute.app.replicated import RegistryLog, RegistryMachine
@@ -312,6 +312,9 @@ async def run_front_end(config: FrontEndConfig) -> None:
                 config.admin_host, config.admin_port, option="--admin-port"
             ) as admin,
         ):
+            # Found out here, where it can be said by whom, and not by the member's first task.
+            own = config.own_address
+            check_port_free(own.host, own.port, option="--peers")
             journal = await open_journal(config.data / "journal")
             supervisor = Supervisor(
                 config,
