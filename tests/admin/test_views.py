@@ -1,8 +1,5 @@
 """What each path of the admin API answers, errors included."""
 
-import json
-from collections.abc import Callable
-
 import msgspec
 import pytest
 import trio
@@ -80,33 +77,15 @@ async def test_a_registry_may_come_in_pieces() -> None:
     assert len(view.written) == 1
 
 
-def changed(change: Callable[[dict[str, object]], object]) -> bytes:
-    plain = json.loads(REGISTRY_JSON)
-    change(plain)
-    return json.dumps(plain).encode()
-
-
 @pytest.mark.parametrize(
     ("body", "status", "code", "detail"),
     [
-        (b"", 400, "TR0803", "not JSON"),
-        (b"{", 400, "TR0803", "not JSON"),
-        (b"[]", 400, "TR0803", "expected endpoints"),
-        (b"null", 400, "TR0803", "expected endpoints"),
-        (b"{}", 400, "TR0803", "endpoints"),
-        (changed(lambda p: p.pop("deployments")), 400, "TR0803", "deployments"),
-        (changed(lambda p: p.update(endpoints=[1])), 400, "TR0803", "expected endpoints"),
-        (
-            changed(lambda p: p.update(endpoints=[{"name": "a", "key_digests": ["*"]}])),
-            400,
-            "TR0803",
-            "base64",
-        ),
-        (changed(lambda p: p.update(endpoints=[{}])), 400, "TR0803", "name"),
+        (b"", 400, "TR0803", "not a registry"),
+        (b"{}", 400, "TR0803", "`endpoints` is missing"),
         (b" " * (BODY_BYTES_MAX + 1), 413, "TR0804", "8388608 bytes"),
     ],
 )
-async def test_what_is_no_registry_is_refused_with_its_place(
+async def test_what_is_no_registry_is_refused(
     body: bytes, status: int, code: str, detail: str
 ) -> None:
     view = SmallView()

@@ -4,8 +4,6 @@ Any front-end answers; `SystemView` says how. Handlers never ask whether the cli
 under Hypercorn's Trio worker that question is always answered no (hypercorn#210).
 """
 
-import base64
-import binascii
 from collections.abc import Callable
 from contextlib import aclosing
 from http import HTTPStatus
@@ -24,11 +22,10 @@ from trioroute.admin import problems
 from trioroute.admin.guard import AdminPolicy, Guard
 from trioroute.admin.metrics import render
 from trioroute.admin.problems import ProblemError, problem_response
+from trioroute.admin.registry_json import RegistryJSONError, decode_registry
 from trioroute.admin.stream import Streams
 from trioroute.admin.view import OutcomeUnknownError, RefusedError, SystemView
-from trioroute.core.registry import PutRegistry
 from trioroute.errors import NoCoordinatorError
-from trioroute.wire.records import RecordError, structure_record
 
 __all__ = ["BODY_BYTES_MAX", "build_app"]
 
@@ -95,7 +92,10 @@ class _Api:
 
     async def put_registry(self, request: Request) -> Response:
         """Replace all endpoints and deployments; idempotent."""
-        wish = _registry_of(await _json_body(request))
+        try:
+            wish = decode_registry(await _json_body(request))
+        except RegistryJSONError as error:
+            raise ProblemError(problems.MALFORMED, str(error)) from None
         index = await self._view.put_registry(wish.endpoints, wish.deployments)
         return _json({"index": index})
 
@@ -114,8 +114,8 @@ def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), headers=_NOT_CACHED, media_type=_JSON)
 
 
-async def _json_body(request: Request) -> Any:
-    """The decoded body.
+async def _json_body(request: Request) -> bytearray:
+    """The whole body, not decoded.
 
     The media type is insisted on because a browser sends it across sites only after asking.
     """
@@ -127,26 +127,7 @@ async def _json_body(request: Request) -> Any:
             body += piece
             if len(body) > BODY_BYTES_MAX:
                 raise ProblemError(problems.TOO_LARGE, f"at most {BODY_BYTES_MAX} bytes")
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.MsgspecError as error:
-        raise ProblemError(problems.MALFORMED, f"not JSON: {error}") from None
-
-
-def _registry_of(plain: Any) -> PutRegistry:
-    """The registry's JSON as values; key digests are base64 there, JSON having no bytes."""
-    try:
-        for endpoint in plain["endpoints"]:
-            endpoint["key_digests"] = [
-                base64.b64decode(digest, validate=True)
-                for digest in endpoint.get("key_digests", ())
-            ]
-        return structure_record(plain, PutRegistry)
-    except RecordError as error:
-        raise ProblemError(problems.MALFORMED, str(error)) from None
-    except (AttributeError, KeyError, TypeError, binascii.Error) as error:
-        detail = f"expected endpoints, deployments, key digests in base64: {error!r}"
-        raise ProblemError(problems.MALFORMED, detail) from None
+    return body
 
 
 def _exception_handlers() -> dict[Any, Callable[[Request, Any], Response]]:

@@ -1,0 +1,188 @@
+"""The registry as JSON: read strictly, checked, every fault named with its path.
+
+What passes here goes into the replicated log and from there into every front-end, so nothing may
+pass that a front-end could not route by. Users' files are checked far more thoroughly by `spec`;
+this is the door for whatever else speaks HTTP.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from trioroute.core.model import (
+    CommandSource,
+    Deployment,
+    Endpoint,
+    ScriptSource,
+    Source,
+    StaticSource,
+)
+from trioroute.errors import ConfigError
+
+__all__ = ["SOURCES", "DeploymentFields", "RegistryJSONError", "RegistryWish", "decode_registry"]
+
+#: Value of `kind` in a deployment's `source` → what it is.
+SOURCES: Final[dict[str, type[Source]]] = {
+    kind.__name__: kind for kind in (ScriptSource, CommandSource, StaticSource)
+}
+
+#: A deployment without its source: the union has no place in a strict decoder, its parts have.
+DeploymentFields: Final = attrs.make_class(
+    "Deployment",
+    {
+        field.name: attrs.field(default=field.default, type=field.type)
+        for field in attrs.fields(Deployment)
+        if field.name != "source"
+    },
+    frozen=True,
+    kw_only=True,
+)
+
+#: Azure's rule for endpoint names (azure-reference.md 5), lower-cased; deployments may be shorter.
+_ENDPOINT_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{1,30}[a-z0-9])")
+_DEPLOYMENT_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,30}[a-z0-9])?")
+_DIGEST_BYTES: Final = 32
+_PORT_MAX: Final = 65535
+#: The bits of a slot mask that one message can hold with room to spare.
+_SLOTS_MAX: Final = 10_000
+
+
+class RegistryJSONError(ConfigError):
+    """Not a registry. The message names every fault, one a line, each with its path."""
+
+
+@attrs.frozen(kw_only=True)
+class RegistryWish:
+    """All endpoints and deployments that there are to be."""
+
+    endpoints: tuple[Endpoint, ...]
+    deployments: tuple[Deployment, ...]
+
+
+def decode_registry(body: bytes | bytearray) -> RegistryWish:
+    """Read and check a registry.
+
+    Raises:
+        RegistryJSONError: names what is wrong and where.
+    """
+    try:
+        plain = msgspec.json.decode(body, type=dict[str, list[dict[str, Any]]])
+        # The log's encoding ends at 64 bits, JSON's numbers do not.
+        msgspec.msgpack.encode(plain)
+    except (msgspec.MsgspecError, OverflowError) as error:
+        raise RegistryJSONError(f"not a registry: {error}") from None
+    faults: list[str] = []
+    if unknown := sorted(plain.keys() - {"endpoints", "deployments"}):
+        faults.append(f"unknown: {', '.join(unknown)}")
+    parts: dict[str, list[Any]] = {"endpoints": [], "deployments": []}
+    for part, convert in (("endpoints", _endpoint), ("deployments", _deployment)):
+        if part not in plain:
+            faults.append(f"`{part}` is missing")
+        for i, one in enumerate(plain.get(part, [])):
+            try:
+                parts[part].append(convert(one))
+            except (msgspec.ValidationError, TypeError) as error:
+                faults.append(f"{part}[{i}]: {error}")
+    wish = RegistryWish(
+        endpoints=tuple(parts["endpoints"]), deployments=tuple(parts["deployments"])
+    )
+    # Checked only when all of it could be read: an unread endpoint is no missing one.
+    faults = faults or list(_faults(wish))
+    if faults:
+        raise RegistryJSONError("\n".join(faults))
+    return wish
+
+
+def _endpoint(plain: dict[str, Any]) -> Endpoint:
+    _refuse_unknown(plain, Endpoint)
+    return msgspec.convert(plain, Endpoint)
+
+
+def _deployment(plain: dict[str, Any]) -> Deployment:
+    source = plain.get("source")
+    rest = {name: value for name, value in plain.items() if name != "source"}
+    _refuse_unknown(rest, DeploymentFields)
+    fields: attrs.AttrsInstance = msgspec.convert(rest, DeploymentFields)
+    return Deployment(**attrs.asdict(fields, recurse=False), source=_source(source))
+
+
+def _source(plain: object) -> Source:
+    kind = plain.get("kind") if isinstance(plain, dict) else None
+    if not isinstance(plain, dict) or not isinstance(kind, str) or kind not in SOURCES:
+        raise TypeError(f"`source.kind` must be one of {', '.join(SOURCES)}")
+    rest = {name: value for name, value in plain.items() if name != "kind"}
+    _refuse_unknown(rest, SOURCES[kind])
+    return msgspec.convert(rest, SOURCES[kind])
+
+
+def _refuse_unknown(plain: dict[str, Any], kind: type[attrs.AttrsInstance]) -> None:
+    """A misspelt field would silently be its default."""
+    fields = {field.name: field.type for field in attrs.fields(kind)}
+    if unknown := sorted(plain.keys() - fields.keys()):
+        raise TypeError(f"unknown: {', '.join(unknown)}")
+    for name, value in plain.items():
+        inner = fields[name]
+        if isinstance(value, dict) and isinstance(inner, type) and attrs.has(inner):
+            _refuse_unknown(value, inner)
+
+
+def _faults(wish: RegistryWish) -> Iterator[str]:
+    endpoints = Counter(endpoint.name for endpoint in wish.endpoints)
+    deployments = Counter(deployment.key for deployment in wish.deployments)
+    for name, count in (endpoints + deployments).items():
+        if count > 1:
+            yield f"{name} occurs {count} times"
+    if sum(endpoint.mount is not None for endpoint in wish.endpoints) > 1:
+        yield "only one endpoint can be mounted"
+    for endpoint in wish.endpoints:
+        yield from (f"endpoint {endpoint.name!r}: {fault}" for fault in _endpoint_faults(endpoint))
+    for one in wish.deployments:
+        if one.endpoint not in endpoints:
+            yield f"deployment {one.key!r}: its endpoint is missing"
+        yield from (f"deployment {one.key!r}: {fault}" for fault in _deployment_faults(one))
+
+
+def _endpoint_faults(endpoint: Endpoint) -> Iterator[str]:
+    if not _ENDPOINT_NAME.fullmatch(endpoint.name):
+        yield "a name has 3 to 32 of a-z, 0-9 and -, begins with a letter, ends with no -"
+    if any(not 0 <= weight <= 100 for weight in endpoint.traffic.values()):
+        yield "traffic percentages are 0 to 100"
+    elif sum(endpoint.traffic.values()) not in (0, 100):
+        yield "traffic must sum to 0 or 100"
+    if any(len(digest) != _DIGEST_BYTES for digest in endpoint.key_digests):
+        yield "a key digest is the SHA-256 of a key, 32 bytes"
+    if endpoint.mount not in (None, "/"):
+        yield "an endpoint can be mounted at / only"
+
+
+def _deployment_faults(one: Deployment) -> Iterator[str]:
+    scale = one.scale
+    checks = (
+        (bool(_DEPLOYMENT_NAME.fullmatch(one.name)), "a name has 1 to 32 of a-z, 0-9 and -"),
+        (1 <= one.slots_per_replica <= _SLOTS_MAX, f"slots_per_replica is 1 to {_SLOTS_MAX}"),
+        (one.request_timeout_s > 0, "request_timeout_s must be above 0"),
+        (one.queue_wait_max_s >= 0, "queue_wait_max_s must not be negative"),
+        (one.queue_depth_max >= 0, "queue_depth_max must not be negative"),
+        (one.stream_max_s is None or one.stream_max_s > 0, "stream_max_s must be above 0"),
+        (one.upgrade_max_s is None or one.upgrade_max_s > 0, "upgrade_max_s must be above 0"),
+        (scale.instance_count >= 0, "scale.instance_count must not be negative"),
+        (0 <= scale.min_instances <= scale.max_instances, "scale: 0 ≤ min ≤ max_instances"),
+        (1 <= scale.target_utilization_percentage <= 100, "scale: a target is 1 to 100 %"),
+        (scale.polling_interval_s > 0, "scale.polling_interval_s must be above 0"),
+        (_is_path(one.scoring_path), "scoring_path must begin with / and be plain ASCII"),
+        (_is_path(one.readiness_path), "readiness_path must begin with / and be plain ASCII"),
+    )
+    yield from (fault for is_right, fault in checks if not is_right)
+    if isinstance(one.source, StaticSource):
+        for host, port in one.source.addresses:
+            if not host or not 0 < port <= _PORT_MAX:
+                yield f"{host}:{port} is no address"
+
+
+def _is_path(path: str) -> bool:
+    """Whether this can stand in a request line as it is: visible ASCII without blanks."""
+    return path.startswith("/") and path.isascii() and path.isprintable() and " " not in path
