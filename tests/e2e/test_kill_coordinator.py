@@ -1,0 +1,99 @@
+"""SIGKILL of the coordinator's whole front-end under load costs only what it had in hand."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.e2e.system import (
+    PATIENCE_S,
+    Outcome,
+    System,
+    read_records,
+    running_up,
+    score,
+    write_files,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+SERVICE_S = 0.05
+REPLICAS = 4
+#: Below what the slots can do (4 / 0.05 s = 80), also while a third of the front-ends is away.
+RATE = 40.0
+LOAD_S = 8.0
+KILL_AFTER_S = 2.0
+
+
+async def offer_load(system: System, outcomes: list[Outcome]) -> None:
+    """Requests at a fixed rate, each on its own connection, whatever becomes of the others."""
+
+    async def one(name: str) -> None:
+        outcomes.append(await score(system.scoring, name))
+
+    async with trio.open_nursery() as nursery:
+        started_at = trio.current_time()
+        for number in range(int(RATE * LOAD_S)):
+            await trio.sleep_until(started_at + number / RATE)
+            nursery.start_soon(one, f"request-{number}")
+
+
+async def kill_coordinator(system: System, killed: list[float]) -> None:
+    await trio.sleep(KILL_AFTER_S)
+    name, _ = await trio.to_thread.run_sync(system.coordinator)
+    pid = await trio.to_thread.run_sync(system.front_end_pid, name)
+    os.kill(pid, signal.SIGKILL)
+    killed.append(time.monotonic())
+
+
+def wait_until_rejoined(system: System, epoch_before: int) -> tuple[str, int]:
+    """Return the new office once every front-end answers, is connected and agrees on it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            office = system.coordinator()
+            states = [system.status(name).front_ends for name in system.admin_urls]
+            if office[1] > epoch_before and all(row.is_up for rows in states for row in rows):
+                return office
+        except Exception:  # noqa: BLE001 - any failure means "not yet", until patience ends
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline, "the killed front-end did not come back"
+        time.sleep(0.1)
+
+
+def test_a_killed_coordinator_costs_only_what_it_had_in_hand(tmp_path: Path) -> None:
+    write_files(tmp_path, replicas=REPLICAS, service_s=SERVICE_S)
+    outcomes: list[Outcome] = []
+    killed: list[float] = []
+    with running_up(tmp_path) as system:
+        before = system.coordinator()
+
+        async def run() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(offer_load, system, outcomes)
+                nursery.start_soon(kill_coordinator, system, killed)
+
+        trio.run(run)
+        after = wait_until_rejoined(system, before[1])
+        replica_pids = list((tmp_path / "records").iterdir())
+    records = read_records(tmp_path)
+    broken = [outcome for outcome in outcomes if outcome.status is None]
+
+    assert records.running_max == 1, "two requests at once on a replica with one slot"
+    assert len(replica_pids) == REPLICAS, "replicas survive the coordinator"
+    assert after[1] > before[1]
+    # Every request was answered by its own answer, or visibly broken with the killed front-end.
+    refused = [o for o in outcomes if o.status not in (200, None)]
+    assert not refused, refused
+    assert all(o.body.decode() == o.name for o in outcomes if o.status == 200)
+    assert all(o.sent_at <= killed[0] + 0.1 for o in broken), broken
+    # What it can have had in hand: its share of what ran and waited, never more than all slots.
+    assert len(broken) <= 2 * REPLICAS, broken
+    # No request ran twice, and every answered one ran once.
+    assert all(count == 1 for count in records.begun.values())
+    answered = {outcome.name for outcome in outcomes if outcome.status == 200}
+    assert answered <= records.ended.keys()
