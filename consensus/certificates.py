@@ -1,0 +1,135 @@
+"""Mutual TLS between front-ends: contexts, the peer's name, and throw-away certificates.
+
+A certificate's DNS names say which front-end it is; the hello must claim one of them. TLS 1.3 only:
+both ends are this library.
+"""
+
+import datetime as dt
+import ipaddress
+import os
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+if TYPE_CHECKING:
+    import trio
+
+__all__ = ["PeerTls", "load_tls", "peer_names", "write_throwaway_certificates"]
+
+#: A laptop's group is started anew at least once in this time; a cluster brings its own.
+_THROWAWAY_DAYS: Final = 365
+_AUTHORITY_FILE: Final = "authority.pem"
+
+
+@attrs.frozen
+class PeerTls:
+    """What one front-end needs to accept and to dial: both ends show a certificate."""
+
+    accepting: ssl.SSLContext
+    dialling: ssl.SSLContext
+
+
+def load_tls(*, certificate: Path, key: Path, authority: Path) -> PeerTls:
+    """Contexts from PEM files; call again and reconnect to rotate them.
+
+    Args:
+        certificate: this front-end's, with its name among the DNS names, and the chain if any.
+        key: its private key.
+        authority: who must have signed the peers' certificates.
+
+    Raises:
+        OSError: a file is missing.
+        ssl.SSLError: a file is not what it should be.
+    """
+    accepting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    dialling = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for context in (accepting, dialling):
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(authority)
+        context.load_cert_chain(certificate, key)
+    return PeerTls(accepting, dialling)
+
+
+def peer_names(stream: "trio.SSLStream[trio.SocketStream]") -> frozenset[str]:
+    """The DNS names in the certificate that the other end proved to hold."""
+    certificate = stream.getpeercert() or {}
+    names: Iterable[tuple[str, str]] = certificate.get("subjectAltName", ())
+    return frozenset(value for kind, value in names if kind == "DNS")
+
+
+def write_throwaway_certificates(folder: Path, names: Iterable[str]) -> dict[str, PeerTls]:
+    """Make an authority and one certificate for each name; its own key is not kept anywhere.
+
+    Args:
+        folder: gets `authority.pem`, and `NAME.pem` and `NAME.key` for each name, keys mode 0600.
+        names: the front-ends.
+
+    Returns:
+        Loaded contexts by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    authority = _certificate("trioroute throw-away authority", authority_key, None)
+    (folder / _AUTHORITY_FILE).write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    made = {}
+    for name in names:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate(name, key, (authority, authority_key))
+        paths = folder / f"{name}.pem", folder / f"{name}.key"
+        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        _write_key(paths[1], key)
+        made[name] = load_tls(
+            certificate=paths[0], key=paths[1], authority=folder / _AUTHORITY_FILE
+        )
+    return made
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    data = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def _certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
+) -> x509.Certificate:
+    """One certificate: an authority when nobody issues it, else a leaf for both TLS roles."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=_THROWAWAY_DAYS))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+    )
+    if issuer is None:
+        return builder.sign(key, hashes.SHA256())
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    return (
+        builder.add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name), loopback]), critical=False
+        )
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .sign(issuer[1], hashes.SHA256())
+    )
