@@ -10,7 +10,6 @@ import trio
 import trio.testing
 
 from trioroute.coordinator.service import Coordinator
-from trioroute.core.held import Grant
 from trioroute.core.model import (
     CoordinatorAddress,
     Deployment,
@@ -20,7 +19,8 @@ from trioroute.core.model import (
     StaticSource,
 )
 from trioroute.core.registry import Command, PutRegistry, Registry, RegistryState, Result
-from trioroute.core.timings import SlotTimings
+from trioroute.core.slots.held import Grant
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import LinkLostError, QueueWaitExceededError
 from trioroute.proxy.admission import Admission
 from trioroute.proxy.link import SlotLink

@@ -15,7 +15,7 @@ from trioroute.coordinator.probes import probe
 from trioroute.core.model import Deployment, Replica, ReplicaState, StaticSource
 from trioroute.core.registry import Command, PutReplicas, RegistryState
 from trioroute.core.scaling import ScaleDecision, Scaler
-from trioroute.core.slots import SlotDirectory
+from trioroute.core.slots.directory import SlotDirectory
 from trioroute.discovery.source import FoundReplica, ReplicaSource, StaleEpochError
 
 __all__ = ["Fleet", "FleetReplica"]

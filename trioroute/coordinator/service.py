@@ -13,7 +13,6 @@ import trio
 
 from trioroute.coordinator.fleet import Fleet, FleetReplica
 from trioroute.coordinator.links import Links
-from trioroute.core.homes import HomePlan, plan_homes
 from trioroute.core.registry import (
     Command,
     FenceHolder,
@@ -24,8 +23,9 @@ from trioroute.core.registry import (
     Result,
 )
 from trioroute.core.scaling import ScaleDecision
-from trioroute.core.slots import Demand, DirectoryStatistics, SlotDirectory
-from trioroute.core.timings import SlotTimings
+from trioroute.core.slots.directory import Demand, DirectoryStatistics, SlotDirectory
+from trioroute.core.slots.homes import HomePlan, plan_homes
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.source import ReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import ControlError, NoCoordinatorError

@@ -11,10 +11,10 @@ from typing import Final
 import attrs
 import trio
 
-from trioroute.core.holding import Grant, Holding, HoldingStatistics, Wake
 from trioroute.core.model import RoutingSnapshot
-from trioroute.core.timings import SlotTimings
-from trioroute.core.unlimited import UnlimitedReplicas
+from trioroute.core.slots.holding import Grant, Holding, HoldingStatistics, Wake
+from trioroute.core.slots.timings import SlotTimings
+from trioroute.core.slots.unlimited import UnlimitedReplicas
 from trioroute.errors import (
     DrainingError,
     NoReplicaError,

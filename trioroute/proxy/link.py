@@ -11,8 +11,8 @@ from typing import Final
 
 import trio
 
-from trioroute.core import messages as m
 from trioroute.core.model import CoordinatorAddress
+from trioroute.core.slots import messages as m
 from trioroute.errors import LinkLostError
 from trioroute.net.backoff import Backoff
 from trioroute.proxy.admission import Admission

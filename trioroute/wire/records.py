@@ -13,8 +13,8 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.strategies import configure_tagged_union
 
 from trioroute.core import registry
-from trioroute.core.masks import pack, pack_all, unpack, unpack_all
 from trioroute.core.model import RoutingSnapshot, Source
+from trioroute.core.slots.masks import pack, pack_all, unpack, unpack_all
 from trioroute.errors import ControlError
 
 __all__ = [

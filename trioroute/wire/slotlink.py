@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from trioroute.core import messages
+from trioroute.core.slots import messages
 from trioroute.wire.frames import FrameDecoder, FrameError, encode_frame
 
 __all__ = ["BatchDecoder", "coordinator_decoder", "encode_batch", "holder_decoder"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trioroute.core.timings import SlotTimings
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import ConfigError
 
 

@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 
 import attrs
 
-from trioroute.core.masks import all_slots, count, lowest
 from trioroute.core.model import Replica
 from trioroute.core.registry import Homes
+from trioroute.core.slots.masks import all_slots, count, lowest
 
 __all__ = ["HomePlan", "plan_homes"]
 

@@ -15,14 +15,14 @@ from typing import Final
 
 import attrs
 
-from trioroute.core import messages as m
-from trioroute.core.masks import all_slots, count, lowest, pack_all, unpack, unpack_all
 from trioroute.core.model import Replica
 from trioroute.core.registry import RegistryState
-from trioroute.core.slotbook import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
-from trioroute.core.slotline import HolderRecord, Line
-from trioroute.core.timings import SlotTimings
-from trioroute.core.waiting import WaitingRequest
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.book import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
+from trioroute.core.slots.line import HolderRecord, Line
+from trioroute.core.slots.masks import all_slots, count, lowest, pack_all, unpack, unpack_all
+from trioroute.core.slots.timings import SlotTimings
+from trioroute.core.slots.waiting import WaitingRequest
 
 __all__ = ["CLOSE", "Demand", "DirectoryStatistics", "Effect", "SlotDirectory"]
 

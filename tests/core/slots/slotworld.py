@@ -11,10 +11,6 @@ from collections import deque
 
 import attrs
 
-from trioroute.core import messages as m
-from trioroute.core.held import Grant
-from trioroute.core.holding import Holding, StaleEpochError
-from trioroute.core.homes import HomePlan, plan_homes
 from trioroute.core.model import Deployment, Endpoint, Isolation, Replica, StaticSource
 from trioroute.core.registry import (
     FenceHolder,
@@ -25,8 +21,12 @@ from trioroute.core.registry import (
     RegisterHolder,
     Registry,
 )
-from trioroute.core.slots import CLOSE, SlotDirectory
-from trioroute.core.timings import SlotTimings
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.directory import CLOSE, SlotDirectory
+from trioroute.core.slots.held import Grant
+from trioroute.core.slots.holding import Holding, StaleEpochError
+from trioroute.core.slots.homes import HomePlan, plan_homes
+from trioroute.core.slots.timings import SlotTimings
 
 KEY = "e/d"
 # With `serve`, isolation must end before the home is reclaimed, or the limit may be exceeded (that

@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from trioroute.core import messages as m
-from trioroute.core.held import Grant, HeldDeployment, HeldReplica, Waiter
-from trioroute.core.masks import count, lowest, pack, pack_all, unpack_all
 from trioroute.core.model import Isolation, RoutingSnapshot
-from trioroute.core.timings import SlotTimings
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.held import Grant, HeldDeployment, HeldReplica, Waiter
+from trioroute.core.slots.masks import count, lowest, pack, pack_all, unpack_all
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import InvariantError, LinkLostError
 
 __all__ = ["Grant", "Holding", "HoldingStatistics", "StaleEpochError", "Wake"]

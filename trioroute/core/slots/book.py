@@ -11,8 +11,8 @@ from typing import Final
 
 import attrs
 
-from trioroute.core.masks import all_slots, count
 from trioroute.core.model import Replica, ReplicaState
+from trioroute.core.slots.masks import all_slots, count
 
 __all__ = ["NEVER", "UNKNOWN_HOLDER", "Limbo", "SlotBook"]
 

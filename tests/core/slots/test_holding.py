@@ -2,11 +2,11 @@
 
 import pytest
 
-from trioroute.core import messages as m
-from trioroute.core.holding import Grant, Holding, StaleEpochError
-from trioroute.core.masks import pack, unpack
 from trioroute.core.model import Deployment, Isolation, Replica, RoutingSnapshot, StaticSource
-from trioroute.core.timings import SlotTimings
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.holding import Grant, Holding, StaleEpochError
+from trioroute.core.slots.masks import pack, unpack
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import InvariantError
 
 KEY = "e/d"

@@ -4,9 +4,9 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioroute.core.masks import all_slots
 from trioroute.core.model import Replica, ReplicaState
-from trioroute.core.slotbook import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
+from trioroute.core.slots.book import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
+from trioroute.core.slots.masks import all_slots
 
 
 def book(slots: int = 4, **places: object) -> SlotBook:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioroute.core.masks import all_slots, count, lowest, pack, pack_all, unpack, unpack_all
+from trioroute.core.slots.masks import all_slots, count, lowest, pack, pack_all, unpack, unpack_all
 
 
 def test_the_small_ones_by_hand() -> None:

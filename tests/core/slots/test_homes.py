@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioroute.core.homes import HomePlan, plan_homes
-from trioroute.core.masks import all_slots, count
 from trioroute.core.model import Replica
+from trioroute.core.slots.homes import HomePlan, plan_homes
+from trioroute.core.slots.masks import all_slots, count
 
 EMPTY = HomePlan({}, {})
 

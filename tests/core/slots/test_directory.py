@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from tests.core.slotworld import KEY, TIMINGS, World
-from trioroute.core import messages as m
-from trioroute.core.holding import Holding
+from tests.core.slots.slotworld import KEY, TIMINGS, World
 from trioroute.core.model import Isolation
-from trioroute.core.slotbook import SlotBook
-from trioroute.core.slots import SlotDirectory
-from trioroute.core.timings import SlotTimings
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.book import SlotBook
+from trioroute.core.slots.directory import SlotDirectory
+from trioroute.core.slots.holding import Holding
+from trioroute.core.slots.timings import SlotTimings
 
 
 def run_faults(seed: int, *, steps: int = 4000, fault_rate: float = 1.0) -> World:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import attrs
 
-from trioroute.core.masks import count
 from trioroute.core.model import Deployment, Replica
+from trioroute.core.slots.masks import count
 
 __all__ = ["Grant", "HeldDeployment", "HeldReplica", "Waiter"]
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import attrs
 
-from trioroute.core.masks import count
 from trioroute.core.model import Deployment
-from trioroute.core.slotbook import SlotBook
-from trioroute.core.waiting import WaitingLine
+from trioroute.core.slots.book import SlotBook
+from trioroute.core.slots.masks import count
+from trioroute.core.slots.waiting import WaitingLine
 
 __all__ = ["HolderRecord", "Line"]
 
