@@ -16,7 +16,7 @@ from trioroute.app.handdown import worker_end
 from trioroute.app.network import Network, TcpNetwork
 from trioroute.app.worker import ReportLink, Worker, WorkerConfig
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
-from trioroute.core.timings import SlotTimings
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.proxy.admission import Admission
 from trioroute.proxy.link import SlotLink
 from trioroute.proxy.server import ProxyServer

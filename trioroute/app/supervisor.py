@@ -44,7 +44,7 @@ from trioroute.app.worker import Worker, WorkerConfig
 from trioroute.app.workers import Launch, Seat, launch_in_loop, launch_process
 from trioroute.coordinator.service import Coordinator
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
-from trioroute.core.timings import SlotTimings
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.errors import ConfigError, ControlError
 

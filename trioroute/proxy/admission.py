@@ -1,6 +1,6 @@
 """Getting a grant for a request, waiting for one or being refused, and giving it back.
 
-The driver around `core.holding`: it turns "wake number 7" into a task that goes on. Nothing here
+The driver around `core.slots.holding`: it turns "wake number 7" into a task that goes on. Nothing here
 talks to the network; `proxy.link` sends what `holding` has to say whenever `news` is set.
 """
 

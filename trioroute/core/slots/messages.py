@@ -13,7 +13,7 @@ The contract, in one place (versions and MUSTs; `wire.slotlink` makes bytes of i
 * `Mode(contended=True)` asks for every idle slot of the deployment at once, and for each busy one
   as it comes free. `Return` therefore carries both a freed slot and a recalled one.
 * A `Grant` that meets its `Cancel` MUST be returned.
-* Slots are masks (`core.masks`) packed as little-endian bytes.
+* Slots are masks (`core.slots.masks`) packed as little-endian bytes.
 * Unknown fields are ignored. A message kind that the other side's version lacks MUST NOT be sent
   to it; `Hello.version` and `Welcome.version` tell.
 """
