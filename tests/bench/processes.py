@@ -13,7 +13,15 @@ from typing import Final
 import attrs
 import psutil  # type: ignore[import-untyped] # it ships no types
 
-__all__ = ["Cores", "Running", "choose_cores", "free_port", "running", "wait_until_answering"]
+__all__ = [
+    "Cores",
+    "CpuTime",
+    "Running",
+    "choose_cores",
+    "free_port",
+    "running",
+    "wait_until_answering",
+]
 
 _STOP_TIMEOUT_S: Final = 15.0
 
@@ -45,21 +53,39 @@ def free_port() -> int:
 
 
 @attrs.frozen
+class CpuTime:
+    """Seconds of CPU time."""
+
+    user_s: float = 0.0
+    kernel_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        """Both together."""
+        return self.user_s + self.kernel_s
+
+    def __add__(self, other: "CpuTime") -> "CpuTime":
+        return CpuTime(self.user_s + other.user_s, self.kernel_s + other.kernel_s)
+
+    def __sub__(self, other: "CpuTime") -> "CpuTime":
+        return CpuTime(self.user_s - other.user_s, self.kernel_s - other.kernel_s)
+
+
+@attrs.frozen
 class Running:
     """A started command and everything it started."""
 
     process: psutil.Popen
     log: Path
 
-    def cpu_s(self) -> dict[str, float]:
-        """CPU seconds so far, user and system, by command line, of the whole process tree."""
-        seconds: dict[str, float] = {}
+    def cpu(self) -> CpuTime:
+        """CPU time so far of the whole process tree, ended children aside."""
+        spent = CpuTime()
         for one in self._tree():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 times = one.cpu_times()
-                name = f"{one.pid} {' '.join(one.cmdline())[:60]}"
-                seconds[name] = times.user + times.system
-        return seconds
+                spent += CpuTime(times.user, times.system)
+        return spent
 
     def last_lines(self, count: int = 15) -> str:
         """The end of what the command printed."""

@@ -38,6 +38,7 @@ class Round:
     side: str
     load: str
     cpu_us: float
+    kernel_us: float
     requests_per_s: float
     p50_ms: float
     p99_ms: float
@@ -78,15 +79,16 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(side: Started, load: Load, duration_s: float, stage: Stage) -> Round:
     cores, folder = stage.cores.others, stage.folder
     run_load(load, side.port, duration_s=WARM_UP_S, cores=cores, folder=folder)
-    cpu_s, began = side.running.cpu_s(), time.perf_counter()
+    before, began = side.running.cpu(), time.perf_counter()
     seen = run_load(load, side.port, duration_s=duration_s, cores=cores, folder=folder)
     took_s = time.perf_counter() - began
-    spent_s = sum(side.running.cpu_s().values()) - sum(cpu_s.values())
+    spent = side.running.cpu() - before
     count = max(1, seen.request_count)
     return Round(
         side=side.name,
         load=load.name,
-        cpu_us=spent_s / count * 1e6,
+        cpu_us=spent.total_s / count * 1e6,
+        kernel_us=spent.kernel_s / count * 1e6,
         requests_per_s=seen.request_count / took_s,
         p50_ms=seen.p50_s * 1e3,
         p99_ms=seen.p99_s * 1e3,
@@ -111,7 +113,7 @@ def _print_table(rounds: Sequence[Round], loads: Sequence[Load]) -> None:
     for load in loads:
         print(f"\n{load.name}: {load.connection_count} connections, {len(load.body)} byte bodies")
         print(
-            f"  {'':14}{'CPU us/request':>16}{'vs envoy':>10}{'spread':>14}"
+            f"  {'':14}{'CPU us/request':>16}{'vs envoy':>10}{'spread':>14}{'kernel':>8}"
             f"{'requests/s':>12}{'p50 ms':>8}{'p99 ms':>8}"
         )
         sides = by_load[load.name]
@@ -128,6 +130,7 @@ def _row(taken: Sequence[Round], yardstick: Sequence[Round]) -> str:
     ratio = f"{median(ratios):.2f}" if ratios else "-"
     return (
         f"{median(spent):>16.1f}{ratio:>10}{f'{min(spent):.1f}-{max(spent):.1f}':>14}"
+        f"{median([one.kernel_us for one in taken]):>8.1f}"
         f"{median([one.requests_per_s for one in taken]):>12.0f}"
         f"{median([one.p50_ms for one in taken]):>8.2f}"
         f"{median([one.p99_ms for one in taken]):>8.2f}"
