@@ -156,8 +156,9 @@ class RuntimeStore:
         # venv makes it from the interpreter that ours was made from, so ours may go away.
         await _run([sys.executable, "-m", "venv", str(runtime)], log, progress)
         # Compiling everything takes longer than importing what is used: 20 s became 12 s.
-        pip = [str(python), "-m", "pip", "install", "--no-compile", "--disable-pip-version-check"]
-        await _run([*pip, "--no-input", "--requirement", str(listed)], log, progress)
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        install = ["install", "--no-compile", "--progress-bar", "off", "--requirement", str(listed)]
+        await _run([*pip, *install], log, progress)
         (runtime / _MARKER).touch()
         return python
 
@@ -185,11 +186,23 @@ async def _run(command: Sequence[str], log: Path, progress: Progress) -> None:
 async def _report(log: Path, progress: Progress) -> None:
     told = ""
     while True:
-        line = (read_last_lines(log) or ("",))[-1].strip()
-        if line != told:
-            told = line
-            progress(line)
+        step = next(filter(None, map(_tell_step, reversed(read_last_lines(log)))), "")
+        if step and step != told:
+            told = step
+            progress(step)
         await trio.sleep(_LOOK_S)
+
+
+def _tell_step(line: str) -> str:
+    """What pip is doing, in a few words; nothing for the many lines that say other things."""
+    word, _, rest = line.strip().partition(" ")
+    if word == "Installing":
+        return f"installing {rest.count(',') + 1} packages"
+    if word in ("Collecting", "Downloading", "Processing"):
+        # A requirement, an address or a path, perhaps with more behind a blank.
+        name = rest.partition(" ")[0].rpartition("/")[2]
+        return f"fetching {' '.join(name.split('-')[:2]) if name.endswith('.whl') else name}"
+    return ""
 
 
 @contextlib.asynccontextmanager

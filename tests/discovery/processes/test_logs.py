@@ -19,6 +19,9 @@ ValueError: the model is too old
 
 The above exception was the direct cause of the following exception:
 
+Traceback (most recent call last):
+  File "user_script.py", line 138, in invoke_init
+azureml_inference_server_http.server.user_script.UserScriptException: Caught an unhandled exception
 Worker (pid:7) exited with code 3.
 Shutting down: Master
 Reason: Worker failed to boot.

@@ -23,6 +23,9 @@ _EXCEPTION: Final = re.compile(
     r"(?:^|\s)((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)(?::\s.*)?)$"
 )
 
+#: The inference server's own exceptions wrap the script's and say less.
+_WRAPPER: Final = "azureml_inference_server_http."
+
 #: What our own leash prints when the command cannot be run at all.
 _CANNOT_RUN: Final = "cannot run "
 
@@ -47,7 +50,7 @@ def tell_why(lines: Sequence[str]) -> str:
     """
     for line in reversed(lines):
         found = _EXCEPTION.search(line)
-        if found:
+        if found and not found.group(1).startswith(_WRAPPER):
             return found.group(1).strip()
         if line.startswith(_CANNOT_RUN):
             return line
