@@ -18,6 +18,12 @@ def bound() -> tuple[socket.socket, int]:
     return listening, listening.getsockname()[1]
 
 
+@pytest.fixture(autouse=True)
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ends only when the grace period is over fails here by taking too long."""
+    monkeypatch.setattr("trioroute.admin.server._GRACE_S", 60.0)
+
+
 async def read_until(stream: trio.abc.ReceiveStream, end: bytes) -> bytes:
     received = b""
     while end not in received:
@@ -62,8 +68,9 @@ async def test_an_open_stream_ends_with_the_front_end() -> None:
             await stream.send_all(GET % b"/v1/stream")
             await read_until(stream, b"event: status")
             stopping.set()
-            # The last chunk: the stream was ended, not cut.
+            # The last chunk: the stream was ended, not cut. Then the connection.
             await read_until(stream, b"0\r\n\r\n")
+            assert await stream.receive_some() == b""
         await stream.aclose()
 
 

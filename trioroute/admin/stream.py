@@ -54,21 +54,23 @@ class Streams:
         """Serve one stream until its client or the front-end goes."""
         self._open += 1
         try:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
                 await self._send_events(send)
                 nursery.cancel_scope.cancel()
+            # Outside the nursery: the server answers the end of the body with "disconnect", which
+            # would cancel it half-way through closing the connection.
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._open -= 1
 
     async def _send_events(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         while not self._stopping.is_set():
             event = b"event: status\ndata: " + msgspec.json.encode(self._picture()) + b"\n\n"
             await send({"type": "http.response.body", "body": event, "more_body": True})
             with trio.move_on_after(_PERIOD_S):
                 await self._stopping.wait()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class _Stream(Response):
