@@ -13,7 +13,6 @@ from functools import partial
 
 import trio
 
-from trioroute.core.holding import Grant
 from trioroute.core.model import (
     Deployment,
     Endpoint,
@@ -22,6 +21,7 @@ from trioroute.core.model import (
     RoutingSnapshot,
     StaticSource,
 )
+from trioroute.core.slots.holding import Grant
 from trioroute.errors import NoReplicaError, QueueWaitExceededError
 from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.access_log import AccessRecord
@@ -61,6 +61,8 @@ class LocalSlots:
         """See `Admission`."""
         if not self._has_replicas:
             raise NoReplicaError("none")
+        if self._idle and not self._waiters:
+            return self._take(deployment)
         woken = trio.Event()
         self._waiters.append(woken)
         try:
@@ -104,9 +106,7 @@ def snapshot_of(
     deployment: Deployment | None = None,
 ) -> RoutingSnapshot:
     """One endpoint mounted at `/` with one deployment on the given addresses."""
-    endpoint = endpoint or Endpoint(
-        name="echo", traffic={"blue": 100}, anonymous=True, mount="/"
-    )
+    endpoint = endpoint or Endpoint(name="echo", traffic={"blue": 100}, anonymous=True, mount="/")
     deployment = deployment or Deployment(
         endpoint=endpoint.name,
         name="blue",
@@ -173,7 +173,7 @@ def main() -> None:
         snapshot = attrs.evolve(snapshot, deployments=(deployment,))
     server = make_server(snapshot)
     sock = listening_socket(given.port)
-    print("listening on 127.0.0.1:{}".format(sock.getsockname()[1]), flush=True)
+    print(f"listening on 127.0.0.1:{sock.getsockname()[1]}", flush=True)
     trio.run(partial(server.serve, [sock]))
 
 

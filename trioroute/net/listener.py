@@ -86,16 +86,20 @@ class Listener:
                 except BlockingIOError:
                     break
                 except OSError as error:
-                    if error.errno in _EXHAUSTED:
-                        self._exhausted += 1
-                        pause_s = backoff.next_s()
-                        break
-                    continue  # the peer left before we took it (ECONNABORTED and its kin)
+                    pause_s = self._pause_after(error, backoff)
+                    break
                 backoff.reset()
                 if not self._admit(accepted, str(address[0]) if address else "", clients):
                     pause_s = REFUSAL_PAUSE_S
                     break
             await trio.sleep(pause_s)
+
+    def _pause_after(self, error: OSError, backoff: Backoff) -> float:
+        """None, when the peer left before we took it (ECONNABORTED and its kin)."""
+        if error.errno not in _EXHAUSTED:
+            return 0.0
+        self._exhausted += 1
+        return backoff.next_s()
 
     def statistics(self) -> ListenerStatistics:
         """Counts for status and leak checks."""

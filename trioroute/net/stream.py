@@ -39,7 +39,7 @@ class StreamInterruptedError(Exception):
     """Somebody called `interrupt()` while a task waited on this stream; the stream is unharmed."""
 
 
-class SocketStream:
+class SocketStream:  # house: two directions, each with a call that waits and one that does not
     """A connected stream socket, owned by this object from now on."""
 
     __slots__ = ("_poll", "_socket", "_unwaited", "fd", "is_closed")

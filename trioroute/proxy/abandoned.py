@@ -11,7 +11,7 @@ from functools import partial
 
 import trio
 
-from trioroute.core.holding import Grant
+from trioroute.core.slots.holding import Grant
 from trioroute.net.stream import StreamBrokenError
 from trioroute.proxy.upstream import AttemptFailedError, UpstreamConnection
 

@@ -30,7 +30,7 @@ class ClientConnection:
     """See the module's docstring. Run once by the task that owns it; the sweep may interrupt it.
 
     Attributes:
-        deadline: see `proxy.sweep.Swept`, as for the next four.
+        deadline: see `net.sweep.Swept`, as for the next four.
         plan: what followed from the last head; a client that repeats itself gets it again.
         scope: set while waiting for something other than the two streams.
     """

@@ -21,10 +21,10 @@ from trioroute.core.headers import (
     trace_parent,
     trusted_request_id,
 )
-from trioroute.core.holding import Grant
 from trioroute.core.model import Deployment
 from trioroute.core.retry import IDEMPOTENT_METHODS, RetryBudget
 from trioroute.core.routing import Match, RoutingTable
+from trioroute.core.slots.holding import Grant
 from trioroute.errors import MalformedRequestError, UnauthorizedError
 from trioroute.telemetry.trace_context import parse_traceparent
 from trioroute.wire.encode import encode_request_head

@@ -9,13 +9,13 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
-from trioroute.core.holding import Grant
 from trioroute.core.retry import RetryBudget
 from trioroute.core.routing import RoutingTable
+from trioroute.core.slots.holding import Grant
+from trioroute.net.sweep import Sweep
 from trioroute.proxy.abandoned import Abandoned
 from trioroute.proxy.answers import Date
 from trioroute.proxy.dispatch import RequestIds
-from trioroute.proxy.sweep import Sweep
 from trioroute.proxy.upstream import Upstreams
 from trioroute.telemetry.access_log import AccessRecord
 from trioroute.telemetry.recording import Recorder

@@ -22,12 +22,12 @@ from trioroute.errors import InvariantError
 from trioroute.net.listener import Listener, ListenerStatistics
 from trioroute.net.pool import PoolStatistics
 from trioroute.net.stream import SocketStream, StreamBrokenError, StreamInterruptedError
+from trioroute.net.sweep import Sweep
 from trioroute.net.tls import ServerTls, TlsStream
 from trioroute.proxy.abandoned import Abandoned
 from trioroute.proxy.answers import Answer, encode_answer
 from trioroute.proxy.connection import ClientConnection
 from trioroute.proxy.plane import AccessLog, Admission, Plane
-from trioroute.proxy.sweep import Sweep
 from trioroute.proxy.upstream import Upstreams
 from trioroute.telemetry.recording import Recorder
 from trioroute.wire.fast import FastRequestDecoder, FastResponseDecoder

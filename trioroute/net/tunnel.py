@@ -1,4 +1,4 @@
-"""After `101 Switching Protocols`: opaque bytes both ways (contract, U2 to U5)."""
+"""Two streams joined: opaque bytes both ways, as after an upgrade (contract, U2 to U5)."""
 
 from collections.abc import Callable
 

@@ -1,0 +1,227 @@
+"""Getting a request to a replica: a slot, a connection, the request's bytes, the answer's head.
+
+One attempt after another until one is answered or the retry table says no (contract, section 4).
+"""
+
+import trio
+
+from trioroute.core.headers import response_fields
+from trioroute.core.model import Deployment
+from trioroute.core.retry import ATTEMPTS_MAX, Failure, is_retry_safe
+from trioroute.core.slots.holding import Grant
+from trioroute.errors import (
+    BrokenAnswerError,
+    ConnectFailedError,
+    MalformedRequestError,
+    UpstreamError,
+)
+from trioroute.net.stream import StreamBrokenError
+from trioroute.proxy.dispatch import Plan
+from trioroute.proxy.relay import CONTINUE, Upload, framed
+from trioroute.proxy.state import ExchangeState
+from trioroute.proxy.upstream import AttemptFailedError, UpstreamConnection
+from trioroute.wire.encode import encode_response_head
+from trioroute.wire.http import Framing, ResponseHead
+
+__all__ = ["LeaseEndedError", "run_attempts", "wait_for_slot"]
+
+
+class LeaseEndedError(UpstreamError):
+    """The lease ended between check and write: the request was taken back by a reset."""
+
+    reason = "lease-ended"
+
+
+async def wait_for_slot(state: ExchangeState, key: str, deployment: Deployment) -> Grant:
+    """Wait in the queue. The client is watched meanwhile, so this needs a scope.
+
+    Raises:
+        TrioRouteError: refused, with the reason; or the client left.
+    """
+    connection = state.connection
+    asked_at = trio.current_time()
+    if not state.asked_at:
+        state.asked_at = asked_at
+    connection.deadline = float("inf")  # the queue has its own
+    deadline = min(asked_at + deployment.queue_wait_max_s, state.answer_deadline)
+    with connection.open_scope():
+        try:
+            return await state.plane.admission.acquire(
+                key, arrived_at=state.asked_at, deadline=deadline
+            )
+        finally:
+            state.queue_s += trio.current_time() - asked_at
+    raise connection.interruption_error()  # the scope was cancelled
+
+
+async def run_attempts(
+    state: ExchangeState, plan: Plan, deployment: Deployment, body: bytes
+) -> ResponseHead:
+    """Try replicas until one answers or the table says no (contract, section 4)."""
+    state.dispatched_at = now = trio.current_time()
+    state.answer_deadline = state.connection.deadline = now + deployment.request_timeout_s
+    key = plan.deployment_key(deployment)
+    unreached: list[str] = []
+    while True:
+        state.attempts += 1
+        try:
+            return await _attempt(state, plan, deployment, body)
+        except AttemptFailedError as failed:
+            if isinstance(failed.error, ConnectFailedError):
+                unreached.append(state.replica)
+            state.let_go(is_replica_done=True)
+            if not _may_try_again(state, plan, failed, key=key, unreached=unreached):
+                raise
+        await _acquire_again(state, key, deployment, unreached)
+
+
+def _may_try_again(
+    state: ExchangeState,
+    plan: Plan,
+    failed: AttemptFailedError,
+    *,
+    key: str,
+    unreached: list[str],
+) -> bool:
+    is_unsent = failed.failure is Failure.UNSENT
+    is_safe = is_retry_safe(
+        failed.failure,
+        is_idempotent=plan.is_idempotent,
+        # What has not been sent at all is still in memory, if nothing streams yet.
+        is_body_whole=state.upload is None and (is_unsent or state.connection.decoder.body_done),
+    )
+    if not is_safe or trio.current_time() >= state.answer_deadline:
+        return False
+    if isinstance(failed.error, ConnectFailedError):  # as often as replicas are left (decision 17)
+        return len(set(unreached)) < state.plane.upstreams.count(key)
+    # A pooled connection that was found closed has cost nobody anything: no budget for that.
+    return state.attempts - len(unreached) < ATTEMPTS_MAX and (is_unsent or plan.budget.take())
+
+
+async def _acquire_again(
+    state: ExchangeState, key: str, deployment: Deployment, unreached: list[str]
+) -> None:
+    """Another slot for another attempt, on another replica while there is one."""
+    admission = state.plane.admission
+    passed_over: list[Grant] = []
+    grant = admission.acquire_nowait(key)
+    while grant is not None and grant.replica in unreached:
+        passed_over.append(grant)
+        grant = admission.acquire_nowait(key)
+    for spare in passed_over:
+        admission.release(spare)
+    state.grant = grant or await wait_for_slot(state, key, deployment)
+    state.connection.deadline = state.answer_deadline
+
+
+async def _attempt(
+    state: ExchangeState, plan: Plan, deployment: Deployment, body: bytes
+) -> ResponseHead:
+    """Send the request to the grant's replica; returns the final answer's head."""
+    plane, connection, grant = state.plane, state.connection, state.grant
+    assert grant is not None
+    state.replica, state.slot, state.epoch = grant.replica, grant.slot, grant.epoch
+    upstream = plane.upstreams.take(grant.replica, trio.current_time())
+    if upstream is None:
+        upstream = await _open(state, grant.replica)
+    state.upstream = connection.upstream = upstream
+    upstream.begin(state.head.method)
+    is_whole = connection.decoder.body_done
+    data = plan.request_bytes(
+        deployment,
+        grant,
+        state.request_id,
+        host=b"" if state.head.authority else plane.upstreams.authority(grant.replica),
+        ids=plane.ids,
+    )
+    if body or state.head.framing is Framing.CHUNKED:
+        data += framed(body, is_chunked=state.head.framing is Framing.CHUNKED, is_last=is_whole)
+    if plane.admission.must_stop_sending(grant):
+        raise _lease_ended(state, Failure.UNSENT)
+    try:
+        sent = upstream.stream.send_nowait(data)
+    except StreamBrokenError as error:
+        raise AttemptFailedError(Failure.UNSENT, BrokenAnswerError(str(error))) from None
+    if sent < len(data) or not upstream.stream.is_flushed():
+        await upstream.send_all(data[sent:])
+    sent_at = trio.current_time()
+    if plane.admission.must_stop_sending(grant):
+        raise _lease_ended(state, Failure.TIMEOUT)
+    if is_whole:
+        upstream.is_written = True
+        answer = await _final_head(state, upstream)
+    else:
+        answer = await _upload(state, upstream)
+    state.upstream_s = trio.current_time() - sent_at
+    state.was_answered = True
+    return answer
+
+
+async def _open(state: ExchangeState, replica: str) -> UpstreamConnection:
+    connection = state.connection
+    began_at = trio.current_time()
+    with connection.open_scope():
+        upstream = await state.plane.upstreams.open(replica)
+        state.connect_s += trio.current_time() - began_at
+        state.was_dialled = True
+        return upstream
+    raise connection.interruption_error()  # the scope was cancelled
+
+
+def _lease_ended(state: ExchangeState, failure: Failure) -> AttemptFailedError:
+    """Take the request back: the replica must not see a request whose slot is not ours."""
+    state.plane.lease_ends += 1
+    return AttemptFailedError(failure, LeaseEndedError("the lease ended"))
+
+
+async def _upload(state: ExchangeState, upstream: UpstreamConnection) -> ResponseHead:
+    """Stream the rest of the body while waiting for the answer."""
+    limits, connection = state.plane.limits, state.connection
+    state.idle_error = MalformedRequestError("the body stopped", status=408, reason="body-timeout")
+    upload = state.upload = Upload(
+        client=connection.stream,
+        decoder=connection.decoder,
+        upstream=upstream,
+        is_chunked=state.head.framing is Framing.CHUNKED,
+        waits_to_continue_s=None if state.has_continued else limits.continue_wait_s,
+        touch=state.touch_upload,
+    )
+    state.touch_upload(0)
+    answer = await upload.run_until(lambda: _final_head(state, upstream))
+    state.is_early = not upstream.is_written
+    return answer
+
+
+async def _final_head(state: ExchangeState, upstream: UpstreamConnection) -> ResponseHead:
+    """The final answer's head; interim ones go to the client (contract, item 20)."""
+    answer = await upstream.receive_head()
+    interim_count = 0
+    while answer.status < 200:
+        if answer.status == 101:
+            _check_switch(state, upstream, answer)
+            return answer
+        interim_count += 1
+        if interim_count > state.plane.limits.interim_count_max:
+            raise upstream.failed(BrokenAnswerError("too many interim answers"))
+        await _relay_interim(state, answer)
+        answer = await upstream.receive_head()
+    return answer
+
+
+def _check_switch(state: ExchangeState, upstream: UpstreamConnection, answer: ResponseHead) -> None:
+    assert state.plan is not None
+    assert state.deployment is not None
+    asked = state.plan.upgrade_for(state.deployment)
+    if not asked or answer.upgrade.lower() != asked:
+        raise upstream.failed(BrokenAnswerError("switched to a protocol nobody asked for"))
+
+
+async def _relay_interim(state: ExchangeState, answer: ResponseHead) -> None:
+    if state.head.minor_version < 1:
+        return  # RFC 9110 §15.2: HTTP/1.0 does not know them
+    if answer.status != 100:
+        fields = response_fields(answer.fields, answer.connection_options)
+        await state.connection.stream.send_all(encode_response_head(answer.status, fields))
+    elif state.upload is not None and not (state.has_continued or state.upload.has_continued):
+        state.upload.go_ahead()
+        await state.connection.stream.send_all(CONTINUE)

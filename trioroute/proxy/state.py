@@ -1,0 +1,279 @@
+"""What one exchange has and has done so far, and how it parts from its replica.
+
+Ownership: an exchange owns its grant and its upstream connection from the moment it has them until
+`finish_upstream`, `let_go` or `drop`; each of them empties both attributes, so the slot is given
+back exactly once. After a cancellation (the worker stops) the grant of a request that was sent is
+not given back at all: the replica may be working on it (decision 25).
+"""
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from trioroute.core.model import Deployment, OnAbandon
+from trioroute.errors import AnswerTimeoutError, BrokenAnswerError, TrioRouteError
+from trioroute.proxy.relay import ClientGoneError, Upload
+from trioroute.telemetry.access_log import AccessRecord
+from trioroute.wire.http import RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from trioroute.core.slots.holding import Grant
+    from trioroute.proxy.connection import ClientConnection
+    from trioroute.proxy.dispatch import Plan
+    from trioroute.proxy.plane import Plane
+    from trioroute.proxy.upstream import UpstreamConnection
+
+__all__ = ["ExchangeState"]
+
+_OWN_LINES: Final = (
+    b"x-request-id: %b\r\nx-ms-request-id: %b\r\n%b"
+    b"server-timing: queue;dur=%.1f, route;dur=%.1f, upstream;dur=%.1f, total;dur=%.1f\r\n"
+)
+
+
+class ExchangeState:  # house: one record of one exchange, written from three modules
+    """See the module's docstring. Times are on `trio.current_time()`, durations in seconds.
+
+    Attributes:
+        answer_deadline: the whole exchange must be over by then (decision 14).
+        idle_error: what is late when the connection's deadline passes before that.
+        asked_at: when the queue was entered first; a retry keeps its age.
+        is_early: the answer came before the request had been written whole.
+        is_broken: the answer had begun and was cut visibly.
+        upload: the body while it streams; a streamed body cannot be sent again.
+        reason: why the router answered itself or cut the answer off, else empty.
+    """
+
+    __slots__ = (
+        "answer_deadline",
+        "arrived_at",
+        "asked_at",
+        "attempts",
+        "bytes_in",
+        "bytes_out",
+        "connect_s",
+        "connection",
+        "deployment",
+        "dispatched_at",
+        "epoch",
+        "grant",
+        "has_continued",
+        "head",
+        "idle_error",
+        "is_broken",
+        "is_early",
+        "keeps_connection",
+        "plan",
+        "plane",
+        "queue_s",
+        "reason",
+        "replica",
+        "request_id",
+        "slot",
+        "status",
+        "total_s",
+        "upload",
+        "upstream",
+        "upstream_s",
+        "was_answered",
+        "was_dialled",
+    )
+
+    def __init__(self, plane: "Plane", connection: "ClientConnection", head: RequestHead) -> None:
+        self.plane = plane
+        self.connection = connection
+        self.head = head
+        self.arrived_at = trio.current_time()
+        self.answer_deadline = float("inf")
+        self.asked_at = self.dispatched_at = 0.0
+        self.request_id = plane.ids.next()
+        self.plan: Plan | None = None
+        self.deployment: Deployment | None = None
+        self.grant: Grant | None = None
+        self.upstream: UpstreamConnection | None = None
+        self.upload: Upload | None = None
+        self.idle_error: TrioRouteError | None = None
+        self.keeps_connection = head.keep_alive and not plane.is_draining
+        self.has_continued = not head.expect_continue
+        self.is_early = self.was_dialled = self.was_answered = False
+        self.is_broken = False
+        self.attempts = self.bytes_in = self.bytes_out = self.status = self.epoch = 0
+        self.queue_s = self.connect_s = self.upstream_s = self.total_s = 0.0
+        self.reason = ""
+        self.replica = ""
+        self.slot = -1
+
+    def late_error(self, now: float) -> TrioRouteError:
+        """Why this exchange has to stop: the sweep found its deadline passed."""
+        if now >= self.answer_deadline or self.idle_error is None:
+            return AnswerTimeoutError("no whole answer in time")
+        return self.idle_error
+
+    def touch_upload(self, body_bytes: int) -> None:
+        """More of the request's body came: the client has its time anew."""
+        self.bytes_in += body_bytes
+        idle = self.plane.sweep.now + self.plane.limits.body_idle_s
+        self.connection.deadline = min(idle, self.answer_deadline)
+
+    def touch_tunnel(self, count: int) -> None:
+        """Bytes went through the tunnel, either way."""
+        self.bytes_out += count
+        idle = self.plane.sweep.now + self.plane.limits.upgrade_idle_s
+        self.connection.deadline = min(idle, self.answer_deadline)
+        self.idle_error = None
+
+    def await_read(self) -> None:
+        """The next to be late would be the replica."""
+        self.idle_error = BrokenAnswerError("the answer stopped")
+        idle = self.plane.sweep.now + self.plane.limits.response_idle_s
+        self.connection.deadline = min(idle, self.answer_deadline)
+
+    def await_write(self, _: int = 0) -> None:
+        """The next to be late would be the client."""
+        self.idle_error = ClientGoneError("the client takes nothing")
+        idle = self.plane.sweep.now + self.plane.limits.write_stall_s
+        self.connection.deadline = min(idle, self.answer_deadline)
+
+    def count_and_await_write(self, body_bytes: int) -> None:
+        self.bytes_out += body_bytes
+        self.await_write()
+
+    def finish_upstream(self, answer: ResponseHead) -> None:
+        """The answer is whole: the slot is free, before the client has even been written to."""
+        upstream, grant, plane = self.upstream, self.grant, self.plane
+        assert upstream is not None
+        assert grant is not None
+        self.upstream = self.connection.upstream = self.grant = None
+        idle_s = plane.limits.upstream_idle_s
+        if not upstream.finish(answer, now=plane.sweep.now, idle_s=idle_s):
+            plane.desyncs += 1
+        plane.admission.release(grant)
+
+    def let_go(self, *, is_replica_done: bool) -> None:
+        """Part from the replica early (decision 15)."""
+        upstream, grant, deployment = self.upstream, self.grant, self.deployment
+        self.upstream = self.connection.upstream = self.grant = None
+        if grant is None or deployment is None:
+            return
+        if upstream is None:
+            self.plane.admission.release(grant)
+        elif is_replica_done or deployment.on_abandon is OnAbandon.CLOSE:
+            upstream.stream.reset()
+            self.plane.admission.release(grant)
+        else:
+            deadline = self.dispatched_at + deployment.request_max_s
+            self.plane.abandoned.take(upstream, grant, deadline=deadline)
+
+    def drop(self) -> None:
+        """Last resort, after a cancellation: nothing here may wait."""
+        if self.grant is None:
+            return
+        if self.upstream is None or self.deployment is None:
+            self.plane.admission.release(self.grant)
+            self.grant = None
+            return
+        if self.deployment.on_abandon is OnAbandon.CLOSE:
+            self.let_go(is_replica_done=True)
+            return
+        self.upstream.stream.reset()
+        self.upstream = self.connection.upstream = self.grant = None
+        self.plane.grants_kept += 1
+
+    def own_lines(self, *, has_date: bool) -> bytes:
+        """The lines of this exchange alone: ids, timing, a missing Date."""
+        total_s = self.total_s = trio.current_time() - self.arrived_at
+        request_id = self.request_id
+        if self.was_answered and has_date and self.attempts == 1 and not self.was_dialled:
+            return _OWN_LINES % (
+                request_id,
+                request_id,
+                self.plan.echoed if self.plan else b"",
+                self.queue_s * 1e3,
+                (self.dispatched_at - self.arrived_at - self.queue_s) * 1e3,
+                self.upstream_s * 1e3,
+                total_s * 1e3,
+            )
+        return self._unusual_lines(has_date)
+
+    def _unusual_lines(self, has_date: bool) -> bytes:
+        timing: list[bytes] = []
+        if self.queue_s or self.attempts:
+            timing.append(b"queue;dur=%.1f" % (self.queue_s * 1e3))
+        if self.attempts:
+            timing.append(b"route;dur=%.1f" % (self.route_s() * 1e3))
+        if self.was_dialled:
+            timing.append(b"connect;dur=%.1f" % (self.connect_s * 1e3))
+        if self.was_answered:
+            timing.append(b"upstream;dur=%.1f" % (self.upstream_s * 1e3))
+        timing.append(b"total;dur=%.1f" % (self.total_s * 1e3))
+        lines = b"x-request-id: %b\r\nx-ms-request-id: %b\r\n%bserver-timing: %b\r\n" % (
+            self.request_id,
+            self.request_id,
+            self.plan.echoed if self.plan else b"",
+            b", ".join(timing),
+        )
+        if self.attempts > 1:
+            lines += b"x-trioroute-attempts: %d\r\n" % self.attempts
+        if not has_date:
+            lines += b"date: %b\r\n" % self.plane.date.now()
+        return lines
+
+    def route_s(self) -> float:
+        """All before the first dispatch but the queue."""
+        if not self.attempts:
+            return 0.0
+        return max(0.0, self.dispatched_at - self.arrived_at - self.queue_s)
+
+    def record(self) -> None:
+        """Count the exchange once, and hand the access log its line."""
+        plane, plan = self.plane, self.plan
+        endpoint = plan.match.endpoint.name if plan else ""
+        deployment = self.deployment.name if self.deployment else ""
+        plane.exchanges += 1
+        if not self.total_s:  # nothing was answered
+            self.total_s = trio.current_time() - self.arrived_at
+        route_s = self.route_s()
+        plane.recorder.record_exchange(
+            endpoint=endpoint,
+            deployment=deployment,
+            status=self.status,
+            reason=self.reason or "ok",
+            queue_s=self.queue_s,
+            route_s=route_s,
+            upstream_s=self.upstream_s,
+            total_s=self.total_s,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            attempts=self.attempts,
+        )
+        if plane.access_log is None:
+            return
+        plane.access_log(
+            AccessRecord(
+                ts=time.time() - self.total_s,
+                request_id=self.request_id.decode("ascii"),
+                client_request_id=plan.client_request_id.decode("ascii") if plan else "",
+                trace_id=plan.trace_id if plan else "",
+                front_end=plane.name,
+                worker=plane.worker_index,
+                address=self.connection.address,
+                method=self.head.method.decode("ascii"),
+                endpoint=endpoint,
+                deployment=deployment,
+                replica=self.replica,
+                slot=self.slot,
+                epoch=self.epoch,
+                status=self.status,
+                reason=self.reason,
+                is_broken=self.is_broken,
+                bytes_in=self.bytes_in,
+                bytes_out=self.bytes_out,
+                queue_s=self.queue_s,
+                route_s=route_s,
+                connect_s=self.connect_s,
+                upstream_s=self.upstream_s,
+                total_s=self.total_s,
+                attempts=self.attempts,
+            )
+        )
