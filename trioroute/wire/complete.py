@@ -72,8 +72,7 @@ class _Judged:
         self.body_done = framing is Framing.NONE
         if self.body_done and self._judge.their_state is h11.SEND_BODY:
             self._read_judged()
-            if self._judge.their_state is h11.SEND_BODY:
-                raise MalformedRequestError("two parsers disagree about whether a body follows")
+            _agree(self._judge.their_state is h11.SEND_BODY, False, "whether a body follows")
 
     def _read_body(self, data: bytes) -> bytes:
         data, self._held = self._held + data, b""
@@ -86,8 +85,7 @@ class _Judged:
             return body
         own, self._held = self._chunks.feed(data)
         body = self._feed_judge(data[: len(data) - len(self._held)])
-        if body != own or self.body_done != self._chunks.done:
-            raise MalformedRequestError("two parsers disagree about a chunked body")
+        _agree((body, self.body_done), (own, self._chunks.done), "a chunked body")
         self.trailers = self._chunks.trailers
         return body
 
@@ -132,12 +130,9 @@ class CompleteRequestDecoder(_Judged):
         head = understand_request((method, target, minor), fields, raw)
         self._judge = h11.Connection(h11.SERVER, _H11_EVENT_BYTES_MAX)
         request = _judge_head(self._judge, raw)
-        if not isinstance(request, h11.Request) or (request.method, request.target) != (
-            method,
-            target,
-        ):
-            raise MalformedRequestError("two parsers disagree about the request line")
-        _compare(fields, list(request.headers))
+        assert isinstance(request, h11.Request), "a whole head is a whole event"
+        _agree((request.method, request.target), (method, target), "the request line")
+        _agree(list(request.headers), _as_h11_writes(fields), "the fields")
         self._head = head
         self._start_body(head.framing)
         return head
@@ -231,12 +226,9 @@ class CompleteResponseDecoder(_Judged):
         fields = _split_fields(raw[begin:])
         head = understand_response(status, minor, fields, raw, self._method)
         response = _judge_head(self._judge, raw)
-        if (
-            not isinstance(response, h11.InformationalResponse | h11.Response)
-            or response.status_code != status
-        ):
-            raise MalformedRequestError("two parsers disagree about the status line")
-        _compare(fields, list(response.headers))
+        assert isinstance(response, h11.InformationalResponse | h11.Response)
+        _agree(response.status_code, status, "the status line")
+        _agree(list(response.headers), _as_h11_writes(fields), "the fields")
         if status >= 200:
             self._start_body(head.framing)
         return head
@@ -260,8 +252,12 @@ def _judge_head(judge: h11.Connection, raw: bytes) -> object:
         raise MalformedRequestError("the judge refuses the head") from error
 
 
-def _compare(own: list[Field], judged: list[Field]) -> None:
-    """Both must have read the same fields; h11 writes codings in lower case."""
-    lowered = [(n, v.lower()) if n == b"transfer-encoding" else (n, v) for n, v in own]
-    if lowered != judged:
-        raise MalformedRequestError("two parsers disagree about the fields")
+def _as_h11_writes(fields: list[Field]) -> list[Field]:
+    """h11 writes codings in lower case and leaves everything else as it was received."""
+    return [(n, v.lower()) if n == b"transfer-encoding" else (n, v) for n, v in fields]
+
+
+def _agree(judged: object, own: object, about: str) -> None:
+    """Refuse a message that h11 and we read in two ways, whoever of us is right."""
+    if judged != own:
+        raise MalformedRequestError(f"two parsers disagree about {about}")

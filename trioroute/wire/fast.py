@@ -153,7 +153,7 @@ def _parse_request(raw: bytes, limits: Limits) -> RequestHead:
     method, target, minor, begin = read_request_line(raw, limits)
     count = check_raw_head(raw, limits)
     received = _Fields()
-    valid = True
+    refused = False
     try:
         # Our own first line: ours is checked above, and httptools refuses to read HTTP/1.2.
         parser = httptools.HttpRequestParser(received)
@@ -161,12 +161,12 @@ def _parse_request(raw: bytes, limits: Limits) -> RequestHead:
     except httptools.HttpParserUpgrade:
         pass  # it stops after the head: exactly what was fed
     except httptools.HttpParserError:
-        valid = False
-    if len(received.fields) != count:
-        raise MalformedRequestError("not a valid request head")
-    # First, for its better reasons: httptools would refuse an unknown coding with 400.
-    head = understand_request((method, target, minor), received.fields, raw)
-    if not valid:
+        refused = True
+    head = None
+    if len(received.fields) == count:
+        # Before httptools' refusal, for better reasons: it refuses an unknown coding with 400.
+        head = understand_request((method, target, minor), received.fields, raw)
+    if head is None or refused:
         raise MalformedRequestError("not a valid request head")
     return head
 
@@ -270,13 +270,13 @@ def _parse_response(raw: bytes, method: bytes, limits: Limits) -> ResponseHead:
     status, minor, begin = read_status_line(raw)
     count = check_raw_head(raw, limits)
     received = _Fields()
+    refused = False
     try:
+        # Our own status line again: whether a body follows is not httptools' to decide.
         parser = httptools.HttpResponseParser(received)
         parser.feed_data(b"HTTP/1.%d 200 OK\r\n" % minor + raw[begin:])
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError as error:
-        raise MalformedRequestError("not a valid response head") from error
-    if len(received.fields) != count:
+    except httptools.HttpParserError:
+        refused = True
+    if refused or len(received.fields) != count:
         raise MalformedRequestError("not a valid response head")
     return understand_response(status, minor, received.fields, raw, method)
