@@ -19,6 +19,9 @@ from trioroute.core.status import ClusterStatus
 
 REPLICA = Path(__file__).with_name("recording_replica.py")
 
+#: In the environment of `up`, and so of everything that it starts.
+_MARK = "TRIOROUTE_TEST_FOLDER"
+
 #: Long enough for any start on a shared machine; a test that waits this long has failed.
 PATIENCE_S = 40.0
 
@@ -39,7 +42,7 @@ instance_count: REPLICAS
 request_settings:
   max_concurrent_requests_per_instance: 1
   max_queue_wait_ms: 30000
-  request_timeout_ms: 10000
+  request_timeout_ms: 1000
 properties:
   trioroute.command: "COMMAND"
 """
@@ -86,15 +89,21 @@ class System:
 
 
 def our_processes(data: Path) -> list[tuple[int, str]]:
-    """Every living process whose command line names something in this folder."""
+    """Every living process that was started, at any depth, for this folder."""
     found = []
+    mark = f"{_MARK}={data}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
+        # Others' processes cannot be read, and some end while we look.
         with contextlib.suppress(OSError):
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            if str(data.parent) in line and state != "Z" and int(entry.name) != os.getpid():
-                found.append((int(entry.name), line))
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append((int(entry.name), line.decode(errors="replace")))
     return found
+
+
+def marked_environment(data: Path) -> dict[str, str]:
+    """What to start an `up` with, so that all it starts can be found."""
+    return {**os.environ, _MARK: str(data)}
 
 
 def wait_until_nothing_runs(data: Path) -> None:
@@ -124,6 +133,7 @@ def running_up(folder: Path, *options: str) -> Iterator[System]:
             stdin=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
+            env=marked_environment(data),
         )
     try:
         screen = _read_screen(process, errors)

@@ -22,11 +22,12 @@ import trio
 from trioroute.app.data_folder import DataFolder, write_private
 from trioroute.app.host.children import Child, open_child, run_restarting
 from trioroute.app.host.ports import check_port_free, free_ports, open_listening_socket
-from trioroute.app.laptop.door import AdminDoor, Progress
+from trioroute.app.laptop.door import AdminDoor, NotReadyError, Progress
 from trioroute.app.laptop.front_ends import FrontEnds, Layout
 from trioroute.app.laptop.keys import EndpointKeys, give_keys
 from trioroute.core.model import Endpoint
 from trioroute.core.status import ClusterStatus
+from trioroute.discovery.local import LocalReplicaSource
 from trioroute.spec.load import Loaded, load_paths
 
 __all__ = ["Running", "Screen", "UpConfig", "run_up"]
@@ -43,6 +44,9 @@ _DRAIN_S: Final = 5.0
 
 #: How long the replica-runner may take to end; it gives replicas two seconds itself.
 _RUNNER_GRACE_S: Final = 4.0
+
+#: How much of what a failed replica printed is shown: a traceback's end.
+_LAST_LINES: Final = 15
 
 #: All of ending together; whatever is left then is killed.
 _END_S: Final = _DRAIN_S + _RUNNER_GRACE_S + 3.0
@@ -163,7 +167,7 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
             check_port_free(config.host, port, option="--admin-port")
     else:
         admin_ports = free_ports(config.host, len(names))
-    (folder.path / "logs").mkdir(exist_ok=True)
+    (folder.path / "log").mkdir(exist_ok=True)
     return Layout(
         data=folder.path,
         lock_fd=folder.lock_fd,
@@ -200,7 +204,7 @@ class _System:
         endpoints, keys = give_keys(self._loaded.endpoints, self._folder.path / "keys")
         await door.put_registry(endpoints, self._loaded.deployments)
         wished = {d.key for d in self._loaded.deployments if d.scale.min_instances}
-        status = await door.wait_replicas(wished, self._screen)
+        status = await self._wait_replicas(door, wished)
         running = Running(
             layout=self._layout,
             endpoints=endpoints,
@@ -213,6 +217,21 @@ class _System:
         _write_summary(running)
         self._screen.show(running)
         return running
+
+    async def _wait_replicas(self, door: AdminDoor, keys: set[str]) -> ClusterStatus:
+        """As `AdminDoor.wait_replicas`; a failure also says what the replica printed last.
+
+        Raises:
+            NotReadyError: one keeps failing, or shows no progress at all.
+        """
+        try:
+            return await door.wait_replicas(keys, self._screen)
+        except NotReadyError as error:
+            if not error.replica:
+                raise
+            lines = await LocalReplicaSource(self._folder.path).last_lines(error.replica)
+            printed = "".join(f"\n    {line}" for line in lines[-_LAST_LINES:])
+            raise NotReadyError(f"{error}{printed}") from None
 
     async def end(self) -> None:
         """Ask the front-ends to end, then the replicas they used."""

@@ -42,9 +42,6 @@ __all__ = ["FrontEndView"]
 #: An election takes a second; the admin client waits five.
 _PROPOSE_S: Final = 4.0
 
-#: How many of a failed replica's last lines its reason shows: the end of a traceback.
-_LINES: Final = 5
-
 #: Handing the office over takes one election's time.
 _TRANSFER_S: Final = 2.0
 
@@ -259,8 +256,7 @@ def _describe(decision: ScaleDecision) -> str:
 
 
 def _unused_replica(found: FoundReplica, reason: str, slots: int) -> ReplicaStatus:
-    """One that the coordinator has not taken into use; why not, with the last it printed."""
-    lines = " | ".join(found.last_lines[-_LINES:])
+    """One that the coordinator has not taken into use, and why not."""
     return ReplicaStatus(
         id=found.id,
         state=_CONDITIONS[found.state],
@@ -268,5 +264,5 @@ def _unused_replica(found: FoundReplica, reason: str, slots: int) -> ReplicaStat
         address=f"{found.host}:{found.port}" if found.port else "",
         pid=found.pid,
         restarts=found.restarts,
-        reason=": ".join(filter(None, (reason, lines))),
+        reason=reason,
     )

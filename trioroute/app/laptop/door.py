@@ -32,9 +32,17 @@ _SILENT_S: Final = 180.0
 
 
 class NotReadyError(TrioRouteError):
-    """Something that was started does not get ready; the message says what and why."""
+    """Something that was started does not get ready; the message says what and why.
+
+    Args:
+        replica: the replica that fails, whose last lines may tell more; empty when there is none.
+    """
 
     reason = "not-ready"
+
+    def __init__(self, message: str, *, replica: str = "") -> None:
+        super().__init__(message)
+        self.replica = replica
 
 
 class Progress(Protocol):
@@ -112,20 +120,19 @@ class AdminDoor:
         Raises:
             NotReadyError: one keeps failing, or shows no progress at all.
         """
-        said: dict[str, str] = {}
+        said: set[tuple[str, str]] = set()
         changed_at = trio.current_time()
         while True:
             status = await self.status()
             waiting = _without_replica(status, keys) if status is not None else {}
             if status is not None and not waiting:
                 return status
-            for key, text in waiting.items():
-                if said.get(key) != text:
-                    said[key] = text
-                    changed_at = trio.current_time()
-                    screen.progress(f"{key}: {text}")
+            for key, text in waiting.items() - said:
+                said.add((key, text))
+                changed_at = trio.current_time()
+                screen.progress(f"{key}: {text}")
             if trio.current_time() - changed_at > _SILENT_S:
-                raise NotReadyError(f"no progress for {_SILENT_S:g} s: {said}")
+                raise NotReadyError(f"no progress for {_SILENT_S:g} s: {waiting}")
             await trio.sleep(_LOOK_S)
 
     async def _ask(self, question: Callable[[], T]) -> T | None:
@@ -155,5 +162,7 @@ def _describe(deployment: DeploymentStatus) -> str:
     for replica in deployment.replicas:
         failing = replica.state is ReplicaCondition.BACKING_OFF
         if failing and replica.restarts >= _FAILED_STARTS:
-            raise NotReadyError(f"deployment {deployment.key} does not start: {text}")
+            raise NotReadyError(
+                f"deployment {deployment.key} does not start: {text}", replica=replica.id
+            )
     return text

@@ -62,7 +62,7 @@ class Layout:
 
     def log(self, name: str) -> Path:
         """Where a process's output goes."""
-        return self.data / "logs" / f"{name}.log"
+        return self.data / "log" / f"{name}.log"
 
     def front_end_command(self, name: str, lifeline: int) -> list[str]:
         """The command line of one front-end: what a StatefulSet's pod runs too."""
