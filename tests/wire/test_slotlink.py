@@ -1,0 +1,76 @@
+"""The slot link's bytes."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trioroute.core.slots import messages as m
+from trioroute.wire.frames import FrameError, encode_frame
+from trioroute.wire.slotlink import coordinator_decoder, encode_batch, holder_decoder
+
+slots = st.dictionaries(st.text(max_size=8), st.binary(max_size=20), max_size=4)
+numbers = st.integers(0, 2**60)
+times = st.floats(0, 1e9)
+
+from_holder = st.one_of(
+    st.builds(m.Hello, version=numbers, holder=st.text(), incarnation=numbers, uptime_s=times),
+    st.builds(
+        m.Renew,
+        sent_at=times,
+        held=slots,
+        busy=slots,
+        waiting=st.dictionaries(st.text(), numbers, max_size=3),
+        routing_version=numbers,
+    ),
+    st.builds(m.Acquire, number=numbers, deployment=st.text(), waited_s=times),
+    st.builds(m.Cancel, number=numbers),
+    st.builds(m.Return, slots=slots),
+    st.just(m.Goodbye()),
+)
+from_coordinator = st.one_of(
+    st.builds(m.Welcome, version=numbers, epoch=numbers),
+    st.builds(m.Lease, echo_sent_at=times, seen=numbers, slots=slots),
+    st.builds(m.Grant, number=numbers, replica=st.text(), slot=numbers),
+    st.builds(m.Refuse, number=numbers, reason=st.text()),
+    st.builds(m.Mode, deployment=st.text(), contended=st.booleans()),
+)
+
+
+@given(st.lists(from_holder, max_size=5))
+def test_what_a_holder_says_is_heard(batch: list[m.FromHolder]) -> None:
+    assert holder_decoder().feed(encode_batch(batch)) == batch
+
+
+@given(st.lists(from_coordinator, max_size=5))
+def test_what_the_coordinator_says_is_heard(batch: list[m.FromCoordinator]) -> None:
+    assert coordinator_decoder().feed(encode_batch(batch)) == batch
+
+
+def test_the_coordinators_words_are_not_taken_from_a_holder() -> None:
+    with pytest.raises(FrameError, match="not said on this side"):
+        holder_decoder().feed(encode_batch([m.Welcome(version=1, epoch=9)]))
+
+
+def test_a_message_without_its_fields_is_refused() -> None:
+    with pytest.raises(FrameError, match="kind 4"):
+        holder_decoder().feed(encode_frame([(4, {})]))
+
+
+def test_fields_of_a_later_version_are_ignored() -> None:
+    newer = encode_frame([(4, {"number": 7, "why": "later versions say why"})])
+    assert holder_decoder().feed(newer) == [m.Cancel(number=7)]
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused_or_awaited_never_an_accident(garbage: bytes) -> None:
+    try:
+        holder_decoder().feed(garbage)
+    except FrameError:
+        return
+
+
+def test_the_numbers_of_the_kinds_are_the_contract() -> None:
+    """They may be added to, never changed: versions N and N-1 talk to each other."""
+    for number, message in ((3, m.Acquire(number=1, deployment="", waited_s=0)), (6, m.Goodbye())):
+        assert msgspec.msgpack.decode(encode_batch([message])[4:])[0][0] == number
