@@ -349,8 +349,15 @@ def is_stricter(problem: Problem) -> bool:
 
 
 def comparable(value: Any) -> Any:
-    """As JSON; the client writes an object's repr where a data asset is registered later."""
+    """As JSON, without two accidents of the client.
+
+    It writes an object's repr where a data asset is registered later, and turns properties into
+    text when it adds one for private_network_connection.
+    """
     plain = json.loads(json.dumps(value, default=str))
+    properties = plain["properties"]["properties"]
+    if "private-network-connection" in properties:
+        plain["properties"]["properties"] = sorted(properties)
     collector = plain["properties"].get("dataCollector", {})
     for collection in collector.get("collections", {}).values():
         if "data_asset.DataAsset object" in collection.get("dataId", ""):

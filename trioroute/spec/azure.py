@@ -51,6 +51,7 @@ __all__ = [
     "ScaleSettings",
 ]
 
+_NO_KEYS: Final = 'for no authentication, set the property trioroute.anonymous: "true"'
 _COUNT: Final = Whole(minimum=0)
 _THRESHOLD: Final = Whole(minimum=1)
 
@@ -184,7 +185,7 @@ class Route:
     """A port and path inside the container."""
 
     port: int = setting(Whole(1, 65535), "port inside the container", required=True)
-    path: str = setting(TEXT, "path", required=True)
+    path: str = setting(TEXT, "path of the URL, for example /score", required=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -290,7 +291,9 @@ class Endpoint:
     tags: Mapping[Any, Any] | None = setting(FREE_MAP, "tags")
     properties: Mapping[Any, Any] | None = setting(FREE_MAP, "properties, also trioroute's own")
     auth_mode: str | None = setting(
-        Choice(("key", "aml_token", "aad_token")), "how clients prove who they are", default="key"
+        Choice(("key", "aml_token", "aad_token"), advice=_NO_KEYS),
+        "how clients prove who they are",
+        default="key",
     )
     identity: Identity | None = setting(Object(Identity), "identity towards Azure")
     traffic: Mapping[str, int] | None = setting(
@@ -454,6 +457,10 @@ MANAGED_DEPLOYMENT: Final = Object(
     ManagedDeployment,
     dropped=frozenset({"creation_context"}),
     slips=_SLIPS,
-    notes=_DEPLOYMENT_NOTES | {"resources": "only deployments with type: kubernetes have it"},
+    notes=_DEPLOYMENT_NOTES
+    | {
+        "resources": "only deployments with type: kubernetes have it",
+        "instance_type": "or write type: kubernetes, which needs none",
+    },
     check=checks.check_managed,
 )

@@ -14,11 +14,12 @@ from trioroute.core.model import CommandSource, ScriptSource, Source, StaticSour
 from trioroute.spec import azure
 from trioroute.spec.convert import to_variables
 from trioroute.spec.fields.document import Unreadable, parse
-from trioroute.spec.problems import nearest
+from trioroute.spec.fields.scope import Scope
+from trioroute.spec.problems import Problem, Problems, SpecError, nearest
 from trioroute.spec.properties import DeploymentProperties
 from trioroute.spec.reading import ReadFile
 
-__all__ = ["SourceFinder"]
+__all__ = ["SourceFinder", "read_assets"]
 
 _REMOTE: Final = ("azureml:", "http://", "https://", "runs:")
 
@@ -175,6 +176,34 @@ class SourceFinder:
             )
             where = ("environment", "image")
             file.below(*where).warn(file.at(*where), "TR0405", message)
+
+
+def read_assets(path: Path) -> dict[str, Path]:
+    """Read an `--assets` file: a mapping of registered names to paths beside it (decision 12).
+
+    Raises:
+        SpecError: the file is missing or is no such mapping.
+    """
+    try:
+        node = parse(path.read_text("utf-8-sig"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        message = f"the file of assets cannot be read: {reason}"
+        raise SpecError([Problem(file=str(path), code="TR0001", message=message)]) from None
+    except Unreadable as error:
+        raise SpecError([error.problem]) from None
+    problems = Problems()
+    scope = Scope(str(path), problems)
+    for key, entry in (node.entries or {}).items():
+        if not isinstance(key, str) or not isinstance(entry.node.value, str):
+            message = "expected a model name and a path, for example my-model:1: ./model"
+            scope.child(key).error(entry, "TR0104", message)
+    problems.raise_if_any()
+    return {
+        key.removeprefix("azureml:"): path.parent / entry.node.value
+        for key, entry in (node.entries or {}).items()
+        if isinstance(key, str)
+    }
 
 
 def _find_python(file: ReadFile, python: str | None) -> str | None:

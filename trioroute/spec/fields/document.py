@@ -240,6 +240,10 @@ def _syntax_hint(line: str, message: str) -> str:
         return "this looks like a template: fill in the {{…}} first, or quote the whole value"
     if "\\t" in message or "\t" in line:
         return "YAML is indented with spaces; replace the tab"
+    if "quoted scalar" in message:
+        return "close the quote"
+    if "the tag '!" in message:
+        return "quote the value if it begins with an exclamation mark"
     if "mapping values are not allowed" in message:
         return "quote the value if it contains a colon, or check the indentation"
     return ""

@@ -209,6 +209,7 @@ class Choice:
 
     words: tuple[str, ...]
     fold: Callable[[str], str] = snake
+    advice: str = ""
 
     def read(self, node: Node, scope: Scope) -> Any:
         value = node.value
@@ -228,7 +229,7 @@ class Choice:
         if isinstance(node.value, bool) and str(node.value).lower() in self.words:
             return f'quote it: "{str(node.value).lower()}"'
         word = nearest(str(node.value), self.words)
-        return f"did you mean {word}?" if word else ""
+        return f"did you mean {word}?" if word else self.advice
 
     def schema(self) -> dict[str, Any]:
         # Other spellings (`Key`, `AMLToken`) are taken too; editors should offer the plain ones.
@@ -286,7 +287,7 @@ class ListOf:
             return _refuse(node, scope, f"a list of {self.expected}")
         values = [self.kind.read(item, scope.child(f"[{i}]")) for i, item in enumerate(node.items)]
         if self.count_max is not None and len(values) > self.count_max:
-            message = f"at most {self.count_max} {self.expected}, found {len(values)}"
+            message = f"only {self.count_max} can be given, found {len(values)}"
             scope.error(node, "TR0108", message)
             return INVALID
         return INVALID if any(value is INVALID for value in values) else tuple(values)

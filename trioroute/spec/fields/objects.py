@@ -62,7 +62,7 @@ class Object:
         dropped: fields that the client ignores: what the service returns and nobody sets.
         spellings: other names of a field, taken silently.
         slips: other names of a field, taken with a warning (D3).
-        notes: for a field that is not one, the reason why, in place of a guess.
+        notes: hints for fields that are not there, or should be and are missing.
         check: looks at the relations between fields once all are read.
     """
 
@@ -85,8 +85,8 @@ class Object:
         for name, value in settings.items():
             if value.required and name not in values:
                 values[name] = INVALID
-                message = f"the field {name} is required: {value.doc}"
-                scope.child(name).error(node, "TR0102", message)
+                message = f"required, but missing: {value.doc}"
+                scope.child(name).error(node, "TR0102", message, self.notes.get(name, ""))
         if any(value is INVALID for value in values.values()):
             return INVALID
         result = self.cls(**values)
@@ -108,7 +108,7 @@ class Object:
             below = scope.child(key)
             if name not in settings:
                 hint = self._hint_for(str(key), settings, scope)
-                below.error(entry, "TR0101", f"unknown field {key}", hint)
+                below.error(entry, "TR0101", "there is no such field", hint)
                 values[f"?{key}"] = INVALID
             else:
                 values[name] = self._read_field(settings[name], entry, below)
@@ -127,7 +127,9 @@ class Object:
         meant = self.slips[key]
         if meant in entries:
             scope.child(key).error(entry, "TR0109", f"both {key} and {meant} are given")
-        scope.child(key).warn(entry, "TR0112", f"taken as {meant}; Azure's client refuses {key}")
+        else:
+            message = f"taken as {meant}; Azure's client refuses {key}"
+            scope.child(key).warn(entry, "TR0112", message)
         return meant
 
     def _hint_for(self, key: str, settings: Mapping[str, Setting], scope: Scope) -> str:

@@ -58,7 +58,7 @@ class Name:
 def _suggest(name: str) -> str:
     if "{{" in name:
         return "this looks like a template: fill in the {{…}} first"
-    better = re.sub(r"[^a-zA-Z0-9]+", "-", name).strip("-").lstrip("0123456789-")
+    better = re.sub(r"[^a-zA-Z0-9]+", "-", name).strip("-")
     is_usable = len(better) >= _NAME_CHARS_MIN and _NAME.fullmatch(better)
     return f"a name that works: {better.lower()}" if is_usable else ""
 
@@ -135,7 +135,7 @@ def _parse_reference(value: str) -> str | None:
         return reference
     if "/" in reference and not reference.startswith("/"):
         return None
-    name, at, label = reference.rpartition("@")
-    if at and label:
-        return f"{name}@{label}"
-    return reference.rstrip("@") if at else reference.removesuffix(":")
+    _, at, label = reference.rpartition("@")
+    name, _, version = reference.partition(":")
+    # Neither label nor version: what is left is the name, without the colon of an empty version.
+    return reference if (at and label) or version else name

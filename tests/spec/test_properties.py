@@ -1,0 +1,108 @@
+"""The `trioroute.` properties of endpoints and deployments."""
+
+import pytest
+
+from trioroute.spec.problems import Problem, Problems
+from trioroute.spec.properties import (
+    DeploymentProperties,
+    EndpointProperties,
+    key_of,
+    read_properties,
+)
+from trioroute.spec.reading import read_text
+
+
+def read_endpoint(properties: str) -> tuple[EndpointProperties | None, list[Problem]]:
+    problems = Problems()
+    file = read_text(f"name: fraud\nproperties:\n  {properties}\n", "f.yml", problems)
+    assert file is not None
+    return read_properties(EndpointProperties, file), problems.errors
+
+
+def read_deployment(properties: str) -> tuple[DeploymentProperties | None, list[Problem]]:
+    problems = Problems()
+    head = "name: blue\nendpoint_name: fraud\ntype: kubernetes\nproperties:\n"
+    file = read_text(f"{head}  {properties}\n", "f.yml", problems)
+    assert file is not None
+    return read_properties(DeploymentProperties, file), problems.errors
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ('trioroute.mount: "/"', "mount", "/"),
+        ('trioroute.anonymous: "true"', "anonymous", True),
+        ("trioroute.anonymous: true", "anonymous", True),
+        ('trioroute.canary.halt_error_rate: "0.05"', "canary_halt_error_rate", 0.05),
+        ("trioroute.canary.halt_p99_ratio: 2", "canary_halt_p99_ratio", 2.0),
+    ],
+)
+def test_an_endpoints_properties(line: str, name: str, value: object) -> None:
+    properties, errors = read_endpoint(line)
+    assert errors == []
+    assert getattr(properties, name) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ('trioroute.addresses: "a:1,b:2"', "addresses", (("a", 1), ("b", 2))),
+        ('trioroute.addresses: "[::1]:80"', "addresses", (("::1", 80),)),
+        ("trioroute.command: run --port={port}", "command", ("run", "--port={port}")),
+        ("trioroute.command: \"sh -c 'run {port}'\"", "command", ("sh", "-c", "run {port}")),
+        ('trioroute.unlimited: "true"', "unlimited", True),
+        ('trioroute.stream_max_s: "600"', "stream_max_s", 600.0),
+        ("trioroute.upgrade_max_s: 0.5", "upgrade_max_s", 0.5),
+        ("trioroute.on_abandon: close", "on_abandon", "close"),
+        ("trioroute.isolation: stop", "isolation", "stop"),
+        ("trioroute.queue_depth_max: 10", "queue_depth_max", 10),
+    ],
+)
+def test_a_deployments_properties(line: str, name: str, value: object) -> None:
+    properties, errors = read_deployment(line)
+    assert errors == []
+    assert getattr(properties, name) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "hint"),
+    [
+        ("trioroute.on_abandn: close", "TR0201", "did you mean trioroute.on_abandon?"),
+        ('trioroute.mount: "/"', "TR0201", ""),
+        ("trioroute.on_abandon: never", "TR0105", ""),
+        ("trioroute.stream_max_s: 0", "TR0108", ""),
+        ("trioroute.stream_max_s: soon", "TR0104", ""),
+        ("trioroute.addresses: localhost", "TR0202", "127.0.0.1:9401,127.0.0.1:9402"),
+        ("trioroute.addresses: 'a:1,a:1'", "TR0202", ""),
+        ("trioroute.addresses: 'a:99999'", "TR0202", "127.0.0.1:9401,127.0.0.1:9402"),
+        ("trioroute.addresses: '::1:80'", "TR0202", "127.0.0.1:9401,127.0.0.1:9402"),
+        ("trioroute.addresses: ','", "TR0202", ""),
+        ("trioroute.command: run", "TR0202", "run --port {port}"),
+        ("trioroute.command: 'run \"{port}'", "TR0202", ""),
+        ("trioroute: {on_abandon: close}", "TR0202", 'write flat keys, for example '
+         'trioroute.addresses: "…"'),
+    ],
+)  # fmt: skip
+def test_what_a_deployment_may_not_say(line: str, code: str, hint: str) -> None:
+    properties, (problem, *more) = read_deployment(line)
+    assert properties is None
+    assert (problem.code, problem.hint, more) == (code, hint, [])
+    assert problem.line == 5
+
+
+def test_a_deployments_property_in_an_endpoint() -> None:
+    _, (problem,) = read_endpoint('trioroute.addresses: "a:1"')
+    assert problem.message == "trioroute.addresses belongs into the deployment's file"
+
+
+def test_another_mount_than_the_root() -> None:
+    assert [problem.code for problem in read_endpoint("trioroute.mount: /x")[1]] == ["TR0202"]
+
+
+def test_other_properties_are_none_of_our_business() -> None:
+    assert read_endpoint("enforce_access: enabled") == (EndpointProperties(), [])
+
+
+def test_keys_of_attributes() -> None:
+    assert key_of("canary_halt_error_rate") == "trioroute.canary.halt_error_rate"
+    assert key_of("stream_max_s") == "trioroute.stream_max_s"
