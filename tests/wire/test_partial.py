@@ -1,5 +1,7 @@
 """Cutting heads out of bytes; whole messages are in tests/conformance."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def test_a_head_is_whole_with_its_last_byte(cuts: list[int], empty_line: bool) -
     partial = PartialHead(Limits(), is_request=True)
     data = (b"\r\n" if empty_line else b"") + HEAD
     bounds = [0, *sorted(cuts), len(data) - 1]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         assert partial.cut(data[start:stop]) is None
     assert partial.cut(data[-1:] + b"x") == (HEAD, b"x")
     assert partial.buffer == b""

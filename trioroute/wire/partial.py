@@ -8,7 +8,12 @@ from typing import Final
 
 from trioroute.errors import MalformedRequestError
 from trioroute.wire.grammar import CONTROLS, FIELD_LINE
-from trioroute.wire.heads import head_too_large, read_request_line, target_too_long
+from trioroute.wire.heads import (
+    head_too_large,
+    read_request_line,
+    read_status_line,
+    target_too_long,
+)
 from trioroute.wire.http import Limits
 
 __all__ = ["PartialHead"]
@@ -108,6 +113,8 @@ class PartialHead:
         if self._line_start == 0:
             if self._is_request:
                 read_request_line(line, self._limits)
+            else:
+                read_status_line(line)
         elif FIELD_LINE.fullmatch(line[:-2]) is None:
             raise MalformedRequestError("not a field line")
 
