@@ -1,7 +1,8 @@
 """One member of the group: the task that drives a voter, and what an application asks of it."""
 
 import random
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import attrs
 import msgspec
@@ -15,10 +16,13 @@ from consensus.errors import (
     UnknownOutcomeError,
 )
 from consensus.journal.store import Journal
-from consensus.raft.engine import Effects, Engine
+from consensus.raft.effects import Counters, Effects, Status
+from consensus.raft.observer import ObserverEngine
+from consensus.raft.proposals import Proposals
+from consensus.raft.voter import VoterEngine
 from consensus.settings import COMMAND_BYTES_MAX, MemberConfig, Role
 from consensus.takeover import Office, Outcome, Replicated, StateMachine
-from consensus.transport import Inbox, Transport
+from consensus.transport import Event, Inbox, Transport
 
 __all__ = ["Applied", "Member", "MemberStatistics"]
 
@@ -64,8 +68,30 @@ class MemberStatistics:
     persist_s_max: float
 
 
+class _Engine(Protocol):
+    """What the driver needs of a voter and of an observer alike."""
+
+    proposals: Proposals
+    counters: Counters
+
+    @property
+    def role(self) -> Role: ...
+    @property
+    def leader(self) -> str | None: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def applied_index(self) -> int: ...
+    def step(self, events: Sequence[Event], *, now: float) -> Effects: ...
+    def deadline(self, *, now: float) -> float: ...
+    def authority_until(self, *, now: float) -> float | None: ...
+    def status(self) -> Status: ...
+
+
 class Member:
-    """A voter. `run` it in a nursery; everything else may be called from the same Trio thread.
+    """A voter or, when `config.voters` does not name it, an observer.
+
+    `run` it in a nursery; everything else may be called from the same Trio thread.
 
     Args:
         config: the group as every member sees it.
@@ -98,15 +124,20 @@ class Member:
         self._persist_s_max = 0.0
         self._office: Office | None = None
         self.authority = Authority(self._clock)
-        self._engine = Engine(
-            config,
-            self._replicated,
-            log=journal.log,
-            snapshot=journal.snapshot,
-            incarnation=incarnation,
-            rng=rng or random.Random(),  # noqa: S311 - spreads elections, guards nothing
-            now=self._clock.now(),
-        )
+        self._voter: VoterEngine | None = None
+        self._engine: _Engine
+        if config.votes:
+            self._engine = self._voter = VoterEngine(
+                config,
+                self._replicated,
+                log=journal.log,
+                snapshot=journal.snapshot,
+                incarnation=incarnation,
+                rng=rng or random.Random(),  # noqa: S311 - spreads elections, guards nothing
+                now=self._clock.now(),
+            )
+        else:
+            self._engine = ObserverEngine(config, self._replicated, incarnation=incarnation)
         self._note_progress()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -140,7 +171,7 @@ class Member:
     @property
     def applied_index(self) -> int:
         """How far this member has applied the log."""
-        return self._engine.core.last_applied
+        return self._engine.applied_index
 
     async def wait_applied_beyond(self, index: int) -> int:
         """Wait until more than `index` is applied; return how much is."""
@@ -188,46 +219,33 @@ class Member:
         Returns:
             Whether somebody else leads now. If not, this term has ended all the same.
         """
-        if self._engine.core.role is not Role.LEADER:
+        voter = self._voter
+        if voter is None or voter.role is not Role.LEADER:
             return False
-        term = self._engine.core.term
-        self._engine.abdicate()
+        term = voter.term
+        voter.abdicate()
         self.authority.renew(None)
         with trio.move_on_after(timeout_s):
             await self.authority.wait_unused()
-            self._engine.hand_over_soon()
+            voter.hand_over_soon()
             self._inbox.wake.set()
-            while self._engine.core.term == term or self._engine.core.leader is None:
+            while voter.term == term or voter.leader is None:
                 await self._stepped.wait()
-        if self._engine.core.term == term:
-            self._engine.step_down_soon()
+        if voter.term == term:
+            voter.step_down_soon()
             self._inbox.wake.set()
-        return self._engine.core.leader not in (None, self._config.name)
+        return voter.leader not in (None, self._config.name)
 
     def statistics(self) -> MemberStatistics:
         """A picture of this member now."""
-        engine = self._engine
         return MemberStatistics(
             name=self._config.name,
-            role=engine.core.role,
-            leader=engine.core.leader,
-            term=engine.core.term,
-            commit_index=engine.core.commit_index,
-            applied_index=engine.core.last_applied,
-            log_entries=len(engine.log),
-            peers_connected=tuple(n for n, peer in engine.gate.peers.items() if peer.is_live),
             has_authority=self.authority.is_held(),
-            is_full_member=not engine.log.is_blank,
-            proposals_pending=len(engine.proposals),
-            elections=engine.counters.elections,
-            leader_changes=engine.counters.leader_changes,
-            stale_answers=engine.counters.stale_answers,
-            frames_refused=engine.counters.frames_refused,
-            frames_of_old_sessions=engine.counters.frames_of_old_sessions,
-            votes_withheld=engine.counters.votes_withheld,
-            hints=engine.counters.hints,
+            proposals_pending=len(self._engine.proposals),
             command_failures=self._replicated.failures,
             persist_s_max=self._persist_s_max,
+            **attrs.asdict(self._engine.status()),
+            **attrs.asdict(self._engine.counters),
         )
 
     # The driver.
@@ -244,7 +262,9 @@ class Member:
 
     async def _persist(self) -> None:
         """Make durable what the frames of this step promise. They leave only afterwards."""
-        snapshots = self._engine.snapshots
+        if self._voter is None:
+            return
+        snapshots = self._voter.snapshots
         started_at = self._clock.now()
         is_overdue = started_at - self._persisted_at > _IDLE_PERSIST_S
         if not (self._journal.log.owes_promise or snapshots.is_unsaved or is_overdue):

@@ -245,10 +245,9 @@ class TcpTransport:
             return f"no protocol {hello.protocol} here"
         if hello.name == self._config.name:
             return "this name is my own"
-        if hello.name not in self._config.voters and self._tls is None:
-            known = {peer.name for peer in self._config.peers}
-            return "" if hello.name in known else f"{hello.name} is not of this group"
         config = self._config
+        if self._tls is None and hello.name not in {peer.name for peer in config.peers}:
+            return f"{hello.name} is not of this group"
         problem = difference(hello, generation=config.generation, voters=config.voters)
         if problem:
             return problem

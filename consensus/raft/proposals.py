@@ -7,6 +7,7 @@ lose answers and never time out (DESIGN.md gap 2.9).
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator
+from typing import Final
 
 import attrs
 import msgspec
@@ -14,6 +15,9 @@ import msgspec
 from consensus.takeover import Command, Outcome
 
 __all__ = ["Pending", "Proposals"]
+
+#: After a refusal; leaders are found in tens of milliseconds or not for a while.
+_RETRY_S: Final = 0.05
 
 
 @attrs.define(eq=False)
@@ -31,6 +35,7 @@ class Pending:
     settle: Callable[[], None]
     route: Hashable = None
     open_offers: int = 0
+    retry_at: float = 0.0
     outcome: Outcome | None = None
 
 
@@ -57,14 +62,18 @@ class Proposals:
         """Its proposer waits no longer. Later proposals tell the group so."""
         self._pending.pop(pending.number, None)
 
-    def offers(self, route: Hashable, *, with_takeovers: bool) -> Iterator[tuple[int, bytes]]:
+    def offers(
+        self, route: Hashable, *, with_takeovers: bool, now: float
+    ) -> Iterator[tuple[int, bytes]]:
         """Number and log entry of what was not offered on this route yet; it counts as offered.
 
         Take-overs go into this member's own log or nowhere: another leader has no use for them.
         """
         settled = next(iter(self._pending), self._newest + 1) - 1
         for pending in self._pending.values():
-            if pending.route == route or (pending.body is None and not with_takeovers):
+            if pending.route == route or pending.retry_at > now:
+                continue
+            if pending.body is None and not with_takeovers:
                 continue
             pending.route = route
             pending.open_offers += 1
@@ -73,12 +82,13 @@ class Proposals:
             )
             yield pending.number, msgspec.msgpack.encode(command)
 
-    def refused(self, number: int) -> None:
-        """The member it went to is not the leader and appended nothing; offer it elsewhere."""
+    def refused(self, number: int, *, now: float) -> None:
+        """The member it went to is not the leader and appended nothing; offer it again soon."""
         pending = self._pending.get(number)
         if pending is not None:
             pending.route = None
             pending.open_offers -= 1
+            pending.retry_at = now + _RETRY_S
 
     def applied(self, outcome: Outcome) -> None:
         """A command was applied; if it is one of ours, its proposer learns the outcome."""

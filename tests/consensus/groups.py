@@ -49,14 +49,19 @@ class Register:
 
 
 def config(
-    name: str, *, voters: int = 3, timings: Timings | None = None, compact_entries: int = 1000
+    name: str,
+    *,
+    voters: int = 3,
+    observers: int = 0,
+    timings: Timings | None = None,
+    compact_entries: int = 1000,
 ) -> MemberConfig:
     """The configuration of one member of the usual group."""
-    names = NAMES[:voters]
+    names = NAMES[: voters + observers]
     return MemberConfig(
         name=name,
         peers=tuple(PeerAddress(name=peer, host="127.0.0.1", port=1) for peer in names),
-        voters=names,
+        voters=NAMES[:voters],
         timings=timings or Timings(),
         compact_entries=compact_entries,
     )
@@ -81,11 +86,14 @@ class Group:
         nursery: trio.Nursery,
         network: MemoryNetwork,
         voters: int,
+        *,
+        observers: int,
         seed: int,
         compact_entries: int,
     ) -> None:
         self.network = network
-        self.names = NAMES[:voters]
+        self.names = NAMES[: voters + observers]
+        self._observers = observers
         self.lives: dict[str, Life] = {}
         self.journals: dict[str, Journal] = {name: MemoryJournal() for name in self.names}
         self.history: list[tuple[float, str, str]] = []
@@ -99,7 +107,12 @@ class Group:
         self._incarnations += 1
         machine = Register()
         member = Member(
-            config(name, voters=len(self.names), compact_entries=self._compact_entries),
+            config(
+                name,
+                voters=len(self.names) - self._observers,
+                observers=self._observers,
+                compact_entries=self._compact_entries,
+            ),
             machine,
             transport=self.network.transport(name),
             journal=self.journals[name],
@@ -165,12 +178,24 @@ class Group:
 
 @asynccontextmanager
 async def open_group(
-    *, voters: int = 3, seed: int = 0, loss: float = 0.0, compact_entries: int = 1000
+    *,
+    voters: int = 3,
+    observers: int = 0,
+    seed: int = 0,
+    loss: float = 0.0,
+    compact_entries: int = 1000,
 ) -> AsyncIterator[Group]:
     """A group whose members have all started; it ends with the block."""
     async with trio.open_nursery() as nursery:
         network = MemoryNetwork(seed=seed, loss=loss)
-        group = Group(nursery, network, voters, seed, compact_entries)
+        group = Group(
+            nursery,
+            network,
+            voters,
+            observers=observers,
+            seed=seed,
+            compact_entries=compact_entries,
+        )
         for name in group.names:
             await group.start(name)
         yield group

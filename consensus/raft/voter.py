@@ -7,17 +7,18 @@ frames. The driver makes the log durable before it sends any frame of the step.
 import random
 from collections.abc import Sequence
 
-import attrs
-
 from consensus.errors import FrameRefusedError
 from consensus.journal.log import Log
 from consensus.raft.core import RaftCore
-from consensus.raft.gate import Gate
+from consensus.raft.effects import Counters, Effects, Status
+from consensus.raft.feed import Feeds, Guest
+from consensus.raft.gate import Gate, PeerState
 from consensus.raft.messages import (
     AppendAnswer,
     AppendEntries,
     Body,
     Envelope,
+    Follow,
     Proposal,
     ProposalRefused,
     TimeoutNow,
@@ -34,31 +35,10 @@ from consensus.settings import MemberConfig, Role
 from consensus.takeover import Outcome, Replicated
 from consensus.transport import Event, FrameArrived, PeerDied, SessionClosed, SessionOpened
 
-__all__ = ["Counters", "Effects", "Engine"]
+__all__ = ["VoterEngine"]
 
 
-@attrs.define
-class Counters:
-    """What happened since the start, for statistics and for tests of the rules."""
-
-    elections: int = 0
-    leader_changes: int = 0
-    frames_of_old_sessions: int = 0
-    frames_refused: int = 0
-    stale_answers: int = 0
-    votes_withheld: int = 0
-    hints: int = 0
-
-
-@attrs.frozen
-class Effects:
-    """What the driver must do, in this order, once the log is durable."""
-
-    frames: list[tuple[str, int, bytes]]
-    closings: list[tuple[str, int]]
-
-
-class Engine:
+class VoterEngine:
     """A voter: core, gate, proposals and replicated state, moved by `step`."""
 
     def __init__(
@@ -90,6 +70,7 @@ class Engine:
             rng=rng,
             seed_now=now,
         )
+        self.feeds = Feeds(log, replicated)
         self._frames: list[tuple[str, int, bytes]] = []
         self._closings: list[tuple[str, int]] = []
         self._connected: set[str] = set()
@@ -114,6 +95,8 @@ class Engine:
             self._hand_over_term = 0
         self._collect(now=now)
         self._mirror()
+        for peer, body in self.feeds.missing(self.applied_index):
+            self._send(peer, body, now=now)
         self._ping(now=now)
         effects = Effects(self._frames, self._closings)
         self._frames, self._closings = [], []
@@ -139,9 +122,44 @@ class Engine:
             return None
         return self.gate.authority_until(now=now)
 
+    @property
+    def role(self) -> Role:
+        """Leader, follower or candidate."""
+        return self.core.role
+
+    @property
+    def leader(self) -> str | None:
+        """Whom this voter follows."""
+        return self.core.leader
+
+    @property
+    def term(self) -> int:
+        """The current term."""
+        return self.core.term
+
+    @property
+    def applied_index(self) -> int:
+        """How far the log is applied."""
+        return self.core.last_applied
+
+    def status(self) -> Status:
+        """What this voter knows about itself."""
+        return Status(
+            role=self.core.role,
+            leader=self.core.leader,
+            term=self.core.term,
+            commit_index=self.core.commit_index,
+            applied_index=self.core.last_applied,
+            log_entries=len(self.log),
+            peers_connected=tuple(n for n, peer in self.gate.peers.items() if peer.is_live),
+            is_full_member=not self.log.is_blank,
+        )
+
     def deadline(self, *, now: float) -> float:
         """When the next step is due if nothing arrives before."""
         due = self.gate.deadline(now=now)
+        pings = (g.sent_at + self.config.timings.ping_s for g in self.feeds.guests.values())
+        due = min((due, *(ping for ping in pings if ping > now)))
         core = self.core.deadline()
         # An election deadline that has passed waits for the gate, which events change.
         if core > now or self._connected:
@@ -155,15 +173,18 @@ class Engine:
             case SessionOpened(peer, session, incarnation) if peer in self.gate.peers:
                 self.gate.opened(peer, session, incarnation, now=now)
                 self.core.forget_progress(peer)
-            case SessionClosed(peer, session) if peer in self.gate.peers:
-                self.gate.closed(peer, session)
+            case SessionOpened(peer, session, _):
+                self.feeds.guests[peer] = Guest(session, heard_at=now)
+            case SessionClosed(peer, session):
+                self._forget_session(peer, session)
             case PeerDied(peer, incarnation) if peer in self.gate.peers:
                 self.gate.died(peer, incarnation, now=now)
-            case FrameArrived(peer, session, data) if peer in self.gate.peers:
+            case FrameArrived(peer, session, data):
                 self._take_frame(peer, session, data, now=now)
 
     def _take_frame(self, peer: str, session: int, data: bytes, *, now: float) -> None:
-        if self.gate.peers[peer].session != session:
+        state = self._session(peer)
+        if state is None or state.session != session:
             self.counters.frames_of_old_sessions += 1
             return
         try:
@@ -172,13 +193,29 @@ class Engine:
             self.counters.frames_refused += 1
             self._close(peer, session)
             return
+        if isinstance(state, Guest):
+            self._take_from_observer(peer, state, envelope.body, now=now)
+        else:
+            self._take_from_voter(peer, envelope, now=now)
+
+    def _take_from_observer(
+        self, peer: str, guest: Guest, body: Body | None, *, now: float
+    ) -> None:
+        guest.heard_at = now
+        match body:
+            case Follow():
+                guest.after = body.after_index
+            case Proposal():
+                self._take_proposal(peer, body, now=now)
+
+    def _take_from_voter(self, peer: str, envelope: Envelope, *, now: float) -> None:
         self.gate.heard(peer, envelope, now=now)
         body = envelope.body
         match body:
             case Proposal():
                 self._take_proposal(peer, body, now=now)
             case ProposalRefused():
-                self.proposals.refused(body.number)
+                self.proposals.refused(body.number, now=now)
             case AppendEntries():
                 self._take_append(peer, envelope, body, now=now)
             case AppendAnswer():
@@ -227,10 +264,10 @@ class Engine:
             self._collect(now=now)
             return
         leader = self.core.leader
-        if body.hops > 0 and leader is not None and self._is_reachable(leader) and leader != peer:
+        if body.hops > 0 and leader not in (None, peer) and self._session(leader) is not None:
             onward = Proposal(body.payload, body.origin, body.number, body.hops - 1)
             self._send(leader, onward, now=now)
-        elif self._is_reachable(body.origin):
+        else:
             self._send(body.origin, ProposalRefused(body.origin, body.number), now=now)
 
     # Rules that need both the core and the gate.
@@ -253,7 +290,9 @@ class Engine:
             self._caught_up_at = self.core.commit_index
 
     def _prepare(self, *, now: float) -> None:
-        for peer, session in self.gate.silent_sessions(now=now):
+        silent = self.gate.silent_sessions(now=now)
+        silent += self.feeds.silent(now=now, silence_s=self.config.timings.silence_s)
+        for peer, session in silent:
             self._close(peer, session)
         term = self.gate.overtaking_term()
         if self.core.role is Role.LEADER and self.core.term == self._step_down_term:
@@ -286,12 +325,12 @@ class Engine:
             return
         if self.core.role is Role.LEADER:
             route: tuple[object, ...] = (self.core.term,)
-        elif self._is_reachable(leader):
+        elif self._session(leader) is not None:
             route = (self.core.term, leader, self.gate.peers[leader].session)
         else:
             return
         is_leader = self.core.role is Role.LEADER
-        offers = list(self.proposals.offers(route, with_takeovers=is_leader))
+        offers = list(self.proposals.offers(route, with_takeovers=is_leader, now=now))
         if not offers:
             return
         if is_leader:
@@ -310,8 +349,8 @@ class Engine:
             self._send(peer, body, now=now, echo=echo)
 
     def _send(self, peer: str, body: Body | None, *, now: float, echo: float = 0.0) -> None:
-        state = self.gate.peers[peer]
-        if not state.is_live:
+        state = self._session(peer)
+        if state is None:
             return
         envelope = Envelope(
             term=self.core.term,
@@ -330,16 +369,28 @@ class Engine:
         is_fresh = self.gate.is_fresh(now=now)
         changed = is_fresh != self._was_fresh
         self._was_fresh = is_fresh
-        for peer, state in self.gate.peers.items():
-            if state.is_live and (changed or now - state.sent_at >= self.config.timings.ping_s):
+        for peer in (*self.gate.peers, *self.feeds.guests):
+            state = self._session(peer)
+            if state and (changed or now - state.sent_at >= self.config.timings.ping_s):
                 self._send(peer, None, now=now)
 
+    def _session(self, peer: str | None) -> PeerState | Guest | None:
+        """A voter's or an observer's live session."""
+        state = self.gate.peers.get(peer or "") or self.feeds.guests.get(peer or "")
+        return state if state and state.session else None
+
     def _close(self, peer: str, session: int) -> None:
-        if self.gate.closed(peer, session):
+        if self._forget_session(peer, session):
             self._closings.append((peer, session))
 
-    def _is_reachable(self, peer: str) -> bool:
-        return peer in self.gate.peers and self.gate.peers[peer].is_live
+    def _forget_session(self, peer: str, session: int) -> bool:
+        if peer in self.gate.peers:
+            return self.gate.closed(peer, session)
+        guest = self.feeds.guests.get(peer)
+        if guest is None or guest.session != session:
+            return False
+        del self.feeds.guests[peer]
+        return True
 
     def _mirror(self) -> None:
         role, leader = self.core.role, self.core.leader

@@ -1,0 +1,1 @@
+"""Tests: what must survive a crash."""

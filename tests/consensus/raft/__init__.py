@@ -1,0 +1,1 @@
+"""Tests: the algorithm and the rules around it."""
