@@ -13,14 +13,14 @@ import trio
 
 from trioroute.core.model import CoordinatorAddress
 from trioroute.core.slots import messages as m
-from trioroute.errors import LinkLostError
+from trioroute.errors import ControlError, LinkLostError
 from trioroute.net.backoff import Backoff
 from trioroute.proxy.admission import Admission
 from trioroute.wire.slotlink import coordinator_decoder, encode_batch
 
 __all__ = ["Connect", "SlotLink"]
 
-#: Opens a stream to the coordinator's peers port; raises OSError or LinkLostError.
+#: Opens a stream to the coordinator's peers port; raises OSError or a ControlError.
 Connect = Callable[[CoordinatorAddress], Awaitable[trio.abc.Stream]]
 
 #: A dial that takes longer is to a machine that is gone; others may have taken over meanwhile.
@@ -71,7 +71,7 @@ class SlotLink:
                 nursery.start_soon(_cancel_when, moved, nursery.cancel_scope)
                 try:
                     await self._one_session(coordinator)
-                except (OSError, trio.BrokenResourceError, trio.TooSlowError, LinkLostError):
+                except (OSError, trio.BrokenResourceError, trio.TooSlowError, ControlError):
                     await trio.sleep(self._backoff.next_s())
                 nursery.cancel_scope.cancel()
 
@@ -97,7 +97,7 @@ class SlotLink:
                 nursery.start_soon(self._write, stream)
                 nursery.start_soon(self._renew)
                 await self._read(stream)
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, LinkLostError) as group:
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, ControlError) as group:
             raise LinkLostError(f"slot link: {group.exceptions[0]}") from None
 
     async def _read(self, stream: trio.abc.Stream) -> None:

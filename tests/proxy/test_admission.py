@@ -1,0 +1,197 @@
+"""Grants for tasks: waiting, time running out, gaps, cancellation at every checkpoint."""
+
+import random
+
+import pytest
+import trio
+import trio.testing
+
+from trioroute.core.model import Deployment, Replica, RoutingSnapshot, StaticSource
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.timings import SlotTimings
+from trioroute.errors import (
+    DrainingError,
+    NoReplicaError,
+    NoSuchEndpointError,
+    QueueFullError,
+    QueueWaitExceededError,
+)
+from trioroute.proxy.admission import Admission
+
+KEY = "e/d"
+TIMINGS = SlotTimings()
+
+
+def snapshot(version: int = 1, *, replicas: int = 1, unlimited: bool = False) -> RoutingSnapshot:
+    deployment = Deployment(
+        endpoint="e",
+        name="d",
+        source=StaticSource(addresses=()),
+        queue_depth_max=2,
+        unlimited=unlimited,
+    )
+    fleet = tuple(
+        Replica(id=f"r{n}", deployment=KEY, host="h", port=n, slots=0 if unlimited else 1)
+        for n in range(replicas)
+    )
+    return RoutingSnapshot(version=version, deployments=(deployment,), replicas=fleet)
+
+
+def opened(routing: RoutingSnapshot | None = None, slots: int = 1) -> Admission:
+    """An admission whose holder is in session and has slot 0 of replica r0 when slots is 1."""
+    admission = Admission(
+        "fe-0/0",
+        incarnation=1,
+        timings=TIMINGS,
+        clock=trio.current_time,
+        rng=random.Random(1),
+    )
+    admission.set_routing(routing or snapshot())
+    now = trio.current_time()
+    holding = admission.holding
+    holding.open_link(now)
+    holding.receive(m.Welcome(version=1, epoch=1), now)
+    packed = {"r0": b"\1"} if slots else {}
+    holding.receive(m.Lease(echo_sent_at=now, seen=99, slots=packed), now)
+    admission.deliver()
+    holding.take_outbox()
+    return admission
+
+
+async def wait_for_slot(admission: Admission, wait_s: float = 0.5) -> None:
+    now = trio.current_time()
+    admission.release(await admission.acquire(KEY, arrived_at=now, deadline=now + wait_s))
+
+
+async def test_a_wait_ends_with_the_slot_that_another_request_frees(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened()
+    grant = admission.acquire_nowait(KEY)
+    assert grant is not None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_slot, admission)
+        await trio.sleep(0.1)
+        assert admission.statistics().waiting == 1
+        admission.release(grant)
+    assert admission.statistics().busy == 0
+
+
+async def test_a_wait_ends_at_its_deadline_and_leaves_the_queue(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened()
+    assert admission.acquire_nowait(KEY) is not None
+    began_at = trio.current_time()
+    with pytest.raises(QueueWaitExceededError):
+        await wait_for_slot(admission)
+    assert trio.current_time() - began_at == pytest.approx(0.5)
+    assert admission.statistics().waiting == 0
+    assert isinstance(admission.holding.take_outbox()[-1], m.Cancel)
+
+
+async def test_without_any_replica_the_reason_is_another(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened(snapshot(replicas=0), slots=0)
+    with pytest.raises(NoReplicaError):
+        await wait_for_slot(admission)
+
+
+async def test_without_a_coordinator_the_clock_stands_still_for_the_grace(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened(slots=0)
+    admission.holding.close_link(trio.current_time())
+    began_at = trio.current_time()
+    with pytest.raises(QueueWaitExceededError):
+        await wait_for_slot(admission)
+    waited_s = trio.current_time() - began_at
+    assert 0.5 + TIMINGS.failover_grace_s <= waited_s <= 0.6 + TIMINGS.failover_grace_s
+
+
+async def test_refusals_carry_their_reason(autojump_clock: trio.testing.MockClock) -> None:
+    admission = opened()
+    with pytest.raises(NoSuchEndpointError):
+        await admission.acquire("e/other", arrived_at=0.0, deadline=9.0)
+    assert admission.acquire_nowait(KEY) is not None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_slot, admission, 9)
+        nursery.start_soon(wait_for_slot, admission, 9)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(QueueFullError):
+            await wait_for_slot(admission)
+        nursery.cancel_scope.cancel()
+    admission.start_draining()
+    with pytest.raises(DrainingError):
+        await wait_for_slot(admission)
+
+
+async def test_the_coordinators_refusal_reaches_the_waiter(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened(slots=0)
+
+    async def expect_full() -> None:
+        with pytest.raises(QueueFullError):
+            await wait_for_slot(admission)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_full)
+        await trio.testing.wait_all_tasks_blocked()
+        acquire = admission.holding.take_outbox()[-1]
+        assert isinstance(acquire, m.Acquire)
+        refusal = m.Refuse(number=acquire.number, reason="queue-full")
+        admission.holding.receive(refusal, trio.current_time())
+        admission.deliver()
+
+
+@pytest.mark.parametrize("checkpoints", range(6))
+async def test_cancelled_at_any_checkpoint_no_slot_is_lost(
+    checkpoints: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    admission = opened()
+    grant = admission.acquire_nowait(KEY)
+    assert grant is not None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_slot, admission)
+        await trio.testing.wait_all_tasks_blocked()
+        admission.release(grant)
+        for _ in range(checkpoints):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert admission.statistics().busy == 0
+    assert admission.acquire_nowait(KEY) is not None
+
+
+async def test_a_waiter_cancelled_in_the_turn_of_its_grant_gives_it_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened()
+    grant = admission.acquire_nowait(KEY)
+    assert grant is not None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_slot, admission)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        admission.release(grant)
+    assert admission.statistics().busy == 0
+
+
+async def test_an_ended_lease_stops_the_sending(autojump_clock: trio.testing.MockClock) -> None:
+    admission = opened()
+    grant = admission.acquire_nowait(KEY)
+    assert grant is not None
+    assert not admission.must_stop_sending(grant)
+    await trio.sleep(TIMINGS.lease_s)
+    assert admission.must_stop_sending(grant)
+
+
+async def test_an_unlimited_deployment_grants_without_slots() -> None:
+    admission = opened(snapshot(replicas=2, unlimited=True), slots=0)
+    grants = [admission.acquire_nowait(KEY) for _ in range(50)]
+    assert {grant.replica for grant in grants if grant is not None} == {"r0", "r1"}
+    for grant in grants:
+        assert grant is not None
+        assert not admission.must_stop_sending(grant)
+        admission.release(grant)
