@@ -79,7 +79,9 @@ async def world(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -
     return world
 
 
-async def test_a_session_opens_renews_and_is_reported(world: World) -> None:
+async def test_a_session_opens_renews_and_is_reported(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
     world.link.set_coordinator(address(1))
     stream = await world.accepted.receive()
     await welcome(stream, 1)
@@ -88,7 +90,9 @@ async def test_a_session_opens_renews_and_is_reported(world: World) -> None:
     assert world.admission.acquire_nowait(KEY) is not None
 
 
-async def test_another_coordinator_is_dialled_at_once(world: World) -> None:
+async def test_another_coordinator_is_dialled_at_once(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
     world.link.set_coordinator(address(1))
     await welcome(await world.accepted.receive(), 1)
     await trio.sleep(0.1)
@@ -101,7 +105,9 @@ async def test_another_coordinator_is_dialled_at_once(world: World) -> None:
     assert world.admission.holding.epoch == 2
 
 
-async def test_a_coordinator_that_hangs_up_is_dialled_again(world: World) -> None:
+async def test_a_coordinator_that_hangs_up_is_dialled_again(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
     world.link.set_coordinator(address(1))
     stream = await world.accepted.receive()
     await welcome(stream, 1)
@@ -110,14 +116,18 @@ async def test_a_coordinator_that_hangs_up_is_dialled_again(world: World) -> Non
     assert world.dialled == [1, 1]
 
 
-async def test_one_that_cannot_be_reached_is_tried_with_growing_pauses(world: World) -> None:
+async def test_one_that_cannot_be_reached_is_tried_with_growing_pauses(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
     world.is_reachable = False
     world.link.set_coordinator(address(1))
     await trio.sleep(10)
     assert 100 <= len(world.dialled) <= 250
 
 
-async def test_a_coordinator_of_a_lower_epoch_is_not_listened_to(world: World) -> None:
+async def test_a_coordinator_of_a_lower_epoch_is_not_listened_to(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
     world.link.set_coordinator(address(5))
     await welcome(await world.accepted.receive(), 5)
     await trio.sleep(0.1)
@@ -128,7 +138,9 @@ async def test_a_coordinator_of_a_lower_epoch_is_not_listened_to(world: World) -
     assert world.admission.holding.epoch == 5
 
 
-async def test_a_silent_coordinator_is_left_before_the_lease_ends(world: World) -> None:
+async def test_a_silent_coordinator_is_left_before_the_lease_ends(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
     world.link.set_coordinator(address(1))
     stream = await world.accepted.receive()
     await welcome(stream, 1)
@@ -137,7 +149,9 @@ async def test_a_silent_coordinator_is_left_before_the_lease_ends(world: World) 
     assert len(world.dialled) == 2
 
 
-async def test_garbage_ends_the_session_and_nothing_else(world: World) -> None:
+async def test_garbage_ends_the_session_and_nothing_else(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
     world.link.set_coordinator(address(1))
     stream = await world.accepted.receive()
     await stream.send_all(b"\0\0\0\1\xc1")
