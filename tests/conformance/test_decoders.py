@@ -64,6 +64,14 @@ def test_the_same_head_again_with_another_body(requests: RequestDecoder) -> None
         assert requests.body_done
 
 
+def test_an_empty_line_before_each_repeated_head_in_pieces(requests: RequestDecoder) -> None:
+    """Found by fuzzing: the line was remembered as seen when the head needed no parsing."""
+    requests.feed_head(GET)
+    for _ in range(2):
+        assert requests.feed_head(b"\r\n") is None
+        assert requests.feed_head(GET) is not None
+
+
 def test_the_same_head_in_pieces(requests: RequestDecoder) -> None:
     requests.feed_head(GET)
     assert requests.feed_head(GET[:20]) is None

@@ -118,6 +118,7 @@ class FastRequestDecoder(_Body):
         head = self._head
         if head is not None and data.startswith(self._raw) and not self._partial.buffer:
             self._held = data[len(self._raw) :]
+            self._partial.empty_line_seen = False
             self._start_body(head.framing, head.content_length)
             return head
         return self._read_head(data)

@@ -32,16 +32,17 @@ class PartialHead:
 
     Attributes:
         buffer: the unfinished head; read only.
+        empty_line_seen: the one empty line before this head was ignored already.
     """
 
-    __slots__ = ("_empty_line_seen", "_is_request", "_limits", "_line_start", "buffer")
+    __slots__ = ("_is_request", "_limits", "_line_start", "buffer", "empty_line_seen")
 
     def __init__(self, limits: Limits, *, is_request: bool) -> None:
         self._limits = limits
         self._is_request = is_request
         self.buffer = bytearray()
         self._line_start = 0
-        self._empty_line_seen = False
+        self.empty_line_seen = False
 
     def cut(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Take received bytes.
@@ -61,7 +62,7 @@ class PartialHead:
         if end < 0:
             self._add(data)
             return None
-        self._empty_line_seen = False
+        self.empty_line_seen = False
         end += len(_END)
         return data[:end], data[end:]
 
@@ -93,9 +94,9 @@ class PartialHead:
     def _skip_empty_line(self) -> None:
         """Ignore exactly one CRLF before a request line (RFC 9112 §2.2, contract item 2)."""
         while self._is_request and self.buffer[:2] == b"\r\n":
-            if self._empty_line_seen:
+            if self.empty_line_seen:
                 raise MalformedRequestError("more than one empty line before the request")
-            self._empty_line_seen = True
+            self.empty_line_seen = True
             del self.buffer[:2]
 
     def _check_new_lines(self) -> None:
