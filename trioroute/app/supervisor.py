@@ -174,6 +174,12 @@ class Supervisor:
                 admin_stopping.set()
             root.cancel_scope.cancel()
 
+    def start_drain(self) -> None:
+        """Begin to end in order; asked again, skip the waits."""
+        if self._stopping.is_set():
+            self._insist.cancel()
+        self._stopping.set()
+
     async def _run_control(self) -> None:
         async with trio.open_nursery() as control:
             control.start_soon(run_with_authority, self._member, self._run_office)
@@ -234,9 +240,7 @@ class Supervisor:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             task_status.started()
             async for _ in signals:
-                if self._stopping.is_set():
-                    self._insist.cancel()
-                self._stopping.set()
+                self.start_drain()
 
     def _start_unready(self) -> None:
         self._is_unready = True
