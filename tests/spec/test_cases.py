@@ -2,6 +2,7 @@
 
 The files are not part of this project; where they are absent the tests are skipped and say so.
 """
+# house: compares the whole room with files of Azure's users
 
 import csv
 import json

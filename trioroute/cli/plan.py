@@ -46,11 +46,25 @@ class Multiple(click.ParamType[float]):
 
 @click.command()
 @click.option("--rps", type=float, required=True, help="Requests per second.")
-@click.option("--req-time", type=Duration(), required=True, help="Mean time of one request.")
-@click.option("--target-utilization", type=float, default=70, show_default=True, help="Percent.")
-@click.option("--max-concurrent", type=int, default=1, show_default=True, help="Per replica.")
 @click.option(
-    "--max-queue-wait", type=Duration(), default="500ms", show_default=True, help="Then 503."
+    "--req-time", "request_time", type=Duration(), required=True, help="Mean time of one request."
+)
+@click.option("--target-utilization", type=float, default=70, show_default=True, help="Percent.")
+@click.option(
+    "--max-concurrent",
+    "concurrent_max",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Per replica.",
+)
+@click.option(
+    "--max-queue-wait",
+    "queue_wait_max",
+    type=Duration(),
+    default="500ms",
+    show_default=True,
+    help="Then 503.",
 )
 @click.option(
     "--shed",
@@ -65,10 +79,10 @@ class Multiple(click.ParamType[float]):
 def plan(
     *,
     rps: float,
-    req_time: float,
+    request_time: float,
     target_utilization: float,
-    max_concurrent: int,
-    max_queue_wait: float,
+    concurrent_max: int,
+    queue_wait_max: float,
     shed: float,
     spike: float,
     cold_start: float,
@@ -82,9 +96,9 @@ def plan(
     """
     load = Load(
         requests_per_s=rps,
-        service_s=req_time,
-        slots_per_replica=max_concurrent,
-        queue_wait_max_s=max_queue_wait,
+        service_s=request_time,
+        slots_per_replica=concurrent_max,
+        queue_wait_max_s=queue_wait_max,
         shed_max=shed / 100,
         target_utilization=target_utilization / 100,
         spike=spike,
