@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import trio
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Receive
 
 __all__ = ["Answer", "call"]
 
@@ -30,12 +30,17 @@ async def call(
     body: bytes | Iterable[bytes] = b"",
     *,
     headers: dict[str, str] | None = None,
+    receive: Receive | None = None,
 ) -> Answer:
-    """One whole exchange. The client stays until the application is done."""
+    """One whole exchange. The client stays until the application is done.
+
+    Args:
+        receive: where the application gets the body from, instead of `body`.
+    """
     sent: list[Message] = []
     pieces = [body] if isinstance(body, bytes) else list(body)
 
-    async def receive() -> Message:
+    async def receive_body() -> Message:
         if pieces:
             piece = pieces.pop(0)
             return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
@@ -61,7 +66,7 @@ async def call(
             "client": ("127.0.0.1", 50_000),
             "server": ("127.0.0.1", 9090),
         },
-        receive,
+        receive or receive_body,
         send,
     )
     return Answer(

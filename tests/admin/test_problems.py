@@ -7,7 +7,7 @@ from trioroute.admin.problems import PROBLEM_KINDS, problem_response
 
 
 def test_codes_are_unique_and_say_what_they_mean() -> None:
-    assert len({kind.code for kind in PROBLEM_KINDS}) == len(PROBLEM_KINDS) == 13
+    assert len({kind.code for kind in PROBLEM_KINDS}) == len(PROBLEM_KINDS) == 14
     for kind in PROBLEM_KINDS:
         assert re.fullmatch(r"TR08\d\d", kind.code)
         assert 400 <= kind.status < 600

@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 import trio
+from starlette.types import Message
+from trio.testing import MockClock
 
 from tests.admin.asgi import call
 from tests.admin.small_view import STATUS, SmallView
@@ -82,6 +84,12 @@ async def test_a_registry_may_come_in_pieces() -> None:
     [
         (b"", 400, "TR0803", "not a registry"),
         (b"{}", 400, "TR0803", "`endpoints` is missing"),
+        (
+            b'{"endpoints": [{"name": "X"}], "deployments": []}',
+            409,
+            "TR0809",
+            "endpoint 'X': a name has 3 to 32",
+        ),
         (b" " * (BODY_BYTES_MAX + 1), 413, "TR0804", "8388608 bytes"),
     ],
 )
@@ -169,3 +177,15 @@ async def test_unknown_paths_and_methods_are_problems_too(
     answer = await call(app_of(SmallView()), method, path)
     assert (answer.status, answer.json()["code"]) == (status, code)
     assert ("allow" in answer.headers) == (status == 405)
+
+
+async def test_a_body_that_does_not_come_is_given_up(autojump_clock: MockClock) -> None:
+    view = SmallView()
+
+    async def receive() -> Message:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    answer = await call(app_of(view), "PUT", "/v1/registry", receive=receive)
+    assert (answer.status, answer.json()["code"]) == (408, "TR0814")
+    assert view.written == []

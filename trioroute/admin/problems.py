@@ -19,6 +19,7 @@ __all__ = [
     "REFUSED",
     "TOO_LARGE",
     "TOO_MANY_STREAMS",
+    "TOO_SLOW",
     "UNAUTHORIZED",
     "WRONG_MEDIA_TYPE",
     "ProblemError",
@@ -49,6 +50,7 @@ NO_COORDINATOR: Final = ProblemKind("TR0810", 503, "no coordinator, nothing has 
 OUTCOME_UNKNOWN: Final = ProblemKind("TR0811", 504, "not known whether the change was made")
 TOO_MANY_STREAMS: Final = ProblemKind("TR0812", 503, "too many streams are open")
 INTERNAL: Final = ProblemKind("TR0813", 500, "a fault in trioroute")
+TOO_SLOW: Final = ProblemKind("TR0814", 408, "the body did not arrive in time")
 
 #: All of them, for the documentation and for tests.
 PROBLEM_KINDS: Final = tuple(

@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from trioroute.admin.view import RefusedError
 from trioroute.core.model import (
     CommandSource,
     Deployment,
@@ -42,17 +43,20 @@ DeploymentFields: Final = attrs.make_class(
     kw_only=True,
 )
 
-#: Azure's rule for endpoint names (azure-reference.md 5), lower-cased; deployments may be shorter.
-_ENDPOINT_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{1,30}[a-z0-9])")
-_DEPLOYMENT_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,30}[a-z0-9])?")
+#: Azure's rule for endpoint names, lower-cased; those of deployments (versions, in the older
+#: model) are taken as they are written and may be shorter.
+_ENDPOINT_NAME: Final = re.compile(r"[a-z][-a-z0-9]{1,30}[a-z0-9]")
+_DEPLOYMENT_NAME: Final = re.compile(r"[a-zA-Z]([-a-zA-Z0-9]{0,30}[a-zA-Z0-9])?")
 _DIGEST_BYTES: Final = 32
 _PORT_MAX: Final = 65535
+#: Decision D5.
+_MIRROR_PERCENT_MAX: Final = 50
 #: The bits of a slot mask that one message can hold with room to spare.
 _SLOTS_MAX: Final = 10_000
 
 
 class RegistryJSONError(ConfigError):
-    """Not a registry. The message names every fault, one a line, each with its path."""
+    """Not a registry: wrong in form. The message names every fault, one a line, with its path."""
 
 
 @attrs.frozen(kw_only=True)
@@ -67,14 +71,17 @@ def decode_registry(body: bytes | bytearray) -> RegistryWish:
     """Read and check a registry.
 
     Raises:
-        RegistryJSONError: names what is wrong and where.
+        RegistryJSONError: it cannot be read; names all that is wrong, and where.
+        RefusedError: it can be read and contradicts itself or a rule; names all of it.
     """
     try:
         plain = msgspec.json.decode(body, type=dict[str, list[dict[str, Any]]])
-        # The log's encoding ends at 64 bits, JSON's numbers do not.
         msgspec.msgpack.encode(plain)
-    except (msgspec.MsgspecError, OverflowError) as error:
+    except msgspec.MsgspecError as error:
         raise RegistryJSONError(f"not a registry: {error}") from None
+    except OverflowError:
+        # JSON's numbers have no end, those of the log do.
+        raise RefusedError("a number is beyond 64 bits") from None
     faults: list[str] = []
     if unknown := sorted(plain.keys() - {"endpoints", "deployments"}):
         faults.append(f"unknown: {', '.join(unknown)}")
@@ -90,10 +97,10 @@ def decode_registry(body: bytes | bytearray) -> RegistryWish:
     wish = RegistryWish(
         endpoints=tuple(parts["endpoints"]), deployments=tuple(parts["deployments"])
     )
-    # Checked only when all of it could be read: an unread endpoint is no missing one.
-    faults = faults or list(_faults(wish))
     if faults:
         raise RegistryJSONError("\n".join(faults))
+    if faults := list(_faults(wish)):
+        raise RefusedError("\n".join(faults))
     return wish
 
 
@@ -153,6 +160,9 @@ def _endpoint_faults(endpoint: Endpoint) -> Iterator[str]:
         yield "traffic percentages are 0 to 100"
     elif sum(endpoint.traffic.values()) not in (0, 100):
         yield "traffic must sum to 0 or 100"
+    mirrored = endpoint.mirror_traffic.values()
+    if any(percent < 0 for percent in mirrored) or sum(mirrored) > _MIRROR_PERCENT_MAX:
+        yield f"mirror traffic is 0 to {_MIRROR_PERCENT_MAX} % in all"
     if any(len(digest) != _DIGEST_BYTES for digest in endpoint.key_digests):
         yield "a key digest is the SHA-256 of a key, 32 bytes"
     if endpoint.mount not in (None, "/"):
@@ -162,7 +172,7 @@ def _endpoint_faults(endpoint: Endpoint) -> Iterator[str]:
 def _deployment_faults(one: Deployment) -> Iterator[str]:
     scale = one.scale
     checks = (
-        (bool(_DEPLOYMENT_NAME.fullmatch(one.name)), "a name has 1 to 32 of a-z, 0-9 and -"),
+        (bool(_DEPLOYMENT_NAME.fullmatch(one.name)), "a name has 1 to 32 letters, digits and -"),
         (1 <= one.slots_per_replica <= _SLOTS_MAX, f"slots_per_replica is 1 to {_SLOTS_MAX}"),
         (one.request_timeout_s > 0, "request_timeout_s must be above 0"),
         (one.queue_wait_max_s >= 0, "queue_wait_max_s must not be negative"),
@@ -174,6 +184,9 @@ def _deployment_faults(one: Deployment) -> Iterator[str]:
         (1 <= scale.target_utilization_percentage <= 100, "scale: a target is 1 to 100 %"),
         (scale.polling_interval_s > 0, "scale.polling_interval_s must be above 0"),
         (_is_path(one.scoring_path), "scoring_path must begin with / and be plain ASCII"),
+        (0 < one.scoring_port <= _PORT_MAX, f"scoring_port is 1 to {_PORT_MAX}"),
+        (one.isolation_max_s >= 0, "isolation_max_s must not be negative"),
+        (_is_path(one.liveness_path), "liveness_path must begin with / and be plain ASCII"),
         (_is_path(one.readiness_path), "readiness_path must begin with / and be plain ASCII"),
     )
     yield from (fault for is_right, fault in checks if not is_right)

@@ -21,6 +21,8 @@ from starlette.routing import Route
 from trioroute.admin import problems
 from trioroute.admin.guard import AdminPolicy, Guard
 from trioroute.admin.metrics import render
+from trioroute.admin.openapi import describe
+from trioroute.admin.operations import OPERATIONS, Index
 from trioroute.admin.problems import ProblemError, problem_response
 from trioroute.admin.registry_json import RegistryJSONError, decode_registry
 from trioroute.admin.stream import Streams
@@ -33,6 +35,8 @@ __all__ = ["BODY_BYTES_MAX", "build_app"]
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 _NOT_CACHED: Final = {"cache-control": "no-store"}
 _JSON: Final = "application/json"
+#: Slower uploads would keep a task each.
+_BODY_S: Final = 10.0
 
 
 def build_app(view: SystemView, policy: AdminPolicy, *, stopping: trio.Event) -> Guard:
@@ -46,14 +50,8 @@ def build_app(view: SystemView, policy: AdminPolicy, *, stopping: trio.Event) ->
     """
     api = _Api(view, Streams(view.status, stopping))
     routes = [
-        Route("/livez", api.get_livez),
-        Route("/readyz", api.get_readyz),
-        Route("/metrics", api.get_metrics),
-        Route("/v1/status", api.get_status),
-        Route("/v1/stream", api.get_stream),
-        Route("/v1/registry", api.put_registry, methods=["PUT"]),
-        Route("/v1/raft/transfer", api.post_transfer, methods=["POST"]),
-        Route("/v1/drain", api.post_drain, methods=["POST"]),
+        Route(operation.path, getattr(api, operation.name), methods=[operation.method])
+        for operation in OPERATIONS
     ]
     return Guard(Starlette(routes=routes, exception_handlers=_exception_handlers()), policy)
 
@@ -86,6 +84,10 @@ class _Api:
         """The whole system."""
         return _json(self._view.status())
 
+    async def get_openapi(self, _: Request) -> Response:
+        """The description of this API."""
+        return _json(describe(OPERATIONS, self._view.status().version))
+
     async def get_stream(self, _: Request) -> Response:
         """The whole system once a second, as server-sent events."""
         return self._streams.new()
@@ -97,7 +99,7 @@ class _Api:
         except RegistryJSONError as error:
             raise ProblemError(problems.MALFORMED, str(error)) from None
         index = await self._view.put_registry(wish.endpoints, wish.deployments)
-        return _json({"index": index})
+        return _json(Index(index))
 
     async def post_transfer(self, _: Request) -> Response:
         """Hand the coordinator's office to another front-end."""
@@ -122,12 +124,14 @@ async def _json_body(request: Request) -> bytearray:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
         raise ProblemError(problems.WRONG_MEDIA_TYPE, "set content-type: application/json")
     body = bytearray()
-    async with aclosing(request.stream()) as pieces:
-        async for piece in pieces:
-            body += piece
-            if len(body) > BODY_BYTES_MAX:
-                raise ProblemError(problems.TOO_LARGE, f"at most {BODY_BYTES_MAX} bytes")
-    return body
+    with trio.move_on_after(_BODY_S):
+        async with aclosing(request.stream()) as pieces:
+            async for piece in pieces:
+                body += piece
+                if len(body) > BODY_BYTES_MAX:
+                    raise ProblemError(problems.TOO_LARGE, f"at most {BODY_BYTES_MAX} bytes")
+        return body
+    raise ProblemError(problems.TOO_SLOW, f"it must be here within {_BODY_S:g} s")
 
 
 def _exception_handlers() -> dict[Any, Callable[[Request, Any], Response]]:

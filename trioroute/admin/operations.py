@@ -1,0 +1,104 @@
+"""The admin API as a table: its routes and its description are both made from it."""
+
+from typing import Final
+
+import msgspec
+
+from trioroute.admin import problems
+from trioroute.admin.openapi import Answer, Document, Operation
+from trioroute.core.status import ClusterStatus
+
+__all__ = ["OPERATIONS", "Index"]
+
+_JSON: Final = "application/json"
+_TEXT: Final = "text/plain"
+
+
+class Index(msgspec.Struct):
+    """Where in the replicated log a change stands."""
+
+    index: int
+
+
+_CHANGING: Final = (
+    *(problems.UNAUTHORIZED, problems.CROSS_SITE, problems.READ_ONLY, problems.REFUSED),
+    *(problems.NO_COORDINATOR, problems.OUTCOME_UNKNOWN, problems.INTERNAL),
+)
+
+#: `name` is the handler's name in `views`.
+OPERATIONS: Final = (
+    Operation(
+        method="GET",
+        path="/livez",
+        name="get_livez",
+        summary="Whether the front-end's supervisor lives.",
+        answers=(Answer(status=200, meaning="It does.", media_type=_TEXT),),
+    ),
+    Operation(
+        method="GET",
+        path="/readyz",
+        name="get_readyz",
+        summary="Whether a load balancer should send requests to this front-end.",
+        answers=(
+            Answer(status=200, meaning="It should.", media_type=_TEXT),
+            Answer(status=503, meaning="It should not; says why.", media_type=_TEXT),
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        name="get_metrics",
+        summary="Prometheus' exposition, or OpenMetrics' when asked for.",
+        answers=(Answer(status=200, meaning="All metrics.", media_type=_TEXT),),
+    ),
+    Operation(
+        method="GET",
+        path="/openapi.json",
+        name="get_openapi",
+        summary="This description.",
+        answers=(Answer(status=200, meaning="OpenAPI 3.1.", body=Document, media_type=_JSON),),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/status",
+        name="get_status",
+        summary="The whole system as this front-end sees it.",
+        answers=(Answer(status=200, meaning="Now.", body=ClusterStatus, media_type=_JSON),),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/stream",
+        name="get_stream",
+        summary="The same once a second, as server-sent events named status.",
+        answers=(Answer(status=200, meaning="Events.", media_type="text/event-stream"),),
+        problems=(problems.TOO_MANY_STREAMS,),
+    ),
+    Operation(
+        method="PUT",
+        path="/v1/registry",
+        name="put_registry",
+        summary="Replace all endpoints and deployments. Idempotent.",
+        answers=(Answer(status=200, meaning="It is in the log.", body=Index, media_type=_JSON),),
+        takes_registry=True,
+        problems=(
+            *(problems.MALFORMED, problems.TOO_LARGE, problems.TOO_SLOW),
+            *(problems.WRONG_MEDIA_TYPE, *_CHANGING),
+        ),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/raft/transfer",
+        name="post_transfer",
+        summary="Have this front-end hand the coordinator's office to another one.",
+        answers=(Answer(status=202, meaning="It is under way."),),
+        problems=_CHANGING,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/drain",
+        name="post_drain",
+        summary="Begin to take this front-end out of service.",
+        answers=(Answer(status=202, meaning="It is no longer ready."),),
+        problems=_CHANGING,
+    ),
+)
