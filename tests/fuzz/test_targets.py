@@ -8,7 +8,6 @@ import pytest
 from tests.fuzz.driver import main, mutated
 from tests.fuzz.targets import TARGETS, Target
 
-
 #: A peer's frame with invalid UTF-8 lets UnicodeDecodeError out of wire/frames.py instead of
 #: FrameError. Remove this when that is mapped there.
 _KNOWN = {"peer_frame": pytest.mark.xfail(strict=False, reason="UnicodeDecodeError in frames.py")}

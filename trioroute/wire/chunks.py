@@ -13,6 +13,9 @@ from trioroute.wire.http import Field, Limits
 __all__ = ["ChunkDecoder"]
 
 _UNLIMITED: Final = sys.maxsize
+#: Too late to frame anything, and h11 refuses most of them: refused, not dropped. All other
+#: trailers that must not pass are dropped where they would be passed on (core.headers).
+_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class ChunkDecoder:
@@ -124,7 +127,10 @@ class ChunkDecoder:
         matched = FIELD_LINE.fullmatch(line[:-2])
         if matched is None:
             raise MalformedRequestError("not a trailer field")
-        self.trailers.append((matched[1].lower(), matched[2].rstrip(b" \t")))
+        name = matched[1].lower()
+        if name in _FRAMING:
+            raise MalformedRequestError("framing after the body")
+        self.trailers.append((name, matched[2].rstrip(b" \t")))
 
     def _hold(self, partial: bytes) -> None:
         """Keep an unfinished line if it can still become a valid one."""
