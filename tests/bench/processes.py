@@ -64,9 +64,6 @@ class CpuTime:
         """Both together."""
         return self.user_s + self.kernel_s
 
-    def __add__(self, other: "CpuTime") -> "CpuTime":
-        return CpuTime(self.user_s + other.user_s, self.kernel_s + other.kernel_s)
-
     def __sub__(self, other: "CpuTime") -> "CpuTime":
         return CpuTime(self.user_s - other.user_s, self.kernel_s - other.kernel_s)
 
@@ -78,13 +75,14 @@ class Running:
     process: psutil.Popen
     log: Path
 
-    def cpu(self) -> CpuTime:
-        """CPU time so far of the whole process tree, ended children aside."""
-        spent = CpuTime()
+    def cpu(self) -> dict[str, CpuTime]:
+        """CPU time so far of each process of the tree, by number and command line."""
+        spent: dict[str, CpuTime] = {}
         for one in self._tree():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 times = one.cpu_times()
-                spent += CpuTime(times.user, times.system)
+                command = " ".join(Path(word).name for word in one.cmdline()[:12])
+                spent[f"{one.pid} {command}"] = CpuTime(times.user, times.system)
         return spent
 
     def last_lines(self, count: int = 15) -> str:

@@ -15,12 +15,13 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
 
 from tests.bench.load import LOADS, Load, generator_name, run_load
+from tests.bench.processes import CpuTime
 from tests.bench.sides import SIDES, Started
 from tests.bench.stage import Stage, names_among, open_stage
 
@@ -39,6 +40,7 @@ class Round:
     load: str
     cpu_us: float
     kernel_us: float
+    by_process: Mapping[str, float]
     requests_per_s: float
     p50_ms: float
     p99_ms: float
@@ -82,13 +84,17 @@ def _measure(side: Started, load: Load, duration_s: float, stage: Stage) -> Roun
     before, began = side.running.cpu(), time.perf_counter()
     seen = run_load(load, side.port, duration_s=duration_s, cores=cores, folder=folder)
     took_s = time.perf_counter() - began
-    spent = side.running.cpu() - before
+    spent = {name: now - before.get(name, CpuTime()) for name, now in side.running.cpu().items()}
+    if seen.error_count:
+        print(f"{side.name} under {load.name}: {seen.error_count} failed. It said last:")
+        print(side.running.last_lines())
     count = max(1, seen.request_count)
     return Round(
         side=side.name,
         load=load.name,
-        cpu_us=spent.total_s / count * 1e6,
-        kernel_us=spent.kernel_s / count * 1e6,
+        cpu_us=sum(one.total_s for one in spent.values()) / count * 1e6,
+        kernel_us=sum(one.kernel_s for one in spent.values()) / count * 1e6,
+        by_process={name: one.total_s / count * 1e6 for name, one in spent.items()},
         requests_per_s=seen.request_count / took_s,
         p50_ms=seen.p50_s * 1e3,
         p99_ms=seen.p99_s * 1e3,
@@ -119,6 +125,16 @@ def _print_table(rounds: Sequence[Round], loads: Sequence[Load]) -> None:
         sides = by_load[load.name]
         for name, taken in sides.items():
             print(f"  {name:14}{_row(taken, sides.get(YARDSTICK, []))}")
+            _print_processes(taken)
+
+
+def _print_processes(taken: Sequence[Round]) -> None:
+    """Where the time of a side of several processes goes, in its middle round."""
+    middle = sorted(taken, key=lambda one: one.cpu_us)[len(taken) // 2]
+    shares = sorted(middle.by_process.items(), key=lambda item: -item[1])
+    for name, cpu_us in shares if len(shares) > 1 else ():
+        if cpu_us >= 0.5:  # less is not worth a line
+            print(f"    {cpu_us:>10.1f} of it in {name[:76]}")
 
 
 def _row(taken: Sequence[Round], yardstick: Sequence[Round]) -> str:

@@ -35,7 +35,7 @@ GATES: Final = {
     # A runtime is named by the hash of a conda file's packages, which it reads itself.
     "ruamel": ("trioroute/spec/*.py", "trioroute/discovery/runtime.py"),
     "click": ("trioroute/cli/*.py",),
-    "rich": ("trioroute/cli/*.py",),
+    "rich": ("trioroute/cli/*.py", "trioroute/demo/*.py"),
 }
 
 #: What `core` and `wire` get as arguments instead of importing it.
