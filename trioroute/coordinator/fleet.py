@@ -58,7 +58,9 @@ class Fleet:
         commit: Callable[[Command], Awaitable[object]],
         static: ReplicaSource,
         processes: ReplicaSource | None,
+        ask: Callable[[Deployment, str, int], Awaitable[str]] = probe,
     ) -> None:
+        self._ask = ask
         self._directory = directory
         self._state = state
         self._commit = commit
@@ -78,6 +80,11 @@ class Fleet:
 
     async def run(self) -> None:
         """Until cancelled."""
+        # Fixed addresses exist whether wished or not; without this they would seem gone at first.
+        await self._static.set_desired(
+            self._directory.epoch,
+            [(d, 1) for d in self._state().deployments.values() if self._is_static(d)],
+        )
         async with trio.open_nursery() as nursery:
             for source in self._sources():
                 nursery.start_soon(self._watch, source)
@@ -114,7 +121,11 @@ class Fleet:
         return [s for s in (self._static, self._processes) if s is not None]
 
     def _source_of(self, deployment: Deployment) -> ReplicaSource | None:
-        return self._static if isinstance(deployment.source, StaticSource) else self._processes
+        return self._static if self._is_static(deployment) else self._processes
+
+    @staticmethod
+    def _is_static(deployment: Deployment) -> bool:
+        return isinstance(deployment.source, StaticSource)
 
     def _all_found(self, key: str) -> list[FoundReplica]:
         return [f for group in self._found.values() for f in group if f.deployment == key]
@@ -165,7 +176,7 @@ class Fleet:
         for found in self._all_found(group.deployment.key):
             if found.state != "running":
                 self._ready.discard(found.id)
-            elif isinstance(group.deployment.source, StaticSource):
+            elif self._is_static(group.deployment):
                 # Whoever wrote the addresses vouches for them; they may not have a probe path.
                 self._ready.add(found.id)
             elif found.id not in self._ready and found.id not in self._probing:
@@ -175,7 +186,7 @@ class Fleet:
     async def _probe_until_ready(self, deployment: Deployment, found: FoundReplica) -> None:
         try:
             while self._is_running(found):
-                reason = await probe(deployment, found.host, found.port)
+                reason = await self._ask(deployment, found.host, found.port)
                 if not reason:
                     self._ready.add(found.id)
                     self._reasons.pop(found.id, None)
@@ -191,9 +202,7 @@ class Fleet:
         return any(each.id == found.id and each.state == "running" for each in now)
 
     def _scale(self, key: str, group: _Group) -> None:
-        if key not in self._state().deployments or isinstance(
-            group.deployment.source, StaticSource
-        ):
+        if self._is_static(group.deployment):
             return
         staying = [f for f in self._all_found(key) if f.id not in group.draining]
         demand = self._directory.demand(key)
@@ -238,15 +247,15 @@ class Fleet:
     async def _wish(self) -> None:
         """Tell the sources how many of each, and which ones are to go."""
         for source in self._sources():
+            if source not in self._found:
+                # Not before its picture is known: a new coordinator must not shrink what it
+                # has not seen.
+                continue
             desired = []
             retire = []
             for key, deployment in self._state().deployments.items():
-                if self._source_of(deployment) is not source:
-                    continue
                 group = self._groups.get(key)
-                if group is None:
-                    # Nothing is known of its replicas yet: ask for what there must be at least.
-                    desired.append((deployment, _least(deployment)))
+                if group is None or self._source_of(deployment) is not source:
                     continue
                 gone = [name for name in group.draining if self._directory.is_unused(name)]
                 retire += gone
@@ -256,8 +265,3 @@ class Fleet:
             if self._wishes.get(source) != wish:
                 await source.set_desired(self._directory.epoch, desired, wish[1])
                 self._wishes[source] = wish
-
-
-def _least(deployment: Deployment) -> int:
-    scale = deployment.scale
-    return max(1, scale.instance_count if scale.kind.value == "default" else scale.min_instances)

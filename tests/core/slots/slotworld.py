@@ -116,7 +116,7 @@ class World:
         result = self.registry.apply(command, self.index)  # type: ignore[arg-type]
         assert not result.error, result.error
 
-    def _routing_changed(self) -> None:
+    def routing_changed(self) -> None:
         if self.directory is not None:
             self.dispatch(self.directory.set_routing(self.registry.state, self.now))
         for worker in self.workers.values():
@@ -137,7 +137,7 @@ class World:
         )
         for worker in self.workers.values():
             self.hang_up(worker)
-        self._routing_changed()
+        self.routing_changed()
 
     def depose(self) -> None:
         """No coordinator at all, until `elect`."""
@@ -171,7 +171,7 @@ class World:
         assert self.directory is not None
         if worker.name not in self.registry.state.holders:
             self.commit(RegisterHolder(epoch=self.directory.epoch, holder=worker.name))
-            self._routing_changed()
+            self.routing_changed()
         worker.link = Link(self.directory)
         worker.holding.open_link(self.now)
         worker.renew_at = self.now + TIMINGS.renew_s
@@ -214,7 +214,7 @@ class World:
             self.dispatch(self.directory.tick(self.now))
             for name, reason in self.directory.holders_to_fence(self.now):
                 self.commit(FenceHolder(epoch=self.directory.epoch, holder=name, reason=reason))
-                self._routing_changed()
+                self.routing_changed()
             self.plan()
         for worker in self.workers.values():
             self.run_worker(worker)
@@ -242,7 +242,7 @@ class World:
                     leaving=plan.leaving,
                 )
             )
-            self._routing_changed()
+            self.routing_changed()
 
     def run_worker(self, worker: Worker) -> None:
         if worker.frozen_until > self.now:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.core.slots.slotworld import KEY, TIMINGS, World
 from trioroute.core.model import Isolation
+from trioroute.core.registry import PutReplicas
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.book import SlotBook
 from trioroute.core.slots.directory import SlotDirectory
@@ -177,3 +178,24 @@ def test_goodbye_frees_a_holders_slots_at_once() -> None:
         world.request("w0")
     settle(world, 0.02)
     assert len(world.served) - served_before == 4
+
+
+def test_a_replica_that_comes_back_under_its_name_is_not_a_new_one() -> None:
+    """A fixed address keeps its name: what ran on it before may still run."""
+    world = World(holders=1, replicas=1, request_max_s=1.0)
+    settle(world, 1)
+    world.request("w0")
+    (running,) = world.running
+    running.ends_at = world.now + 0.9
+    (replica,) = world.registry.state.replicas[KEY]
+    world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=()))
+    world.routing_changed()
+    settle(world, 0.05)
+    world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=(replica,)))
+    world.routing_changed()
+    world.request("w0")
+    settle(world, 0.5)
+    assert len(world.running) == 1
+    assert not world.over_limit
+    settle(world, TIMINGS.booked_s + 1.5)
+    assert len(world.served) == 2

@@ -78,6 +78,9 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         # What the current event touched: a message about one deployment costs nothing elsewhere.
         self._touched: set[str] = set()
         self._line_of: dict[str, Line] = {}
+        # Replicas that are gone from the log while a request may still run on them. One that comes
+        # back under its name (a fixed address does) is not a new one.
+        self._gone: dict[str, SlotBook] = {}
         self._claims_rejected = 0
         self._stray_returns = 0
         self._leases_lapsed = 0
@@ -87,7 +90,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         self._doubt_over = not self._pending
         for name in state.holders:
             self._holders[name] = HolderRecord(name, silent_since=now)
-        self._adopt(state, in_doubt=not self._doubt_over)
+        self._adopt(state, now, in_doubt=not self._doubt_over)
 
     # -- what happens -----------------------------------------------------------------------
 
@@ -95,7 +98,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         """The registry changed: replicas, limits, homes, known holders."""
         for name in [n for n in self._holders if n not in state.holders]:
             self._forget_fenced(name, now)
-        self._adopt(state, in_doubt=False)
+        self._adopt(state, now, in_doubt=False)
         return self._settled(now, self._lines)
 
     def receive(self, name: str, message: m.FromHolder, now: float) -> list[Effect]:
@@ -219,11 +222,11 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
     # -- the registry -----------------------------------------------------------------------
 
-    def _adopt(self, state: RegistryState, *, in_doubt: bool) -> None:
+    def _adopt(self, state: RegistryState, now: float, *, in_doubt: bool) -> None:
         for key in [key for key in self._lines if key not in state.deployments]:
             line = self._lines.pop(key)
-            for gone in line.books:
-                del self._line_of[gone]
+            for gone in [*line.books]:
+                self._drop_replica(line, gone, now)
             for request in line.waiting:
                 self._say(request.holder, m.Refuse(number=request.number, reason="no-route"))
         for key, deployment in state.deployments.items():
@@ -231,8 +234,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             line.deployment = deployment
             replicas = {replica.id: replica for replica in state.replicas.get(key, ())}
             for gone in [name for name in line.books if name not in replicas]:
-                del line.books[gone], self._line_of[gone]
-                line.freed.pop(gone, None)
+                self._drop_replica(line, gone, now)
             for replica in replicas.values():
                 self._adopt_replica(line, replica, since=state.index, in_doubt=in_doubt)
                 book = line.books[replica.id]
@@ -240,8 +242,21 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                 book.home = state.homes.get(key, {}).get(replica.id, {})
                 book.leaving = state.leaving.get(key, {}).get(replica.id, {})
 
+    def _drop_replica(self, line: Line, name: str, now: float) -> None:
+        book = line.books.pop(name)
+        del self._line_of[name]
+        line.freed.pop(name, None)
+        # Until its routing says so too, a holder may start requests there while its lease runs.
+        longest_s = self._timings.request_s(line.deployment.request_max_s)
+        until = now + self._timings.booked_s + longest_s
+        for holder in [*book.owned]:
+            book.suspend(holder, until=until, home_until=until)
+        self._gone[name] = book
+
     def _adopt_replica(self, line: Line, replica: Replica, *, since: int, in_doubt: bool) -> None:
         book = line.books.get(replica.id)
+        if book is None and (returning := self._gone.pop(replica.id, None)) is not None:
+            book = line.books[replica.id] = returning
         if book is None and in_doubt:
             doubt = Limbo(all_slots(replica.slots), UNKNOWN_HOLDER, NEVER)
             line.books[replica.id] = SlotBook(replica, since=0, limbo=[doubt])
@@ -380,6 +395,10 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         """Bring deployments to rest: limbo, waiters, homes, leases; return what to say."""
         if self._settle_doubt(now):
             keys = self._lines
+        for name, book in [*self._gone.items()]:
+            book.expire(now)
+            if not book.in_use:
+                del self._gone[name]
         for key in keys:
             line = self._lines[key]
             for book in line.books.values():

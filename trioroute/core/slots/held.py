@@ -1,6 +1,6 @@
 """What a holder keeps about each replica, each deployment and each waiting request.
 
-Values with one owner, `core.slots.holding.Holding`; the only decision here is which replica serves next.
+Values with one owner, `holding.Holding`; the only decision here is which replica serves next.
 """
 
 from typing import NamedTuple

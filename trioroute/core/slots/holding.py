@@ -210,7 +210,8 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             groups[deployment.key].deployment = deployment
         for replica in routed.values():
             group = groups[replica.deployment]
-            held = self._replicas.setdefault(replica.id, HeldReplica(replica))
+            known = self._replicas.get(replica.id) or self._orphans.pop(replica.id, None)
+            held = self._replicas[replica.id] = known or HeldReplica(replica)
             held.replica = replica
             held.home = snapshot.homes.get(replica.id, 0)
             group.replicas[replica.id] = held
@@ -405,8 +406,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             self._serve_waiters(group, now)
 
     def _allow(self, held: HeldReplica, allowed: int) -> None:
-        surplus = held.idle & ~allowed
-        if surplus:
+        if surplus := held.idle & ~allowed:
             self._give_back(held, surplus)
         held.recalled = held.busy & ~allowed
         held.held |= allowed

@@ -1,6 +1,6 @@
 """What the directory keeps about each deployment and each holder.
 
-Values with one owner, `core.slots.directory.SlotDirectory`; the only decision here is where a granted request
+Values with one owner, `directory.SlotDirectory`; the only decision here is where a granted request
 may start.
 """
 

@@ -1,0 +1,269 @@
+"""Replicas found, probed, published, scaled and retired, under a virtual clock."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from tests.coordinator.test_service import MemoryLog
+from trioroute.coordinator.fleet import Fleet
+from trioroute.core.model import (
+    CommandSource,
+    Deployment,
+    Endpoint,
+    ReplicaState,
+    ScaleKind,
+    ScaleSettings,
+)
+from trioroute.core.registry import OpenEpoch, PutRegistry, RegisterHolder
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.directory import SlotDirectory
+from trioroute.core.slots.masks import pack
+from trioroute.core.slots.timings import SlotTimings
+from trioroute.discovery.source import FoundReplica, StaleEpochError
+from trioroute.discovery.static import StaticReplicaSource
+
+KEY = "e/d"
+START_S = 3.0
+TIMINGS = SlotTimings()
+
+
+class Processes:
+    """A source that starts replicas in `START_S` and stops them at once."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.nursery = nursery
+        self.epoch = 0
+        self.running: dict[str, FoundReplica] = {}
+        self.started_at: list[float] = []
+        self.stopped: list[str] = []
+        self.wishes: list[int] = []
+        self._changed = trio.Event()
+
+    async def set_desired(
+        self, epoch: int, desired: Sequence[tuple[Deployment, int]], retire: Sequence[str] = ()
+    ) -> None:
+        await trio.lowlevel.checkpoint()
+        if epoch < self.epoch:
+            raise StaleEpochError(self.epoch)
+        self.epoch = epoch
+        wanted = sum(count for _, count in desired)
+        self.wishes.append(wanted)
+        while len(self.running) < wanted:
+            name = f"r{len(self.started_at)}"
+            self.started_at.append(trio.current_time())
+            self.put(name, "starting")
+            self.nursery.start_soon(self._start, name)
+        for name in [*retire, *reversed(self.running)][: max(0, len(self.running) - wanted)]:
+            del self.running[name]
+            self.stopped.append(name)
+            self._notify()
+
+    def crash(self, name: str) -> None:
+        del self.running[name]
+        self._notify()
+
+    async def _start(self, name: str) -> None:
+        await trio.sleep(START_S)
+        if name in self.running:
+            self.put(name, "running")
+
+    def put(self, name: str, state: str) -> None:
+        self.running[name] = FoundReplica(
+            id=name,
+            deployment=KEY,
+            host="h",
+            port=1,
+            state=state,  # type: ignore[arg-type]
+        )
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncIterator[tuple[FoundReplica, ...]]]:
+        await trio.lowlevel.checkpoint()
+        yield self._pictures()
+
+    async def _pictures(self) -> AsyncIterator[tuple[FoundReplica, ...]]:
+        while True:
+            changed = self._changed
+            yield tuple(self.running.values())
+            await changed.wait()
+
+    async def last_lines(self, replica: str) -> tuple[str, ...]:
+        await trio.lowlevel.checkpoint()
+        return ()
+
+
+@attrs.define(eq=False)
+class World:
+    log: MemoryLog
+    directory: SlotDirectory
+    fleet: Fleet
+    processes: Processes
+    not_ready: set[str]
+
+    def replicas(self) -> dict[str, ReplicaState]:
+        return {r.id: r.state for r in self.log.state.replicas.get(KEY, ())}
+
+    def sync(self) -> None:
+        self.directory.set_routing(self.log.state, trio.current_time())
+
+    def hold(self, busy: dict[str, int], waiting: int = 0) -> None:
+        """One holder reports these slots as held and busy, and queues requests."""
+        now = trio.current_time()
+        self.sync()
+        hello = m.Hello(version=1, holder="w0", incarnation=1, uptime_s=99.0)
+        packed = {name: pack(mask) for name, mask in busy.items()}
+        renew = m.Renew(
+            sent_at=now, held=packed, busy=packed, waiting={}, routing_version=self.log.state.index
+        )
+        for message in (hello, renew):
+            self.directory.receive("w0", message, now)
+        for number in range(waiting):
+            acquire = m.Acquire(number=1000 + number, deployment=KEY, waited_s=0.0)
+            self.directory.receive("w0", acquire, now)
+        self.fleet.poke()
+
+
+@asynccontextmanager
+async def open_world(scale: ScaleSettings, *, running: int = 0) -> AsyncIterator[World]:
+    log = MemoryLog()
+    source = CommandSource(command=("serve", "{port}"), cwd="/")
+    deployment = Deployment(endpoint="e", name="d", source=source, scale=scale)
+    await log.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(deployment,)))
+    await log.commit(OpenEpoch(epoch=1))
+    await log.commit(RegisterHolder(epoch=1, holder="w0"))
+    now = trio.current_time()
+    directory = SlotDirectory(log.state, epoch=1, timings=TIMINGS, now=now)
+    not_ready: set[str] = set()
+    async with trio.open_nursery() as nursery:
+        processes = Processes(nursery)
+        for n in range(running):
+            processes.put(f"old{n}", "running")
+
+        async def ask(_: Deployment, host: str, port: int) -> str:
+            await trio.lowlevel.checkpoint()
+            return "answers 503" if not_ready else ""
+
+        async def commit(command: object) -> object:
+            result = await log.commit(command)  # type: ignore[arg-type]
+            directory.set_routing(log.state, trio.current_time())
+            return result
+
+        fleet = Fleet(
+            directory,
+            state=lambda: log.state,
+            commit=commit,
+            static=StaticReplicaSource(),
+            processes=processes,
+            ask=ask,
+        )
+        nursery.start_soon(fleet.run)
+        yield World(log, directory, fleet, processes, not_ready)
+        nursery.cancel_scope.cancel()
+
+
+def automatic(low: int, high: int) -> ScaleSettings:
+    return ScaleSettings(kind=ScaleKind.TARGET_UTILIZATION, min_instances=low, max_instances=high)
+
+
+async def test_a_fixed_count_is_started_probed_and_published(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(ScaleSettings(instance_count=3)) as world:
+        await trio.sleep(START_S / 2)
+        assert world.replicas() == {}
+        await trio.sleep(START_S)
+        assert world.replicas() == dict.fromkeys(("r0", "r1", "r2"), ReplicaState.READY)
+
+
+async def test_what_is_not_ready_is_not_routed_to_and_says_why(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(ScaleSettings(instance_count=1)) as world:
+        world.not_ready.add("all")
+        await trio.sleep(10)
+        assert world.replicas() == {}
+        assert world.fleet.replicas(KEY)[0].reason == "answers 503"
+        world.not_ready.clear()
+        await trio.sleep(1)
+        assert list(world.replicas()) == ["r0"]
+
+
+async def test_a_replica_that_is_gone_leaves_the_log_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(ScaleSettings(instance_count=2)) as world:
+        await trio.sleep(START_S + 1)
+        world.processes.crash("r0")
+        await trio.sleep(0.2)
+        assert list(world.replicas()) == ["r1"]
+
+
+async def test_a_queue_starts_replicas_within_a_second_and_no_more_than_needed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(automatic(1, 96)) as world:
+        await trio.sleep(START_S + 1)
+        world.hold({"r0": 1}, waiting=9)
+        asked_at = trio.current_time()
+        await trio.sleep(1)
+        assert world.processes.started_at[1] - asked_at <= 1.0
+        await trio.sleep(2 * START_S)
+        assert len(world.processes.started_at) == 15, "10 busy or queued at 70 %, and no overrun"
+
+
+async def test_only_idle_replicas_are_stopped_after_a_quiet_window(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(automatic(1, 4)) as world:
+        await trio.sleep(START_S + 1)
+        world.hold({"r0": 1}, waiting=9)
+        await trio.sleep(START_S + 2)
+        assert len(world.replicas()) == 4
+        world.hold({"r1": 1})
+        await trio.sleep(50)
+        assert world.processes.stopped == []
+        for _ in range(10):
+            await trio.sleep(1.5)
+            world.hold({"r1": 1})
+        await trio.sleep(5)
+        assert "r1" not in world.processes.stopped
+        assert len(world.processes.stopped) == 2, "1 busy at 70 % needs 2"
+
+
+async def test_a_new_coordinator_does_not_shrink_what_it_has_not_watched(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(automatic(1, 4), running=4) as world:
+        await trio.sleep(30)
+        assert len(world.replicas()) == 4
+        assert world.processes.stopped == []
+
+
+async def test_a_replaced_coordinator_stands_down_quietly(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(ScaleSettings(instance_count=1)) as world:
+        await trio.sleep(START_S + 1)
+        world.processes.epoch = 2
+        world.processes.crash("r0")
+        await trio.sleep(5)
+        assert world.processes.running == {}
+
+
+@pytest.mark.parametrize("kind", list(ScaleKind))
+async def test_decisions_are_told(kind: ScaleKind, autojump_clock: trio.testing.MockClock) -> None:
+    async with open_world(ScaleSettings(kind=kind)) as world:
+        assert world.fleet.decision(KEY) is None
+        await trio.sleep(START_S + 1)
+        decision = world.fleet.decision(KEY)
+        assert decision is not None
+        assert (decision.replicas, decision.rule) == (1, "steady")
