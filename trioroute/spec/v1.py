@@ -4,6 +4,7 @@ Parameters have the names and defaults of azureml-core 1.61 (`azure-reference.md
 differ from those of the YAML: a minute for a request instead of 5 s, 1 to 10 replicas instead of
 1. A version becomes a deployment, an AksEndpoint an endpoint; the two models route alike.
 """
+# house: the parameters have the names that users of the older SDK write
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
