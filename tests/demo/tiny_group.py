@@ -21,8 +21,8 @@ from trioroute.demo.prepare import PreparedDemo, PreparedModel
 from trioroute.demo.scoring import ScoringTarget
 
 #: `server.py FD MODE`: threads that accept on the descriptor. Nine of ten answers are `One`'s.
-#: Modes: `good`; `refuses`, which answers 503 to every tenth request; `drops`, which closes the
-#: connection instead, once the load is on.
+#: Modes: `good`; `refuses`, which answers 503 to every tenth request; `drops`, which closes each
+#: connection instead of its ninth answer: the load is on by then.
 SERVER = textwrap.dedent("""
     import itertools, json, socket, sys, threading, time
 
@@ -33,6 +33,7 @@ SERVER = textwrap.dedent("""
 
     def serve(connection):
         reader = connection.makefile("rb")
+        answered = 0
         while line := reader.readline():
             length = 0
             while (field := reader.readline()) != b"\\r\\n":
@@ -41,7 +42,8 @@ SERVER = textwrap.dedent("""
                     length = int(value)
             reader.read(length)
             number = next(numbers)
-            if mode == "drops" and number > 100 and number % 10 == 9:
+            answered += 1
+            if mode == "drops" and answered == 9:
                 connection.shutdown(socket.SHUT_RDWR)
                 return
             time.sleep(0.002)
