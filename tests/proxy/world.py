@@ -178,7 +178,7 @@ async def open_world(
     """
     clock = trio.lowlevel.current_clock()
     if isinstance(clock, trio.testing.MockClock):
-        clock.autojump_threshold = 0.005
+        clock.autojump_threshold = 0.002
     async with trio.open_nursery() as nursery:
         found: list[tuple[str, int]] = []
         for script in scripts:

@@ -12,6 +12,7 @@ from functools import partial
 import trio
 
 from trioroute.core.slots.holding import Grant
+from trioroute.errors import BrokenAnswerError
 from trioroute.net.stream import StreamBrokenError
 from trioroute.proxy.upstream import AttemptFailedError, UpstreamConnection
 
@@ -76,7 +77,9 @@ async def _read_to_end(upstream: UpstreamConnection) -> None:
             head = await upstream.receive_head()
             while head.status < 200 and head.status != 101:
                 head = await upstream.receive_head()
+        if not upstream.decoder.body_done:
+            upstream.decoder.feed_body()  # what came along with the head
         while not upstream.decoder.body_done:
             await upstream.receive_body()
-    except (AttemptFailedError, StreamBrokenError):
+    except (AttemptFailedError, BrokenAnswerError, StreamBrokenError):
         return

@@ -1,0 +1,82 @@
+"""A replica that works for nobody keeps its slot until it is done."""
+
+import trio
+from trio.testing import MockClock
+
+from tests.proxy.world import OK, POST, Peer, blue, open_world, reset
+
+
+async def test_half_an_answer_is_read_to_its_end(autojump_clock: MockClock) -> None:
+    finished = trio.Event()
+
+    async def streaming(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(10):
+            await trio.sleep(0.2)
+            await peer.send(b"1\r\nx\r\n")
+        await peer.send(b"0\r\n\r\n")
+        finished.set()
+
+    async with open_world(streaming, deployment=blue(stream_max_s=30.0)) as world:
+        client = await world.connect()
+        await client.send(POST)
+        await client.read_until(b"\r\n\r\n")
+        reset(client)
+        await trio.sleep(0.5)
+        assert len(world.slots.busy) == 1
+        await world.wait_settled()
+        assert finished.is_set()
+
+
+async def test_a_replica_that_closes_is_done(autojump_clock: MockClock) -> None:
+    async def closing(peer: Peer) -> None:
+        await peer.read_request()
+        await trio.sleep(1.0)
+
+    async with open_world(closing) as world:
+        client = await world.connect()
+        await client.send(POST)
+        await trio.sleep(0.1)
+        reset(client)
+        await trio.sleep(0.3)
+        assert world.server.statistics().abandoned == 1
+        await world.wait_settled()
+        assert trio.current_time() < 1.2
+
+
+async def test_an_interim_answer_is_not_the_end(autojump_clock: MockClock) -> None:
+    async def hinting(peer: Peer) -> None:
+        await peer.read_request()
+        await trio.sleep(0.5)
+        await peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        await trio.sleep(1.0)
+        await peer.send(OK)
+        await trio.sleep_forever()
+
+    async with open_world(hinting) as world:
+        client = await world.connect()
+        await client.send(POST)
+        await trio.sleep(0.1)
+        reset(client)
+        await world.wait_settled()
+        assert 1.5 <= trio.current_time() < 1.7
+
+
+async def test_an_unfinished_upload_tells_the_replica(autojump_clock: MockClock) -> None:
+    """It would wait for the rest until MAXREQ; a FIN ends its reading at once."""
+    ended = trio.Event()
+
+    async def reading(peer: Peer) -> None:
+        await peer.read_until(b"\r\n\r\n")
+        await peer.read_end()
+        ended.set()
+
+    async with open_world(reading) as world:
+        client = await world.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\nx")
+        await trio.sleep(0.1)
+        reset(client)
+        await ended.wait()
+        await world.wait_settled()
+        assert trio.current_time() < 0.5

@@ -1,0 +1,100 @@
+"""One client connection: heads in pieces, limits, the end of it, and what can still be read."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.proxy.world import GET, OK, POST, Peer, open_world
+from trioroute.wire.http import Limits
+
+
+async def ok(peer: Peer) -> None:
+    while True:
+        await peer.read_request()
+        await peer.send(OK)
+
+
+async def test_a_head_may_come_byte_by_byte(autojump_clock: MockClock) -> None:
+    async with open_world(ok) as world:
+        client = await world.connect()
+        for at in range(len(POST)):
+            await client.send(POST[at : at + 1])
+            await trio.sleep(0.01)
+        assert (await client.read_answer()).status == 200
+
+
+async def test_a_head_must_be_whole_in_time_however_busy_its_sender(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world(ok, limits=Limits(head_read_s=3.0)) as world:
+        client = await world.connect()
+        await client.send(GET)
+        await client.read_answer()
+        await trio.sleep(5.0)  # idle is not slow
+        began_at = trio.current_time()
+        for byte in b"GET / H":
+            await client.send(bytes([byte]))
+            await trio.sleep(0.5)
+        answer = await client.read_answer()
+        assert answer.status == 408
+        assert 3.0 <= trio.current_time() - began_at < 4.6
+
+
+async def test_after_a_400_nothing_more_is_parsed(autojump_clock: MockClock) -> None:
+    async with open_world(ok) as world:
+        client = await world.connect()
+        await client.send(b"GET  / HTTP/1.1\r\n\r\n" + GET)
+        answer = await client.read_answer()
+        assert (answer.status, answer.fields["connection"]) == (400, "close")
+        assert await client.read_end() == b""
+        assert world.server.statistics().dialled == 0
+
+
+async def test_an_error_is_readable_while_the_body_still_flows(
+    autojump_clock: MockClock,
+) -> None:
+    """A close with unread bytes would send RST and destroy the answer (RFC 9112 §9.6)."""
+    async with open_world(ok, limits=Limits(body_bytes_max=10)) as world:
+        client = await world.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n")
+        await trio.sleep(0.1)
+        await client.send(bytes(60_000))
+        await trio.sleep(0.1)
+        assert (await client.read_answer()).status == 413
+        assert await client.read_end() == b""
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_close_is_honoured(autojump_clock: MockClock, version: bytes) -> None:
+    async with open_world(ok) as world:
+        client = await world.connect()
+        await client.send(b"GET / HTTP/%b\r\nHost: a\r\nConnection: close\r\n\r\n" % version)
+        assert b"connection: close" in await client.read_end()
+
+
+async def test_a_refused_request_with_a_small_body_keeps_the_connection(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world(ok) as world:
+        client = await world.connect()
+        await client.send(b"TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+        answer = await client.read_answer()
+        assert answer.status == 405
+        assert "connection" not in answer.fields
+        await client.send(b"body" + GET)
+        assert (await client.read_answer()).status == 200
+
+
+async def test_a_client_that_says_nothing_is_told_so(autojump_clock: MockClock) -> None:
+    async with open_world(ok, limits=Limits(head_read_s=2.0)) as world:
+        client = await world.connect()
+        assert (await client.read_answer()).status == 408
+        assert trio.current_time() < 3.6
+
+
+async def test_a_connection_that_just_closes_is_no_error(autojump_clock: MockClock) -> None:
+    async with open_world(ok) as world:
+        client = await world.connect()
+        await client.stream.send_eof()
+        assert await client.read_end() == b""
+        assert world.records == []

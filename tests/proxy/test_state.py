@@ -1,0 +1,51 @@
+"""Timing and records: what a client is told and what is written down agree."""
+
+import trio
+from trio.testing import MockClock
+
+from tests.proxy.world import GET, OK, Answer, Peer, blue, open_world
+
+
+async def slow(peer: Peer) -> None:
+    while True:
+        await peer.read_request()
+        await trio.sleep(0.3)
+        await peer.send(OK)
+
+
+def timing(answer: Answer) -> dict[str, float]:
+    entries = (entry.split(";dur=") for entry in answer.fields["server-timing"].split(", "))
+    return {name: float(value) for name, value in entries}
+
+
+async def test_timing_says_where_the_time_went(autojump_clock: MockClock) -> None:
+    async with open_world(slow, slots=1) as world:
+        first, second = await world.connect(), await world.connect()
+        await first.send(GET)
+        await trio.sleep(0.1)
+        await second.send(GET)
+        fast = timing(await first.read_answer())
+        queued = timing(await second.read_answer())
+        await world.wait_settled()
+    assert fast["upstream"] == 300.0
+    assert fast["queue"] == 0.0
+    assert queued["queue"] == 200.0
+    assert queued["total"] == 500.0
+    for parts in (fast, queued):
+        total = parts.pop("total")
+        assert sum(parts.values()) <= total + 0.3
+    by_total = sorted(world.records, key=lambda record: record.total_s)
+    assert [round(record.queue_s, 3) for record in by_total] == [0.0, 0.2]
+    assert [round(record.upstream_s, 3) for record in by_total] == [0.3, 0.3]
+    assert [record.slot for record in by_total] == [0, 0]
+
+
+async def test_a_refusal_names_only_what_happened(autojump_clock: MockClock) -> None:
+    deployment = blue(request_timeout_s=0.2, queue_wait_max_s=0.1)
+    async with open_world(slow, slots=1, deployment=deployment) as world:
+        late = await world.ask(GET)
+        shed = await world.ask(GET)
+        malformed = await world.ask(b"GET /\r\n\r\n")
+    assert list(timing(late)) == ["queue", "route", "connect", "total"]
+    assert list(timing(shed)) == ["queue", "total"]
+    assert list(timing(malformed)) == ["total"]
