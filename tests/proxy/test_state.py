@@ -42,7 +42,12 @@ async def test_timing_says_where_the_time_went(autojump_clock: MockClock) -> Non
 
 async def test_a_refusal_names_only_what_happened(autojump_clock: MockClock) -> None:
     deployment = blue(request_timeout_s=0.2, queue_wait_max_s=0.1)
-    async with open_world(slow, slots=1, deployment=deployment) as world:
+
+    async def silent(peer: Peer) -> None:
+        await peer.read_request()
+        await trio.sleep_forever()
+
+    async with open_world(silent, slots=1, deployment=deployment) as world:
         late = await world.ask(GET)
         shed = await world.ask(GET)
         malformed = await world.ask(b"GET /\r\n\r\n")
