@@ -97,10 +97,11 @@ def test_problems_keep_their_code_and_words(failure: Exception, code: str, messa
 
 
 def test_nobody_listening_is_said_plainly() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
-    with pytest.raises(UnreachableError, match=f"127.0.0.1:{port}: Connection refused"):
-        AdminClient(f"http://127.0.0.1:{port}").status()
+        with pytest.raises(UnreachableError, match=f"127.0.0.1:{port}: Connection refused"):
+            AdminClient(f"http://127.0.0.1:{port}").status()
 
 
 def test_a_silent_listener_is_given_up() -> None:

@@ -14,6 +14,7 @@ share are used.
 import math
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["CYCLE_MAX", "Splitter"]
@@ -40,11 +41,10 @@ class Splitter:
         if not self.weights:
             raise ValueError("no deployment has a weight above 0")
         shared = math.gcd(*self.weights.values())
-        shares = [weight // shared for weight in self.weights.values()]
+        shares = tuple(weight // shared for weight in self.weights.values())
         if sum(shares) > CYCLE_MAX:
             raise ValueError(f"the split repeats only after {sum(shares)} requests")
-        order = _cycle(shares)
-        starts = _starts_within_one(order, shares)
+        order, starts = _plan(shares)
         start = starts[int(phase * len(starts))]
         names = list(self.weights)
         self._cycle = tuple(names[i] for i in order[start:] + order[:start])
@@ -59,7 +59,17 @@ class Splitter:
         return picked
 
 
-def _cycle(shares: list[int]) -> list[int]:
+@lru_cache(maxsize=256)
+def _plan(shares: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """The cycle and its starts, computed once for all endpoints that split alike.
+
+    A worker with a thousand endpoints builds its first table at once, while requests wait.
+    """
+    order = _cycle(shares)
+    return order, _starts_within_one(order, shares)
+
+
+def _cycle(shares: tuple[int, ...]) -> list[int]:
     """Which deployment each of the sum(shares) steps of one cycle goes to."""
     total = sum(shares)
     if len(shares) == 1:
@@ -79,7 +89,7 @@ def _cycle(shares: list[int]) -> list[int]:
     return order
 
 
-def _starts_within_one(order: list[int], shares: list[int]) -> list[int]:
+def _starts_within_one(order: list[int], shares: tuple[int, ...]) -> list[int]:
     """The steps from which each prefix of the cycle is within one of every exact share.
 
     Never empty: step 0 is such a start. Of two deployments every step is one.
