@@ -114,7 +114,7 @@ async def _run(front_end: FrontEnd, network: PeersInMemory, name: str) -> None:
 
 @asynccontextmanager
 async def running_echo(folder: Path, count: int = 1) -> AsyncIterator[Group]:
-    """A group that serves `echo`, whose only replica gives requests back, one at a time."""
+    """A group that serves `echo`, whose only replica gives requests back."""
     async with trio.open_nursery() as nursery, running_group(folder, count) as group:
         listeners = await nursery.start(trio.serve_tcp, _echo, 0)
         port = listeners[0].socket.getsockname()[1]
@@ -125,6 +125,9 @@ async def running_echo(folder: Path, count: int = 1) -> AsyncIterator[Group]:
                     endpoint="echo",
                     name="blue",
                     source=StaticSource(addresses=(("127.0.0.1", port),)),
+                    # A silent holder's home is nobody else's for half a minute (decision 26), so
+                    # each front-end needs one of its own.
+                    slots_per_replica=8,
                     queue_wait_max_s=10.0,
                 ),
             ),

@@ -8,7 +8,7 @@ from trioroute.wire.records import decode_result, encode_command
 COMMANDS = [
     encode_command(PutRegistry(endpoints=(Endpoint(name="wine"),), deployments=())),
     encode_command(OpenEpoch(epoch=3)),
-    encode_command(RegisterHolder(epoch=3, holder="fe-0/0")),
+    encode_command(RegisterHolder(epoch=3, holder="fe-0/0", incarnation=1)),
 ]
 
 

@@ -150,9 +150,11 @@ class Supervisor:
             seats=self._seats,
             coordinator=self._coordinator,
             found=lambda: self._found,
+            office_age_s=self._office_age_s,
             unready_reason=self._unready_reason,
             start_unready=self._start_unready,
         )
+        self._office_began_at: float | None = None
         self._is_unready = False
         self._stopping = trio.Event()
         self._resigning = trio.Event()
@@ -214,11 +216,14 @@ class Supervisor:
     async def _run_office(self, epoch: int) -> None:
         """C0. What goes wrong between front-ends ends the office, not the front-end."""
         _LOG.info("coordinator of epoch %d", epoch)
+        self._office_began_at = trio.current_time()
         try:
             await self._coordinator.run(epoch)
         except* ControlError as errors:
             _LOG.warning("office of epoch %d ends: %s", epoch, errors.exceptions)
             self._resigning.set()
+        finally:
+            self._office_began_at = None
 
     async def _resign_when_asked(self) -> None:
         """Outside the office's scope, which the end of leadership cancels."""
@@ -241,6 +246,10 @@ class Supervisor:
             task_status.started()
             async for _ in signals:
                 self.start_drain()
+
+    def _office_age_s(self) -> float | None:
+        began_at = self._office_began_at
+        return None if began_at is None else trio.current_time() - began_at
 
     def _start_unready(self) -> None:
         self._is_unready = True

@@ -8,11 +8,13 @@
 (`leash`), is asked to end in order on Ctrl-C, and is killed on a second Ctrl-C.
 """
 
+import contextlib
 import json
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -23,10 +25,14 @@ from trioroute.app.data_folder import DataFolder, write_private
 from trioroute.app.host.children import Child, open_child, run_restarting
 from trioroute.app.host.ports import check_port_free, free_ports, open_listening_socket
 from trioroute.app.laptop.door import AdminDoor, NotReadyError, Progress
+from trioroute.app.laptop.drills import Drills
 from trioroute.app.laptop.front_ends import FrontEnds, Layout
 from trioroute.app.laptop.keys import EndpointKeys, give_keys
-from trioroute.core.model import Endpoint
+from trioroute.client.local import SUMMARY_NAME
+from trioroute.core.model import API_PREFIXES, Endpoint
 from trioroute.core.status import ClusterStatus
+from trioroute.demo.prepare import ENDPOINT, PreparedDemo, prepare_demo
+from trioroute.demo.scoring import ScoringTarget
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.spec.load import Loaded, load_paths
 
@@ -35,6 +41,9 @@ __all__ = ["Running", "Screen", "UpConfig", "run_up"]
 #: Processes of an `up` that was killed need this long to notice and go, seconds: the runner gives
 #: its replicas two.
 _LOCK_PATIENCE_S: Final = 5.0
+
+#: What shells report for a program that Ctrl-C ended.
+_INTERRUPTED: Final = 130
 
 #: Addresses that nobody beyond this machine can reach.
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -62,10 +71,12 @@ class UpConfig:
         port, admin_port: 0 lets the kernel choose. Front-end number i has admin_port + i.
         workers: worker processes of each front-end.
         dev: allow settings that are for development only.
+        demo: prepare the packaged example and run it besides.
     """
 
     paths: Sequence[Path]
     data: Path
+    demo: bool = False
     front_ends: int = 3
     workers: int = 1
     host: str = "127.0.0.1"
@@ -76,15 +87,21 @@ class UpConfig:
 
 @attrs.frozen(kw_only=True)
 class Running:
-    """A system that serves: what its user needs to know of it."""
+    """A system that serves: what its user needs to know of it.
+
+    Attributes:
+        keys: of the endpoints with key authentication, by endpoint name.
+        demo: the packaged example, when it was asked for.
+        drills: what the example's tour may do to the system.
+    """
 
     layout: Layout
     endpoints: tuple[Endpoint, ...]
     keys: dict[str, EndpointKeys]
-    door: AdminDoor
-    front_ends: FrontEnds
     status: ClusterStatus
     started_in_s: float
+    demo: PreparedDemo | None
+    drills: Drills | None
 
 
 class Screen(Progress, Protocol):
@@ -102,43 +119,34 @@ async def run_up(config: UpConfig, screen: Screen, use: Use) -> int:
     """Start everything, show it, use it, and end everything, whatever happens in between.
 
     Args:
-        use: what to do while the system runs, `trio.sleep_forever` for a plain `up`. SIGINT and
-            SIGTERM end it.
+        use: what to do while the system runs. SIGINT and SIGTERM end it.
 
     Returns:
-        The exit status: what `use` answered, 0 when a signal ended it.
+        The exit status: what `use` answered, 0 when a signal ended it, 130 when a signal came
+        before everything served.
 
     Raises:
         ConfigError: the files, the ports or the data folder cannot be used.
         TrioRouteError: something did not start.
     """
-    loaded = load_paths(config.paths, dev=config.dev, loopback=config.host in _LOOPBACK)
-    for warning in loaded.warnings:
-        screen.progress(f"warning: {warning}")
-    folder = await DataFolder.open(config.data.resolve(), patience_s=_LOCK_PATIENCE_S)
-    try:
-        layout = _lay_out(config, folder)
-        with layout.listening:
-            return await _run_system(_System(layout, folder, loaded, screen), use)
-    finally:
-        folder.close()
-
-
-async def _run_system(system: "_System", use: Use) -> int:
-    """The processes' nursery is outside the scope that signals cancel: ending needs it alive."""
     stop = trio.CancelScope()
     insist = trio.CancelScope(shield=True)
-    status = 0
-    async with trio.open_nursery() as processes:
-        await processes.start(_watch_signals, stop, insist)
-        try:
-            with stop:
-                status = await use(await system.start(processes))
-        finally:
-            insist.deadline = trio.current_time() + _END_S
-            with insist:
-                await system.end()
-            processes.cancel_scope.cancel()
+    status = _INTERRUPTED
+    with contextlib.ExitStack() as resources:
+        # The processes' nursery is outside the scope that signals cancel: ending needs it alive.
+        async with trio.open_nursery() as processes:
+            await processes.start(_watch_signals, stop, insist)
+            system = _System(config, screen, processes, resources)
+            try:
+                with stop:
+                    running = await system.start()
+                    status = 0
+                    status = await use(running)
+            finally:
+                insist.deadline = trio.current_time() + _END_S
+                with insist:
+                    await system.end()
+                processes.cancel_scope.cancel()
     return status
 
 
@@ -184,35 +192,87 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
 class _System:
     """The processes of one `up`."""
 
-    def __init__(self, layout: Layout, folder: DataFolder, loaded: Loaded, screen: Screen) -> None:
-        self._layout = layout
-        self._folder = folder
-        self._loaded = loaded
+    def __init__(
+        self,
+        config: UpConfig,
+        screen: Screen,
+        processes: trio.Nursery,
+        resources: contextlib.ExitStack,
+    ) -> None:
+        """Prepare to start.
+
+        Args:
+            processes: where processes are kept; it ends before `resources` are given back, so
+                that the lock is free only when nothing runs any more.
+        """
+        self._config = config
         self._screen = screen
-        self._front_ends = FrontEnds(layout)
+        self._processes = processes
+        self._resources = resources
+        self._data = config.data.resolve()
+        self._front_ends: FrontEnds | None = None
         self._runner: Child | None = None
         self._is_ending = False
 
-    async def start(self, processes: trio.Nursery) -> Running:
+    async def start(self) -> Running:
         """Start everything in order; returns when it serves."""
+        config = self._config
+        loaded = self._load(config.paths)  # before anything is touched
+        folder = await DataFolder.open(self._data, patience_s=_LOCK_PATIENCE_S)
+        self._resources.callback(folder.close)
+        layout = _lay_out(config, folder)
+        self._resources.enter_context(layout.listening)
+        demo = None
+        if config.demo:
+            demo = await prepare_demo(self._data, self._screen.progress)
+            loaded = self._load([*config.paths, *demo.paths])
+        return await self._start_processes(layout, loaded, demo)
+
+    async def end(self) -> None:
+        """Ask the front-ends to end, then the replicas they used."""
+        self._is_ending = True
+        if self._front_ends is not None:
+            await self._front_ends.end()
+        if self._runner is not None:
+            await self._runner.end(grace_s=_RUNNER_GRACE_S)
+            (self._data / SUMMARY_NAME).unlink(missing_ok=True)
+
+    def _load(self, paths: Sequence[Path]) -> Loaded:
+        if not paths:
+            return Loaded(endpoints=(), deployments=())
+        is_local = self._config.host in _LOOPBACK
+        loaded = load_paths(paths, dev=self._config.dev, loopback=is_local)
+        for warning in loaded.warnings:
+            self._screen.progress(f"warning: {warning}")
+        return loaded
+
+    async def _start_processes(
+        self, layout: Layout, loaded: Loaded, demo: PreparedDemo | None
+    ) -> Running:
         started_at = trio.current_time()
-        processes.start_soon(run_restarting, self._run_runner)
-        self._front_ends.start(processes)
-        door = AdminDoor({name: self._layout.admin_url(name) for name in self._layout.names})
-        self._screen.progress(f"starting {len(self._layout.names)} front-ends")
+        self._processes.start_soon(run_restarting, partial(self._run_runner, layout))
+        self._front_ends = front_ends = FrontEnds(layout)
+        front_ends.start(self._processes)
+        door = AdminDoor({name: layout.admin_url(name) for name in layout.names})
+        self._screen.progress(f"starting {len(layout.names)} front-ends")
         await door.wait_coordinator()
-        endpoints, keys = give_keys(self._loaded.endpoints, self._folder.path / "keys")
-        await door.put_registry(endpoints, self._loaded.deployments)
-        wished = {d.key for d in self._loaded.deployments if d.scale.min_instances}
+        endpoints, keys = give_keys(loaded.endpoints, self._data / "keys")
+        await door.put_registry(endpoints, loaded.deployments)
+        wished = {d.key for d in loaded.deployments if d.scale.min_instances}
         status = await self._wait_replicas(door, wished)
+        drills = None
+        if demo is not None:
+            url = layout.scoring_url + f"{API_PREFIXES[0]}{ENDPOINT}/score"
+            key = keys[ENDPOINT].primary if ENDPOINT in keys else None
+            drills = Drills(ScoringTarget(url, key), door, front_ends)
         running = Running(
-            layout=self._layout,
+            layout=layout,
             endpoints=endpoints,
             keys=keys,
-            door=door,
-            front_ends=self._front_ends,
             status=status,
             started_in_s=trio.current_time() - started_at,
+            demo=demo,
+            drills=drills,
         )
         _write_summary(running)
         self._screen.show(running)
@@ -229,26 +289,18 @@ class _System:
         except NotReadyError as error:
             if not error.replica:
                 raise
-            lines = await LocalReplicaSource(self._folder.path).last_lines(error.replica)
+            lines = await LocalReplicaSource(self._data).last_lines(error.replica)
             printed = "".join(f"\n    {line}" for line in lines[-_LAST_LINES:])
             raise NotReadyError(f"{error}{printed}") from None
 
-    async def end(self) -> None:
-        """Ask the front-ends to end, then the replicas they used."""
-        self._is_ending = True
-        await self._front_ends.end()
-        if self._runner is not None:
-            await self._runner.end(grace_s=_RUNNER_GRACE_S)
-        (self._folder.path / "up.json").unlink(missing_ok=True)
-
-    async def _run_runner(self) -> None:
+    async def _run_runner(self, layout: Layout) -> None:
         if self._is_ending:
             await trio.sleep_forever()
         async with open_child(
             "replica-runner",
             self._runner_command,
-            pass_fds=(self._layout.lock_fd,),
-            log=self._layout.log("replica-runner"),
+            pass_fds=(layout.lock_fd,),
+            log=layout.log("replica-runner"),
         ) as child:
             self._runner = child
             await child.wait()
@@ -256,7 +308,7 @@ class _System:
     def _runner_command(self, lifeline: int) -> list[str]:
         """Not on a leash of SIGKILL: the runner watches the lifeline itself and ends replicas."""
         module = [sys.executable, "-P", "-m", "trioroute.discovery.runner"]
-        return [*module, "--data", str(self._folder.path), "--lifeline", str(lifeline)]
+        return [*module, "--data", str(self._data), "--lifeline", str(lifeline)]
 
 
 def _write_summary(running: Running) -> None:
@@ -268,4 +320,4 @@ def _write_summary(running: Running) -> None:
         "admin_urls": {name: layout.admin_url(name) for name in layout.names},
         "endpoints": [endpoint.name for endpoint in running.endpoints],
     }
-    write_private(layout.data / "up.json", json.dumps(summary, indent=2).encode())
+    write_private(layout.data / SUMMARY_NAME, json.dumps(summary, indent=2).encode())

@@ -73,6 +73,7 @@ class FrontEndView:
         seats: Sequence[Seat],
         coordinator: Coordinator,
         found: Callable[[], Sequence[FoundReplica]],
+        office_age_s: Callable[[], float | None],
         unready_reason: Callable[[], str],
         start_unready: Callable[[], None],
     ) -> None:
@@ -81,6 +82,7 @@ class FrontEndView:
         Args:
             coordinator: this front-end's, in office or not.
             found: the replicas that the runner knows.
+            office_age_s: since when this front-end coordinates; None when it does not.
             unready_reason: why to send no requests here; empty when there is no reason.
             start_unready: tell load balancers to go elsewhere.
         """
@@ -90,6 +92,7 @@ class FrontEndView:
         self._seats = seats
         self._coordinator = coordinator
         self._found = found
+        self._office_age_s = office_age_s
         self._unready_reason = unready_reason
         self._start_unready = start_unready
 
@@ -111,7 +114,9 @@ class FrontEndView:
             version=version("trioroute"),
             coordinator=None
             if office is None
-            else CoordinatorStatus(name=office.name, epoch=office.epoch),
+            else CoordinatorStatus(
+                name=office.name, epoch=office.epoch, since_s=self._office_age_s()
+            ),
             raft=RaftStatus(
                 term=statistics.term,
                 commit_index=statistics.commit_index,

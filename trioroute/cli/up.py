@@ -102,10 +102,21 @@ def up(  # house: one parameter per option is Click's own form
         port=port,
         admin_port=admin_port,
         dev=dev,
+        demo=demo,
     )
 
-    async def stay(_: "Running") -> int:
+    async def use(running: "Running") -> int:
+        if running.demo is not None and running.drills is not None:
+            from rich.console import Console
+
+            from trioroute.demo.tour import run_tour
+
+            status = await run_tour(running.drills, running.demo, Console(), limit_s=for_s)
+            # Without a terminal nobody would look at what goes on running.
+            if status or for_s is not None or not sys.stdout.isatty():
+                return status
+            click.echo("everything goes on running; stop: Ctrl-C")
         await trio.sleep(math.inf if for_s is None else for_s)
         return 0
 
-    return trio.run(run_up, config, UpScreen(), stay)
+    return trio.run(run_up, config, UpScreen(), use)

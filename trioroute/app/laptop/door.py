@@ -94,6 +94,11 @@ class AdminDoor:
             return
         raise NotReadyError(f"the front-ends did not get ready within {_COORDINATOR_S:g} s: {why}")
 
+    async def is_ready(self, name: str) -> bool:
+        """Whether a front-end wants requests."""
+        answer = await self._ask(self._clients[name].readiness)
+        return answer is not None and answer[0]
+
     async def put_registry(
         self, endpoints: tuple[Endpoint, ...], deployments: tuple[Deployment, ...]
     ) -> None:

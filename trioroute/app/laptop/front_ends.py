@@ -98,6 +98,11 @@ class FrontEnds:
         for name in self._layout.names:
             nursery.start_soon(run_restarting, partial(self._run_once, name))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, running or not."""
+        return self._layout.names
+
     def pid(self, name: str) -> int | None:
         """The process of a front-end that runs just now."""
         child = self._running.get(name)
