@@ -122,6 +122,15 @@ def test_trailers_belong_to_one_request(requests: RequestDecoder) -> None:
     assert list(requests.trailers) == []
 
 
+def test_trailers_are_not_shown_before_they_are_complete(requests: RequestDecoder) -> None:
+    """Found by fuzzing: the two codecs differed."""
+    requests.feed_head(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    requests.feed_body(b"0\r\nX: y\r\n")
+    assert list(requests.trailers) == []
+    requests.feed_body(b"\r\n")
+    assert list(requests.trailers) == [(b"x", b"y")]
+
+
 def test_a_broken_chunk_after_good_ones(requests: RequestDecoder) -> None:
     requests.feed_head(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     assert requests.feed_body(b"2\r\nhi\r\n") == b"hi"
