@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from tests.spec.test_cases import CASES, CASES_READ, Case, needs_cases
 from trioroute.spec import azure
 from trioroute.spec.problems import Problem, Problems
 from trioroute.spec.reading import read_text
@@ -66,9 +67,13 @@ class Client:
         """What the client makes of the text of a file."""
         path = self.folder / "file.yml"
         path.write_text(text, encoding="utf-8")
+        return self.ask_about(kind, path, {})
+
+    def ask_about(self, kind: str, path: Path, overrides: dict[str, str]) -> dict[str, Any]:
+        """What the client makes of a file, with these values in place of the file's."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        question = {"kind": kind, "path": str(path), "overrides": {}}
+        question = {"kind": kind, "path": str(path), "overrides": overrides}
         self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
@@ -363,3 +368,33 @@ def comparable(value: Any) -> Any:
         if "data_asset.DataAsset object" in collection.get("dataId", ""):
             collection["dataId"] = "azureml:n:1"
     return plain
+
+
+@needs_client
+@needs_cases
+@pytest.mark.parametrize(
+    "case", [case for case in CASES_READ if case.verdict != "ERR"], ids=lambda case: case.path
+)
+def test_public_files_mean_the_same_to_the_live_client(
+    client: Client, case: Case, tmp_path: Path
+) -> None:
+    """The recorded answers still are the client's; the files it wants to hash are made up."""
+    expected = json.loads((CASES / f"{case.path}.expected.json").read_text("utf-8"))
+    # Deep, because paths in the cases lead some folders up.
+    path = tmp_path / "a" / "b" / "c" / "d" / "e" / "file.yml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes((CASES / case.path).read_bytes())
+    for asset in expected.get("assets", {}).values():
+        if asset["exists"]:
+            copy_asset(CASES / Path(case.path).parent / asset["path"], path.parent / asset["path"])
+    answer = client.ask_about(case.kind, path, expected["overrides"])
+    assert answer == {"rest": expected["rest"]}
+
+
+def copy_asset(source: Path, target: Path) -> None:
+    """Conda files come with the cases; models and code are placeholders."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_file():
+        target.write_bytes(source.read_bytes())
+    elif not target.exists():
+        target.write_text("")

@@ -4,7 +4,6 @@ Parameters have the names and defaults of azureml-core 1.61 (`azure-reference.md
 differ from those of the YAML: a minute for a request instead of 5 s, 1 to 10 replicas instead of
 1. A version becomes a deployment, an AksEndpoint an endpoint; the two models route alike.
 """
-# house: the parameters have the names that users of the older SDK write
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,20 +54,20 @@ class DeployConfiguration:
     autoscale_enabled: bool | None = None
     autoscale_min_replicas: int | None = None
     autoscale_max_replicas: int | None = None
-    autoscale_refresh_seconds: int | None = None
+    autoscale_refresh_seconds: int | None = None  # house: the older SDK's name
     autoscale_target_utilization: int | None = None
     num_replicas: int | None = None
     replica_max_concurrent_requests: int | None = None
-    max_request_wait_time: int | None = None
+    max_request_wait_time: int | None = None  # house: the older SDK's name
     scoring_timeout_ms: int | None = None
     cpu_cores: float | None = None
     memory_gb: float | None = None
     gpu_cores: int | None = None
     cpu_cores_limit: float | None = None
     memory_gb_limit: float | None = None
-    period_seconds: int | None = None
-    initial_delay_seconds: int | None = None
-    timeout_seconds: int | None = None
+    period_seconds: int | None = None  # house: the older SDK's name
+    initial_delay_seconds: int | None = None  # house: the older SDK's name
+    timeout_seconds: int | None = None  # house: the older SDK's name
     success_threshold: int | None = None
     failure_threshold: int | None = None
     auth_enabled: bool | None = None

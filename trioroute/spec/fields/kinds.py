@@ -88,6 +88,10 @@ class Text:
         return {"type": "string"} | ({"pattern": self.pattern} if self.pattern else {})
 
 
+#: Azure's service keeps whole numbers in 32 bits; its client lets any size pass.
+_INT32_MAX: Final = 2**31 - 1
+
+
 @attrs.frozen
 class Whole:
     """A whole number; text holding one and numbers with a fraction count too, as for the client."""
@@ -102,7 +106,8 @@ class Whole:
             return _refuse(node, scope, "a whole number")
         _warn_if_surprising(node, number, scope)
         if not self._is_in_range(number):
-            scope.error(node, "TR0108", f"{number} is out of range: {self._range()}", self.advice)
+            shown = describe(node)
+            scope.error(node, "TR0108", f"{shown} is out of range: {self._range()}", self.advice)
             return INVALID
         return number
 
@@ -116,14 +121,16 @@ class Whole:
             return None
 
     def _is_in_range(self, number: int) -> bool:
-        too_small = self.minimum is not None and number < self.minimum
-        too_large = self.maximum is not None and number > self.maximum
-        return not (too_small or too_large)
+        lowest = -_INT32_MAX if self.minimum is None else self.minimum
+        highest = _INT32_MAX if self.maximum is None else self.maximum
+        return lowest <= number <= highest
 
     def _range(self) -> str:
-        if self.maximum is None:
+        if self.maximum is not None:
+            return f"it has to be between {self.minimum} and {self.maximum}"
+        if self.minimum is not None:
             return f"it has to be {self.minimum} or more"
-        return f"it has to be between {self.minimum} and {self.maximum}"
+        return f"it has to be between {-_INT32_MAX} and {_INT32_MAX}"
 
     def schema(self) -> dict[str, Any]:
         limits = {"minimum": self.minimum, "maximum": self.maximum}
