@@ -2,8 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 
+from trioroute import admin
 from trioroute.admin.problems import PROBLEM_KINDS, problem_response
+
+MANUAL = Path(admin.__path__[0], "README.md").read_text()
 
 
 def test_codes_are_unique_and_say_what_they_mean() -> None:
@@ -23,3 +27,9 @@ def test_every_problem_is_rfc_9457_json() -> None:
             "code": kind.code,
             "detail": 'a "detail"',
         }
+
+
+def test_the_manual_lists_every_code() -> None:
+    rows = re.findall(r"^\| (TR\d{4}) \| (\d+) \| (.+?) \|", MANUAL, re.MULTILINE)
+    kinds = sorted(PROBLEM_KINDS, key=lambda kind: kind.code)
+    assert rows == [(kind.code, str(kind.status), kind.title) for kind in kinds]

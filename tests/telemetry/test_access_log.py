@@ -1,9 +1,12 @@
 """Access-log lines, and what happens when the writer is behind."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from trioroute import telemetry
 from trioroute.telemetry.access_log import AccessLog, AccessRecord
 
 
@@ -83,3 +86,13 @@ def _encoded(record: AccessRecord) -> bytes:
     log.record(record)
     log.flush()
     return b"".join(written)
+
+
+def test_the_manual_explains_every_field() -> None:
+    manual = Path(telemetry.__path__[0], "README.md").read_text().partition("## Access log")[2]
+    explained = {
+        name
+        for first_cell in re.findall(r"^\| (`.+?) \|", manual, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", first_cell)
+    }
+    assert explained == set(AccessRecord.__struct_fields__)
