@@ -31,7 +31,7 @@ def test_a_restored_member_goes_on_like_the_others() -> None:
 
     assert first.apply(later, 4) == second.apply(later, 4)
     assert second.registry.state == first.registry.state
-    assert second.registry.state.holders == {"fe-0/0": 3}
+    assert second.registry.state.holders == {"fe-0/0": 1}
 
 
 def test_an_unreadable_command_is_refused_and_changes_nothing() -> None:

@@ -139,7 +139,7 @@ async def open_world(scale: ScaleSettings, *, running: int = 0) -> AsyncIterator
     deployment = Deployment(endpoint="e", name="d", source=source, scale=scale)
     await log.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(deployment,)))
     await log.commit(OpenEpoch(epoch=1))
-    await log.commit(RegisterHolder(epoch=1, holder="w0"))
+    await log.commit(RegisterHolder(epoch=1, holder="w0", incarnation=1))
     now = trio.current_time()
     directory = SlotDirectory(log.state, epoch=1, timings=TIMINGS, now=now)
     not_ready: set[str] = set()

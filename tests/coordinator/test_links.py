@@ -32,8 +32,9 @@ class World:
             register=self.register,
         )
 
-    async def register(self, holder: str) -> None:
-        await self.log.commit(RegisterHolder(epoch=3, holder=holder))
+    async def register(self, holder: str, incarnation: int) -> None:
+        command = RegisterHolder(epoch=3, holder=holder, incarnation=incarnation)
+        await self.log.commit(command)
         if holder == "fe-9/0":
             raise NoCoordinatorError("not in office any more")
         self.registered.append(holder)

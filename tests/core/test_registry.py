@@ -5,6 +5,7 @@ import pytest
 from trioroute.core.model import Deployment, Endpoint, Replica, StaticSource
 from trioroute.core.registry import (
     FenceHolder,
+    MarkClean,
     OpenEpoch,
     PutHomes,
     PutRegistry,
@@ -81,16 +82,22 @@ def test_a_replica_that_goes_takes_its_homes_along(registry: Registry) -> None:
 
 
 def test_a_fenced_holder_has_no_home_and_is_not_known(registry: Registry) -> None:
-    registry.apply(RegisterHolder(epoch=0, holder="w0"), 3)
+    registry.apply(RegisterHolder(epoch=0, holder="w0", incarnation=1), 3)
     registry.apply(put_homes(w0=1, w1=2), 4)
     registry.apply(FenceHolder(epoch=0, holder="w0", reason="dead"), 5)
     assert registry.state.homes[KEY] == {"r0": {"w1": 2}}
     assert "w0" not in registry.state.holders
 
 
-def test_registering_twice_keeps_the_first_index(registry: Registry) -> None:
-    registry.apply(RegisterHolder(epoch=0, holder="w0"), 3)
-    registry.apply(RegisterHolder(epoch=0, holder="w0"), 4)
+def test_a_clean_end_is_that_of_the_newest_incarnation_and_ends_with_the_next() -> None:
+    registry = Registry()
+    registry.apply(RegisterHolder(epoch=0, holder="w0", incarnation=2), 1)
+    assert registry.apply(MarkClean(epoch=0, holder="w0", incarnation=1), 2).error
+    assert "w0" not in registry.state.clean
+    assert not registry.apply(MarkClean(epoch=0, holder="w0", incarnation=2), 3).error
+    assert list(registry.state.clean) == ["w0"]
+    registry.apply(RegisterHolder(epoch=0, holder="w0", incarnation=3), 4)
+    assert "w0" not in list(registry.state.clean)
     assert registry.state.holders == {"w0": 3}
 
 

@@ -15,6 +15,7 @@ from trioroute.core.model import (
 from trioroute.core.registry import (
     Command,
     FenceHolder,
+    MarkClean,
     OpenEpoch,
     PutHomes,
     PutRegistry,
@@ -40,7 +41,8 @@ REPLICA = Replica(id="r", deployment="iris/script", host="::1", port=1, slots=90
 COMMANDS: list[Command] = [
     PutRegistry(endpoints=(ENDPOINT,), deployments=DEPLOYMENTS),
     OpenEpoch(epoch=3),
-    RegisterHolder(epoch=3, holder="fe-0/0"),
+    RegisterHolder(epoch=3, holder="fe-0/0", incarnation=1 << 20),
+    MarkClean(epoch=3, holder="fe-0/0", incarnation=1 << 20),
     PutReplicas(epoch=3, deployment="iris/script", replicas=(REPLICA,)),
     PutHomes(
         epoch=3, deployment="iris/script", homes={"r": {"fe-0/0": WIDE}}, leaving={"r": {"x": 2}}

@@ -46,7 +46,7 @@ class Links:
     Args:
         may_grant: asked before anything is sent: False once the authority is no longer fresh
             (a cancel scope alone acts only at the next checkpoint).
-        register: makes a holder known in the log before it is leased anything.
+        register: makes a holder's incarnation known in the log before it is leased anything.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Links:
         *,
         clock: Callable[[], float],
         may_grant: Callable[[], bool],
-        register: Callable[[str], Awaitable[None]],
+        register: Callable[[str, int], Awaitable[None]],
     ) -> None:
         self._directory = directory
         self._clock = clock
@@ -76,7 +76,7 @@ class Links:
             hello = messages[0]
             if not isinstance(hello, m.Hello) or hello.holder.rpartition("/")[0] != peer:
                 return
-            await self._register(hello.holder)
+            await self._register(hello.holder, hello.incarnation)
         except (trio.TooSlowError, trio.BrokenResourceError, ControlError):
             return
         session = self._replace(hello.holder)

@@ -16,6 +16,7 @@ from trioroute.coordinator.links import Links
 from trioroute.core.registry import (
     Command,
     FenceHolder,
+    MarkClean,
     OpenEpoch,
     PutHomes,
     RegisterHolder,
@@ -155,13 +156,16 @@ class Coordinator:
         """The directory's counts; None when not in office."""
         return None if self._office is None else self._office.directory.statistics()
 
-    async def _register(self, holder: str) -> None:
+    async def _register(self, holder: str, incarnation: int) -> None:
         if self._office is None:
             raise NoCoordinatorError("not in office")
-        if holder not in self._log.state.holders:
-            epoch = self._office.directory.epoch
-            if not await self._commit(RegisterHolder(epoch=epoch, holder=holder)):
-                raise NoCoordinatorError(f"{holder} could not be registered")
+        state = self._log.state
+        if state.holders.get(holder) == incarnation and holder not in state.clean:
+            return
+        epoch = self._office.directory.epoch
+        command = RegisterHolder(epoch=epoch, holder=holder, incarnation=incarnation)
+        if not await self._commit(command):
+            raise NoCoordinatorError(f"{holder} could not be registered")
 
     async def _commit(self, command: Command) -> bool:
         """Whether the command was applied. If not, whoever wanted it will want it again."""
@@ -191,8 +195,11 @@ class Coordinator:
             office.links.dispatch(office.directory.tick(now))
             if office.directory.has_waiters():
                 office.fleet.poke()
+            epoch = office.directory.epoch
+            for holder, incarnation in office.directory.holders_to_mark(self._log.state):
+                mark = MarkClean(epoch=epoch, holder=holder, incarnation=incarnation)
+                await self._commit(mark)
             for holder, reason in office.directory.holders_to_fence(now):
-                epoch = office.directory.epoch
                 await self._commit(FenceHolder(epoch=epoch, holder=holder, reason=reason))
 
     async def _plan_homes(self, office: _Office) -> None:

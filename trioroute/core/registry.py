@@ -25,6 +25,7 @@ __all__ = [
     "Command",
     "FenceHolder",
     "Homes",
+    "MarkClean",
     "OpenEpoch",
     "PutHomes",
     "PutRegistry",
@@ -56,10 +57,23 @@ class OpenEpoch:
 
 @attrs.frozen(kw_only=True)
 class RegisterHolder:
-    """Make a holder known before it is leased anything, so that a take-over will wait for it."""
+    """Make a holder known before it is leased anything, so that a take-over will wait for it.
+
+    Each incarnation is registered anew, which takes back any mark of a clean end.
+    """
 
     epoch: int
     holder: str
+    incarnation: int
+
+
+@attrs.frozen(kw_only=True)
+class MarkClean:
+    """That incarnation of the holder gave everything back and ended: nothing of it can run."""
+
+    epoch: int
+    holder: str
+    incarnation: int
 
 
 @attrs.frozen(kw_only=True)
@@ -95,7 +109,9 @@ class PutHomes:
     leaving: Homes = attrs.field(factory=dict)
 
 
-Command = PutRegistry | OpenEpoch | RegisterHolder | FenceHolder | PutReplicas | PutHomes
+Command = (
+    PutRegistry | OpenEpoch | RegisterHolder | MarkClean | FenceHolder | PutReplicas | PutHomes
+)
 
 
 @attrs.frozen
@@ -114,7 +130,8 @@ class RegistryState:
     """The whole replicated state as one value, for snapshots of the log.
 
     Attributes:
-        holders: known holders and the index of the log entry that registered each.
+        holders: known holders and the newest incarnation of each.
+        clean: those of them whose newest incarnation ended with nothing in flight.
         homes_index: per deployment, the index of the last change of its homes.
     """
 
@@ -127,6 +144,7 @@ class RegistryState:
     leaving: Mapping[str, Homes] = attrs.field(factory=dict)
     homes_index: Mapping[str, int] = attrs.field(factory=dict)
     holders: Mapping[str, int] = attrs.field(factory=dict)
+    clean: tuple[str, ...] = ()
 
 
 class Registry:
@@ -178,6 +196,9 @@ class Registry:
             return f"no such endpoint: {', '.join(strays)}" if strays else ""
         if command.epoch < state.epoch:
             return f"epoch {command.epoch} is over, {state.epoch} has begun"
+        if isinstance(command, MarkClean):
+            is_newest = state.holders.get(command.holder) == command.incarnation
+            return "" if is_newest else f"{command.holder} has started again"
         if isinstance(command, PutReplicas | PutHomes):
             if command.deployment not in state.deployments:
                 return f"no such deployment: {command.deployment}"
@@ -192,9 +213,14 @@ class Registry:
                 return _with_registry(state, command)
             case OpenEpoch(epoch=epoch):
                 return attrs.evolve(state, epoch=epoch)
-            case RegisterHolder(holder=holder):
-                holders = {**state.holders, holder: state.holders.get(holder, index)}
-                return attrs.evolve(state, holders=holders)
+            case RegisterHolder(holder=holder, incarnation=incarnation):
+                return attrs.evolve(
+                    state,
+                    holders={**state.holders, holder: incarnation},
+                    clean=tuple(name for name in state.clean if name != holder),
+                )
+            case MarkClean(holder=holder):
+                return attrs.evolve(state, clean=(*state.clean, holder))
             case FenceHolder(holder=holder):
                 return _without_holder(state, holder)
             case PutReplicas(deployment=key, replicas=replicas):
@@ -262,6 +288,7 @@ def _without_holder(state: RegistryState, holder: str) -> RegistryState:
         homes=_homes_without(holder, state.homes),
         leaving=_homes_without(holder, state.leaving),
         holders=holders,
+        clean=tuple(name for name in state.clean if name != holder),
     )
 
 

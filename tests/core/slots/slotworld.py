@@ -14,6 +14,7 @@ import attrs
 from trioroute.core.model import Deployment, Endpoint, Isolation, Replica, StaticSource
 from trioroute.core.registry import (
     FenceHolder,
+    MarkClean,
     OpenEpoch,
     PutHomes,
     PutRegistry,
@@ -159,6 +160,19 @@ class World:
         self.hang_up(worker)
         self.workers[name] = self._worker(name, worker.incarnation + 1)
 
+    def leave(self, name: str) -> None:
+        """SIGTERM: drain, say goodbye, be gone until `come_back`."""
+        worker = self.workers[name]
+        worker.holding.say_goodbye()
+        self.flush(worker)
+        worker.reachable = False
+
+    def come_back(self, name: str) -> None:
+        """The next incarnation of one that left."""
+        worker = self.workers[name]
+        self.hang_up(worker)
+        self.workers[name] = self._worker(name, worker.incarnation + 1)
+
     def hang_up(self, worker: Worker) -> None:
         link, worker.link = worker.link, None
         if link is not None:
@@ -169,8 +183,15 @@ class World:
 
     def dial(self, worker: Worker) -> None:
         assert self.directory is not None
-        if worker.name not in self.registry.state.holders:
-            self.commit(RegisterHolder(epoch=self.directory.epoch, holder=worker.name))
+        state = self.registry.state
+        if state.holders.get(worker.name) != worker.incarnation or worker.name in state.clean:
+            self.commit(
+                RegisterHolder(
+                    epoch=self.directory.epoch,
+                    holder=worker.name,
+                    incarnation=worker.incarnation,
+                )
+            )
             self.routing_changed()
         worker.link = Link(self.directory)
         worker.holding.open_link(self.now)
@@ -212,8 +233,11 @@ class World:
                 worker.finished.append(run.grant)
         if self.directory is not None:
             self.dispatch(self.directory.tick(self.now))
+            epoch = self.directory.epoch
+            for name, incarnation in self.directory.holders_to_mark(self.registry.state):
+                self.commit(MarkClean(epoch=epoch, holder=name, incarnation=incarnation))
             for name, reason in self.directory.holders_to_fence(self.now):
-                self.commit(FenceHolder(epoch=self.directory.epoch, holder=name, reason=reason))
+                self.commit(FenceHolder(epoch=epoch, holder=name, reason=reason))
                 self.routing_changed()
             self.plan()
         for worker in self.workers.values():

@@ -168,10 +168,7 @@ def test_stray_returns_change_nothing() -> None:
 def test_goodbye_frees_a_holders_slots_at_once() -> None:
     world = World(holders=2, replicas=4, request_max_s=0.2)
     settle(world, 1)
-    leaver = world.workers["w1"]
-    leaver.holding.say_goodbye()
-    world.flush(leaver)
-    leaver.reachable = False
+    world.leave("w1")
     settle(world, 0.3)
     served_before = len(world.served)
     for _ in range(4):
@@ -199,3 +196,27 @@ def test_a_replica_that_comes_back_under_its_name_is_not_a_new_one() -> None:
     assert not world.over_limit
     settle(world, TIMINGS.booked_s + 1.5)
     assert len(world.served) == 2
+
+
+def test_after_a_clean_end_of_all_nothing_is_in_doubt() -> None:
+    world = World(holders=2, replicas=4)
+    settle(world, 1)
+    for name in ("w0", "w1"):
+        world.leave(name)
+    settle(world, 0.1)
+    world.elect()
+    world.come_back("w0")
+    settle(world, 0.05)
+    assert world.directory is not None
+    assert world.directory.demand(KEY).in_doubt == 0
+
+
+def test_a_request_broken_off_by_the_drain_keeps_the_end_from_being_clean() -> None:
+    world = World(holders=1, replicas=1, request_max_s=1.0)
+    settle(world, 1)
+    world.request("w0")
+    world.leave("w0")
+    settle(world, 0.1)
+    assert "w0" not in world.registry.state.clean
+    settle(world, 1.1)
+    assert "w0" in set(world.registry.state.clean)

@@ -292,13 +292,13 @@ def test_routing_never_goes_back() -> None:
         holding.set_routing(snapshot(4), 0.1)
 
 
-def test_goodbye_returns_everything_idle() -> None:
+def test_goodbye_keeps_nothing_and_tells_what_it_broke_off() -> None:
     holding = opened(r0=1, r1=1)
-    acquired(holding)
+    grant = acquired(holding)
     holding.say_goodbye()
-    said = holding.take_outbox()
-    assert isinstance(said[-1], m.Goodbye)
+    assert holding.take_outbox() == [m.Goodbye(busy={grant.replica: b"\1"})]
     assert holding.statistics().held == 1
+    assert holding.acquire_nowait(KEY, 0.1) is None
     holding.check()
 
 

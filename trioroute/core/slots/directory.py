@@ -10,7 +10,7 @@ Contended: a request waits that no free slot can serve; every idle slot is calle
 one goes to the oldest waiter anywhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -28,7 +28,6 @@ __all__ = ["CLOSE", "Demand", "DirectoryStatistics", "Effect", "SlotDirectory"]
 
 #: Said instead of a message: the session with this holder must be closed.
 CLOSE: Final = None
-
 #: Who is told what.
 Effect = tuple[str, m.FromCoordinator | None]
 
@@ -86,10 +85,12 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         self._leases_lapsed = 0
         longest = max((d.request_max_s for d in state.deployments.values()), default=0.0)
         # Until when each holder known to the log may have requests running that nobody told of.
-        self._pending = dict.fromkeys(state.holders, now + timings.doubt_s(longest))
+        unknown = [name for name in state.holders if name not in state.clean]
+        self._pending = dict.fromkeys(unknown, now + timings.doubt_s(longest))
         self._doubt_over = not self._pending
         for name in state.holders:
-            self._holders[name] = HolderRecord(name, silent_since=now)
+            silent, ended = (None, now) if name in state.clean else (now, None)
+            self._holders[name] = HolderRecord(name, silent_since=silent, goodbye_at=ended)
         self._adopt(state, now, in_doubt=not self._doubt_over)
 
     # -- what happens -----------------------------------------------------------------------
@@ -119,10 +120,10 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                 for key, line in self._lines.items():
                     if line.waiting.remove(name, number):
                         self._touched.add(key)
-            case m.Return(slots=slots):
-                self._on_return(holder, slots)
+            case m.Return():
+                self._on_return(holder, message.slots)
             case m.Goodbye():
-                self._on_goodbye(holder, now)
+                self._on_goodbye(holder, unpack_all(message.busy), now)
         return self._settled(now, [*self._touched])
 
     def link_lost(self, name: str, now: float) -> list[Effect]:
@@ -130,8 +131,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         holder = self._holders.get(name)
         if holder is not None:
             holder.in_session = False
-            for line in self._lines.values():
-                line.waiting.remove_holder(name)
+        for line in self._lines.values():
+            line.waiting.remove_holder(name)
         return self._settled(now, self._lines)
 
     def tick(self, now: float) -> list[Effect]:
@@ -154,6 +155,18 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                     found.append((holder.name, "said goodbye and did not return"))
             elif holder.silent_since is not None and now >= holder.silent_since + reclaim_s:
                 found.append((holder.name, f"silent for {now - holder.silent_since:.1f} s"))
+        return found
+
+    def holders_to_mark(self, state: RegistryState) -> list[tuple[str, int]]:
+        """Holders and incarnations that ended with nothing in flight, not marked so yet."""
+        found = []
+        for holder in self._holders.values():
+            is_newest = state.holders.get(holder.name) == holder.incarnation
+            if holder.goodbye_at is None or holder.name in state.clean or not is_newest:
+                continue
+            books = [book for line in self._lines.values() for book in line.books.values()]
+            if not any(entry.holder == holder.name for book in books for entry in book.limbo):
+                found.append((holder.name, holder.incarnation))
         return found
 
     def live_holders(self) -> dict[str, int]:
@@ -185,8 +198,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         line = self._line_of.get(replica)
         if line is None:
             return 0
-        limbo = sum(count(entry.mask) for entry in line.books[replica].limbo)
-        return limbo + sum(count(h.busy.get(replica, 0)) for h in self._holders.values())
+        reported = sum(count(h.busy.get(replica, 0)) for h in self._holders.values())
+        return reported + sum(count(entry.mask) for entry in line.books[replica].limbo)
 
     def is_unused(self, replica: str) -> bool:
         """Whether nobody has or may have any slot of it: it can be stopped without harm."""
@@ -321,8 +334,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         for line in self._lines.values():
             until = self._dead_by(holder, line)
             for name, book in line.books.items():
-                busy = holder.busy.get(name, 0)
-                self._claims_rejected += count(book.claim(holder.name, held.get(name, 0), busy))
+                mine = held.get(name, 0), holder.busy.get(name, 0)
+                self._claims_rejected += count(book.claim(holder.name, *mine))
                 book.settle(holder.name, until)
                 line.mark_freed(book)
         if holder.name in self._pending:
@@ -358,8 +371,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             line.mark_freed(book)
             self._touched.add(line.deployment.key)
 
-    def _on_goodbye(self, holder: HolderRecord, now: float) -> None:
-        """It gave back what was idle; what it still has is a request broken off by its drain."""
+    def _on_goodbye(self, holder: HolderRecord, busy: Mapping[str, int], now: float) -> None:
+        """It keeps nothing; what its drain broke off may still run for a request's time."""
         self._touched.update(self._lines)
         holder.goodbye_at = now
         holder.reported = False
@@ -368,9 +381,11 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         holder.busy = {}
         for line in self._lines.values():
             line.waiting.remove_holder(holder.name)
-            until = now + self._timings.request_s(line.deployment.request_max_s)
-            for book in line.books.values():
-                book.suspend(holder.name, until=until, home_until=until)
+            over = now + self._timings.request_s(line.deployment.request_max_s)
+            for name, book in line.books.items():
+                book.take_back(holder.name, ~busy.get(name, 0))
+                book.suspend(holder.name, until=over, home_until=over)
+                line.mark_freed(book)
 
     def _lapse(self, holder: HolderRecord) -> None:
         """Its lease ended unrenewed: it starts nothing more, but what it started may still run."""
@@ -472,13 +487,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         if not holder.reported:
             return
         holder.expires_at = now + self._timings.booked_s
-        slots = pack_all(
-            {
-                name: book.leasable(holder.name)
-                for line in self._lines.values()
-                for name, book in line.books.items()
-            }
-        )
+        books = (item for line in self._lines.values() for item in line.books.items())
+        slots = pack_all({name: book.leasable(holder.name) for name, book in books})
         lease = m.Lease(echo_sent_at=holder.echo_sent_at, seen=holder.received, slots=slots)
         self._say(holder.name, lease)
 

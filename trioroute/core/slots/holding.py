@@ -285,12 +285,12 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         )
 
     def say_goodbye(self) -> None:
-        """Give everything idle back and say that nothing more will come (drain, last step)."""
+        """Give everything back and say that nothing more will come (drain, last step)."""
         if self._link_open:
-            for held in self._replicas.values():
-                if held.idle:
-                    self._give_back(held, held.idle)
-            self._say(m.Goodbye())
+            every = [*self._replicas.values(), *self._orphans.values()]
+            self._say(m.Goodbye(busy=pack_all({h.replica.id: h.busy for h in every})))
+        self._drop_idle()
+        self._usable_until = self._lease_ends_at = _NEVER
 
     def take_outbox(self) -> list[m.FromHolder]:
         """What is to be sent now, in order; the caller owns it."""

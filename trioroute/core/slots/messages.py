@@ -98,7 +98,13 @@ class Return:
 
 @attrs.frozen(kw_only=True)
 class Goodbye:
-    """The holder stops for good, holds nothing, and its home may be lent out at once."""
+    """The holder stops for good and keeps nothing; its home may be lent out at once.
+
+    Attributes:
+        busy: requests that its drain broke off; their replicas may still be at work.
+    """
+
+    busy: PackedSlots
 
 
 @attrs.frozen(kw_only=True)
