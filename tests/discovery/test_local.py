@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
-import pytest
 import trio
+import trio.testing
 
-from trioroute.core.model import CommandSource, Deployment, ScriptSource, StaticSource
+from trioroute.core.model import CommandSource, Deployment
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.discovery.runnerlink import (
     AskLines,
@@ -61,25 +61,6 @@ class ScriptedRunner:
 def test_obeys_the_protocol(tmp_path: Path) -> None:
     source: ReplicaSource = LocalReplicaSource(tmp_path)
     assert source is not None
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        CommandSource(command=("a", "{port}"), cwd="/", environment={"A": "1"}),
-        ScriptSource(code="/c", script="s.py", conda_file="/c/conda.yml"),
-        StaticSource(addresses=(("127.0.0.1", 1),)),
-    ],
-)
-def test_a_wish_survives_its_way_over_the_socket(
-    source: CommandSource | ScriptSource | StaticSource,
-) -> None:
-    wish = [(attrs.evolve(BLUE, source=source, request_timeout_s=1.5), 3)]
-    decoder: FrameDecoder[Request] = FrameDecoder(Request)
-    (message,) = decoder.feed(encode_frame(SetDesired.of(1, 2, wish, ["r"])))
-    assert isinstance(message, SetDesired)
-    assert message.wish() == wish
-    assert (message.epoch, message.retire) == (2, ["r"])
 
 
 async def test_a_watcher_repeats_the_wish_to_a_runner_that_forgot_it(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+__all__ = ["main"]
+
 #: linux/prctl.h; the C library's own constant is not reachable from Python.
 _PR_SET_PDEATHSIG = 1
 
