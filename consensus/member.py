@@ -120,7 +120,7 @@ class Member:
         self._inbox = Inbox()
         self._stepped = Notice()
         self._replicated = Replicated(machine)
-        self._persisted_at = 0.0
+        self._persisted_at = self._clock.now()
         self._persist_s_max = 0.0
         self._office: Office | None = None
         self.authority = Authority(self._clock)

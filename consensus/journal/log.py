@@ -64,7 +64,14 @@ class Log(CoreJournal):  # type: ignore[misc]  # pysyncobj has no types
         self.pending.append(Member())
 
     def add(self, command: bytes, idx: int, term: int) -> None:
-        """Append an entry."""
+        """Append an entry, unless it is here already; drop what conflicts with it (Raft 5.3)."""
+        position = idx - self._entries[0].log_index if self._entries else 0
+        if position < len(self._entries):
+            if self._entries[position].term == term:
+                return
+            if idx <= self._commit_index:
+                raise AssertionError(f"entry {idx} is committed and another leader changes it")
+            self.deleteEntriesFrom(position)
         entry = Entry(command, idx, term)
         self._entries.append(entry)
         self.pending.append(entry)

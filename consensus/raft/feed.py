@@ -25,7 +25,7 @@ class Guest:
 
     session: int
     heard_at: float
-    sent_at: float = 0.0
+    sent_at: float = float("-inf")
     after: int | None = None
 
 

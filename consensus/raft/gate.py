@@ -29,7 +29,7 @@ class PeerState:
     session: int = 0
     incarnation: int = 0
     heard_at: float = 0.0
-    sent_at: float = 0.0
+    sent_at: float = float("-inf")
     term: int = 0
     #: Assumed until it says otherwise: a peer that was cut off must hear before it may stand.
     is_fresh: bool = True

@@ -200,13 +200,17 @@ def from_core(message: dict[str, Any], *, transfer: bool) -> RaftMessage:
 
 
 def to_core(message: RaftMessage) -> dict[str, Any]:
-    """One of our messages as the core reads it."""
+    """One of our messages as the core reads it.
+
+    The commit index is cut to what the message itself proves to match the leader's log: behind it
+    this member may hold entries of an earlier leader, and the core would commit those (gap 2.24).
+    """
     match message:
-        case AppendEntries(chunk=None):
+        case AppendEntries(prev_index=int()):
             return {
                 "type": "append_entries",
                 "term": message.term,
-                "commit_index": message.commit_index,
+                "commit_index": min(message.commit_index, _last_index(message)),
                 "entries": message.entries,
                 "prevLogIdx": message.prev_index,
                 "prevLogTerm": message.prev_term,
@@ -215,7 +219,7 @@ def to_core(message: RaftMessage) -> dict[str, Any]:
             return {
                 "type": "append_entries",
                 "term": message.term,
-                "commit_index": message.commit_index,
+                "commit_index": 0,
                 "serialized": message.chunk,
             }
         case AppendAnswer():
@@ -236,3 +240,7 @@ def to_core(message: RaftMessage) -> dict[str, Any]:
             return {"type": "response_vote", "term": message.term}
         case TimeoutNow():
             return {"type": "timeout_now", "term": message.term}
+
+
+def _last_index(message: AppendEntries) -> int:
+    return message.entries[-1][1] if message.entries else message.prev_index or 0

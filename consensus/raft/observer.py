@@ -36,7 +36,7 @@ class _Source:
 
     session: int
     heard_at: float
-    sent_at: float = 0.0
+    sent_at: float = float("-inf")
     is_fresh: bool = False
     leader: str = ""
     term: int = 0

@@ -35,7 +35,7 @@ class Pending:
     settle: Callable[[], None]
     route: Hashable = None
     open_offers: int = 0
-    retry_at: float = 0.0
+    retry_at: float = float("-inf")
     outcome: Outcome | None = None
 
 
