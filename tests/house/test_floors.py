@@ -18,7 +18,8 @@ FLOORS: Final = (
     ("wire", "telemetry", "spec", "config"),
     ("net",),
     ("proxy", "coordinator", "discovery", "admin", "client"),
-    ("app", "demo"),
+    ("demo",),
+    ("app",),
     ("cli",),
     ("__main__", "testing"),
 )
