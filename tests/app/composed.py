@@ -132,7 +132,7 @@ async def running_echo(folder: Path, count: int = 1) -> AsyncIterator[Group]:
                 ),
             ),
         )
-        await group.door.wait_replicas({"echo/blue"}, Silent())
+        await group.door.wait_replicas({"echo/blue": 1}, Silent())
         yield group
         nursery.cancel_scope.cancel()
 

@@ -34,7 +34,11 @@ from trioroute.admin.server import serve_admin
 from trioroute.admin.views import build_app
 from trioroute.app.data_folder import DataFolder
 from trioroute.app.handdown import WorkerEnd
-from trioroute.app.host.ports import check_port_free, open_listening_socket
+from trioroute.app.host.ports import (
+    check_port_free,
+    open_listening_socket,
+    raise_descriptor_limit,
+)
 from trioroute.app.network import SLOTS_PROTOCOL, Network, TcpNetwork
 from trioroute.app.plane import ComposedPlane
 from trioroute.app.replicated import RegistryLog, RegistryMachine
@@ -317,6 +321,7 @@ async def run_front_end(config: FrontEndConfig) -> None:
         level=logging.INFO,
         format=f"%(asctime)s {config.name} %(levelname)s %(name)s %(message)s",
     )
+    raise_descriptor_limit()  # for the workers too, which inherit it
     folder = await DataFolder.open(config.data, patience_s=_LOCK_PATIENCE_S)
     try:
         with (

@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -29,7 +29,13 @@ from trioroute.app.laptop.drills import Drills
 from trioroute.app.laptop.front_ends import FrontEnds, Layout
 from trioroute.app.laptop.keys import EndpointKeys, give_keys
 from trioroute.client.local import SUMMARY_NAME
-from trioroute.core.model import API_PREFIXES, Endpoint
+from trioroute.core.model import (
+    API_PREFIXES,
+    Deployment,
+    Endpoint,
+    ScaleKind,
+    StaticSource,
+)
 from trioroute.core.status import ClusterStatus
 from trioroute.demo.prepare import ENDPOINT, PreparedDemo, prepare_demo
 from trioroute.demo.scoring import ScoringTarget
@@ -91,6 +97,7 @@ class Running:
 
     Attributes:
         keys: of the endpoints with key authentication, by endpoint name.
+        samples: files that each hold one scoring request, by endpoint name.
         demo: the packaged example, when it was asked for.
         drills: what the example's tour may do to the system.
     """
@@ -98,6 +105,7 @@ class Running:
     layout: Layout
     endpoints: tuple[Endpoint, ...]
     keys: dict[str, EndpointKeys]
+    samples: dict[str, Path]
     status: ClusterStatus
     started_in_s: float
     demo: PreparedDemo | None
@@ -258,7 +266,7 @@ class _System:
         await door.wait_coordinator()
         endpoints, keys = give_keys(loaded.endpoints, self._data / "keys")
         await door.put_registry(endpoints, loaded.deployments)
-        wished = {d.key for d in loaded.deployments if d.scale.min_instances}
+        wished = {d.key: _least_count(d) for d in loaded.deployments}
         status = await self._wait_replicas(door, wished)
         drills = None
         if demo is not None:
@@ -269,6 +277,7 @@ class _System:
             layout=layout,
             endpoints=endpoints,
             keys=keys,
+            samples={} if demo is None else {ENDPOINT: _write_sample(demo)},
             status=status,
             started_in_s=trio.current_time() - started_at,
             demo=demo,
@@ -278,14 +287,14 @@ class _System:
         self._screen.show(running)
         return running
 
-    async def _wait_replicas(self, door: AdminDoor, keys: set[str]) -> ClusterStatus:
+    async def _wait_replicas(self, door: AdminDoor, wished: Mapping[str, int]) -> ClusterStatus:
         """As `AdminDoor.wait_replicas`; a failure also says what the replica printed last.
 
         Raises:
             NotReadyError: one keeps failing, or shows no progress at all.
         """
         try:
-            return await door.wait_replicas(keys, self._screen)
+            return await door.wait_replicas(wished, self._screen)
         except NotReadyError as error:
             if not error.replica:
                 raise
@@ -309,6 +318,22 @@ class _System:
         """Not on a leash of SIGKILL: the runner watches the lifeline itself and ends replicas."""
         module = [sys.executable, "-P", "-m", "trioroute.discovery.runner"]
         return [*module, "--data", str(self._data), "--lifeline", str(lifeline)]
+
+
+def _least_count(deployment: Deployment) -> int:
+    """How many replicas there will be without any load."""
+    if isinstance(deployment.source, StaticSource):
+        return 1
+    scale = deployment.scale
+    return scale.instance_count if scale.kind is ScaleKind.DEFAULT else scale.min_instances
+
+
+def _write_sample(demo: PreparedDemo) -> Path:
+    """One request of the example in a file of its own, for whoever wants to send it by hand."""
+    first = json.loads(demo.requests.read_text().partition("\n")[0])
+    sample = demo.requests.with_name("request.json")
+    sample.write_text(json.dumps(first["request"]))
+    return sample
 
 
 def _write_summary(running: Running) -> None:

@@ -54,9 +54,13 @@ class UpScreen:
 
     def _curl(self, running: "Running", endpoint: "Endpoint") -> str:
         path = "/" if endpoint.mount else f"/api/v1/service/{endpoint.name}/score"
+        words = ["curl", running.layout.scoring_url + path, "-H 'Content-Type: application/json'"]
         keys = running.keys.get(endpoint.name)
-        key = f"-H 'Authorization: Bearer {keys.primary}' " if keys is not None else ""
-        return f"curl {key}{running.layout.scoring_url}{path} -d '{{}}'"
+        if keys is not None:
+            words.append(f"-H 'Authorization: Bearer {keys.primary}'")
+        sample = running.samples.get(endpoint.name)
+        words.append("-d '{}'" if sample is None else f"-d @{sample}")
+        return " ".join(words)
 
 
 @click.command("up")

@@ -6,6 +6,7 @@ One socket per scoring port is opened here once and inherited by every process t
 
 import contextlib
 import errno
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,13 @@ from typing import Final
 
 from trioroute.errors import ConfigError
 
-__all__ = ["check_port_free", "describe_port_owner", "free_ports", "open_listening_socket"]
+__all__ = [
+    "check_port_free",
+    "describe_port_owner",
+    "free_ports",
+    "open_listening_socket",
+    "raise_descriptor_limit",
+]
 
 #: As deep as Linux's own default limit (net.core.somaxconn since 5.4); a killed front-end's share
 #: of new connections waits here until another accepts them.
@@ -45,6 +52,15 @@ def open_listening_socket(host: str, port: int, *, option: str) -> socket.socket
         listening.close()
         raise _unusable(host, port, option, error) from None
     return listening
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many descriptors as it may: each connection takes two (decision 19).
+
+    The soft limit is low for the sake of programs that use select(); we do not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check_port_free(host: str, port: int, *, option: str) -> None:

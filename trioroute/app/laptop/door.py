@@ -119,8 +119,11 @@ class AdminDoor:
                 return
         raise NotReadyError(f"no front-end took the endpoints: {why}")
 
-    async def wait_replicas(self, keys: set[str], screen: Progress) -> ClusterStatus:
-        """Return when each of these deployments has a replica that answers.
+    async def wait_replicas(self, wished: Mapping[str, int], screen: Progress) -> ClusterStatus:
+        """Return when each deployment has the replicas it wants, or some and no hope for more.
+
+        Args:
+            wished: how many replicas of each deployment, by its key.
 
         Raises:
             NotReadyError: one keeps failing, or shows no progress at all.
@@ -129,7 +132,7 @@ class AdminDoor:
         changed_at = trio.current_time()
         while True:
             status = await self.status()
-            waiting = _without_replica(status, keys) if status is not None else {}
+            waiting = _waiting(status, wished) if status is not None else {}
             if status is not None and not waiting:
                 return status
             for key, text in waiting.items() - said:
@@ -147,27 +150,39 @@ class AdminDoor:
             return None
 
 
-def _without_replica(status: ClusterStatus, keys: set[str]) -> dict[str, str]:
-    """The deployments that cannot answer yet, and what they are waiting for.
+def _waiting(status: ClusterStatus, wished: Mapping[str, int]) -> dict[str, str]:
+    """The deployments that are not all there yet, and what they are waiting for.
 
     Raises:
-        NotReadyError: a replica has failed too often.
+        NotReadyError: a deployment's replicas have failed too often.
     """
     found = {d.key: d for endpoint in status.endpoints for d in endpoint.deployments}
-    waiting = dict.fromkeys(keys - found.keys(), "waiting for the coordinator")
-    for key in keys & found.keys():
-        if not found[key].ready_count and found[key].replicas_desired != 0:
-            waiting[key] = _describe(found[key])
+    waiting: dict[str, str] = {}
+    for key, count in wished.items():
+        deployment = found.get(key)
+        if deployment is None:
+            waiting[key] = "waiting for the coordinator"
+        elif deployment.ready_count < count and not _goes_on_with_fewer(deployment):
+            waiting[key] = _describe(deployment)
     return waiting
+
+
+def _goes_on_with_fewer(deployment: DeploymentStatus) -> bool:
+    """Whether some replicas serve and another has failed: nobody should wait for that one.
+
+    Raises:
+        NotReadyError: replicas fail and none serves.
+    """
+    for replica in deployment.replicas:
+        if replica.state is ReplicaCondition.BACKING_OFF and replica.restarts >= _FAILED_STARTS:
+            if deployment.ready_count:
+                return True
+            raise NotReadyError(
+                f"deployment {deployment.key} does not start: {replica.reason}", replica=replica.id
+            )
+    return False
 
 
 def _describe(deployment: DeploymentStatus) -> str:
     reasons = [replica.reason for replica in deployment.replicas if replica.reason]
-    text = reasons[0] if reasons else "replicas are starting"
-    for replica in deployment.replicas:
-        failing = replica.state is ReplicaCondition.BACKING_OFF
-        if failing and replica.restarts >= _FAILED_STARTS:
-            raise NotReadyError(
-                f"deployment {deployment.key} does not start: {text}", replica=replica.id
-            )
-    return text
+    return reasons[0] if reasons else "replicas are starting"

@@ -1,0 +1,54 @@
+"""A front-end's settings are checked once, and every mistake is named at once."""
+
+from pathlib import Path
+
+import pytest
+
+from consensus import PeerAddress
+from trioroute.app.settings import FrontEndConfig, parse_front_end, voter_count
+from trioroute.errors import ConfigError
+
+GIVEN = FrontEndConfig(name="fe-1", data=Path("data"), peers=(), voters=3)
+PEERS = "fe-0=127.0.0.1:7946,fe-1=[::1]:7947,fe-2=fe-2.local:7948"
+
+
+def test_peers_are_read_in_order() -> None:
+    config = parse_front_end(GIVEN, PEERS)
+    assert config.peers == (
+        PeerAddress(name="fe-0", host="127.0.0.1", port=7946),
+        PeerAddress(name="fe-1", host="::1", port=7947),
+        PeerAddress(name="fe-2", host="fe-2.local", port=7948),
+    )
+    assert config.own_address.port == 7947
+    assert config.voter_names == ("fe-0", "fe-1", "fe-2")
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    config = FrontEndConfig(
+        name="FE", data=Path("data"), peers=(), voters=2, workers=-1, admin_port=70000
+    )
+    with pytest.raises(ConfigError) as raised:
+        parse_front_end(config, "fe-0,fe-1=here:port,fe-2=here:0,fe-3=here:1,fe-3=here:2")
+    lines = str(raised.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        *["--peers"] * 3,
+        "--name",
+        *["--peers"] * 2,
+        "--voters",
+        "--workers",
+        "--admin-port",
+    ]
+
+
+@pytest.mark.parametrize(("voters", "is_right"), [(0, False), (1, True), (2, False), (5, False)])
+def test_voters_are_an_odd_number_of_the_peers(voters: int, is_right: bool) -> None:
+    config = FrontEndConfig(name="fe-1", data=Path("data"), peers=(), voters=voters)
+    if is_right:
+        assert parse_front_end(config, PEERS).voters == voters
+    else:
+        with pytest.raises(ConfigError, match="--voters"):
+            parse_front_end(config, PEERS)
+
+
+def test_the_first_one_or_three_vote() -> None:
+    assert [voter_count(count) for count in (1, 2, 3, 4, 5, 100)] == [1, 1, 3, 3, 3, 3]

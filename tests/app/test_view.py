@@ -1,0 +1,150 @@
+"""What a front-end says of itself, also before anything is agreed on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from consensus import Member, MemberConfig, MemoryJournal, PeerAddress, boottime
+from consensus.memory import MemoryNetwork
+from trioroute.admin.view import OutcomeUnknownError, RefusedError
+from trioroute.app.replicated import RegistryLog, RegistryMachine
+from trioroute.app.settings import FrontEndConfig
+from trioroute.app.view import FrontEndView
+from trioroute.coordinator.service import Coordinator
+from trioroute.core.model import Deployment, Endpoint, StaticSource
+from trioroute.core.slots.timings import SlotTimings
+from trioroute.core.status import ReplicaCondition, Role
+from trioroute.discovery.source import FoundReplica
+from trioroute.errors import NoCoordinatorError
+
+PEERS = tuple(PeerAddress(name=f"fe-{n}", host="127.0.0.1", port=n + 1) for n in range(3))
+ENDPOINT = Endpoint(name="wine", traffic={"blue": 100})
+DEPLOYMENT = Deployment(
+    endpoint="wine", name="blue", source=StaticSource(addresses=(("127.0.0.1", 9),))
+)
+
+
+@attrs.define
+class Situation:
+    """What the view is told; changed by the tests."""
+
+    view: FrontEndView
+    member: Member
+    found: list[FoundReplica] = attrs.field(factory=list)
+    unready: list[str] = attrs.field(factory=list)
+
+
+@asynccontextmanager
+async def one_of(count: int) -> AsyncIterator[Situation]:
+    """The view of fe-0 in a group of which only fe-0 runs."""
+    peers = PEERS[:count]
+    voters = tuple(peer.name for peer in peers)
+    machine = RegistryMachine()
+    member = Member(
+        MemberConfig(name="fe-0", peers=peers, voters=voters),
+        machine,
+        transport=MemoryNetwork().transport("fe-0"),
+        journal=MemoryJournal(),
+        incarnation=1,
+    )
+    coordinator = Coordinator(
+        RegistryLog(member, machine), timings=SlotTimings(), clock=boottime, processes=None
+    )
+    found: list[FoundReplica] = []
+    unready: list[str] = []
+    view = FrontEndView(
+        FrontEndConfig(name="fe-0", data=Path("data"), peers=peers, voters=count),
+        member,
+        machine.registry,
+        seats=[],
+        coordinator=coordinator,
+        found=lambda: found,
+        office_age_s=lambda: None,
+        unready_reason=lambda: "; ".join(unready),
+        start_unready=lambda: unready.append("draining"),
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(member.run)
+        yield Situation(view, member, found, unready)
+        nursery.cancel_scope.cancel()
+
+
+async def test_alone_in_its_group_it_sees_the_others_down(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_of(3) as situation:
+        await trio.sleep(5)
+        status = situation.view.status()
+    assert status.coordinator is None
+    assert [row.is_up for row in status.front_ends] == [True, False, False]
+    assert status.front_ends[0].role is not Role.COORDINATOR
+    assert len(list(status.problems())) == 3
+
+
+async def test_without_a_majority_nothing_is_put(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_of(3) as situation:
+        with pytest.raises((NoCoordinatorError, OutcomeUnknownError)):
+            await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))
+
+
+async def test_what_was_put_is_shown(autojump_clock: trio.testing.MockClock) -> None:
+    async with one_of(1) as situation:
+        index = await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))
+        status = situation.view.status()
+    assert status.raft is not None
+    assert status.raft.applied_index >= index
+    (endpoint,) = status.endpoints
+    (deployment,) = endpoint.deployments
+    assert (deployment.key, deployment.traffic_percent) == ("wine/blue", 100)
+    assert deployment.ready_count == 0
+
+
+async def test_a_registry_that_contradicts_itself_is_refused(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_of(1) as situation:
+        with pytest.raises(RefusedError, match="no such endpoint"):
+            await situation.view.put_registry((), (DEPLOYMENT,))
+
+
+async def test_a_replica_that_nobody_uses_yet_says_why(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_of(1) as situation:
+        await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))
+        situation.found.append(
+            FoundReplica(
+                id="r1",
+                deployment="wine/blue",
+                host="127.0.0.1",
+                port=0,
+                state="backing-off",
+                restarts=3,
+                reason="exited with status 1",
+            )
+        )
+        ((replica,),) = [d.replicas for d in situation.view.status().endpoints[0].deployments]
+    assert replica.state is ReplicaCondition.BACKING_OFF
+    assert (replica.restarts, replica.reason, replica.address) == (3, "exited with status 1", "")
+
+
+async def test_readiness_is_what_it_is_told(autojump_clock: trio.testing.MockClock) -> None:
+    async with one_of(1) as situation:
+        assert situation.view.is_ready() == (True, "serving")
+        await situation.view.drain()
+        assert situation.view.is_ready() == (False, "draining")
+
+
+async def test_only_the_coordinator_can_hand_its_office_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_of(3) as situation:
+        with pytest.raises(RefusedError, match="fe-0 is not the coordinator; nobody is"):
+            await situation.view.transfer_coordinator()

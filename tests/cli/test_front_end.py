@@ -1,0 +1,42 @@
+"""`trioroute front-end` says what it cannot use, before it starts anything."""
+
+import pytest
+
+from trioroute.cli.main import main
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["front-end", *options])
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_missing_options_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Missing option '--name'" in refusal(capsys)
+
+
+def test_mistakes_in_settings_are_all_named(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(
+        capsys, "--name", "fe-0", "--data", "d", "--peers", "fe-1=h:1", "--workers", "99"
+    )
+    assert "fe-0 itself is missing" in said
+    assert "--workers: not in 0 … 64" in said
+
+
+def test_a_data_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(
+        capsys, "--name", "fe-0", "--data", "/dev/null/d", "--peers", "fe-0=127.0.0.1:7946"
+    )
+    assert "data folder /dev/null/d cannot be written" in said
+
+
+def test_a_descriptor_that_is_no_socket(
+    capsys: pytest.CaptureFixture[str], tmp_path: object
+) -> None:
+    said = refusal(
+        capsys,
+        *("--name", "fe-0", "--data", str(tmp_path), "--peers", "fe-0=127.0.0.1:7946"),
+        *("--scoring-fd", "999"),
+    )
+    assert "--scoring-fd 999" in said
