@@ -359,7 +359,7 @@ def comparable(value: Any) -> Any:
     It writes an object's repr where a data asset is registered later, and turns properties into
     text when it adds one for private_network_connection.
     """
-    plain = json.loads(json.dumps(value, default=str))
+    plain = json.loads(json.dumps(value))
     properties = plain["properties"]["properties"]
     if "private-network-connection" in properties:
         plain["properties"]["properties"] = sorted(properties)

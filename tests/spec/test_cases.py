@@ -109,4 +109,4 @@ def body_of(file: ReadFile) -> dict[str, Any]:
 
 
 def as_json(body: dict[str, Any]) -> Any:
-    return json.loads(json.dumps(body, default=str))
+    return json.loads(json.dumps(body))

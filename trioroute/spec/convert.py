@@ -6,7 +6,7 @@ section 7); a time of 0 means the default too (decision 13).
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from trioroute.core.model import (
     AuthMode,
@@ -22,6 +22,7 @@ from trioroute.core.model import (
 )
 from trioroute.spec import azure
 from trioroute.spec.fields.document import Node
+from trioroute.spec.fields.plain import to_plain
 from trioroute.spec.properties import DeploymentProperties, EndpointProperties
 
 __all__ = ["to_deployment", "to_endpoint", "to_variables"]
@@ -39,7 +40,7 @@ def to_endpoint(spec: azure.Endpoint, extras: EndpointProperties) -> Endpoint:
         anonymous=bool(extras.anonymous),
         mount=extras.mount,
         description=spec.description,
-        tags={str(key): _to_plain(value) for key, value in (spec.tags or {}).items()},
+        tags=to_plain(spec.tags or {}),
         mirror_traffic=_to_traffic(spec.mirror_traffic),
         priority=bool(extras.priority),
         canary_halt_error_rate=extras.canary_halt_error_rate,
@@ -139,17 +140,4 @@ def _to_text(node: Node) -> str:
         return ""
     if isinstance(node.value, str):
         return node.value
-    return node.text if node.text is not None else _to_json(node.value)
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(_to_plain(value))
-
-
-def _to_plain(value: Any) -> Any:
-    """Only what JSON and MessagePack know: YAML also makes dates, bytes, sets and other keys."""
-    if isinstance(value, Mapping):
-        return {str(key): _to_plain(below) for key, below in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_to_plain(below) for below in value]
-    return value if isinstance(value, str | int | float | None) else str(value)
+    return node.text if node.text is not None else json.dumps(to_plain(node.value))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trioroute.spec import azure
+from trioroute.spec.fields.plain import to_plain
 
 __all__ = ["deployment_body", "endpoint_body", "iso_duration"]
 
@@ -25,7 +26,7 @@ def endpoint_body(spec: azure.Endpoint, location: str) -> dict[str, Any]:
     properties = {
         "description": spec.description,
         "authMode": _AUTH_MODES[spec.auth_mode or "key"],
-        "properties": dict(spec.properties or {}),
+        "properties": to_plain(spec.properties or {}),
         "traffic": dict(spec.traffic or {}),
         "mirrorTraffic": dict(spec.mirror_traffic or {}),
     }
@@ -37,7 +38,7 @@ def endpoint_body(spec: azure.Endpoint, location: str) -> dict[str, Any]:
         "location": location,
         "properties": _without_none(properties),
         "identity": _identity(spec.identity),
-        "tags": dict(spec.tags or {}),
+        "tags": to_plain(spec.tags or {}),
     }
 
 
@@ -70,9 +71,9 @@ def deployment_body(spec: azure.Deployment, location: str) -> dict[str, Any]:
         "model": _reference(spec.model),
         "modelMountPath": spec.model_mount_path,
         "scaleSettings": _scale(spec.scale_settings),
-        "properties": dict(spec.properties or {}),
+        "properties": to_plain(spec.properties or {}),
         "description": spec.description,
-        "environmentVariables": dict(spec.environment_variables or {}),
+        "environmentVariables": to_plain(spec.environment_variables or {}),
         "appInsightsEnabled": bool(spec.app_insights_enabled),
         "requestSettings": _requests(spec.request_settings),
         "livenessProbe": _probe(spec.liveness_probe),
@@ -87,7 +88,7 @@ def deployment_body(spec: azure.Deployment, location: str) -> dict[str, Any]:
     return {
         "location": location,
         "properties": _without_none(properties),
-        "tags": dict(spec.tags or {}),
+        "tags": to_plain(spec.tags or {}),
         "sku": _without_none({"name": "Default", "capacity": spec.instance_count}),
     }
 
