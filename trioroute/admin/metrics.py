@@ -1,20 +1,22 @@
 """Renders `/metrics` from values that were counted elsewhere.
 
-`render` is slow (tens of milliseconds with many deployments) and is called in a worker thread.
-Histograms have no replica label: their number would grow with every restart.
+`render` takes milliseconds with many deployments and is called in a worker thread. Histograms have
+no replica label: their number would grow with every restart.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric as Family
-
+from trioroute.admin.exposition import (
+    Family,
+    HistogramFamily,
+    content_type,
+    encode,
+    is_openmetrics_wanted,
+)
 from trioroute.core.status import ClusterStatus, DeploymentStatus, ReplicaCondition
 from trioroute.telemetry import names
-from trioroute.telemetry.histograms import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S, Distribution
+from trioroute.telemetry.histograms import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S
 from trioroute.telemetry.names import Metric
 from trioroute.telemetry.recording import DeploymentStats, WorkerStats
 
@@ -31,34 +33,23 @@ def render(status: ClusterStatus, stats: WorkerStats, accept: str) -> tuple[byte
     Args:
         accept: the scraper's Accept header; chooses between Prometheus' text and OpenMetrics.
     """
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(status, stats))
-    encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    is_openmetrics = is_openmetrics_wanted(accept)
+    families = (*_exchanges(stats), *_deployments(status), *_front_end(status))
+    return (
+        encode(families, is_openmetrics=is_openmetrics),
+        content_type(is_openmetrics=is_openmetrics),
+    )
 
 
-class _Collector:
-    """Hands the families to prometheus_client; lives for one scrape."""
-
-    def __init__(self, status: ClusterStatus, stats: WorkerStats) -> None:
-        self._status = status
-        self._stats = stats
-
-    def collect(self) -> Iterator[Family]:
-        yield from _exchanges(self._stats)
-        yield from _deployments(self._status)
-        yield from _front_end(self._status)
-
-
-def _exchanges(stats: WorkerStats) -> Iterator[Family]:
+def _exchanges(stats: WorkerStats) -> Iterator[Family | HistogramFamily]:
     series = stats.deployments
     yield _family(names.REQUESTS, _requests(series))
     yield _family(names.RECEIVED_BYTES, ((_labels(one), one.bytes_in) for one in series))
     yield _family(names.SENT_BYTES, ((_labels(one), one.bytes_out) for one in series))
     yield _family(names.RETRIES, ((_labels(one), one.retries) for one in series))
     yield _family(names.ACCESS_LOG_DROPPED, [((), stats.access_log_dropped)])
-    yield _histogram(
-        names.REQUEST_DURATION, DURATION_BOUNDS_S, ((_labels(one), one.total) for one in series)
+    yield HistogramFamily(
+        names.REQUEST_DURATION, DURATION_BOUNDS_S, [(_labels(one), one.total) for one in series]
     )
     # A series that met no replica would be empty for ever.
     met = [one for one in series if one.overhead.count]
@@ -68,8 +59,8 @@ def _exchanges(stats: WorkerStats) -> Iterator[Family]:
         (names.QUEUE_WAIT, DURATION_BOUNDS_S, [one.queue for one in met]),
         (names.UPSTREAM_DURATION, DURATION_BOUNDS_S, [one.upstream for one in met]),
     ):
-        labelled = zip(map(_labels, met), distributions, strict=True)
-        yield _histogram(metric, bounds_s, labelled)
+        labelled = list(zip(map(_labels, met), distributions, strict=True))
+        yield HistogramFamily(metric, bounds_s, labelled)
 
 
 def _deployments(status: ClusterStatus) -> Iterator[Family]:
@@ -134,26 +125,4 @@ def _labels(of: DeploymentStats | DeploymentStatus) -> tuple[str, str]:
 
 def _family(metric: Metric, samples: Iterable[Sample]) -> Family:
     """A counter or gauge; what is not known is left out, which is not the same as 0."""
-    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family = kind(metric.name, metric.help, labels=metric.labels)
-    for labels, value in samples:
-        if value is not None:
-            family.add_metric(labels, value)
-    return family
-
-
-def _histogram(
-    metric: Metric,
-    bounds_s: Sequence[float],
-    samples: Iterable[tuple[Sequence[str], Distribution]],
-) -> Family:
-    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-    edges = [*map(str, bounds_s), "+Inf"]
-    for labels, distribution in samples:
-        buckets: list[tuple[str, float]] = []
-        below = 0
-        for edge, count in zip(edges, distribution.counts, strict=True):
-            below += count
-            buckets.append((edge, below))
-        family.add_metric(labels, buckets, distribution.sum_s)
-    return family
+    return Family(metric, [(labels, value) for labels, value in samples if value is not None])

@@ -16,7 +16,7 @@ _GRACE_S: Final = 0.5
 _IDLE_S: Final = 30.0
 #: Hypercorn shields its writes without a deadline. The kernel's bound on unacknowledged data ends
 #: those to a client that has stopped reading, which would otherwise hold up a shutdown for ever.
-_WRITE_STALL_MS: Final = 10_000
+_WRITE_STALL_MS: Final = 3_000
 
 
 async def serve_admin(
