@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 BENCH  ?= proxy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean format
+.PHONY: help demo test check bench sim clean format
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ format: $(STAMP)  ## rewrite the sources the way check wants them
 bench: $(STAMP)  ## print figures; BENCH=proxy names which
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@$(BIN)/python -m tests.bench.$(BENCH) $(ARGS)
+
+sim: $(STAMP)  ## run the simulator over seeds; ARGS="--seeds 100-199 --jobs 2"
+	@$(BIN)/python -m chaos.sim $(ARGS)
 
 clean:  ## remove what these targets made
 	@rm -rf $(VENV) .trioroute .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
