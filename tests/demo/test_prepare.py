@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import trio
 
 from trioroute.core.model import CommandSource, ScriptSource
 from trioroute.demo import prepare as prepare_module
@@ -44,6 +45,8 @@ async def test_makes_a_deployable_example_once(
         assert model.is_file()
     cases = [json.loads(line) for line in demo.requests.read_text().splitlines()]
     assert len(cases) == 200
+    one = await trio.Path(tmp_path, "demo", "digits", "request.json").read_text()
+    assert json.loads(one) == cases[0]["request"]
     assert {len(case["request"]["data"][0]) for case in cases} == {64}
     assert len({each.model for each in demo.models}) == 2
     assert all(each.accuracy > 0.9 for each in demo.models)

@@ -110,7 +110,7 @@ class _Screen:
 
     def line(self, text: str) -> None:
         """One thing happened."""
-        self._console.print(f"  {text}", markup=False, highlight=False)
+        self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
 
     def draw(self, pixels: Sequence[float]) -> None:
         """The picture that a request holds."""

@@ -1,6 +1,5 @@
 """One place: what it shows while its replica is started, lost and replaced."""
 
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +84,7 @@ async def test_logs_of_a_crash_loop_do_not_pile_up(tmp_path: Path) -> None:
         nursery.start_soon(world.place.run)
         await world.wait(lambda found: found.restarts == 6)
         nursery.cancel_scope.cancel()
-    assert sum(name.endswith(".log") for name in os.listdir(tmp_path)) <= 5
+    assert len(list(await trio.Path(tmp_path).glob("*.log"))) <= 5
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ REQUEST_COUNT = 200
 
 
 def main(output: Path) -> None:
-    """Write models/blue/model.joblib, models/green/model.joblib, requests.jsonl, report.json."""
+    """Write models/blue/model.joblib, models/green/model.joblib, requests and the report."""
     digits = load_digits()
     rows, unseen_rows, labels, unseen_labels = train_test_split(
         digits.data, digits.target, test_size=0.3, random_state=SEED
@@ -44,10 +44,14 @@ def main(output: Path) -> None:
             "model": type(model).__name__,
             "accuracy": round(float(model.score(unseen_rows, unseen_labels)), 4),
         }
-    with (output / "requests.jsonl").open("w") as file:
-        for row, label in zip(unseen_rows[:REQUEST_COUNT], unseen_labels, strict=False):
-            case = {"request": {"data": [row.tolist()]}, "label": int(label)}
-            file.write(json.dumps(case) + "\n")
+    cases = [
+        {"request": {"data": [row.tolist()]}, "label": int(label)}
+        for row, label in zip(unseen_rows[:REQUEST_COUNT], unseen_labels, strict=False)
+    ]
+    lines = [json.dumps(case) + "\n" for case in cases]
+    (output / "requests.jsonl").write_text("".join(lines))
+    # One of them by itself, for curl.
+    (output / "request.json").write_text(json.dumps(cases[0]["request"]))
     (output / "report.json").write_text(json.dumps(report))
 
 
