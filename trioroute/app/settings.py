@@ -30,11 +30,14 @@ class DrainTimes:
             shared: there is no load balancer to wait for.
         exchanges_s: for what is in flight; Kubernetes' own grace period is 30 s by default, and
             the steps together must stay below it.
+        linger_s: for a coordinator to put into the log that its holders ended in order, while
+            peers that end too are still there to agree: the next start then has nothing in doubt.
     """
 
     hand_over_s: float = 0.5
     unready_s: float = 0.0
     exchanges_s: float = 20.0
+    linger_s: float = 0.3
 
 
 @attrs.frozen(kw_only=True)

@@ -216,6 +216,7 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             for seat in self._seats:
                 nursery.start_soon(partial(seat.drain, timeout_s=times.exchanges_s))
+        await trio.sleep(times.linger_s)
 
     async def _run_office(self, epoch: int) -> None:
         """C0. What goes wrong between front-ends ends the office, not the front-end."""
