@@ -144,6 +144,9 @@ def test_every_configured_front_end_has_a_row() -> None:
         ("fe-0", "coordinator", "up", "812", "-", "-", "-", "-", ""),
         ("fe-2", "unknown", "DOWN", "-", "-", "-", "-", "-", "connection refused"),
     ]
+    draining = FrontEndStatus(name="fe-1", unready_reason="draining")
+    (row,) = front_end_rows(ClusterStatus(reporter="x", front_ends=(draining,)))
+    assert (row[2], row[8]) == ("unready", "draining")
     full = FrontEndStatus(
         name="fe-1",
         overhead_p50_s=0.0009,

@@ -16,7 +16,7 @@ from trioroute.client.errors import UnreachableError
 from trioroute.client.group import ask_all
 from trioroute.client.http import AdminClient
 from trioroute.client.local import find_local_system
-from trioroute.core.status import ClusterStatus, DeploymentStatus
+from trioroute.core.status import ClusterStatus, DeploymentStatus, FrontEndStatus
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -143,14 +143,20 @@ def front_end_rows(status: ClusterStatus) -> Iterator[tuple[str, ...]]:
         yield (
             one.name,
             one.role.value,
-            "up" if one.is_up else "DOWN",
+            _state(one),
             _number(one.requests_per_s),
             _pair_ms(one.overhead_p50_s, one.overhead_p99_s),
             _number(one.slots_held),
             _number(one.applied_index),
             one.version or _UNKNOWN,
-            one.error,
+            one.error or one.unready_reason,
         )
+
+
+def _state(one: FrontEndStatus) -> str:
+    if not one.is_up:
+        return "DOWN"
+    return "unready" if one.unready_reason else "up"
 
 
 def deployment_rows(status: ClusterStatus) -> Iterator[tuple[str, ...]]:

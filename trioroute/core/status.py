@@ -78,6 +78,7 @@ class FrontEndStatus:
         requests_per_s: over the last seconds.
         overhead_p50_s, overhead_p99_s: the router's own part of a request.
         slots_held: slots its workers hold leases on now.
+        unready_reason: why load balancers should send nothing to it; empty when they should.
     """
 
     name: str
@@ -90,6 +91,7 @@ class FrontEndStatus:
     applied_index: int | None = None
     version: str = ""
     admin_url: str = ""
+    unready_reason: str = ""
     error: str = ""
 
 
@@ -188,6 +190,8 @@ class ClusterStatus:
         for front_end in self.front_ends:
             if not front_end.is_up:
                 yield f"front-end {front_end.name} is down: {front_end.error or 'no answer'}"
+            elif front_end.unready_reason:
+                yield f"front-end {front_end.name} is not ready: {front_end.unready_reason}"
         for endpoint in self.endpoints:
             yield from _problems_of(endpoint)
 
