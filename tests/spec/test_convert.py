@@ -1,7 +1,9 @@
 """The defaults that the service fills in."""
 
 import pytest
+from hypothesis import given
 
+from tests.spec.test_azure_client import FILES
 from trioroute.core.model import (
     AuthMode,
     CommandSource,
@@ -18,6 +20,7 @@ from trioroute.spec.convert import to_deployment, to_endpoint, to_variables
 from trioroute.spec.problems import Problems
 from trioroute.spec.properties import DeploymentProperties, EndpointProperties
 from trioroute.spec.reading import ReadFile, read_text
+from trioroute.wire.records import pack_record, unpack_record
 
 #: Not static: the number of replicas must not come from addresses.
 COMMAND = CommandSource(command=("run", "{port}"), cwd="/")
@@ -129,3 +132,18 @@ def test_variables_stay_as_written() -> None:
         "f": "[1, 2]",
         "5": '{"g": 1}',
     }
+
+
+@given(FILES)
+def test_whatever_is_accepted_can_be_routed_and_recorded(file: tuple[str, str]) -> None:
+    """No accepted number, date or tag is too much for the log of the front-ends."""
+    kind, text = file
+    read = read_text(text, "f.yml", Problems(), kind=kind)
+    if read is None:
+        return
+    if isinstance(read.spec, azure.Endpoint):
+        made = to_endpoint(read.spec, EndpointProperties())
+        assert unpack_record(pack_record(made), Endpoint) == made
+    else:
+        deployed = to_deployment(read.spec, DeploymentProperties(), COMMAND)
+        assert unpack_record(pack_record(deployed), Deployment) == deployed

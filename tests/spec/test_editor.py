@@ -29,3 +29,11 @@ def test_misspelled_properties_of_ours_are_marked() -> None:
     assert not re.match(pattern, "trioroute.on_abandon")
     assert not re.match(pattern, "other.property")
     assert "trioroute.on_abandon" in properties["properties"]
+
+
+def test_other_spellings_of_words_are_no_mistakes() -> None:
+    auth_mode = json_schema("endpoint")["then"]["properties"]["auth_mode"]
+    words, spellings = auth_mode["anyOf"]
+    assert words == {"enum": ["key", "aml_token", "aad_token"]}
+    for text, is_taken in (("Key", True), ("AMLToken", True), ("aml_token", True), ("none", False)):
+        assert bool(re.match(spellings["pattern"], text)) is is_taken

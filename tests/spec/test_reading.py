@@ -5,6 +5,8 @@ from pathlib import Path
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trioroute.spec import azure
 from trioroute.spec.problems import Problems
@@ -135,3 +137,15 @@ def test_ours_in_a_folder(text: str) -> None:
 )
 def test_not_ours_in_a_folder(text: str) -> None:
     assert not is_recognisable(text)
+
+
+@given(st.data())
+def test_no_text_raises(data: st.DataObject) -> None:
+    """Whatever is cut out of or pasted into a file: it is read, or there is an error."""
+    text = data.draw(st.sampled_from([case.text for case in read_transcript()]))
+    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+    other = data.draw(st.one_of(st.text(max_size=8), st.sampled_from(["\n", ": ", "{", "- ", "'"])))
+    problems = Problems()
+    file = read_text(text[:start] + other + text[end:], "file.yml", problems)
+    assert (file is None) == bool(problems.errors)
+    is_recognisable(text)

@@ -239,8 +239,15 @@ class Choice:
         return f"did you mean {word}?" if word else self.advice
 
     def schema(self) -> dict[str, Any]:
-        # Other spellings (`Key`, `AMLToken`) are taken too; editors should offer the plain ones.
-        return {"enum": list(self.words)}
+        # Editors offer the plain words; other spellings (`Key`, `AMLToken`) get no red line.
+        spellings = "|".join(_any_case(word) for word in self.words)
+        return {"anyOf": [{"enum": list(self.words)}, {"pattern": f"^({spellings})$"}]}
+
+
+def _any_case(word: str) -> str:
+    """JavaScript's regular expressions cannot be told to ignore case inside a schema."""
+    letters = (f"[{char}{char.upper()}]" if char.isalpha() else f"{char}?" for char in word)
+    return "".join(letters)
 
 
 @attrs.frozen
