@@ -29,6 +29,9 @@ class Feed:
     def snapshot(self, holder: str) -> RoutingSnapshot:
         return RoutingSnapshot(version=self.version, homes={holder: 1})
 
+    async def wait_caught_up(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def wait_changed(self, version: int) -> None:
         while self.version <= version:
             await self.changed.wait()

@@ -193,17 +193,13 @@ class Supervisor:
             if self._source is not None:
                 control.start_soon(self._watch_replicas, self._source)
             async with trio.open_nursery() as workers:
-                workers.start_soon(self._fill_seats, workers)
+                for seat in self._seats:
+                    workers.start_soon(seat.run)
                 await self._stopping.wait()
                 with self._insist:
                     await self._drain()
                 workers.cancel_scope.cancel()
             control.cancel_scope.cancel()
-
-    async def _fill_seats(self, workers: trio.Nursery) -> None:
-        await self._feed.wait_caught_up()
-        for seat in self._seats:
-            workers.start_soon(seat.run)
 
     async def _drain(self) -> None:
         """Not ready, hand the office over, wait for load balancers, finish what is in flight."""

@@ -49,6 +49,9 @@ class RoutingFeed(Protocol):
     def snapshot(self, holder: str) -> RoutingSnapshot:
         """What that holder routes by now."""
 
+    async def wait_caught_up(self) -> None:
+        """Return when snapshots say what the group has agreed on, not what it once had."""
+
     async def wait_changed(self, version: int) -> None:
         """Return when there is something newer than `version`, or at once when there is."""
 
@@ -144,7 +147,9 @@ class Seat:
         """Send the newest picture after each change: never a backlog.
 
         Also when only its version is new: that is how a holder acknowledges what it was spared.
+        The worker starts while this waits; it accepts only once it has a picture.
         """
+        await self._feed.wait_caught_up()
         with contextlib.suppress(LinkLostError):
             while True:
                 snapshot = self._feed.snapshot(self.holder)
