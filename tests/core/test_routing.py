@@ -299,3 +299,23 @@ def test_whatever_is_passed_on_has_no_dot_segment(parts: list[bytes]) -> None:
     upstream = match.upstream_target(MOUNTED.pick(match)).partition(b"?")[0]
     decoded = upstream.replace(b"%2e", b".").replace(b"%2f", b"/")
     assert not {b".", b".."} & {segment.partition(b";")[0] for segment in decoded.split(b"/")}
+
+
+@pytest.mark.parametrize("table", [PLAIN, MOUNTED])
+@given(
+    prefix=st.sampled_from(
+        [b"", b"/", b"/api/v1/service/echo/", b"/api/v1/endpoint/echo/version/"]
+    ),
+    rest=st.binary(max_size=40),
+    named=st.none() | st.binary(max_size=10),
+)
+def test_whatever_bytes_arrive_there_is_an_answer(
+    table: RoutingTable, prefix: bytes, rest: bytes, named: bytes | None
+) -> None:
+    """A deployment and a target, or one of the two refusals; nothing else is ever raised."""
+    headers = {} if named is None else {b"azureml-model-deployment": named}
+    try:
+        match = table.match(prefix + rest, headers)
+        assert match.upstream_target(table.pick(match)).startswith(b"/")
+    except (MalformedRequestError, NoSuchEndpointError):
+        pass
