@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.spec.test_cases import CASES, CASES_READ, SUPPLIED, needs_cases
 from trioroute.admin.registry_json import RegistryJSONError, RegistryWish, decode_registry
 from trioroute.admin.view import RefusedError
 from trioroute.core.model import (
@@ -28,6 +29,7 @@ from trioroute.core.model import (
 )
 from trioroute.core.registry import PutRegistry
 from trioroute.core.routing import RoutingTable
+from trioroute.spec.load import load_paths
 from trioroute.wire.records import unstructure_record
 
 ECHO = Endpoint(
@@ -220,3 +222,17 @@ def test_whatever_passes_can_be_routed_by(
     )
     match = table.match(b"/api/v1/endpoint/echo/version/blue/score", {})
     assert b" " not in match.upstream_target(table.pick(match))
+
+
+@needs_cases
+def test_every_accepted_file_of_azure_s_users_passes_unchanged() -> None:
+    """The strict door must not refuse what `spec` accepts."""
+    accepted = [case for case in CASES_READ if case.verdict != "ERR"]
+    for case in accepted:
+        loaded = load_paths(
+            [CASES / case.path], dev=True, starting=False, overrides=SUPPLIED[case.kind]
+        )
+        endpoints = loaded.endpoints or (Endpoint(name="my-endpoint"),)
+        wish = decode_registry(encoded(endpoints, loaded.deployments))
+        assert (wish.endpoints, wish.deployments) == (endpoints, loaded.deployments)
+    assert len(accepted) == 46
