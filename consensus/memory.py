@@ -44,6 +44,7 @@ class _Flow:
     ready_at: float = 0.0
 
 
+# house: half of it is the faults that tests call, half what its own transports call
 class MemoryNetwork:
     """Connects the transports it hands out, by name.
 

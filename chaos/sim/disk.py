@@ -25,11 +25,12 @@ class PowerLostError(OSError):
 class _File:
     """What is on the platter, and the writes that only the page cache has."""
 
-    durable: bytes = b""
+    durable: bytearray = attrs.field(factory=bytearray)
     cached: bytearray = attrs.field(factory=bytearray)
     unsynced: list[tuple[int, bytes]] = attrs.field(factory=list)
 
 
+# house: eight of its methods are the Protocol of a directory
 class SimulatedDisk:
     """One member's directory; it survives the member's lives.
 
@@ -73,9 +74,8 @@ class SimulatedDisk:
         if name not in self._names:
             self._rename_to(name, _File())
         file = self._names[name]
-        grown = bytes(max(0, size - len(file.cached)))
-        file.cached += grown
-        file.durable += bytes(max(0, size - len(file.durable)))
+        for content in (file.cached, file.durable):
+            content += bytes(max(0, size - len(content)))
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         """Into the page cache."""
@@ -88,7 +88,8 @@ class SimulatedDisk:
         """Onto the platter."""
         self._begin()
         file = self._names[name]
-        file.durable = bytes(file.cached)
+        for offset, data in file.unsynced:
+            file.durable[offset : offset + len(data)] = data
         file.unsynced.clear()
 
     def rename(self, old: str, new: str) -> None:
@@ -124,7 +125,7 @@ class SimulatedDisk:
         self._name_changes.clear()
         self._names = dict(self._durable_names)
         for file in self._names.values():
-            file.durable = self._survivors(file)
+            self._decide_fates(file)
             file.cached = bytearray(file.durable)
             file.unsynced.clear()
 
@@ -134,13 +135,11 @@ class SimulatedDisk:
         self._durable_names.clear()
         self._name_changes.clear()
 
-    def _survivors(self, file: _File) -> bytes:
-        content = bytearray(file.durable)
+    def _decide_fates(self, file: _File) -> None:
         for offset, data in file.unsynced:
             fate = self._rng.choice(("kept", "lost", "torn"))
             length = {"kept": len(data), "lost": 0, "torn": self._rng.randint(0, len(data))}[fate]
-            content[offset : offset + length] = data[:length]
-        return bytes(content)
+            file.durable[offset : offset + length] = data[:length]
 
     def _rename_to(self, name: str, file: _File) -> None:
         self._names[name] = file

@@ -11,6 +11,7 @@ from chaos.sim.world import World
 __all__ = ["FAULTS", "torment"]
 
 
+# house: one method a fault
 class _Nemesis:
     def __init__(self, world: World, rng: random.Random) -> None:
         self.world = world

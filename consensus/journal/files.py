@@ -53,11 +53,11 @@ class RealFiles:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.mkdir(parents=True, exist_ok=True)
         self._open: dict[str, int] = {}
 
     def names(self) -> list[str]:
         """The files there are."""
+        self._path.mkdir(parents=True, exist_ok=True)
         return sorted(entry.name for entry in self._path.iterdir() if entry.is_file())
 
     def read(self, name: str) -> bytes:

@@ -22,6 +22,7 @@ class LogState:
     entries: tuple[Entry, ...] = ()
 
 
+# house: nine of its methods are the core's interface, which is not ours to shrink
 class Log(CoreJournal):  # type: ignore[misc]  # pysyncobj has no types
     """Entries, term, vote and commit index; every change is also appended to `pending`.
 

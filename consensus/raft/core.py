@@ -137,6 +137,8 @@ class RaftCore(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         seed_now: float,
     ) -> None:
         self._rng = rng
+        # The core takes 0 for "long ago", which is wrong on a clock that may show anything.
+        self._clock_zero = seed_now - 1.0
         self._apply_payload = apply
         self._snapshots = snapshots
         self._outlet = _Outlet()
@@ -170,7 +172,7 @@ class RaftCore(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     @contextmanager
     def _at(self, now: float) -> Iterator[None]:
-        _AMBIENT.now, _AMBIENT.rng = now, self._rng
+        _AMBIENT.now, _AMBIENT.rng = now - self._clock_zero, self._rng
         yield
 
     def _raise_failure(self) -> None:
@@ -286,6 +288,10 @@ class RaftCore(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def deadline(self) -> float:
         """When a tick will next do something by itself: a heartbeat, or an election."""
-        if self.role is Role.LEADER:
-            return float(self._SyncObj__newAppendEntriesTime) + _DEADLINE_MARGIN_S
-        return float(self._SyncObj__raftElectionDeadline) + _DEADLINE_MARGIN_S
+        is_leader = self.role is Role.LEADER
+        due = (
+            self._SyncObj__newAppendEntriesTime
+            if is_leader
+            else self._SyncObj__raftElectionDeadline
+        )
+        return float(due) + self._clock_zero + _DEADLINE_MARGIN_S

@@ -43,6 +43,7 @@ class PeerState:
         return self.session != 0
 
 
+# house: one question or one report a method; splitting it would split one set of facts
 class Gate:
     """The rules for one voter. `role`, `leader` and `term` mirror the core.
 

@@ -19,9 +19,14 @@ from consensus import Member, MemberConfig, MemoryJournal, PeerAddress, Settings
 from consensus.certificates import PeerTls, write_throwaway_certificates
 from consensus.errors import HandshakeError
 from consensus.handshake import Hello, encode_frame
-from consensus.settings import Role
+from consensus.settings import Role, Timings
 from consensus.tcp import TcpTransport, open_peer_stream
 from tests.consensus.groups import NAMES, Register
+
+#: Members and their attackers share one loop here; its stalls must not look like dead peers.
+CALM = Timings(
+    election_min_s=1.5, election_max_s=2.0, fallback_s=1.2, authority_s=1.2, silence_s=1.2
+)
 
 
 async def free_ports(count: int) -> list[int]:
@@ -60,7 +65,12 @@ class RealGroup:
     async def start(self, name: str) -> None:
         """Begin a life."""
         self._incarnations += 1
-        config = MemberConfig(name=name, peers=self.addresses, voters=NAMES[: len(self.addresses)])
+        config = MemberConfig(
+            name=name,
+            peers=self.addresses,
+            voters=NAMES[: len(self.addresses)],
+            timings=CALM,
+        )
         transport = TcpTransport(
             config, tls=self.tls.get(name), other_protocols={"echo": self._echo}
         )
@@ -218,10 +228,11 @@ def hostile_openings(tmp_path: Path) -> dict[str, bytes]:
 
 
 async def test_hostile_first_bytes_are_refused_and_disturb_nobody(tmp_path: Path) -> None:
+    openings = hostile_openings(tmp_path)
     async with open_real_group() as group:
         leader = await group.wait_leader()
         term = group.members[leader].member.statistics().term
-        for opening in hostile_openings(tmp_path).values():
+        for opening in openings.values():
             stream = await trio.open_tcp_stream("127.0.0.1", group.addresses[0].port)
             async with stream:
                 # It may be refused, and the connection reset, before all of it is sent.
