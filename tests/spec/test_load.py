@@ -295,3 +295,38 @@ def test_a_byte_order_mark_and_crlf_are_fine(folder: Folder) -> None:
     path = folder.path / "e.yml"
     path.write_bytes(b"\xef\xbb\xbfname: fraud\r\nauth_mode: key\r\n")
     assert load_paths([path]).endpoints[0].name == "fraud"
+
+
+def test_two_endpoints_at_the_root_path(folder: Folder) -> None:
+    for name in ("one", "two"):
+        folder.write(f"{name}.yml", f'name: {name}\nproperties: {{trioroute.mount: "/"}}\n')
+    paths = [folder.path / "one.yml", folder.path / "two.yml"]
+    (problem,) = rejected(*paths, dev=True)
+    assert (problem.code, problem.file) == ("TR0109", str(folder.path / "two.yml"))
+
+
+def test_one_address_in_two_deployments_is_a_warning(folder: Folder) -> None:
+    folder.write("endpoint.yml", "name: fraud\ntraffic: {green: 100}\n")
+    folder.write("green.yml", GREEN + "    type: kubernetes\n")
+    other = GREEN.replace("green", "blue").replace("127.0.0.1:9401, ", "")
+    folder.write("other.yml", other + "    type: kubernetes\n")
+    (warning,) = load_paths([folder.path]).warnings
+    assert (warning.code, "127.0.0.1:9402" in warning.message) == ("TR0114", True)
+
+
+def test_folders_are_searched_three_levels_deep(folder: Folder) -> None:
+    folder.write("a/b/c/endpoint.yml", "name: fraud\nauth_mode: key\n")
+    folder.write("a/b/c/d/endpoint.yml", "name: deeper\nauth_mode: key\n")
+    assert [endpoint.name for endpoint in load_paths([folder.path]).endpoints] == ["fraud"]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(folder: Folder) -> None:
+    (problem,) = rejected(folder.path / "nowhere" / "endpoint.yml")
+    assert (problem.code, "no folder" in problem.hint) == ("TR0001", True)
+
+
+def test_wrong_properties_of_all_files_come_together(folder: Folder) -> None:
+    folder.write("endpoint.yml", "name: fraud\nproperties: {trioroute.mont: x}\n")
+    folder.write("green.yml", GREEN.replace("9402", "x") + "    type: kubernetes\n")
+    paths = [folder.path / "endpoint.yml", folder.path / "green.yml"]
+    assert [problem.code for problem in rejected(*paths)] == ["TR0201", "TR0202"]

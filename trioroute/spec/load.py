@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from trioroute.core.model import Deployment, Endpoint
+from trioroute.core.model import Deployment, Endpoint, StaticSource
 from trioroute.spec import azure
 from trioroute.spec.convert import to_deployment, to_endpoint
 from trioroute.spec.problems import Problem, Problems, nearest
@@ -73,6 +73,8 @@ def load_paths(
     _check_links(found, is_complete=len(found) == len(files), starting=starting)
     endpoints = [_load_endpoint(file, dev=dev, loopback=loopback) for file in found]
     deployments = [_load_deployment(file, finder) for file in found]
+    _check_mounts(found, endpoints)
+    _check_addresses(found, deployments)
     problems.raise_if_any()
     return Loaded(
         endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
@@ -236,6 +238,33 @@ def _check_development(
         where = ("properties", "trioroute.anonymous")
         message = "an endpoint without keys is allowed on loopback or for development only"
         file.below(*where).error(file.at(*where), "TR0203", message, hint)
+
+
+def _check_mounts(files: Sequence[ReadFile], endpoints: Sequence[Endpoint | None]) -> None:
+    """The root path can belong to one endpoint only."""
+    first: Endpoint | None = None
+    for file, endpoint in zip(files, endpoints, strict=True):
+        if endpoint is None or endpoint.mount is None:
+            continue
+        if first is not None:
+            where = ("properties", "trioroute.mount")
+            message = f"{first.name} is mounted at the root path already"
+            file.below(*where).error(file.at(*where), "TR0109", message)
+        first = first or endpoint
+
+
+def _check_addresses(files: Sequence[ReadFile], deployments: Sequence[Deployment | None]) -> None:
+    """Two deployments at one address each keep their limit, but not both together."""
+    owners: dict[tuple[str, int], Deployment] = {}
+    for file, deployment in zip(files, deployments, strict=True):
+        if deployment is None or not isinstance(deployment.source, StaticSource):
+            continue
+        for host, port in deployment.source.addresses:
+            owner = owners.setdefault((host, port), deployment)
+            if owner is not deployment:
+                where = ("properties", "trioroute.addresses")
+                message = f"{host}:{port} is a replica of {owner.key} too; their limits add up"
+                file.below(*where).warn(file.at(*where), "TR0114", message)
 
 
 def _load_deployment(file: ReadFile, finder: SourceFinder) -> Deployment | None:

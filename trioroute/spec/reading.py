@@ -100,8 +100,10 @@ def read_text(
         return None
     schema = _schema_for(kind, node, scope)
     scope = attrs.evolve(scope, homes=homes_of(schema.cls))
+    errors_before = len(problems.errors)
     spec = schema.read(node, scope)
-    return None if spec is INVALID else ReadFile(spec=spec, node=node, scope=scope)
+    is_refused = spec is INVALID or len(problems.errors) > errors_before
+    return None if is_refused else ReadFile(spec=spec, node=node, scope=scope)
 
 
 def _warn_of_duplicates(node: Node, scope: Scope) -> None:
