@@ -35,6 +35,7 @@ GATES: Final = {
     "h11": ("trioroute/wire/*.py",),
     # A runtime is named by the hash of a conda file's packages, which it reads itself.
     "ruamel": ("trioroute/spec/*.py", "trioroute/discovery/runtime.py"),
+    "yaml": ("trioroute/spec/*.py",),
     "click": ("trioroute/cli/*.py",),
     "rich": ("trioroute/cli/*.py", "trioroute/demo/*.py"),
 }
