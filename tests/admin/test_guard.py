@@ -14,7 +14,11 @@ READ_ONLY = AdminPolicy(is_read_only=True)
 IN_CLUSTER = AdminPolicy(is_loopback=False)
 
 #: Every operation there is, so that a new one cannot be forgotten; the stream does not end.
-READS = [o.path for o in OPERATIONS if o.method == "GET" and o.path != "/v1/stream"]
+READS = [
+    o.path.format(endpoint="echo")
+    for o in OPERATIONS
+    if o.method == "GET" and o.path != "/v1/stream"
+]
 WRITES = [(o.method, o.path) for o in OPERATIONS if o.method != "GET"]
 REGISTRY = b'{"endpoints": [], "deployments": []}'
 

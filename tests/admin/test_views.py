@@ -9,6 +9,7 @@ from trio.testing import MockClock
 from tests.admin.asgi import call
 from tests.admin.small_view import STATUS, SmallView
 from trioroute.admin.guard import AdminPolicy, Guard
+from trioroute.admin.operations import EndpointList, FrontEndList, ReplicaList, ReplicaOf
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
 from trioroute.admin.views import BODY_BYTES_MAX, build_app
 from trioroute.core.model import CommandSource, Deployment, Endpoint, ScriptSource, StaticSource
@@ -41,6 +42,27 @@ async def test_status_is_the_whole_picture() -> None:
     assert answer.status == 200
     assert msgspec.json.decode(answer.body, type=ClusterStatus) == STATUS
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_parts_of_the_picture_can_be_asked_for() -> None:
+    app = app_of(SmallView())
+    (echo,) = STATUS.endpoints
+    replica = echo.deployments[0].replicas[0]
+    for path, expected in (
+        ("/v1/endpoints", EndpointList((echo,))),
+        ("/v1/endpoints/echo", echo),
+        ("/v1/front-ends", FrontEndList(STATUS.front_ends)),
+        ("/v1/replicas", ReplicaList((ReplicaOf("echo", "blue", replica),))),
+    ):
+        answer = await call(app, "GET", path)
+        assert (answer.status, answer.body) == (200, msgspec.json.encode(expected))
+
+
+async def test_an_unknown_endpoint_is_a_problem_without_its_name() -> None:
+    """What a client sent is never repeated."""
+    answer = await call(app_of(SmallView()), "GET", "/v1/endpoints/nobody")
+    assert (answer.status, answer.json()["code"]) == (404, "TR0801")
+    assert b"nobody" not in answer.body
 
 
 async def test_live_is_not_ready() -> None:

@@ -4,6 +4,7 @@ What is described is what is routed, because both read the same operations; the 
 the very classes that are sent and read. So neither can go stale.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ __all__ = ["Answer", "Document", "Operation", "describe"]
 _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 
 @attrs.frozen(kw_only=True)
@@ -109,6 +111,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
             **_problem_answers(operation.problems),
         },
     }
+    if names := _PARAMETER.findall(operation.path):
+        text = {"type": "string", "minLength": 1}
+        described["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": text} for name in names
+        ]
     if operation.method != "GET":
         # Either is right: whether a token is set is the operator's choice.
         described["security"] = [{}, {"adminToken": []}]

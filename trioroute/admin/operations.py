@@ -6,12 +6,43 @@ import msgspec
 
 from trioroute.admin import problems
 from trioroute.admin.openapi import Answer, Document, Operation
-from trioroute.core.status import ClusterStatus
+from trioroute.core.status import (
+    ClusterStatus,
+    EndpointStatus,
+    FrontEndStatus,
+    ReplicaStatus,
+)
 
-__all__ = ["OPERATIONS", "Index"]
+__all__ = ["OPERATIONS", "EndpointList", "FrontEndList", "Index", "ReplicaList", "ReplicaOf"]
 
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
+
+
+class EndpointList(msgspec.Struct):
+    """All endpoints."""
+
+    items: tuple[EndpointStatus, ...]
+
+
+class FrontEndList(msgspec.Struct):
+    """All configured front-ends, those that are down included."""
+
+    items: tuple[FrontEndStatus, ...]
+
+
+class ReplicaOf(msgspec.Struct):
+    """A replica, and whose it is."""
+
+    endpoint: str
+    deployment: str
+    replica: ReplicaStatus
+
+
+class ReplicaList(msgspec.Struct):
+    """All replicas of all deployments."""
+
+    items: tuple[ReplicaOf, ...]
 
 
 class Index(msgspec.Struct):
@@ -64,6 +95,35 @@ OPERATIONS: Final = (
         name="get_status",
         summary="The whole system as this front-end sees it.",
         answers=(Answer(status=200, meaning="Now.", body=ClusterStatus, media_type=_JSON),),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/endpoints",
+        name="get_endpoints",
+        summary="The endpoints' part of it.",
+        answers=(Answer(status=200, meaning="Now.", body=EndpointList, media_type=_JSON),),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/endpoints/{endpoint}",
+        name="get_endpoint",
+        summary="One endpoint's part of it.",
+        answers=(Answer(status=200, meaning="Now.", body=EndpointStatus, media_type=_JSON),),
+        problems=(problems.NOT_FOUND,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/front-ends",
+        name="get_front_ends",
+        summary="The front-ends' part of it.",
+        answers=(Answer(status=200, meaning="Now.", body=FrontEndList, media_type=_JSON),),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/replicas",
+        name="get_replicas",
+        summary="The replicas' part of it.",
+        answers=(Answer(status=200, meaning="Now.", body=ReplicaList, media_type=_JSON),),
     ),
     Operation(
         method="GET",

@@ -22,7 +22,14 @@ from trioroute.admin import problems
 from trioroute.admin.guard import AdminPolicy, Guard
 from trioroute.admin.metrics import render
 from trioroute.admin.openapi import describe
-from trioroute.admin.operations import OPERATIONS, Index
+from trioroute.admin.operations import (
+    OPERATIONS,
+    EndpointList,
+    FrontEndList,
+    Index,
+    ReplicaList,
+    ReplicaOf,
+)
 from trioroute.admin.problems import ProblemError, problem_response
 from trioroute.admin.registry_json import RegistryJSONError, decode_registry
 from trioroute.admin.stream import Streams
@@ -57,7 +64,7 @@ def build_app(view: SystemView, policy: AdminPolicy, *, stopping: trio.Event) ->
 
 
 @attrs.define
-class _Api:
+class _Api:  # house: one handler for each row of `operations`, and nothing else
     """The handlers of one listener."""
 
     _view: SystemView
@@ -83,6 +90,28 @@ class _Api:
     async def get_status(self, _: Request) -> Response:
         """The whole system."""
         return _json(self._view.status())
+
+    async def get_endpoints(self, _: Request) -> Response:
+        """All endpoints."""
+        return _json(EndpointList(self._view.status().endpoints))
+
+    async def get_endpoint(self, request: Request) -> Response:
+        """One endpoint."""
+        wanted = request.path_params["endpoint"]
+        for endpoint in self._view.status().endpoints:
+            if endpoint.name == wanted:
+                return _json(endpoint)
+        raise ProblemError(problems.NOT_FOUND, "no endpoint has this name")
+
+    async def get_front_ends(self, _: Request) -> Response:
+        """All front-ends."""
+        return _json(FrontEndList(self._view.status().front_ends))
+
+    async def get_replicas(self, _: Request) -> Response:
+        """All replicas."""
+        deployments = (d for e in self._view.status().endpoints for d in e.deployments)
+        found = (ReplicaOf(d.endpoint, d.name, r) for d in deployments for r in d.replicas)
+        return _json(ReplicaList(tuple(found)))
 
     async def get_openapi(self, _: Request) -> Response:
         """The description of this API."""
