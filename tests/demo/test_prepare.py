@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.discovery.runner_process import all_running, start_runner, wait_picture
 from trioroute.core.model import CommandSource, ScriptSource
 from trioroute.demo import prepare as prepare_module
 from trioroute.demo.prepare import PreparedDemo, prepare_demo
+from trioroute.demo.scoring import ScoringConnection, ScoringTarget
 from trioroute.spec.load import load_paths
 
 PACKAGED = Path(prepare_module.__file__).parent
@@ -62,10 +64,20 @@ def test_waits_longer_for_a_slot_than_a_lost_one_can_be_in_doubt(tmp_path: Path)
         assert deployment.queue_wait_max_s > 2 * (lease_s + deployment.request_max_s)
 
 
-def test_the_second_example_runs_a_command_of_its_own() -> None:
+@pytest.mark.slow
+async def test_the_second_example_runs_a_command_of_its_own(tmp_path: Path) -> None:
     loaded = load_paths([PACKAGED / "echo"])
     (deployment,) = loaded.deployments
     assert isinstance(deployment.source, CommandSource)
     assert deployment.source.command == ("python3", "server.py", "{port}")
-    assert (Path(deployment.source.cwd) / "server.py").is_file()
     assert not loaded.warnings
+    with start_runner(tmp_path) as runner:
+        source = runner.source()
+        await source.set_desired(1, [(deployment, 1)])
+        (replica,) = await wait_picture(source, all_running(1))
+        connection = await ScoringConnection.open(ScoringTarget(f"http://127.0.0.1:{replica.port}"))
+        for _ in range(2):
+            answer = await connection.score(ScoringTarget("http://x/score").request(b"hello"))
+            assert json.loads(answer.body)["echo"] == "hello"
+            assert json.loads(answer.body)["in_flight"] == 1
+        connection.close()

@@ -12,9 +12,9 @@ from pathlib import Path
 import attrs
 import trio
 
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import CommandSource, Deployment, Source
 from trioroute.discovery.local import LocalReplicaSource
-from trioroute.discovery.source import FoundReplica
 
 #: Answers every GET with its process id; says on which port it listens.
 SERVER = textwrap.dedent("""

@@ -9,6 +9,7 @@ import attrs
 import trio
 import trio.testing
 
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import CommandSource, Deployment
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.discovery.runnerlink import (
@@ -19,7 +20,7 @@ from trioroute.discovery.runnerlink import (
     Taken,
     socket_address,
 )
-from trioroute.discovery.source import FoundReplica, ReplicaSource
+from trioroute.discovery.source import ReplicaSource
 from trioroute.wire.frames import FrameDecoder, encode_frame
 
 BLUE = Deployment(endpoint="e", name="blue", source=CommandSource(command=("x",), cwd="/"))

@@ -22,7 +22,8 @@ from tests.discovery.runner_process import (
     wait_picture,
     wait_printed,
 )
-from trioroute.discovery.source import FoundReplica, StaleEpochError
+from trioroute.core.found import FoundReplica
+from trioroute.errors import StaleEpochError
 
 pytestmark = pytest.mark.slow
 

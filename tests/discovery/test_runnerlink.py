@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import CommandSource, Deployment, ScriptSource, StaticSource
 from trioroute.discovery.runnerlink import (
     Picture,
@@ -15,7 +16,6 @@ from trioroute.discovery.runnerlink import (
     SetDesired,
     socket_address,
 )
-from trioroute.discovery.source import FoundReplica
 from trioroute.errors import ControlError
 from trioroute.wire.frames import FrameDecoder, encode_frame
 

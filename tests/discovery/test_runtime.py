@@ -48,7 +48,7 @@ def test_reads_pip_packages_and_says_which_others_are_left_out(tmp_path: Path) -
     )
     found = read_requirements(path)
     assert found.pip == (SERVER, "joblib==1.4.2", "scikit-learn")
-    assert [notice.partition("conda package ")[2].split()[0] for notice in found.notices] == [
+    assert [notice.removeprefix("The conda package ").split()[0] for notice in found.notices] == [
         "numpy=1.26",
         "conda-forge::scipy",
     ]

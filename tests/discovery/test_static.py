@@ -4,9 +4,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import CommandSource, Deployment, StaticSource
-from trioroute.discovery.source import FoundReplica, ReplicaSource, StaleEpochError
+from trioroute.discovery.source import ReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
+from trioroute.errors import StaleEpochError
 
 BLUE = Deployment(
     endpoint="e",

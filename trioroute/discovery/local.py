@@ -11,6 +11,7 @@ from typing import Final, Self
 import attrs
 import trio
 
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment
 from trioroute.discovery.runnerlink import (
     AskLines,
@@ -23,8 +24,7 @@ from trioroute.discovery.runnerlink import (
     Taken,
     socket_address,
 )
-from trioroute.discovery.source import FoundReplica, StaleEpochError
-from trioroute.errors import LinkLostError
+from trioroute.errors import LinkLostError, StaleEpochError
 from trioroute.net.backoff import Backoff
 from trioroute.wire.frames import FrameDecoder, encode_frame
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment
-from trioroute.discovery.source import FoundReplica
 from trioroute.wire.records import structure_record, unstructure_record
 
 __all__ = [

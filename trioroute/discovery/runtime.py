@@ -94,9 +94,12 @@ def read_requirements(conda_file: Path | None) -> Requirements:
     """
     if conda_file is None:
         return Requirements()
+    reader = YAML(typ="safe")
+    # As where deployments are read: the last one wins.
+    reader.allow_duplicate_keys = True
     try:
-        content = YAML(typ="safe").load(conda_file)
-    except (OSError, YAMLError) as error:
+        content = reader.load(conda_file)
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise ConfigError(f"conda file {conda_file} cannot be read: {error}") from None
     dependencies = content.get("dependencies", []) if isinstance(content, dict) else None
     if not isinstance(dependencies, list):
@@ -108,7 +111,7 @@ def read_requirements(conda_file: Path | None) -> Requirements:
     return Requirements(
         tuple(pip),
         tuple(
-            f"{conda_file}: conda package {each} is not installed; list it under pip: to have it"
+            f"The conda package {each} is not installed: list it under pip in {conda_file}"
             for each in ignored
             if _name(each) not in _ALWAYS_THERE
         ),

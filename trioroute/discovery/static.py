@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, StaticSource
-from trioroute.discovery.source import FoundReplica, StaleEpochError
+from trioroute.errors import StaleEpochError
 
 __all__ = ["StaticReplicaSource"]
 

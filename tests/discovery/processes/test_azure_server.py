@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import psutil  # type: ignore[import-untyped]
 import pytest
 import trio
@@ -20,8 +21,8 @@ from tests.discovery.runner_process import (
     wait_picture,
 )
 from tests.discovery.shared_runtime import CONDA_FILE
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import ScriptSource
-from trioroute.discovery.source import FoundReplica
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -123,6 +124,23 @@ async def test_a_script_that_fails_at_import_is_told_with_its_reason(
     )
     assert replica.reason.startswith("exited with status 3 after")
     assert replica.reason.endswith(": RuntimeError: the licence has run out")
+
+
+async def test_a_missing_module_is_told_with_the_packages_that_were_left_out(
+    runner: RunnerProcess, tmp_path: Path
+) -> None:
+    """The same pip packages as the other tests' runtime, so nothing is built for this."""
+    conda_file = tmp_path / "conda.yml"
+    pip = CONDA_FILE.read_text().partition("  - pip:")
+    conda_file.write_text("".join((pip[0], "  - xgboost=2.0\n", *pip[1:])))
+    found = attrs.evolve(script(tmp_path, "import xgboost"), conda_file=str(conda_file))
+    source = runner.source()
+    await source.set_desired(1, [(deployment(found), 1)])
+    (replica,) = await wait_picture(
+        source, lambda found: bool(found) and found[0].state == "backing-off"
+    )
+    assert "ModuleNotFoundError: No module named 'xgboost'. The conda package " in replica.reason
+    assert f"xgboost=2.0 is not installed: list it under pip in {conda_file}" in replica.reason
 
 
 @pytest.mark.parametrize(

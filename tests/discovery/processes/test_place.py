@@ -8,11 +8,11 @@ import pytest
 import trio
 
 from tests.discovery.runner_process import deployment, is_alive, running, serving
+from trioroute.core.found import FoundReplica, FoundState
 from trioroute.core.model import ScriptSource, Source
 from trioroute.discovery.processes.place import Place, Workshop
 from trioroute.discovery.processes.ports import PortChooser
 from trioroute.discovery.runtime import RuntimeStore
-from trioroute.discovery.source import FoundReplica, FoundState
 
 
 class World:

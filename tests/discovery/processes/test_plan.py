@@ -4,9 +4,9 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trioroute.core.found import FoundState
 from trioroute.core.model import CommandSource, Deployment, StaticSource
 from trioroute.discovery.processes.plan import Plan, Standing, plan_places
-from trioroute.discovery.source import FoundState
 
 OLD = CommandSource(command=("old",), cwd="/")
 NEW = CommandSource(command=("new",), cwd="/")

@@ -15,6 +15,7 @@ from typing import Final
 import attrs
 import trio
 
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, ScriptSource
 from trioroute.discovery.processes.launch import CannotLaunchError, plan_launch
 from trioroute.discovery.processes.logs import cap_log, read_last_lines, tell_why
@@ -22,7 +23,6 @@ from trioroute.discovery.processes.plan import Standing
 from trioroute.discovery.processes.ports import LOOPBACK, NoPortError, PortChooser
 from trioroute.discovery.processes.process import LeashedProcess
 from trioroute.discovery.runtime import RuntimeBuildError, RuntimeStore, read_requirements
-from trioroute.discovery.source import FoundReplica
 from trioroute.errors import ConfigError
 from trioroute.net.backoff import Backoff
 
@@ -45,6 +45,9 @@ _LOG_ROUND_S: Final = 10.0
 #: Longest time an asked replica may take to end, seconds. The coordinator drained it before; this
 #: is for the one that it could not.
 _END_GRACE_MAX_S: Final = 30.0
+
+#: When a script dies of this, packages that the runtime left out may be why.
+_MODULE_MISSING: Final = "ModuleNotFoundError"
 
 #: Logs of a place's earlier replicas that are kept, to look back at a crash loop.
 _OLD_LOGS_KEPT: Final = 3
@@ -71,6 +74,7 @@ class Place:
         self._ending = trio.CancelScope()
         self._grace_s = min(deployment.request_max_s, _END_GRACE_MAX_S)
         self._old_logs: list[Path] = []
+        self._not_installed: tuple[str, ...] = ()
         self.found = self._new_replica(restarts=0)
 
     @property
@@ -133,6 +137,7 @@ class Place:
             return source.python
         conda_file = Path(source.conda_file) if source.conda_file is not None else None
         requirements = read_requirements(conda_file)
+        self._not_installed = requirements.notices
         return str(
             await self._workshop.runtimes.ensure(
                 requirements, lambda line: self._show(reason=f"building its runtime: {line}")
@@ -154,6 +159,8 @@ class Place:
         if self.found.state == "running" and lived_s >= _HEALTHY_S:
             self._backoff.reset()
         why = tell_why(read_last_lines(self.log))
+        if _MODULE_MISSING in why:
+            why = ". ".join((why, *self._not_installed))
         ended = f"exited with status {status}" if status >= 0 else f"killed by signal {-status}"
         return f"{ended} after {lived_s:.1f} s" + (f": {why}" if why else "")
 
@@ -168,7 +175,8 @@ class Place:
     def _replace(self) -> None:
         self._old_logs.append(self.log)
         for old in self._old_logs[:-_OLD_LOGS_KEPT]:
-            old.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                old.unlink()
         del self._old_logs[:-_OLD_LOGS_KEPT]
         self.found = self._new_replica(restarts=self.found.restarts + 1)
         self._workshop.changed()

@@ -11,8 +11,8 @@ from typing import Final
 
 import attrs
 
+from trioroute.core.found import FoundState
 from trioroute.core.model import Deployment, StaticSource
-from trioroute.discovery.source import FoundState
 
 __all__ = ["Plan", "Standing", "plan_places"]
 
