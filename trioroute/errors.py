@@ -24,6 +24,7 @@ __all__ = [
     "QueueWaitExceededError",
     "RequestError",
     "ShedError",
+    "StaleEpochError",
     "TrioRouteError",
     "UnauthorizedError",
     "UpstreamError",
@@ -174,3 +175,17 @@ class LinkLostError(ControlError):
     """The slot link or the hand-down ended."""
 
     reason = "link-lost"
+
+
+class StaleEpochError(ControlError):
+    """Somebody of an earlier term of office spoke, or was told so; that one must stand down.
+
+    Attributes:
+        epoch: the highest epoch known.
+    """
+
+    reason = "stale-epoch"
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"epoch {epoch} has begun")
+        self.epoch = epoch

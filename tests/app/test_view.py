@@ -16,10 +16,11 @@ from trioroute.app.replicated import RegistryLog, RegistryMachine
 from trioroute.app.settings import FrontEndConfig
 from trioroute.app.view import FrontEndView
 from trioroute.coordinator.service import Coordinator
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Endpoint, StaticSource
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.status import ReplicaCondition, Role
-from trioroute.discovery.source import FoundReplica
+from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import NoCoordinatorError
 
 PEERS = tuple(PeerAddress(name=f"fe-{n}", host="127.0.0.1", port=n + 1) for n in range(3))
@@ -53,7 +54,11 @@ async def one_of(count: int) -> AsyncIterator[Situation]:
         incarnation=1,
     )
     coordinator = Coordinator(
-        RegistryLog(member, machine), timings=SlotTimings(), clock=boottime, processes=None
+        RegistryLog(member, machine),
+        timings=SlotTimings(),
+        clock=boottime,
+        open_fixed=StaticReplicaSource,
+        processes=None,
     )
     found: list[FoundReplica] = []
     unready: list[str] = []

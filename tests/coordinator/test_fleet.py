@@ -10,6 +10,7 @@ import trio.testing
 
 from tests.coordinator.test_service import MemoryLog
 from trioroute.coordinator.fleet import Fleet
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import (
     CommandSource,
     Deployment,
@@ -23,8 +24,8 @@ from trioroute.core.slots import messages as m
 from trioroute.core.slots.directory import SlotDirectory
 from trioroute.core.slots.masks import pack
 from trioroute.core.slots.timings import SlotTimings
-from trioroute.discovery.source import FoundReplica, StaleEpochError
 from trioroute.discovery.static import StaticReplicaSource
+from trioroute.errors import StaleEpochError
 
 KEY = "e/d"
 START_S = 3.0
@@ -161,7 +162,7 @@ async def open_world(scale: ScaleSettings, *, running: int = 0) -> AsyncIterator
             directory,
             state=lambda: log.state,
             commit=commit,
-            static=StaticReplicaSource(),
+            fixed=StaticReplicaSource(),
             processes=processes,
             ask=ask,
         )

@@ -21,6 +21,7 @@ from trioroute.core.model import (
 from trioroute.core.registry import Command, PutRegistry, Registry, RegistryState, Result
 from trioroute.core.slots.held import Grant
 from trioroute.core.slots.timings import SlotTimings
+from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import LinkLostError, QueueWaitExceededError
 from trioroute.proxy.admission import Admission
 from trioroute.proxy.link import SlotLink
@@ -117,7 +118,13 @@ async def open_group(*, replicas: int, slots: int = 1, front_ends: int = 3) -> A
             endpoints=(Endpoint(name="iris", traffic={"blue": 100}),), deployments=(deployment,)
         )
     )
-    coordinator = Coordinator(log, timings=TIMINGS, clock=trio.current_time, processes=None)
+    coordinator = Coordinator(
+        log,
+        timings=TIMINGS,
+        clock=trio.current_time,
+        open_fixed=StaticReplicaSource,
+        processes=None,
+    )
     async with trio.open_nursery() as nursery:
         group = Group(log, coordinator, nursery)
         nursery.start_soon(coordinator.run, 1)

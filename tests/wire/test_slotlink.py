@@ -72,5 +72,8 @@ def test_garbage_is_refused_or_awaited_never_an_accident(garbage: bytes) -> None
 
 def test_the_numbers_of_the_kinds_are_the_contract() -> None:
     """They may be added to, never changed: versions N and N-1 talk to each other."""
-    for number, message in ((3, m.Acquire(number=1, deployment="", waited_s=0)), (6, m.Goodbye(busy={}))):
+    for number, message in (
+        (3, m.Acquire(number=1, deployment="", waited_s=0)),
+        (6, m.Goodbye(busy={})),
+    ):
         assert msgspec.msgpack.decode(encode_batch([message])[4:])[0][0] == number

@@ -50,10 +50,11 @@ from trioroute.coordinator.service import Coordinator
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.local import LocalReplicaSource
+from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import ConfigError, ControlError
 
 if TYPE_CHECKING:
-    from trioroute.discovery.source import FoundReplica
+    from trioroute.core.found import FoundReplica
 
 __all__ = ["Supervisor", "run_front_end"]
 
@@ -142,6 +143,7 @@ class Supervisor:
             RegistryLog(self._member, machine),
             timings=SlotTimings(),
             clock=boottime,
+            open_fixed=StaticReplicaSource,
             processes=self._source,
         )
         self._feed = _Feed(config, self._member, machine)

@@ -17,6 +17,7 @@ from trioroute.admin.view import OutcomeUnknownError, RefusedError
 from trioroute.app.settings import FrontEndConfig
 from trioroute.app.workers import Seat
 from trioroute.coordinator.service import Coordinator
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Endpoint, Replica
 from trioroute.core.registry import PutRegistry, Registry
 from trioroute.core.scaling import ScaleDecision
@@ -31,7 +32,6 @@ from trioroute.core.status import (
     ReplicaStatus,
     Role,
 )
-from trioroute.discovery.source import FoundReplica
 from trioroute.errors import NoCoordinatorError
 from trioroute.telemetry.histograms import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S, add, quantile_s
 from trioroute.telemetry.recording import DeploymentStats, WorkerStats, merge

@@ -5,26 +5,45 @@ becomes the number the source is asked for. A replica is stopped only after it w
 nobody has or may have a slot of it, so scaling down never ends a running request.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
 
 import attrs
 import trio
 
 from trioroute.coordinator.probes import probe
+from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Replica, ReplicaState, StaticSource
 from trioroute.core.registry import Command, PutReplicas, RegistryState
 from trioroute.core.scaling import ScaleDecision, Scaler
 from trioroute.core.slots.directory import SlotDirectory
-from trioroute.discovery.source import FoundReplica, ReplicaSource, StaleEpochError
+from trioroute.errors import StaleEpochError
 
-__all__ = ["Fleet", "FleetReplica"]
+__all__ = ["Fleet", "FleetReplica", "ReplicaSource"]
 
 #: Between two tries of a replica that is not ready yet, seconds. Not the YAML's `period`: that one
 #: spares a replica that works, and somebody is waiting for this one.
 _FIRST_PROBES_S: Final = 0.1
 #: Evaluations are at least this far apart, however often something happens, seconds.
 _EVALUATE_S: Final = 0.05
+
+
+class ReplicaSource(Protocol):
+    """Who runs replicas, as far as the coordinator needs it; `discovery.source` has all of it."""
+
+    async def set_desired(
+        self,
+        epoch: int,
+        desired: Sequence[tuple[Deployment, int]],
+        retire: Sequence[str] = (),
+    ) -> None:
+        """Replace the whole wish. Raises StaleEpochError when a later epoch was obeyed."""
+        ...
+
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[tuple[FoundReplica, ...]]]:
+        """The whole picture at once and after each change."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +75,7 @@ class Fleet:
         *,
         state: Callable[[], RegistryState],
         commit: Callable[[Command], Awaitable[object]],
-        static: ReplicaSource,
+        fixed: ReplicaSource,
         processes: ReplicaSource | None,
         ask: Callable[[Deployment, str, int], Awaitable[str]] = probe,
     ) -> None:
@@ -64,7 +83,7 @@ class Fleet:
         self._directory = directory
         self._state = state
         self._commit = commit
-        self._static = static
+        self._fixed = fixed
         self._processes = processes
         self._found: dict[ReplicaSource, tuple[FoundReplica, ...]] = {}
         self._ready = {replica.id for group in state().replicas.values() for replica in group}
@@ -81,7 +100,7 @@ class Fleet:
     async def run(self) -> None:
         """Until cancelled."""
         # Fixed addresses exist whether wished or not; without this they would seem gone at first.
-        await self._static.set_desired(
+        await self._fixed.set_desired(
             self._directory.epoch,
             [(d, 1) for d in self._state().deployments.values() if self._is_static(d)],
         )
@@ -118,10 +137,10 @@ class Fleet:
         return None if group is None else group.decision
 
     def _sources(self) -> Sequence[ReplicaSource]:
-        return [s for s in (self._static, self._processes) if s is not None]
+        return [s for s in (self._fixed, self._processes) if s is not None]
 
     def _source_of(self, deployment: Deployment) -> ReplicaSource | None:
-        return self._static if self._is_static(deployment) else self._processes
+        return self._fixed if self._is_static(deployment) else self._processes
 
     @staticmethod
     def _is_static(deployment: Deployment) -> bool:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import attrs
 import trio
 
-from trioroute.coordinator.fleet import Fleet, FleetReplica
+from trioroute.coordinator.fleet import Fleet, FleetReplica, ReplicaSource
 from trioroute.coordinator.links import Links
 from trioroute.core.registry import (
     Command,
@@ -27,8 +27,6 @@ from trioroute.core.scaling import ScaleDecision
 from trioroute.core.slots.directory import Demand, DirectoryStatistics, SlotDirectory
 from trioroute.core.slots.homes import HomePlan, plan_homes
 from trioroute.core.slots.timings import SlotTimings
-from trioroute.discovery.source import ReplicaSource
-from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import ControlError, NoCoordinatorError
 
 __all__ = ["Coordinator", "Log"]
@@ -76,7 +74,13 @@ class _Office:
 
 
 class Coordinator:
-    """The coordinator of this front-end: idle until `run` is called with an epoch."""
+    """The coordinator of this front-end: idle until `run` is called with an epoch.
+
+    Args:
+        clock: the lease clock.
+        open_fixed: makes the source of fixed addresses, a fresh one for each epoch.
+        processes: the source that starts and stops replicas; None where there is none.
+    """
 
     def __init__(
         self,
@@ -84,9 +88,11 @@ class Coordinator:
         *,
         timings: SlotTimings,
         clock: Callable[[], float],
+        open_fixed: Callable[[], ReplicaSource],
         processes: ReplicaSource | None,
     ) -> None:
         self._log = log
+        self._open_fixed = open_fixed
         self._timings = timings
         self._clock = clock
         self._processes = processes
@@ -110,7 +116,7 @@ class Coordinator:
             directory,
             state=lambda: self._log.state,
             commit=self._commit,
-            static=StaticReplicaSource(),
+            fixed=self._open_fixed(),
             processes=self._processes,
         )
         self._office = _Office(directory, links, fleet, trio.current_time())

@@ -1,7 +1,7 @@
 """Getting a grant for a request, waiting for one or being refused, and giving it back.
 
-The driver around `core.slots.holding`: it turns "wake number 7" into a task that goes on. Nothing here
-talks to the network; `proxy.link` sends what `holding` has to say whenever `news` is set.
+The driver around `core.slots.holding`: it turns "wake number 7" into a task that goes on. Nothing
+here talks to the network; `proxy.link` sends what `holding` has to say whenever `news` is set.
 """
 
 import random
@@ -202,7 +202,7 @@ class Admission:
         return NoReplicaError(f"{deployment}: no replica is ready")
 
     def _acquire_unlimited(self, deployment: str) -> Grant | None:
-        replica = self._unlimited[deployment].take(self._rng)
+        replica = self._unlimited[deployment].take(self._rng.randrange)
         if replica is None:
             return None
         self._number += 1

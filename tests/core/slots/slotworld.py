@@ -25,9 +25,10 @@ from trioroute.core.registry import (
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.directory import CLOSE, SlotDirectory
 from trioroute.core.slots.held import Grant
-from trioroute.core.slots.holding import Holding, StaleEpochError
+from trioroute.core.slots.holding import Holding
 from trioroute.core.slots.homes import HomePlan, plan_homes
 from trioroute.core.slots.timings import SlotTimings
+from trioroute.errors import StaleEpochError
 
 KEY = "e/d"
 # With `serve`, isolation must end before the home is reclaimed, or the limit may be exceeded (that

@@ -4,10 +4,10 @@ import pytest
 
 from trioroute.core.model import Deployment, Isolation, Replica, RoutingSnapshot, StaticSource
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.holding import Grant, Holding, StaleEpochError
+from trioroute.core.slots.holding import Grant, Holding
 from trioroute.core.slots.masks import pack, unpack
 from trioroute.core.slots.timings import SlotTimings
-from trioroute.errors import InvariantError
+from trioroute.errors import InvariantError, StaleEpochError
 
 KEY = "e/d"
 TIMINGS = SlotTimings()

@@ -28,20 +28,30 @@ class Grant(NamedTuple):
 
 @attrs.define(eq=False)
 class HeldReplica:
+    """One replica's slots in this holder: ``busy ⊆ held``, ``recalled ⊆ busy``.
+
+    Attributes:
+        home: what the log says is at home here.
+        stacked: whether it stands on its deployment's stack of free replicas.
+    """
+
     replica: Replica
     held: int = 0
     busy: int = 0
     recalled: int = 0
     home: int = 0
-    stacked: bool = False  # whether it stands on its deployment's stack of free replicas
+    stacked: bool = False
 
     @property
     def idle(self) -> int:
+        """Held, and no request runs on it."""
         return self.held & ~self.busy
 
 
 @attrs.define(eq=False)
 class Waiter:
+    """One request in the queue; the credit is the gap time there had been before it came."""
+
     number: int
     deployment: str
     arrived_at: float
@@ -50,9 +60,15 @@ class Waiter:
 
 @attrs.define(eq=False)
 class HeldDeployment:
+    """One deployment in this holder.
+
+    Attributes:
+        free: replicas with an idle slot, the next to serve last; checked on use, for a replica may
+            have lost its slot since.
+    """
+
     deployment: Deployment
     replicas: dict[str, HeldReplica] = attrs.field(factory=dict)
-    # Replicas with an idle slot, most recently used last; entries may be stale (checked on use).
     free: list[HeldReplica] = attrs.field(factory=list)
     waiters: dict[int, Waiter] = attrs.field(factory=dict)
     contended: bool = False

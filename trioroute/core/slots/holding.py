@@ -20,17 +20,11 @@ from trioroute.core.slots import messages as m
 from trioroute.core.slots.held import Grant, HeldDeployment, HeldReplica, Waiter
 from trioroute.core.slots.masks import count, lowest, pack, pack_all, unpack_all
 from trioroute.core.slots.timings import SlotTimings
-from trioroute.errors import InvariantError, LinkLostError
+from trioroute.errors import InvariantError, StaleEpochError
 
-__all__ = ["Grant", "Holding", "HoldingStatistics", "StaleEpochError", "Wake"]
+__all__ = ["Grant", "Holding", "HoldingStatistics", "Wake"]
 
 _NEVER: Final = float("-inf")
-
-
-class StaleEpochError(LinkLostError):
-    """A coordinator of an earlier epoch spoke; the link to it must be closed."""
-
-    reason = "stale-epoch"
 
 
 class Wake(NamedTuple):
@@ -378,7 +372,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
 
     def _on_welcome(self, welcome: m.Welcome, now: float) -> None:
         if welcome.epoch < self.epoch:
-            raise StaleEpochError(f"epoch {welcome.epoch}, but {self.epoch} has begun")
+            raise StaleEpochError(self.epoch)
         self.epoch = welcome.epoch
         self._link_open = True
         self.renew(now)

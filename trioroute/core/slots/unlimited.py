@@ -4,8 +4,7 @@ Two choices come close to the least busy of all at the cost of two look-ups, and
 send every front-end to the same replica at once.
 """
 
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -19,11 +18,15 @@ class UnlimitedReplicas:
     ids: Sequence[str]
     in_flight: dict[str, int] = attrs.field(factory=dict)
 
-    def take(self, rng: random.Random) -> str | None:
-        """Pick a replica and count one request on it; None when there is none."""
+    def take(self, draw: Callable[[int], int]) -> str | None:
+        """Pick a replica and count one request on it; None when there is none.
+
+        Args:
+            draw: a random whole number below its argument.
+        """
         if not self.ids:
             return None
-        first, second = rng.choice(self.ids), rng.choice(self.ids)
+        first, second = self.ids[draw(len(self.ids))], self.ids[draw(len(self.ids))]
         busier = self.in_flight.get(first, 0) > self.in_flight.get(second, 0)
         picked = second if busier else first
         self.in_flight[picked] = self.in_flight.get(picked, 0) + 1

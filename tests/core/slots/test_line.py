@@ -1,0 +1,38 @@
+"""Where the coordinator lets a granted request start."""
+
+from trioroute.core.model import Deployment, Replica, StaticSource
+from trioroute.core.slots.book import SlotBook
+from trioroute.core.slots.line import Line
+
+
+def line(slots: int, *free: int, since: int = 0) -> Line:
+    line = Line(Deployment(endpoint="e", name="d", source=StaticSource(addresses=())))
+    for n, mask in enumerate(free):
+        replica = Replica(id=f"r{n}", deployment="e/d", host="h", port=n, slots=slots)
+        book = line.books[replica.id] = SlotBook(replica, since, free=mask)
+        line.mark_freed(book)
+    return line
+
+
+def picked(line: Line, routing_version: int = 9) -> str | None:
+    book = line.free_book(routing_version)
+    return None if book is None else book.replica.id
+
+
+def test_with_one_slot_each_the_one_freed_last() -> None:
+    assert picked(line(1, 1, 1)) == "r1"
+
+
+def test_with_several_the_one_with_the_most_free() -> None:
+    assert picked(line(4, 0b0111, 0b0001)) == "r0"
+
+
+def test_what_the_holder_cannot_route_to_yet_is_passed_over() -> None:
+    assert picked(line(1, 1, since=10)) is None
+
+
+def test_a_replica_without_free_slots_is_not_listed() -> None:
+    full = line(1, 1)
+    full.books["r0"].free = 0
+    full.mark_freed(full.books["r0"])
+    assert picked(full) is None

@@ -1,0 +1,38 @@
+"""One replica as whoever runs it sees it: what a source reports and the coordinator decides on."""
+
+from typing import Literal
+
+import attrs
+
+__all__ = ["FoundReplica", "FoundState"]
+
+#: `starting`: its process does not accept connections yet. `running`: it does, or somebody else
+#: answers for it. `backing-off`: it has ended, certainly, and a new one follows. `stopped`: it was
+#: told to end and must not be used; it leaves the picture once its last process has gone.
+FoundState = Literal["starting", "running", "backing-off", "stopped"]
+
+
+@attrs.frozen(kw_only=True)
+class FoundReplica:
+    """One replica as its source sees it.
+
+    Attributes:
+        id: unique for ever; a restarted model server is a new replica.
+        deployment: the deployment's key.
+        port: 0 while none is chosen (its runtime is still being built).
+        restarts: how often its place had to be filled again since it was asked for.
+        reason: one line why it does not run, or what it is waiting for; else empty.
+        last_lines: the end of what it printed, when it did not live.
+        started_at: seconds since 1970, 0.0 before the first start.
+    """
+
+    id: str
+    deployment: str
+    host: str
+    port: int
+    pid: int | None = None
+    state: FoundState = "running"
+    restarts: int = 0
+    reason: str = ""
+    last_lines: tuple[str, ...] = ()
+    started_at: float = 0.0
