@@ -4,6 +4,7 @@ Stricter than the RFCs wherever two parsers in the wild differ (contract, sectio
 only). Patterns are for `fullmatch` unless a comment says otherwise.
 """
 
+import functools
 import ipaddress
 import re
 from typing import Final
@@ -87,6 +88,8 @@ _UNSAFE_PATH: Final = re.compile(
 )
 
 
+# Clients name few hosts; bounded, so that a hostile one costs at most this many short strings.
+@functools.lru_cache(maxsize=64)
 def is_authority(value: bytes) -> bool:
     """Whether `value` is `host[:port]` by grammar: no userinfo, path, list or empty host."""
     matched = _AUTHORITY.fullmatch(value)
