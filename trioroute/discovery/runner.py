@@ -9,7 +9,7 @@ runner ends, however it ends, every replica ends with it (`processes.leash`).
 
 Usage: `python -m trioroute.discovery.runner --data DIR [--runtimes DIR] [--lifeline FD]`. Nothing
 is written to standard output, what it does to standard error, and what replicas print to a file
-each under DATA/logs/replicas.
+each under DATA/log/replicas.
 """
 
 import argparse
@@ -88,7 +88,7 @@ class Runner:
     """The places, the wish, and who is watching."""
 
     def __init__(self, data: Path, runtimes: RuntimeStore) -> None:
-        logs = data / "logs" / "replicas"
+        logs = data / "log" / "replicas"
         logs.mkdir(parents=True, exist_ok=True)
         ports = PortChooser(random.SystemRandom())
         self._workshop = Workshop(runtimes, ports, logs, self._note_change)
