@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -22,6 +23,8 @@ import trio
 
 from consensus import (
     Journal,
+    JournalCorruptError,
+    JournalFailedError,
     Member,
     MemberConfig,
     SettingsError,
@@ -332,7 +335,7 @@ async def run_front_end(config: FrontEndConfig) -> None:
             # Found out here, where it can be said by whom, and not by the member's first task.
             own = config.own_address
             check_port_free(own.host, own.port, option="--peers")
-            journal = await open_journal(config.data / "journal")
+            journal = await _open_journal(config.data / "journal")
             supervisor = Supervisor(
                 config,
                 folder,
@@ -353,6 +356,13 @@ def _scoring_socket(config: FrontEndConfig) -> socket.socket:
         return socket.socket(fileno=config.scoring_fd)
     except OSError as error:
         raise ConfigError(f"--scoring-fd {config.scoring_fd}: {error.strerror}") from None
+
+
+async def _open_journal(path: Path) -> Journal:
+    try:
+        return await open_journal(path)
+    except (JournalCorruptError, JournalFailedError) as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _member_config(config: FrontEndConfig) -> MemberConfig:

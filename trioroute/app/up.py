@@ -51,8 +51,11 @@ _LOCK_PATIENCE_S: Final = 5.0
 #: What shells report for a program that Ctrl-C ended.
 _INTERRUPTED: Final = 130
 
+#: Where the admin and peers ports are: they are nobody's but this user's.
+_OWN_HOST: Final = "127.0.0.1"
+
 #: Addresses that nobody beyond this machine can reach.
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+_LOOPBACK: Final = (_OWN_HOST, "::1", "localhost")
 
 #: What is in flight may take this long after Ctrl-C: Azure's default request timeout.
 _DRAIN_S: Final = 5.0
@@ -74,6 +77,7 @@ class UpConfig:
     Attributes:
         paths: endpoint and deployment files, or folders of them.
         data: the data folder.
+        host: where the scoring port listens; everything else stays on this machine.
         port, admin_port: 0 lets the kernel choose. Front-end number i has admin_port + i.
         workers: worker processes of each front-end.
         dev: allow settings that are for development only.
@@ -180,18 +184,18 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
     if config.admin_port:
         admin_ports = [config.admin_port + number for number in range(len(names))]
         for port in admin_ports:
-            check_port_free(config.host, port, option="--admin-port")
+            check_port_free(_OWN_HOST, port, option="--admin-port")
     else:
-        admin_ports = free_ports(config.host, len(names))
+        admin_ports = free_ports(_OWN_HOST, len(names))
     (folder.path / "log").mkdir(exist_ok=True)
     return Layout(
         data=folder.path,
         lock_fd=folder.lock_fd,
-        host=config.host,
+        host=_OWN_HOST,
         listening=open_listening_socket(config.host, config.port, option="--port"),
         admin_ports=dict(zip(names, admin_ports, strict=True)),
         # Nobody but the front-ends themselves dials these, so any will do.
-        peer_ports=dict(zip(names, free_ports(config.host, len(names)), strict=True)),
+        peer_ports=dict(zip(names, free_ports(_OWN_HOST, len(names)), strict=True)),
         workers=config.workers,
         drain_s=_DRAIN_S,
     )
@@ -234,7 +238,9 @@ class _System:
         if config.demo:
             demo = await prepare_demo(self._data, self._screen.progress)
             loaded = self._load([*config.paths, *demo.paths])
-        return await self._start_processes(layout, loaded, demo)
+        endpoints, keys = give_keys(loaded.endpoints, self._data / "keys")
+        loaded = attrs.evolve(loaded, endpoints=endpoints)
+        return await self._start_processes(layout, loaded, keys, demo)
 
     async def end(self) -> None:
         """Ask the front-ends to end, then the replicas they used."""
@@ -255,7 +261,11 @@ class _System:
         return loaded
 
     async def _start_processes(
-        self, layout: Layout, loaded: Loaded, demo: PreparedDemo | None
+        self,
+        layout: Layout,
+        loaded: Loaded,
+        keys: dict[str, EndpointKeys],
+        demo: PreparedDemo | None,
     ) -> Running:
         started_at = trio.current_time()
         self._processes.start_soon(run_restarting, partial(self._run_runner, layout))
@@ -264,8 +274,7 @@ class _System:
         door = AdminDoor({name: layout.admin_url(name) for name in layout.names})
         self._screen.progress(f"starting {len(layout.names)} front-ends")
         await door.wait_coordinator()
-        endpoints, keys = give_keys(loaded.endpoints, self._data / "keys")
-        await door.put_registry(endpoints, loaded.deployments)
+        await door.put_registry(loaded.endpoints, loaded.deployments)
         wished = {d.key: _least_count(d) for d in loaded.deployments}
         status = await self._wait_replicas(door, wished)
         drills = None
@@ -275,7 +284,7 @@ class _System:
             drills = Drills(ScoringTarget(url, key), door, front_ends)
         running = Running(
             layout=layout,
-            endpoints=endpoints,
+            endpoints=loaded.endpoints,
             keys=keys,
             samples={} if demo is None else {ENDPOINT: _write_sample(demo)},
             status=status,
@@ -283,6 +292,7 @@ class _System:
             demo=demo,
             drills=drills,
         )
+        front_ends.note_served()
         _write_summary(running)
         self._screen.show(running)
         return running

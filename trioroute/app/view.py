@@ -215,15 +215,19 @@ class FrontEndView:
             found = {each.found.id: (each.found, each.reason) for each in fleet}
         for replica in agreed:
             source, reason = found.pop(replica.id, (None, ""))
+            # The log may name replicas of an earlier run, until the coordinator has looked.
+            is_missing = fleet is not None and source is None
             yield ReplicaStatus(
                 id=replica.id,
-                state=ReplicaCondition(replica.state.value),
+                state=ReplicaCondition.STARTING
+                if is_missing
+                else ReplicaCondition(replica.state.value),
                 slots=replica.slots,
                 busy=self._coordinator.busy_slots(replica.id),
                 address=f"{replica.host}:{replica.port}",
                 pid=None if source is None else source.pid,
                 restarts=0 if source is None else source.restarts,
-                reason=reason,
+                reason="not seen by its source yet" if is_missing else reason,
             )
         for source, reason in found.values():
             yield _unused_replica(source, reason, deployment.slots_per_replica)

@@ -11,14 +11,18 @@ import attrs
 import trio
 
 from trioroute.app.host.children import Child, open_child, run_restarting, tail
+from trioroute.app.laptop.door import NotReadyError
 from trioroute.app.leash import leashed_command
 from trioroute.app.settings import voter_count
-from trioroute.errors import ConfigError
+from trioroute.errors import ConfigError, TrioRouteError
 
 __all__ = ["FrontEnds", "Layout"]
 
 #: `trioroute front-end` exits with this when its settings cannot work: trying again is useless.
 _EXIT_CONFIG: Final = 2
+
+#: A front-end that ends so often before the system has ever served will not serve.
+_FAILED_STARTS: Final = 3
 
 #: How much of a log a message about a failed start shows.
 _TAIL_LINES: Final = 15
@@ -31,7 +35,7 @@ class Layout:
     Attributes:
         lock_fd: descriptor of the data folder's lock, which every process inherits.
         data: the data folder; each front-end's own is a folder of its name inside.
-        host: all of it listens here.
+        host: where the admin and peers ports listen: this machine only.
         listening: the one scoring socket, which outlives every front-end (decision 2).
         admin_ports, peer_ports: by front-end name.
         drain_s: how long a front-end may finish what is in flight when it is asked to end.
@@ -46,6 +50,10 @@ class Layout:
     workers: int
     drain_s: float
 
+    def note_served(self) -> None:
+        """The system serves: whatever ends from now on is started again, for ever."""
+        self._has_served = True
+
     @property
     def names(self) -> tuple[str, ...]:
         """The front-ends' names, in the order of their votes."""
@@ -54,7 +62,8 @@ class Layout:
     @property
     def scoring_url(self) -> str:
         """Where clients score."""
-        return f"http://{self.host}:{self.listening.getsockname()[1]}"
+        host, port = self.listening.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def admin_url(self, name: str) -> str:
         """A front-end's admin address."""
@@ -92,11 +101,16 @@ class FrontEnds:
         self._layout = layout
         self._running: dict[str, Child] = {}
         self._is_ending = False
+        self._has_served = False
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start all of them and keep them running until the nursery ends."""
         for name in self._layout.names:
             nursery.start_soon(run_restarting, partial(self._run_once, name))
+
+    def note_served(self) -> None:
+        """The system serves: whatever ends from now on is started again, for ever."""
+        self._has_served = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,18 +140,34 @@ class FrontEnds:
     async def _run_once(self, name: str) -> None:
         if self._is_ending:
             await trio.sleep_forever()
-        log = self._layout.log(name)
         async with open_child(
             name,
             partial(self._layout.front_end_command, name),
             pass_fds=(self._layout.listening.fileno(), self._layout.lock_fd),
-            log=log,
+            log=self._layout.log(name),
         ) as child:
             self._running[name] = child
             try:
                 status = await child.wait()
             finally:
                 del self._running[name]
-        if status == _EXIT_CONFIG and not self._is_ending:
-            raise ConfigError(f"{name} cannot start:\n{tail(log, _TAIL_LINES)}")
         self.restarts[name] += 1
+        if not self._is_ending:
+            self._judge(name, status)
+
+    def _judge(self, name: str, status: int) -> None:
+        """Whether to go on after a front-end has ended.
+
+        Raises:
+            ConfigError: its settings cannot work, so another start cannot either.
+            NotReadyError: it has never served and keeps ending.
+        """
+        is_hopeless = not self._has_served and self.restarts[name] >= _FAILED_STARTS
+        if status == _EXIT_CONFIG:
+            kind: type[TrioRouteError] = ConfigError
+        elif is_hopeless:
+            kind = NotReadyError
+        else:
+            return
+        log = self._layout.log(name)
+        raise kind(f"{name} cannot start (more in {log}):\n{tail(log, _TAIL_LINES)}")
