@@ -86,7 +86,7 @@ class _Judged:
         own, self._held = self._chunks.feed(data)
         body = self._feed_judge(data[: len(data) - len(self._held)])
         _agree((body, self.body_done), (own, self._chunks.done), "a chunked body")
-        self.trailers = self._chunks.trailers if self.body_done else []
+        self.trailers = self._chunks.trailers if self._chunks.done else []
         return body
 
     def _feed_judge(self, data: bytes) -> bytes:
