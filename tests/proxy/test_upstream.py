@@ -8,6 +8,7 @@ from tests.proxy.world import GET, OK, POST, Peer, open_world, reset
 from trioroute.core.model import Replica
 from trioroute.core.retry import Failure
 from trioroute.errors import ConnectFailedError
+from trioroute.net.reactor import Reactor
 from trioroute.proxy.upstream import AttemptFailedError, Upstreams
 from trioroute.wire.fast import FastResponseDecoder
 from trioroute.wire.http import Limits
@@ -16,7 +17,7 @@ REPEATABLE = GET
 
 
 def upstreams(*replicas: Replica) -> Upstreams:
-    made = Upstreams(limits=Limits(), new_decoder=FastResponseDecoder)
+    made = Upstreams(limits=Limits(), new_decoder=FastResponseDecoder, reactor=Reactor())
     made.apply(replicas)
     return made
 

@@ -15,9 +15,14 @@ import contextlib
 import select
 import socket
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
+
+from trioroute.net.reactor import Reactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["RECEIVE_BYTES", "SocketStream", "StreamBrokenError", "StreamInterruptedError"]
 
@@ -42,7 +47,16 @@ class StreamInterruptedError(Exception):
 class SocketStream:  # house: two directions, each with a call that waits and one that does not
     """A connected stream socket, owned by this object from now on."""
 
-    __slots__ = ("_poll", "_socket", "_unwaited", "fd", "is_closed")
+    __slots__ = (
+        "_poll",
+        "_reactor",
+        "_socket",
+        "_unwaited",
+        "fd",
+        "has_edge",
+        "is_closed",
+        "on_readable",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -52,8 +66,21 @@ class SocketStream:  # house: two directions, each with a call that waits and on
         self._socket = sock
         self._poll: select.poll | None = None
         self._unwaited = 0
+        self._reactor: Reactor | None = None
         self.fd = sock.fileno()
         self.is_closed = False
+        self.on_readable: Callable[[], None] | None = None
+        self.has_edge = False
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether `on_readable` may be relied on: a reactor watches this stream."""
+        return self._reactor is not None
+
+    def attach(self, reactor: Reactor) -> None:
+        """Have a reactor call `on_readable` from now on."""
+        self._reactor = reactor
+        reactor.add(self)
 
     def receive_nowait(self, max_bytes: int = RECEIVE_BYTES) -> bytes | None:
         """What has arrived; None when nothing has, `b""` when the peer shut its sending side.
@@ -164,6 +191,9 @@ class SocketStream:  # house: two directions, each with a call that waits and on
         if self.is_closed:
             return
         self.is_closed = True
+        self.on_readable = None
+        if self._reactor is not None:
+            self._reactor.forget(self.fd)
         trio.lowlevel.notify_closing(self.fd)
         self._socket.close()
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from trioroute.net.reactor import Reactor
 from trioroute.net.stream import RECEIVE_BYTES, SocketStream, StreamBrokenError
 
 __all__ = ["ServerTls", "TlsStream", "client_context"]
@@ -123,6 +124,9 @@ class TlsStream(SocketStream):
             server_side=server_hostname is None,
             server_hostname=server_hostname,
         )
+
+    def attach(self, reactor: Reactor) -> None:
+        """Not watched: one edge can bring several records, and a record is no edge."""
 
     async def wait_readable(self) -> None:
         """As in `SocketStream`: returns at once while records may be left from the last read."""

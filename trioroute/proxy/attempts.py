@@ -23,7 +23,16 @@ from trioroute.proxy.upstream import AttemptFailedError, UpstreamConnection
 from trioroute.wire.encode import encode_response_head
 from trioroute.wire.http import Framing, ResponseHead
 
-__all__ = ["LeaseEndedError", "run_attempts", "wait_for_slot"]
+__all__ = [
+    "LeaseEndedError",
+    "check_sent",
+    "note_answered",
+    "run_attempts",
+    "send_request",
+    "start_dispatch",
+    "take_upstream",
+    "wait_for_slot",
+]
 
 
 class LeaseEndedError(UpstreamError):
@@ -32,7 +41,7 @@ class LeaseEndedError(UpstreamError):
     reason = "lease-ended"
 
 
-async def wait_for_slot(state: ExchangeState, key: str, deployment: Deployment) -> Grant:
+async def wait_for_slot(state: ExchangeState, deployment: Deployment) -> Grant:
     """Wait in the queue. The client is watched meanwhile, so this needs a scope.
 
     Raises:
@@ -47,40 +56,112 @@ async def wait_for_slot(state: ExchangeState, key: str, deployment: Deployment) 
     with connection.open_scope():
         try:
             return await state.plane.admission.acquire(
-                key, arrived_at=state.asked_at, deadline=deadline
+                state.key, arrived_at=state.asked_at, deadline=deadline
             )
         finally:
             state.queue_s += trio.current_time() - asked_at
     raise connection.interruption_error()  # the scope was cancelled
 
 
-async def run_attempts(
-    state: ExchangeState, plan: Plan, deployment: Deployment, body: bytes
-) -> ResponseHead:
-    """Try replicas until one answers or the table says no (contract, section 4)."""
+def start_dispatch(state: ExchangeState, deployment: Deployment) -> None:
+    """From now on the replica's time limit runs (decision 14)."""
     state.dispatched_at = now = trio.current_time()
     state.answer_deadline = state.connection.deadline = now + deployment.request_timeout_s
-    key = plan.deployment_key(deployment)
+
+
+def take_upstream(state: ExchangeState) -> UpstreamConnection | None:
+    """Begin an attempt: a pooled connection to the grant's replica, None when one must be opened.
+
+    Raises:
+        AttemptFailedError: the replica is not known here any more.
+    """
+    grant = state.grant
+    assert grant is not None
+    state.attempts += 1
+    state.replica, state.slot, state.epoch = grant.replica, grant.slot, grant.epoch
+    return state.plane.upstreams.take(grant.replica, trio.current_time())
+
+
+def send_request(
+    state: ExchangeState, upstream: UpstreamConnection, plan: Plan, deployment: Deployment
+) -> None:
+    """Write the head and what is there of the body; `state.unsent` is what was not taken.
+
+    Raises:
+        AttemptFailedError: the lease ended, or the connection was found closed: nothing was sent.
+    """
+    plane, connection, grant, head = state.plane, state.connection, state.grant, state.head
+    assert grant is not None
+    state.upstream = connection.upstream = upstream
+    state.is_sent = False
+    upstream.begin(head.method)
+    body, is_chunked = state.body or b"", head.framing is Framing.CHUNKED
+    data = plan.request_bytes(
+        deployment,
+        grant,
+        state.request_id,
+        host=b"" if head.authority else plane.upstreams.authority(grant.replica),
+        ids=plane.ids,
+    )
+    if is_chunked:
+        data += framed(body, is_chunked=True, is_last=connection.decoder.body_done)
+    elif body:
+        data += body
+    if plane.admission.must_stop_sending(grant):
+        raise _lease_ended(state, Failure.UNSENT)
+    try:
+        sent = upstream.stream.send_nowait(data)
+    except StreamBrokenError as error:
+        raise AttemptFailedError(Failure.UNSENT, BrokenAnswerError(str(error))) from None
+    state.unsent = b"" if sent == len(data) else data[sent:]
+
+
+def check_sent(state: ExchangeState, upstream: UpstreamConnection) -> None:
+    """What was to be written now is with the kernel: was it still ours to write? (decision 27).
+
+    Raises:
+        AttemptFailedError: the lease had ended meanwhile.
+    """
+    assert state.grant is not None
+    state.is_sent = True
+    state.sent_at = trio.current_time()
+    if state.plane.admission.must_stop_sending(state.grant):
+        raise _lease_ended(state, Failure.TIMEOUT)
+    upstream.is_written = state.connection.decoder.body_done
+
+
+def note_answered(state: ExchangeState) -> None:
+    """The final answer's head is there."""
+    state.upstream_s = trio.current_time() - state.sent_at
+    state.was_answered = True
+
+
+async def run_attempts(state: ExchangeState, plan: Plan, deployment: Deployment) -> ResponseHead:
+    """Try replicas until one answers or the table says no (contract, section 4).
+
+    Raises:
+        AttemptFailedError: the last attempt's failure.
+        TrioRouteError: no other slot in time, or the client's fault.
+        StreamBrokenError: the client's connection broke.
+        StreamInterruptedError: the sweep struck.
+    """
     unreached: list[str] = []
     while True:
-        state.attempts += 1
         try:
-            return await _attempt(state, plan, deployment, body)
+            return await _attempt(state, plan, deployment)
         except AttemptFailedError as failed:
             if isinstance(failed.error, ConnectFailedError):
                 unreached.append(state.replica)
             state.let_go(is_replica_done=True)
-            if not _may_try_again(state, plan, failed, key=key, unreached=unreached):
+            if not _may_try_again(state, plan, failed, unreached):
                 raise
-        await _acquire_again(state, key, deployment, unreached)
+        await _acquire_again(state, deployment, unreached)
 
 
 def _may_try_again(
     state: ExchangeState,
     plan: Plan,
     failed: AttemptFailedError,
-    *,
-    key: str,
     unreached: list[str],
 ) -> bool:
     is_unsent = failed.failure is Failure.UNSENT
@@ -93,16 +174,16 @@ def _may_try_again(
     if not is_safe or trio.current_time() >= state.answer_deadline:
         return False
     if isinstance(failed.error, ConnectFailedError):  # as often as replicas are left (decision 17)
-        return len(set(unreached)) < state.plane.upstreams.count(key)
+        return len(set(unreached)) < state.plane.upstreams.count(state.key)
     # A pooled connection that was found closed has cost nobody anything: no budget for that.
     return state.attempts - len(unreached) < ATTEMPTS_MAX and (is_unsent or plan.budget.take())
 
 
 async def _acquire_again(
-    state: ExchangeState, key: str, deployment: Deployment, unreached: list[str]
+    state: ExchangeState, deployment: Deployment, unreached: list[str]
 ) -> None:
     """Another slot for another attempt, on another replica while there is one."""
-    admission = state.plane.admission
+    admission, key = state.plane.admission, state.key
     passed_over: list[Grant] = []
     grant = admission.acquire_nowait(key)
     while grant is not None and grant.replica in unreached:
@@ -110,58 +191,36 @@ async def _acquire_again(
         grant = admission.acquire_nowait(key)
     for spare in passed_over:
         admission.release(spare)
-    state.grant = grant or await wait_for_slot(state, key, deployment)
+    state.grant = grant or await wait_for_slot(state, deployment)
     state.connection.deadline = state.answer_deadline
 
 
-async def _attempt(
-    state: ExchangeState, plan: Plan, deployment: Deployment, body: bytes
-) -> ResponseHead:
-    """Send the request to the grant's replica; returns the final answer's head."""
-    plane, connection, grant = state.plane, state.connection, state.grant
-    assert grant is not None
-    state.replica, state.slot, state.epoch = grant.replica, grant.slot, grant.epoch
-    upstream = plane.upstreams.take(grant.replica, trio.current_time())
+async def _attempt(state: ExchangeState, plan: Plan, deployment: Deployment) -> ResponseHead:
+    """One attempt, from wherever it has come to; returns the final answer's head."""
+    if state.pending is not None:
+        failed, state.pending = state.pending, None
+        raise failed
+    upstream = state.upstream
     if upstream is None:
-        upstream = await _open(state, grant.replica)
-    state.upstream = connection.upstream = upstream
-    upstream.begin(state.head.method)
-    is_whole = connection.decoder.body_done
-    data = plan.request_bytes(
-        deployment,
-        grant,
-        state.request_id,
-        host=b"" if state.head.authority else plane.upstreams.authority(grant.replica),
-        ids=plane.ids,
-    )
-    if body or state.head.framing is Framing.CHUNKED:
-        data += framed(body, is_chunked=state.head.framing is Framing.CHUNKED, is_last=is_whole)
-    if plane.admission.must_stop_sending(grant):
-        raise _lease_ended(state, Failure.UNSENT)
-    try:
-        sent = upstream.stream.send_nowait(data)
-    except StreamBrokenError as error:
-        raise AttemptFailedError(Failure.UNSENT, BrokenAnswerError(str(error))) from None
-    if sent < len(data) or not upstream.stream.is_flushed():
-        await upstream.send_all(data[sent:])
-    sent_at = trio.current_time()
-    if plane.admission.must_stop_sending(grant):
-        raise _lease_ended(state, Failure.TIMEOUT)
-    if is_whole:
-        upstream.is_written = True
+        upstream = take_upstream(state) or await _open(state)
+        send_request(state, upstream, plan, deployment)
+    if not state.is_sent:
+        if state.unsent or not upstream.stream.is_flushed():
+            await upstream.send_all(state.unsent)
+        check_sent(state, upstream)
+    if upstream.is_written:
         answer = await _final_head(state, upstream)
     else:
         answer = await _upload(state, upstream)
-    state.upstream_s = trio.current_time() - sent_at
-    state.was_answered = True
+    note_answered(state)
     return answer
 
 
-async def _open(state: ExchangeState, replica: str) -> UpstreamConnection:
+async def _open(state: ExchangeState) -> UpstreamConnection:
     connection = state.connection
     began_at = trio.current_time()
     with connection.open_scope():
-        upstream = await state.plane.upstreams.open(replica)
+        upstream = await state.plane.upstreams.open(state.replica)
         state.connect_s += trio.current_time() - began_at
         state.was_dialled = True
         return upstream
@@ -194,7 +253,8 @@ async def _upload(state: ExchangeState, upstream: UpstreamConnection) -> Respons
 
 async def _final_head(state: ExchangeState, upstream: UpstreamConnection) -> ResponseHead:
     """The final answer's head; interim ones go to the client (contract, item 20)."""
-    answer = await upstream.receive_head()
+    answer = state.first_head or await upstream.receive_head()
+    state.first_head = None
     interim_count = 0
     while answer.status < 200:
         if answer.status == 101:

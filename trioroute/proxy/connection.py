@@ -5,14 +5,21 @@ them is over (contract, item 26).
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import outcome
 import trio
 
 from trioroute.core.headers import ForwardedBy
-from trioroute.errors import MalformedRequestError, TrioRouteError
-from trioroute.net.stream import SocketStream, StreamBrokenError, StreamInterruptedError
+from trioroute.errors import InvariantError, MalformedRequestError, TrioRouteError
+from trioroute.net.stream import (
+    RECEIVE_BYTES,
+    SocketStream,
+    StreamBrokenError,
+    StreamInterruptedError,
+)
 from trioroute.proxy.answers import Answer, answer_to, encode_answer
 from trioroute.proxy.exchange import Exchange
 from trioroute.proxy.plane import Plane
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
     from trioroute.proxy.upstream import UpstreamConnection
 
 __all__ = ["ClientConnection"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class ClientConnection:
@@ -38,6 +47,9 @@ class ClientConnection:
     __slots__ = (
         "_interruption",
         "_is_head_begun",
+        "_is_over",
+        "_parked",
+        "_pending",
         "_plane",
         "address",
         "deadline",
@@ -60,6 +72,9 @@ class ClientConnection:
         self.address = address
         self._interruption: TrioRouteError | None = None
         self._is_head_begun = True  # the time limit for the first head runs from accept
+        self._is_over = False
+        self._parked: trio.lowlevel.Task | None = None
+        self._pending: Exception | None = None
         self.stream = stream
         self.fd = stream.fd
         self.decoder = plane.new_request_decoder(plane.limits)
@@ -77,20 +92,35 @@ class ClientConnection:
         self.upstream: UpstreamConnection | None = None
 
     async def run(self) -> None:
-        """Serve until either side ends it. Closes the stream in any case."""
+        """Serve until either side ends it. Closes the stream in any case.
+
+        The bulkhead of one connection: what nobody expected ends this connection and is logged; an
+        InvariantError ends the worker (architecture, section 4).
+        """
         sweep = self._plane.sweep
         sweep.connections.add(self)
         try:
-            while True:
-                head = await self._receive_head()
-                if head is None or not await Exchange(self._plane, self, head).run():
-                    break
-            await self._linger()
+            self.stream.attach(self._plane.reactor)
+            await self._serve()
         except (StreamBrokenError, StreamInterruptedError):
             pass  # the client is gone, or its time is up: nothing is owed
+        except InvariantError:
+            raise
+        except Exception:  # noqa: BLE001 - the bulkhead
+            self._plane.crashes += 1
+            _LOG.exception("a client connection ended by a bug")
         finally:
+            if self.exchange is not None:
+                self.exchange.abort()
             sweep.connections.discard(self)
             self.stream.close()
+
+    async def _serve(self) -> None:
+        while True:
+            exchange = await self._next()
+            if exchange is None or not await exchange.run():
+                break
+        await self._linger()
 
     def begin_exchange(self, exchange: Exchange) -> None:
         """From now on the sweep looks at this connection at every tick."""
@@ -141,38 +171,133 @@ class ClientConnection:
         """Why the last interruption came."""
         return self._interruption or ClientGoneError("interrupted")
 
+    # --- calm: plain calls by the reactor while the task is parked
+
+    def go_on(self, exchange: Exchange) -> None:
+        """An exchange ended without the task: wait for the next request in the same way."""
+        if exchange.keeps_connection and not self.stream.has_edge and not self.decoder.held_bytes:
+            self.stream.on_readable = self._on_readable
+            return
+        self._is_over = not exchange.keeps_connection
+        self._unpark(None)
+
+    def hand_over(self, exchange: Exchange) -> None:
+        """An exchange needs the task."""
+        self._unpark(exchange)
+
+    def _on_readable(self) -> None:
+        """The client sent something, or left."""
+        try:
+            received = self.stream.receive_nowait()
+            if received is None:
+                return
+            self.stream.on_readable = None
+            if received:
+                if len(received) == RECEIVE_BYTES:
+                    self.stream.has_edge = True  # there may be more, and no other edge will say so
+                head = self.decoder.feed_head(received)
+                if head is None:
+                    self._unpark(None)
+                    return
+                exchange = Exchange(self._plane, self, head)
+                if not exchange.begin_calmly():
+                    self._unpark(exchange)
+                return
+            self._is_over = True
+        except Exception as raised:  # noqa: BLE001 - raised again in the task
+            self.stream.on_readable = None
+            self._pending = raised
+        self._unpark(None)
+
+    async def _park(self) -> Exchange | None:
+        """Leave the connection to the reactor until it needs its task.
+
+        Returns:
+            The exchange to go on with, None to look at the connection again.
+        """
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._parked = None
+            self.stream.on_readable = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._parked = trio.lowlevel.current_task()
+        self.stream.on_readable = self._on_readable
+        exchange: Exchange | None = await trio.lowlevel.wait_task_rescheduled(abort)
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            raise pending
+        return exchange
+
+    def _unpark(self, exchange: Exchange | None) -> None:
+        task, self._parked = self._parked, None
+        if task is None:
+            raise InvariantError("a connection was handed over twice")
+        trio.lowlevel.reschedule(task, outcome.Value(exchange))
+
     def _interrupt(self, error: TrioRouteError) -> None:
         self._interruption = error
-        if self.scope is not None:
+        if self._parked is not None:
+            self._interrupt_parked()
+        elif self.scope is not None:
             self.scope.cancel()
-            return
-        self.stream.interrupt()
-        if self.upstream is not None:
-            self.upstream.stream.interrupt()
+        else:
+            self.stream.interrupt()
+            if self.upstream is not None:
+                self.upstream.stream.interrupt()
 
-    async def _receive_head(self) -> RequestHead | None:
-        """The next head; None when the connection is over, after the client was told why."""
-        decoder, stream = self.decoder, self.stream
+    def _interrupt_parked(self) -> None:
+        self.stream.on_readable = None
+        exchange = self.exchange
+        if exchange is None:
+            self._pending = StreamInterruptedError()
+        else:
+            exchange.stop_calm()
+            exchange.pending = StreamInterruptedError()
+        self._unpark(exchange)
+
+    # --- in the task
+
+    async def _next(self) -> Exchange | None:
+        """The next request, or one that the reactor began; None when the connection is over."""
         try:
-            head = decoder.feed_head() if decoder.held_bytes else None
-            while head is None:
-                if decoder.held_bytes and not self._is_head_begun:
-                    self._begin_head()
-                await stream.wait_readable()
-                received = stream.receive_nowait()
-                if received:
-                    head = decoder.feed_head(received)
-                elif received is not None:
-                    return None
+            while not self._is_over:
+                if self.decoder.held_bytes:
+                    head = self.decoder.feed_head()
+                    if head is not None:
+                        return Exchange(self._plane, self, head)
+                elif self.stream.is_calm and not self.stream.has_edge:
+                    exchange = await self._park()
+                    if exchange is not None:
+                        return exchange
+                    continue
+                head = await self._receive_head()
+                if head is not None:
+                    return Exchange(self._plane, self, head)
         except TrioRouteError as error:
             await self._refuse(error)
-            return None
         except StreamInterruptedError:
             cause = self.interruption_error()
             if not isinstance(cause, ClientGoneError):
                 await self._refuse(cause)
-            return None
-        return head
+        return None
+
+    async def _receive_head(self) -> RequestHead | None:
+        """One read more; None when it did not make a whole head."""
+        stream = self.stream
+        if self.decoder.held_bytes and not self._is_head_begun:
+            self._begin_head()
+        stream.has_edge = False
+        received = stream.receive_nowait() if stream.is_calm else None
+        if received is None:
+            if stream.is_calm and not self.decoder.held_bytes:
+                return None
+            await stream.wait_readable()
+            received = stream.receive_nowait()
+        if received:
+            return self.decoder.feed_head(received)
+        self._is_over = received is not None
+        return None
 
     def _begin_head(self) -> None:
         self._is_head_begun = True

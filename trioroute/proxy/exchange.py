@@ -1,9 +1,9 @@
 """One request and its answer: route, authorize, admit, send, relay, give the slot back.
 
-The calm path (a repeated head, a free slot, a pooled connection, an answer that fits one read) runs
-from the request's last byte to the replica without a wait, and from the replica's answer to the
-client without another: two waits an exchange, no task, no scope. Everything unusual leaves this
-path by a raised exception or one `if`.
+The calm path (the request came in one read, a slot is free, a connection is pooled, the answer
+fits one read) is two plain calls from the reactor: `begin_calmly` and `on_answer`. No task runs, no
+scope is entered, nothing waits. Everything unusual is handed to the connection's task, where `run`
+goes on from wherever the exchange is, with the same steps.
 """
 
 from typing import Final
@@ -21,8 +21,16 @@ from trioroute.proxy.answers import (
     encode_answer,
     is_chunked_to,
 )
-from trioroute.proxy.attempts import run_attempts, wait_for_slot
-from trioroute.proxy.dispatch import OwnAnswerError, make_plan
+from trioroute.proxy.attempts import (
+    check_sent,
+    note_answered,
+    run_attempts,
+    send_request,
+    start_dispatch,
+    take_upstream,
+    wait_for_slot,
+)
+from trioroute.proxy.dispatch import OwnAnswerError, Plan, make_plan
 from trioroute.proxy.relay import EXPECTED, ClientGoneError, framed, relay_answer_body
 from trioroute.proxy.state import ExchangeState
 from trioroute.proxy.upstream import AttemptFailedError
@@ -42,10 +50,74 @@ class Exchange(ExchangeState):
 
     __slots__ = ()
 
-    async def run(self) -> bool:
-        """Serve the request; returns whether the client's connection can take another."""
+    def begin_calmly(self) -> bool:
+        """Do all that needs no wait; True when only the answer is left to wait for.
+
+        False: `run` goes on from here. Called by the reactor, so nothing may be raised.
+        """
         connection = self.connection
         connection.begin_exchange(self)
+        try:
+            plan = self._find_plan()
+            self._take_first_body()
+            if not connection.decoder.body_done:
+                return False
+            deployment = self._admit_nowait(plan)
+            if self.grant is None:
+                return False
+            start_dispatch(self, deployment)
+            upstream = take_upstream(self)
+            if upstream is None:
+                self.attempts = 0  # the task begins the attempt, with a new connection
+                return False
+            send_request(self, upstream, plan, deployment)
+            if self.unsent or not upstream.stream.is_flushed():
+                return False
+            check_sent(self, upstream)
+            if not upstream.stream.is_calm:
+                return False
+            upstream.stream.on_readable = self.on_answer
+        except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
+            self.pending = raised
+            return False
+        return True
+
+    def on_answer(self) -> None:
+        """The replica sent something: when it is the whole answer, the exchange ends here."""
+        connection, upstream = self.connection, self.upstream
+        assert upstream is not None
+        try:
+            answer = upstream.receive_head_nowait()
+            if answer is None:
+                return
+            upstream.stream.on_readable = None
+            self.first_head = answer
+            if answer.status >= 200:
+                note_answered(self)
+                if self._relay_nowait(answer):
+                    self._end()
+                    connection.go_on(self)
+                    return
+        except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
+            upstream.stream.on_readable = None
+            self.pending = raised
+        connection.hand_over(self)
+
+    def stop_calm(self) -> None:
+        """The task takes over, wherever the exchange is."""
+        if self.upstream is not None:
+            self.upstream.stream.on_readable = None
+
+    def abort(self) -> None:
+        """The worker stops in the middle of the exchange."""
+        self.stop_calm()
+        self._end()
+
+    async def run(self) -> bool:
+        """Serve the request from wherever it is; returns whether the connection can go on."""
+        connection = self.connection
+        if connection.exchange is not self:
+            connection.begin_exchange(self)
         try:
             await self._serve()
         except OwnAnswerError:
@@ -53,14 +125,41 @@ class Exchange(ExchangeState):
         except EXPECTED as raised:
             await self._fail(self._error_of(raised))
         finally:
-            self.drop()
-            connection.end_exchange()
-            self.record()
+            self._end()
         return self.keeps_connection
+
+    def _end(self) -> None:
+        self.drop()
+        self.connection.end_exchange()
+        self.record()
 
     # --- before the replica
 
     async def _serve(self) -> None:
+        if self.pending is not None and not isinstance(self.pending, AttemptFailedError):
+            raise self.pending
+        if self.is_relaying:
+            await self._relay_rest()
+            return
+        plan = self._find_plan()
+        self._take_first_body()
+        if not self.connection.decoder.body_done and self._is_body_small():
+            await self._gather_body()
+        deployment = self._admit_nowait(plan)
+        if not self.attempts:
+            if self.grant is None:
+                self.grant = await wait_for_slot(self, deployment)
+            start_dispatch(self, deployment)
+        answer = await run_attempts(self, plan, deployment)
+        if answer.status == 101:
+            await self._switch(answer, deployment)
+        elif not self._relay_nowait(answer):
+            await self._relay_rest()
+
+    def _find_plan(self) -> Plan:
+        """The connection's plan if the head is the one it was made from."""
+        if self.plan is not None:
+            return self.plan
         connection, plane, head = self.connection, self.plane, self.head
         plan = connection.plan
         if plan is None or plan.head is not head or plan.table is not plane.table:
@@ -74,49 +173,62 @@ class Exchange(ExchangeState):
         self.plan = plan
         if plan.trusted_id is not None:
             self.request_id = plan.trusted_id
-        body = b""
-        if not connection.decoder.body_done:
-            body = await self._begin_body()
-        deployment = self.deployment = plane.table.pick(plan.match)
-        plan.budget.record_request()
-        key = plan.deployment_key(deployment)
-        self.grant = plane.admission.acquire_nowait(key)
-        if self.grant is None:
-            self.grant = await wait_for_slot(self, key, deployment)
-        answer = await run_attempts(self, plan, deployment, body)
-        if answer.status == 101:
-            await self._switch(answer, deployment)
-        else:
-            await self._relay(answer, deployment)
+        return plan
 
-    async def _begin_body(self) -> bytes:
-        """What has come of the body; all of it when it is small, so that no slot waits for it."""
-        connection, limits = self.connection, self.plane.limits
-        decoder = connection.decoder
-        decoder.limit_body(limits.body_bytes_max)
-        body = decoder.feed_body()
-        is_small = (
+    def _take_first_body(self) -> None:
+        if self.body is not None:
+            return
+        decoder = self.connection.decoder
+        if decoder.body_done:
+            self.body = b""
+            return
+        decoder.limit_body(self.plane.limits.body_bytes_max)
+        self.body = decoder.feed_body()
+        self.bytes_in = len(self.body)
+
+    def _is_body_small(self) -> bool:
+        """Whether to read all of it first, so that no slot waits for a slow client."""
+        return (
             self.head.framing is Framing.LENGTH
-            and self.head.content_length <= limits.relay_bytes_max
+            and self.head.content_length <= self.plane.limits.relay_bytes_max
             and self.has_continued
         )
-        while is_small and not decoder.body_done:
-            self.idle_error = MalformedRequestError(
-                "the body stopped", status=408, reason="body-timeout"
-            )
+
+    async def _gather_body(self) -> None:
+        connection, limits = self.connection, self.plane.limits
+        self.idle_error = MalformedRequestError(
+            "the body stopped", status=408, reason="body-timeout"
+        )
+        pieces = [self.body or b""]
+        while not connection.decoder.body_done:
             connection.deadline = self.plane.sweep.now + limits.body_idle_s
             received = await connection.stream.receive()
             if not received:
                 raise ClientGoneError("the body ended early")
-            body += decoder.feed_body(received)
-        self.bytes_in = len(body)
-        return body
+            pieces.append(connection.decoder.feed_body(received))
+        self.body = b"".join(pieces)
+        self.bytes_in = len(self.body)
+
+    def _admit_nowait(self, plan: Plan) -> Deployment:
+        """Pick the deployment, once, and take a slot if one is free."""
+        if self.deployment is not None:
+            return self.deployment
+        deployment = self.deployment = self.plane.table.pick(plan.match)
+        plan.budget.record_request()
+        self.key = plan.deployment_key(deployment)
+        self.grant = self.plane.admission.acquire_nowait(self.key)
+        return deployment
 
     # --- the answer
 
-    async def _relay(self, answer: ResponseHead, deployment: Deployment) -> None:
-        """Pass the answer on; its head as soon as it is known, with what came along."""
-        connection, upstream = self.connection, self.upstream
+    def _relay_nowait(self, answer: ResponseHead) -> bool:
+        """Pass on the head and what came with it; True when that was all and the client has it.
+
+        Raises:
+            AttemptFailedError: the body is malformed; nothing has been sent.
+            StreamBrokenError: the client's connection broke.
+        """
+        connection, upstream, head = self.connection, self.upstream, self.head
         assert upstream is not None
         decoder = upstream.decoder
         body = b""
@@ -126,47 +238,51 @@ class Exchange(ExchangeState):
             except BrokenAnswerError as error:
                 raise upstream.failed(error) from None
         is_whole = decoder.body_done
-        minor_version = self.head.minor_version
-        is_chunked = is_chunked_to(answer, minor_version)
+        is_chunked = is_chunked_to(answer, head.minor_version)
         if self.is_early or (not is_chunked and answer.framing in (Framing.CHUNKED, Framing.EOF)):
             self.keeps_connection = False
         lines = answer_lines(
-            upstream, answer, minor_version=minor_version, must_close=not self.keeps_connection
+            upstream, answer, minor_version=head.minor_version, must_close=not self.keeps_connection
         )
-        trailers = is_chunked and self.head.accepts_trailers
-        out = b"%b%b\r\n%b" % (
-            lines,
-            self.own_lines(has_date=b"date" in answer.index),
-            framed(body, is_chunked=is_chunked, is_last=is_whole and not trailers),
-        )
+        own_lines = self.own_lines(has_date=b"date" in answer.index)
+        if is_chunked:
+            has_trailers = head.accepts_trailers
+            body_out = framed(body, is_chunked=True, is_last=is_whole and not has_trailers)
+            if is_whole and has_trailers:
+                body_out += encode_last_chunk(forwardable_trailers(decoder.trailers))
+        else:
+            body_out = body
+        out = b"%b%b\r\n%b" % (lines, own_lines, body_out)
+        self.answer, self.status, self.bytes_out = answer, answer.status, len(body)
+        self.is_relaying = connection.is_answering = True
         if is_whole:
-            if trailers:
-                out += encode_last_chunk(forwardable_trailers(decoder.trailers))
             self.finish_upstream(answer)
-        self.status = answer.status
-        self.bytes_out = len(body)
-        connection.is_answering = True
         sent = connection.stream.send_nowait(out)
         if sent < len(out) or not connection.stream.is_flushed():
-            self.await_write()
-            await connection.stream.send_all(out[sent:])
-        if not is_whole:
-            await self._relay_rest(answer, deployment, is_chunked=is_chunked, trailers=trailers)
+            self.rest = out[sent:]
+            return False
+        return is_whole
 
-    async def _relay_rest(
-        self, answer: ResponseHead, deployment: Deployment, *, is_chunked: bool, trailers: bool
-    ) -> None:
-        """Stream what follows the first piece."""
-        assert self.upstream is not None
+    async def _relay_rest(self) -> None:
+        """Write what is left of the first piece, and stream what follows it."""
+        connection, deployment, answer = self.connection, self.deployment, self.answer
+        assert deployment is not None
+        assert answer is not None
         if deployment.stream_max_s is not None:
             longest = max(deployment.stream_max_s, deployment.request_timeout_s)
             self.answer_deadline = self.dispatched_at + longest
+        if self.rest or not connection.stream.is_flushed():
+            self.await_write()
+            await connection.stream.send_all(self.rest)
+        if self.upstream is None:
+            return  # the answer was whole
         self.await_read()
+        is_chunked = is_chunked_to(answer, self.head.minor_version)
         await relay_answer_body(
             self.upstream,
-            self.connection.stream,
+            connection.stream,
             is_chunked=is_chunked,
-            sends_trailers=trailers,
+            sends_trailers=is_chunked and self.head.accepts_trailers,
             on_read=self.count_and_await_write,
             on_written=self.await_read,
         )
@@ -261,8 +377,5 @@ class Exchange(ExchangeState):
 
     def _is_rest_small(self) -> bool:
         """Whether reading the rest of the body costs less than a new connection."""
-        return (
-            self.head.framing is Framing.LENGTH
-            and self.head.content_length <= self.plane.limits.linger_bytes_max
-            and self.has_continued
-        )
+        is_in_bounds = self.head.content_length <= self.plane.limits.linger_bytes_max
+        return is_in_bounds and self.head.framing is Framing.LENGTH and self.has_continued

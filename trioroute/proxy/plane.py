@@ -12,6 +12,7 @@ import attrs
 from trioroute.core.retry import RetryBudget
 from trioroute.core.routing import RoutingTable
 from trioroute.core.slots.holding import Grant
+from trioroute.net.reactor import Reactor
 from trioroute.net.sweep import Sweep
 from trioroute.proxy.abandoned import Abandoned
 from trioroute.proxy.answers import Date
@@ -54,6 +55,7 @@ class Plane:
 
     Attributes:
         lease_ends: how often a lease was found to have ended around a write (decision 27).
+        crashes: connections that ended by an exception nobody expected.
         desyncs: replicas that sent more than an answer.
         grants_kept: slots that were not given back because the worker stopped while in use.
     """
@@ -66,6 +68,7 @@ class Plane:
     worker_index: int
     upstreams: Upstreams
     sweep: Sweep
+    reactor: Reactor
     table: RoutingTable
     new_request_decoder: Callable[[Limits], RequestDecoder]
     abandoned: Abandoned
@@ -79,6 +82,7 @@ class Plane:
     lease_ends: int = 0
     desyncs: int = 0
     grants_kept: int = 0
+    crashes: int = 0
 
     def budget(self, endpoint: str) -> RetryBudget:
         """The retry budget of an endpoint."""

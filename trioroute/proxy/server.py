@@ -2,7 +2,7 @@
 
 Task tree (W3 and W4 of the architecture's picture; outer outlives inner)::
 
-    serve   sweep · abandoned requests
+    serve   sweep · reactor · abandoned requests
     └ clients   one task per connection            ◀ cancelled last
       └ accept   one task per listening socket     ◀ cancelled first
 """
@@ -21,6 +21,7 @@ from trioroute.core.routing import RoutingTable
 from trioroute.errors import InvariantError
 from trioroute.net.listener import Listener, ListenerStatistics
 from trioroute.net.pool import PoolStatistics
+from trioroute.net.reactor import Reactor
 from trioroute.net.stream import SocketStream, StreamBrokenError, StreamInterruptedError
 from trioroute.net.sweep import Sweep
 from trioroute.net.tls import ServerTls, TlsStream
@@ -61,6 +62,7 @@ class ProxyStatistics:
     desyncs: int
     lease_ends: int
     grants_kept: int
+    crashes: int
     pools: Mapping[str, PoolStatistics]
 
 
@@ -96,8 +98,10 @@ class ProxyServer:
         """
         self._phase = phase
         self._tls = tls
-        sweep = Sweep()
-        upstreams = Upstreams(limits=limits, new_decoder=FastResponseDecoder, tls=replica_tls)
+        sweep, reactor = Sweep(), Reactor()
+        upstreams = Upstreams(
+            limits=limits, new_decoder=FastResponseDecoder, reactor=reactor, tls=replica_tls
+        )
         sweep.pools.append(upstreams)
         self._plane = Plane(
             name=name,
@@ -108,6 +112,7 @@ class ProxyServer:
             access_log=access_log,
             upstreams=upstreams,
             sweep=sweep,
+            reactor=reactor,
             table=RoutingTable.from_snapshot(RoutingSnapshot(version=0)),
             new_request_decoder=FastRequestDecoder,
             abandoned=Abandoned(admission.release),
@@ -145,6 +150,7 @@ class ProxyServer:
         try:
             async with trio.open_nursery() as outer:
                 outer.start_soon(plane.sweep.run)
+                outer.start_soon(plane.reactor.run)
                 outer.start_soon(plane.abandoned.run)
                 if self._tls is not None:
                     outer.start_soon(_follow_files, self._tls)
@@ -153,6 +159,7 @@ class ProxyServer:
                     await trio.sleep_forever()  # accepting ended: a drain; the rest goes on
         finally:
             plane.upstreams.close()
+            plane.reactor.close()
 
     async def drain(self, *, timeout_s: float) -> None:
         """Stop accepting, end idle connections, and wait for what is in flight.
@@ -190,6 +197,7 @@ class ProxyServer:
             desyncs=plane.desyncs,
             lease_ends=plane.lease_ends,
             grants_kept=plane.grants_kept,
+            crashes=plane.crashes,
             pools=plane.upstreams.statistics(),
         )
 

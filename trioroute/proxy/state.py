@@ -35,7 +35,16 @@ _OWN_LINES: Final = (
 class ExchangeState:  # house: one record of one exchange, written from three modules
     """See the module's docstring. Times are on `trio.current_time()`, durations in seconds.
 
+    What is set already need not be done again: so an exchange that began in a plain call goes on in
+    its connection's task from wherever it had come to.
+
     Attributes:
+        body: what has come of the body, None before that was looked at.
+        unsent: what the replica's connection has not taken yet of the request.
+        first_head: the first head of the answer, where it was read ahead of the task.
+        pending: what was raised in a plain call, to be raised in the task.
+        is_relaying: the answer's first piece was written, or handed over to be written.
+        rest: what the client's connection has not taken yet of that piece.
         answer_deadline: the whole exchange must be over by then (decision 14).
         idle_error: what is late when the connection's deadline passes before that.
         asked_at: when the queue was entered first; a retry keeps its age.
@@ -46,10 +55,12 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
     """
 
     __slots__ = (
+        "answer",
         "answer_deadline",
         "arrived_at",
         "asked_at",
         "attempts",
+        "body",
         "bytes_in",
         "bytes_out",
         "connect_s",
@@ -57,22 +68,30 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         "deployment",
         "dispatched_at",
         "epoch",
+        "first_head",
         "grant",
         "has_continued",
         "head",
         "idle_error",
         "is_broken",
         "is_early",
+        "is_relaying",
+        "is_sent",
         "keeps_connection",
+        "key",
+        "pending",
         "plan",
         "plane",
         "queue_s",
         "reason",
         "replica",
         "request_id",
+        "rest",
+        "sent_at",
         "slot",
         "status",
         "total_s",
+        "unsent",
         "upload",
         "upstream",
         "upstream_s",
@@ -88,6 +107,14 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         self.answer_deadline = float("inf")
         self.asked_at = self.dispatched_at = 0.0
         self.request_id = plane.ids.next()
+        self.key = ""
+        self.body: bytes | None = None
+        self.unsent = self.rest = b""
+        self.sent_at = 0.0
+        self.is_sent = self.is_relaying = False
+        self.first_head: ResponseHead | None = None
+        self.answer: ResponseHead | None = None
+        self.pending: Exception | None = None
         self.plan: Plan | None = None
         self.deployment: Deployment | None = None
         self.grant: Grant | None = None

@@ -14,6 +14,7 @@ from trioroute.core.retry import Failure
 from trioroute.errors import BrokenAnswerError, ConnectFailedError, UpstreamError
 from trioroute.net.dial import DialError, open_stream
 from trioroute.net.pool import Pool, PoolStatistics
+from trioroute.net.reactor import Reactor
 from trioroute.net.stream import SocketStream, StreamBrokenError
 from trioroute.wire.http import Limits, ResponseDecoder, ResponseHead
 
@@ -86,9 +87,8 @@ class UpstreamConnection:
 
     def begin(self, method: bytes) -> None:
         """The next request is about to be written."""
-        self.has_final_head = False
-        self.is_answered = False
-        self.is_written = False
+        self.has_final_head = self.is_answered = self.is_written = False
+        self.stream.has_edge = False  # nothing was readable, or it would not be here
         self.decoder.begin(method)
 
     async def send_all(self, data: bytes) -> None:
@@ -103,7 +103,29 @@ class UpstreamConnection:
         except StreamBrokenError as error:
             raise self.failed(BrokenAnswerError(f"broken while writing: {error}")) from None
 
-    async def receive_head(self, data: bytes = b"") -> ResponseHead:
+    def receive_head_nowait(self) -> ResponseHead | None:
+        """The next head, interim or final; None when it has not arrived whole.
+
+        Raises:
+            AttemptFailedError: the connection broke, or what came is no answer.
+        """
+        try:
+            received = self.stream.receive_nowait()
+            if received is None:
+                return None
+            if not received:
+                raise BrokenAnswerError("closed before a whole answer head")
+            self.is_answered = True
+            head = self.decoder.feed_head(received)
+        except StreamBrokenError as error:
+            raise self.failed(BrokenAnswerError(f"broken before the answer: {error}")) from None
+        except BrokenAnswerError as error:
+            raise self.failed(error) from None
+        if head is not None:
+            self.has_final_head = head.status >= 200
+        return head
+
+    async def receive_head(self) -> ResponseHead:
         """The next head, interim or final.
 
         Waits before it reads: an answer is never there yet when the request has just been written,
@@ -113,21 +135,15 @@ class UpstreamConnection:
             AttemptFailedError: the connection broke, or what came is no answer.
             StreamInterruptedError: the sweep struck.
         """
-        stream, decoder = self.stream, self.decoder
-        try:
-            head = decoder.feed_head(data) if self.is_answered else None
-            while head is None:
-                await stream.wait_readable()
-                received = stream.receive_nowait()
-                if received:
-                    self.is_answered = True
-                    head = decoder.feed_head(received)
-                elif received is not None:
-                    raise BrokenAnswerError("closed before a whole answer head")
-        except StreamBrokenError as error:
-            raise self.failed(BrokenAnswerError(f"broken before the answer: {error}")) from None
-        except BrokenAnswerError as error:
-            raise self.failed(error) from None
+        head: ResponseHead | None = None
+        if self.is_answered:
+            try:
+                head = self.decoder.feed_head()
+            except BrokenAnswerError as error:
+                raise self.failed(error) from None
+        while head is None:
+            await self.stream.wait_readable()
+            head = self.receive_head_nowait()
         self.has_final_head = head.status >= 200
         return head
 
@@ -185,6 +201,7 @@ class Upstreams:
         *,
         limits: Limits,
         new_decoder: Callable[[Limits], ResponseDecoder],
+        reactor: Reactor,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Begin without replicas.
@@ -194,6 +211,7 @@ class Upstreams:
         """
         self._limits = limits
         self._new_decoder = new_decoder
+        self._reactor = reactor
         self._tls = tls
         self._replicas: dict[str, tuple[Replica, Pool[UpstreamConnection]]] = {}
         self.dialled = 0
@@ -236,6 +254,7 @@ class Upstreams:
             )
         except DialError as error:
             raise _unsent(str(error)) from None
+        stream.attach(self._reactor)
         return UpstreamConnection(stream, self._new_decoder(self._limits), pool)
 
     def authority(self, replica_id: str) -> bytes:
