@@ -20,8 +20,7 @@ from typing import Any, Final
 
 import attrs
 import trio
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
 
 from trioroute.discovery.processes.logs import read_last_lines
 from trioroute.discovery.processes.process import LeashedProcess
@@ -94,12 +93,9 @@ def read_requirements(conda_file: Path | None) -> Requirements:
     """
     if conda_file is None:
         return Requirements()
-    reader = YAML(typ="safe")
-    # As where deployments are read: the last one wins.
-    reader.allow_duplicate_keys = True
     try:
-        content = reader.load(conda_file)
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        content = yaml.safe_load(conda_file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"conda file {conda_file} cannot be read: {error}") from None
     dependencies = content.get("dependencies", []) if isinstance(content, dict) else None
     if not isinstance(dependencies, list):
