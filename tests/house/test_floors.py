@@ -34,8 +34,7 @@ GATES: Final = {
     "httptools": ("trioroute/wire/*.py",),
     "h11": ("trioroute/wire/*.py",),
     # A runtime is named by the hash of a conda file's packages, which it reads itself.
-    "ruamel": ("trioroute/spec/*.py", "trioroute/discovery/runtime.py"),
-    "yaml": ("trioroute/spec/*.py",),
+    "yaml": ("trioroute/spec/*.py", "trioroute/discovery/runtime.py"),
     "click": ("trioroute/cli/*.py",),
     "rich": ("trioroute/cli/*.py", "trioroute/demo/*.py"),
 }
@@ -83,7 +82,7 @@ _OURS: Final = frozenset({"trioroute", "consensus", "chaos", "tests"})
 
 def imports(module: Module) -> Iterator[tuple[int, str]]:
     """Line and dotted name of every import of a module, wherever it stands in the file."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
@@ -95,7 +94,7 @@ def imports(module: Module) -> Iterator[tuple[int, str]]:
 def relative_imports(modules: Iterable[Module]) -> Iterator[Offence]:
     """Absolute imports only: a reader sees the floor of what is imported."""
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ImportFrom) and node.level > 0:
                 yield module.offence(node.lineno, "relative import", "Write the whole dotted name")
 

@@ -31,7 +31,7 @@ def modules_without_tests(modules: Iterable[Module]) -> Iterator[Offence]:
         test = tested.get(mirror)
         if test is None:
             yield module.offence(1, "has no tests", f"Write {mirror}")
-        elif not any(_is_test(node) for node in ast.walk(test.tree)):
+        elif not any(_is_test(node) for node in test.nodes):
             yield test.offence(1, "has no test in it", f"Test what {module.path} does")
 
 
@@ -65,7 +65,7 @@ def _is_mirrored(module: Module) -> bool:
     # chaos is there for tests/sim and tests/e2e, which run it.
     if module.package in {"chaos", "tests"} or module.path.name in {"__init__.py", "__main__.py"}:
         return False
-    if not any(_runs(node) for node in ast.walk(module.tree)):
+    if not any(_runs(node) for node in module.nodes):
         return False
     # The demo's folders hold what a user would write; the end-to-end tests run it whole.
     return module.room != "demo" and str(module.path) not in WITHOUT_TESTS

@@ -112,7 +112,7 @@ _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 def definitions(module: Module) -> Iterator[tuple[int, str]]:
     """Line and name of everything a module names: functions, classes, parameters, variables."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name
         elif isinstance(node, ast.arg):
@@ -126,7 +126,7 @@ def definitions(module: Module) -> Iterator[tuple[int, str]]:
 def prose(module: Module) -> Iterator[tuple[int, str]]:
     """Line and text of every comment, and every line of every docstring."""
     yield from module.comments.items()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node, clean=False)
             if text is not None:

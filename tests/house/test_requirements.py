@@ -122,6 +122,15 @@ def test_a_library_that_is_not_declared_is_an_offence(
 
 
 @pytest.mark.parametrize("wanted", declared(), ids=lambda wanted: wanted.name)
+def test_each_dependency_is_imported_by_the_product(wanted: Requirement) -> None:
+    homes = importlib.metadata.packages_distributions()
+    product = real_modules("trioroute", "consensus", "chaos")
+    used = {name.split(".")[0] for module in product for _, name in imports(module)}
+    names = {canonical(home) for library in used for home in homes.get(library, [])}
+    assert canonical(wanted.name) in names, f"nothing imports {wanted.name}: do not ask for it"
+
+
+@pytest.mark.parametrize("wanted", declared(), ids=lambda wanted: wanted.name)
 def test_each_dependency_is_pinned_within_its_bounds(wanted: Requirement) -> None:
     version = pins().get(canonical(wanted.name))
     assert version is not None, f"{wanted.name} is not in requirements.txt; its head says how"

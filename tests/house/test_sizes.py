@@ -27,7 +27,7 @@ _NESTING: Final = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TrySta
 
 def functions(module: Module) -> Iterator[_Function]:
     """Every function and method of a module, nested ones too."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, _Function):
             yield node
 
@@ -104,7 +104,7 @@ def deep_folders(modules: Iterable[Module]) -> Iterator[Offence]:
 def broad_classes(modules: Iterable[Module]) -> Iterator[Offence]:
     """A class has one job; properties are its data and do not count."""
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if not isinstance(node, ast.ClassDef) or module.package == "tests":
                 continue
             count = sum(_is_public_method(item) for item in node.body)

@@ -52,13 +52,25 @@ class Module:
 
     Attributes:
         path: relative to the project's root, with forward slashes.
-        comments: line number to the comment on that line, `#` included.
     """
 
     path: PurePosixPath
     text: str
     tree: ast.Module
-    comments: dict[int, str]
+
+    @functools.cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every part of the syntax tree; kept, because each rule looks at all of them."""
+        return tuple(ast.walk(self.tree))
+
+    @functools.cached_property
+    def comments(self) -> dict[int, str]:
+        """Line number to the comment on that line, `#` included."""
+        return {
+            token.start[0]: token.string
+            for token in tokenize.generate_tokens(io.StringIO(self.text).readline)
+            if token.type == tokenize.COMMENT
+        }
 
     @property
     def package(self) -> str:
@@ -157,13 +169,4 @@ def _read_modules(root: Path, paths: Iterable[PurePosixPath]) -> Iterator[Module
         if path.suffix != ".py":
             continue
         text = (root / path).read_text(encoding="utf-8")
-        yield Module(
-            path=path,
-            text=text,
-            tree=ast.parse(text, filename=str(path)),
-            comments={
-                token.start[0]: token.string
-                for token in tokenize.generate_tokens(io.StringIO(text).readline)
-                if token.type == tokenize.COMMENT
-            },
-        )
+        yield Module(path=path, text=text, tree=ast.parse(text, filename=str(path)))
