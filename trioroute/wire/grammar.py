@@ -16,6 +16,7 @@ __all__ = [
     "CONTENT_LENGTH",
     "CONTROLS",
     "FIELD_LINE",
+    "PLAIN_CHUNK_LINE",
     "REQUEST_LINE",
     "STATUS_LINE",
     "TOKEN",
@@ -67,6 +68,9 @@ _EXTENSION: Final = rb";[" + _TCHAR + rb"]+(?:=(?:[" + _TCHAR + rb"]+|" + _QUOTE
 
 #: RFC 9112 §7.1 without the white space that it calls bad. Matches one line without its CRLF.
 CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})((?:" + _EXTENSION + rb")*)")
+
+#: The chunk line that nearly all senders write. Use `match`: its data follows.
+PLAIN_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 
 #: What an unfinished chunk line may look like so far.
 CHUNK_LINE_BEGUN: Final = re.compile(
