@@ -75,7 +75,7 @@ class SimulatedDisk:
             self._rename_to(name, _File())
         file = self._names[name]
         for content in (file.cached, file.durable):
-            content += bytes(max(0, size - len(content)))
+            content.extend(bytes(max(0, size - len(content))))
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         """Into the page cache."""

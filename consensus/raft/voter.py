@@ -253,7 +253,9 @@ class VoterEngine:
                 if not self.gate.may_vote_for(peer, is_transfer=body.transfer, now=now):
                     self.counters.votes_withheld += 1
                     return
-            case TimeoutNow() if peer == self.core.leader:
+            case TimeoutNow():
+                if peer != self.core.leader or not self._connected:
+                    return  # the core would stop hearing heartbeats and yet never stand
                 self._transfer_term = self.core.term + 1
         self.core.receive(peer, to_core(body), now=now)
         self._collect(now=now)
