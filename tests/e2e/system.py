@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 import trio
 
+from trioroute.client.errors import UnreachableError
 from trioroute.client.http import AdminClient
 from trioroute.core.status import ClusterStatus
 
@@ -41,19 +42,22 @@ instance_type: local
 instance_count: REPLICAS
 request_settings:
   max_concurrent_requests_per_instance: 1
-  max_queue_wait_ms: 30000
+  max_queue_wait_ms: WAIT
   request_timeout_ms: 1000
 properties:
   trioroute.command: "COMMAND"
 """
 
 
-def write_files(folder: Path, *, replicas: int, service_s: float) -> None:
+def write_files(
+    folder: Path, *, replicas: int, service_s: float, queue_wait_ms: int = 30_000
+) -> None:
     """An endpoint whose replicas record their own concurrency in `folder`/records."""
     (folder / "records").mkdir()
     command = f"{sys.executable} {REPLICA} {{port}} {folder / 'records'} {service_s}"
     (folder / "endpoint.yml").write_text(ENDPOINT)
     text = DEPLOYMENT.replace("REPLICAS", str(replicas)).replace("COMMAND", command)
+    text = text.replace("WAIT", str(queue_wait_ms))
     (folder / "deployment.yml").write_text(text)
 
 
@@ -196,6 +200,36 @@ async def score(scoring: tuple[str, int], name: str, *, connect_s: float = 5.0) 
     if not separator:
         return Outcome(name, sent_at, ended_at, None, error=f"closed after {answer!r}")
     return Outcome(name, sent_at, ended_at, int(head_bytes.split()[1]), body)
+
+
+async def offer_load(
+    system: System, outcomes: list[Outcome], rate: float, duration_s: float
+) -> None:
+    """Requests at a fixed rate, each on its own connection, whatever becomes of the others."""
+
+    async def one(name: str) -> None:
+        outcomes.append(await score(system.scoring, name))
+
+    async with trio.open_nursery() as nursery:
+        started_at = trio.current_time()
+        for number in range(int(rate * duration_s)):
+            await trio.sleep_until(started_at + number / rate)
+            nursery.start_soon(one, f"request-{started_at}-{number}")
+
+
+def wait_until_rejoined(system: System, epoch_before: int = 0) -> tuple[str, int]:
+    """Return the office once every front-end answers, is connected and agrees on it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with contextlib.suppress(AssertionError, UnreachableError):
+            office = system.coordinator()
+            states = [system.status(name).front_ends for name in system.admin_urls]
+            ready = all(AdminClient(url).readiness()[0] for url in system.admin_urls.values())
+            connected = all(row.is_up for rows in states for row in rows)
+            if ready and connected and office[1] > epoch_before:
+                return office
+        assert time.monotonic() < deadline, "the group did not come back together"
+        time.sleep(0.1)
 
 
 @attrs.frozen

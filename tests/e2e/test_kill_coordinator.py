@@ -1,6 +1,5 @@
 """SIGKILL of the coordinator's whole front-end under load costs only what it had in hand."""
 
-import contextlib
 import os
 import signal
 import time
@@ -10,15 +9,14 @@ import pytest
 import trio
 
 from tests.e2e.system import (
-    PATIENCE_S,
     Outcome,
     System,
+    offer_load,
     read_records,
     running_up,
-    score,
+    wait_until_rejoined,
     write_files,
 )
-from trioroute.client.errors import UnreachableError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -30,38 +28,12 @@ LOAD_S = 8.0
 KILL_AFTER_S = 2.0
 
 
-async def offer_load(system: System, outcomes: list[Outcome]) -> None:
-    """Requests at a fixed rate, each on its own connection, whatever becomes of the others."""
-
-    async def one(name: str) -> None:
-        outcomes.append(await score(system.scoring, name))
-
-    async with trio.open_nursery() as nursery:
-        started_at = trio.current_time()
-        for number in range(int(RATE * LOAD_S)):
-            await trio.sleep_until(started_at + number / RATE)
-            nursery.start_soon(one, f"request-{number}")
-
-
 async def kill_coordinator(system: System, killed: list[float]) -> None:
     await trio.sleep(KILL_AFTER_S)
     name, _ = await trio.to_thread.run_sync(system.coordinator)
     pid = await trio.to_thread.run_sync(system.front_end_pid, name)
     os.kill(pid, signal.SIGKILL)
     killed.append(time.monotonic())
-
-
-def wait_until_rejoined(system: System, epoch_before: int) -> tuple[str, int]:
-    """Return the new office once every front-end answers, is connected and agrees on it."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        with contextlib.suppress(AssertionError, UnreachableError):
-            office = system.coordinator()
-            states = [system.status(name).front_ends for name in system.admin_urls]
-            if office[1] > epoch_before and all(row.is_up for rows in states for row in rows):
-                return office
-        assert time.monotonic() < deadline, "the killed front-end did not come back"
-        time.sleep(0.1)
 
 
 def test_a_killed_coordinator_costs_only_what_it_had_in_hand(tmp_path: Path) -> None:
@@ -73,7 +45,7 @@ def test_a_killed_coordinator_costs_only_what_it_had_in_hand(tmp_path: Path) -> 
 
         async def run() -> None:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(offer_load, system, outcomes)
+                nursery.start_soon(offer_load, system, outcomes, RATE, LOAD_S)
                 nursery.start_soon(kill_coordinator, system, killed)
 
         trio.run(run)

@@ -1,0 +1,96 @@
+"""Faults one after the other under load: the limit of every replica holds through all of them."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.e2e.system import (
+    Outcome,
+    System,
+    offer_load,
+    our_processes,
+    read_records,
+    running_up,
+    wait_until_rejoined,
+    write_files,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+SERVICE_S = 0.05
+REPLICAS = 4
+#: More than the slots can do, so that every slot is contended for when a fault comes.
+RATE = 100.0
+
+
+def kill_coordinator(system: System) -> None:
+    os.kill(system.front_end_pid(system.coordinator()[0]), signal.SIGKILL)
+
+
+def kill_follower(system: System) -> None:
+    name = next(name for name in system.admin_urls if name != system.coordinator()[0])
+    os.kill(system.front_end_pid(name), signal.SIGKILL)
+
+
+def kill_a_worker(system: System) -> None:
+    pid = next(pid for pid, line in our_processes(system.data) if "app.plane:main" in line)
+    os.kill(pid, signal.SIGKILL)
+
+
+def freeze_coordinator(system: System) -> None:
+    """Longer than a lease: another one takes over, and then there are two who think they are it."""
+    pid = system.front_end_pid(system.coordinator()[0])
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(3.5)
+    os.kill(pid, signal.SIGCONT)
+
+
+def freeze_a_worker(system: System) -> None:
+    """Longer than a lease: its slots go to others, and it must notice when it wakes."""
+    pid = next(pid for pid, line in our_processes(system.data) if "app.plane:main" in line)
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(3.5)
+    os.kill(pid, signal.SIGCONT)
+
+
+def ask_coordinator_to_end(system: System) -> None:
+    os.kill(system.front_end_pid(system.coordinator()[0]), signal.SIGTERM)
+
+
+FAULTS = [
+    kill_coordinator,
+    kill_a_worker,
+    freeze_coordinator,
+    kill_follower,
+    freeze_a_worker,
+    ask_coordinator_to_end,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_no_replica_ever_works_on_two_requests(
+    fault: Callable[[System], None], tmp_path: Path
+) -> None:
+    write_files(tmp_path, replicas=REPLICAS, service_s=SERVICE_S, queue_wait_ms=500)
+    outcomes: list[Outcome] = []
+    with running_up(tmp_path) as system:
+
+        async def run() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(offer_load, system, outcomes, RATE, 8.0)
+                await trio.sleep(1.5)
+                await trio.to_thread.run_sync(fault, system)
+
+        trio.run(run)
+        wait_until_rejoined(system)
+        outcomes.clear()
+        trio.run(offer_load, system, outcomes, 20.0, 1.0)
+        assert [o.status for o in outcomes] == [200] * 20, "all is well again"
+    records = read_records(tmp_path)
+    assert records.running_max == 1
+    assert all(count == 1 for count in records.begun.values())

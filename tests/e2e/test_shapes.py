@@ -1,0 +1,71 @@
+"""Every shape of the system serves, and its witness would see a limit that does not hold."""
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.e2e.system import (
+    REPLICA,
+    Outcome,
+    offer_load,
+    read_records,
+    running_up,
+    write_files,
+)
+from trioroute.app.host.ports import free_ports
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.mark.parametrize(
+    ("front_ends", "workers"), [(1, 0), (1, 2), (2, 1), (3, 0), (5, 1)], ids=str
+)
+def test_any_number_of_front_ends_and_workers_serves(
+    front_ends: int, workers: int, tmp_path: Path
+) -> None:
+    write_files(tmp_path, replicas=2, service_s=0.01)
+    outcomes: list[Outcome] = []
+    shape = ["--front-ends", str(front_ends), "--workers", str(workers)]
+    with running_up(tmp_path, *shape) as system:
+        trio.run(offer_load, system, outcomes, 50.0, 2.0)
+        assert len(system.admin_urls) == front_ends
+    assert [outcome.status for outcome in outcomes] == [200] * 100
+    assert read_records(tmp_path).running_max == 1
+
+
+def test_for_seconds_it_ends_by_itself(tmp_path: Path) -> None:
+    write_files(tmp_path, replicas=1, service_s=0.01)
+    with running_up(tmp_path, "--front-ends", "1", "--for", "1") as system:
+        assert system.process.wait(20) == 0
+
+
+def test_the_witness_sees_two_requests_at_once(tmp_path: Path) -> None:
+    """Without a router in between: what all other tests here rely on."""
+    (tmp_path / "records").mkdir()
+    (port,) = free_ports("127.0.0.1", 1)
+    command = [sys.executable, str(REPLICA), str(port), str(tmp_path / "records"), "0.3"]
+    with subprocess.Popen(command) as replica:
+        first, second = (_connect(port) for _ in range(2))
+        request = b"POST /score HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n"
+        first.sendall(request + b"1")
+        second.sendall(request + b"2")
+        assert all(sock.recv(100).startswith(b"HTTP/1.1 200") for sock in (first, second))
+        first.close()
+        second.close()
+        replica.kill()
+    assert read_records(tmp_path).running_max == 2
+
+
+def _connect(port: int) -> socket.socket:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
