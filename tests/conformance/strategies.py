@@ -110,6 +110,8 @@ _CHUNKS: Final = st.lists(
             b"3\r\nabcd\r\n",
             b"3\nabc\r\n",
             b"g\r\n",
+            b"7fffffffffffffff\r\n",
+            b"FFFFFFFFFFFFFFFF\r\n",
             b"2 \r\nab\r\n",
             b"2;\r\nab\r\n",
             b'0;x="y"\r\n\r\n',

@@ -205,7 +205,7 @@ class CompleteResponseDecoder(_Judged):
         """See `ResponseDecoder.feed_body`."""
         try:
             return self._read_body(data)
-        except MalformedRequestError as error:
+        except (MalformedRequestError, BodyTooLargeError) as error:
             raise BrokenAnswerError(str(error)) from error
 
     def feed_eof(self) -> None:

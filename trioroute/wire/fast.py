@@ -237,7 +237,7 @@ class FastResponseDecoder(_Body):
             return held + data if held else data
         try:
             return self._read_body(data)
-        except MalformedRequestError as error:
+        except (MalformedRequestError, BodyTooLargeError) as error:
             raise BrokenAnswerError(str(error)) from error
 
     def feed_eof(self) -> None:
