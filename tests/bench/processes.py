@@ -34,6 +34,11 @@ class Cores:
     others: frozenset[int]
 
     @property
+    def everyone(self) -> frozenset[int]:
+        """All of them, for what is more than one process."""
+        return self.others | {self.measured}
+
+    @property
     def are_shared(self) -> bool:
         """Whether load and upstream compete with what is measured."""
         return self.measured in self.others
