@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 import trio
@@ -101,3 +102,28 @@ async def test_a_closed_stream_is_forgotten(pair: Pair) -> None:
     stream.close()
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert calls == []
+
+
+async def test_what_is_called_later_comes_after_all_reads(reactor: Reactor) -> None:
+    order: list[str] = []
+    streams: list[SocketStream] = []
+    peers: list[socket.socket] = []
+
+    def on_readable(number: int) -> None:
+        order.append(f"read {number}")
+        reactor.call_later(lambda: order.append(f"write {number}"))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        for number in range(3):
+            peers.append(socket.create_connection(listening.getsockname()))
+            stream = SocketStream(listening.accept()[0])
+            stream.on_readable = partial(on_readable, number)
+            stream.attach(reactor)
+            streams.append(stream)
+    for peer in peers:
+        peer.sendall(b"x")
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert sorted(order[:3]) == ["read 0", "read 1", "read 2"]
+    assert sorted(order[3:]) == ["write 0", "write 1", "write 2"]
+    for closing in (*streams, *peers):
+        closing.close()

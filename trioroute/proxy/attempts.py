@@ -26,12 +26,13 @@ from trioroute.wire.http import Framing, ResponseHead
 __all__ = [
     "LeaseEndedError",
     "check_sent",
+    "encode_request",
     "note_answered",
     "run_attempts",
-    "send_request",
     "start_dispatch",
     "take_upstream",
     "wait_for_slot",
+    "write_request",
 ]
 
 
@@ -82,37 +83,40 @@ def take_upstream(state: ExchangeState) -> UpstreamConnection | None:
     return state.plane.upstreams.take(grant.replica, trio.current_time())
 
 
-def send_request(
+def encode_request(
     state: ExchangeState, upstream: UpstreamConnection, plan: Plan, deployment: Deployment
 ) -> None:
-    """Write the head and what is there of the body; `state.unsent` is what was not taken.
+    """Put the head and what is there of the body into `state.unsent`."""
+    connection, grant, head = state.connection, state.grant, state.head
+    assert grant is not None
+    state.upstream = connection.upstream = upstream
+    state.is_begun = state.is_sent = False
+    upstream.begin(head.method)
+    host = b"" if head.authority else state.plane.upstreams.authority(grant.replica)
+    data = plan.request_bytes(deployment, grant, state.request_id, host=host, ids=state.plane.ids)
+    body = state.body
+    if head.framing is Framing.CHUNKED:
+        data += framed(body or b"", is_chunked=True, is_last=connection.decoder.body_done)
+    elif body:
+        data += body
+    state.unsent = data
+
+
+def write_request(state: ExchangeState, upstream: UpstreamConnection) -> None:
+    """Begin to write `state.unsent`; what was not taken stays there.
 
     Raises:
         AttemptFailedError: the lease ended, or the connection was found closed: nothing was sent.
     """
-    plane, connection, grant, head = state.plane, state.connection, state.grant, state.head
-    assert grant is not None
-    state.upstream = connection.upstream = upstream
-    state.is_sent = False
-    upstream.begin(head.method)
-    body, is_chunked = state.body or b"", head.framing is Framing.CHUNKED
-    data = plan.request_bytes(
-        deployment,
-        grant,
-        state.request_id,
-        host=b"" if head.authority else plane.upstreams.authority(grant.replica),
-        ids=plane.ids,
-    )
-    if is_chunked:
-        data += framed(body, is_chunked=True, is_last=connection.decoder.body_done)
-    elif body:
-        data += body
-    if plane.admission.must_stop_sending(grant):
+    assert state.grant is not None
+    if state.plane.admission.must_stop_sending(state.grant):
         raise _lease_ended(state, Failure.UNSENT)
+    data = state.unsent
     try:
         sent = upstream.stream.send_nowait(data)
     except StreamBrokenError as error:
         raise AttemptFailedError(Failure.UNSENT, BrokenAnswerError(str(error))) from None
+    state.is_begun = True
     state.unsent = b"" if sent == len(data) else data[sent:]
 
 
@@ -203,8 +207,10 @@ async def _attempt(state: ExchangeState, plan: Plan, deployment: Deployment) -> 
     upstream = state.upstream
     if upstream is None:
         upstream = take_upstream(state) or await _open(state)
-        send_request(state, upstream, plan, deployment)
+        encode_request(state, upstream, plan, deployment)
     if not state.is_sent:
+        if not state.is_begun:
+            write_request(state, upstream)
         if state.unsent or not upstream.stream.is_flushed():
             await upstream.send_all(state.unsent)
         check_sent(state, upstream)

@@ -23,12 +23,13 @@ from trioroute.proxy.answers import (
 )
 from trioroute.proxy.attempts import (
     check_sent,
+    encode_request,
     note_answered,
     run_attempts,
-    send_request,
     start_dispatch,
     take_upstream,
     wait_for_slot,
+    write_request,
 )
 from trioroute.proxy.dispatch import OwnAnswerError, Plan, make_plan
 from trioroute.proxy.relay import EXPECTED, ClientGoneError, framed, relay_answer_body
@@ -51,7 +52,7 @@ class Exchange(ExchangeState):
     __slots__ = ()
 
     def begin_calmly(self) -> bool:
-        """Do all that needs no wait; True when only the answer is left to wait for.
+        """Do all that needs no wait; True when the request is about to be written.
 
         False: `run` goes on from here. Called by the reactor, so nothing may be raised.
         """
@@ -70,21 +71,29 @@ class Exchange(ExchangeState):
             if upstream is None:
                 self.attempts = 0  # the task begins the attempt, with a new connection
                 return False
-            send_request(self, upstream, plan, deployment)
-            if self.unsent or not upstream.stream.is_flushed():
-                return False
-            check_sent(self, upstream)
-            if not upstream.stream.is_calm:
-                return False
-            upstream.stream.on_readable = self.on_answer
+            encode_request(self, upstream, plan, deployment)
         except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
             self.pending = raised
             return False
+        self.plane.reactor.call_later(self._send_calmly)
         return True
 
-    def on_answer(self) -> None:
-        """The replica sent something: when it is the whole answer, the exchange ends here."""
-        connection, upstream = self.connection, self.upstream
+    def _send_calmly(self) -> None:
+        upstream = self.upstream
+        assert upstream is not None
+        try:
+            write_request(self, upstream)
+            if not self.unsent and upstream.stream.is_calm:
+                check_sent(self, upstream)
+                upstream.stream.on_readable = self._on_answer
+                return
+        except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
+            self.pending = raised
+        self.connection.hand_over(self)
+
+    def _on_answer(self) -> None:
+        """The replica sent something: when it is the whole answer, the exchange ends calmly."""
+        upstream = self.upstream
         assert upstream is not None
         try:
             answer = upstream.receive_head_nowait()
@@ -94,14 +103,23 @@ class Exchange(ExchangeState):
             self.first_head = answer
             if answer.status >= 200:
                 note_answered(self)
-                if self._relay_nowait(answer):
-                    self._end()
-                    connection.go_on(self)
-                    return
+                self._encode_answer(answer)
+                self.plane.reactor.call_later(self._answer_calmly)
+                return
         except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
             upstream.stream.on_readable = None
             self.pending = raised
-        connection.hand_over(self)
+        self.connection.hand_over(self)
+
+    def _answer_calmly(self) -> None:
+        try:
+            if self._write_answer():
+                self._end()
+                self.connection.go_on(self)
+                return
+        except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
+            self.pending = raised
+        self.connection.hand_over(self)
 
     def stop_calm(self) -> None:
         """The task takes over, wherever the exchange is."""
@@ -153,8 +171,10 @@ class Exchange(ExchangeState):
         answer = await run_attempts(self, plan, deployment)
         if answer.status == 101:
             await self._switch(answer, deployment)
-        elif not self._relay_nowait(answer):
-            await self._relay_rest()
+        else:
+            self._encode_answer(answer)
+            if not self._write_answer():
+                await self._relay_rest()
 
     def _find_plan(self) -> Plan:
         """The connection's plan if the head is the one it was made from."""
@@ -221,12 +241,11 @@ class Exchange(ExchangeState):
 
     # --- the answer
 
-    def _relay_nowait(self, answer: ResponseHead) -> bool:
-        """Pass on the head and what came with it; True when that was all and the client has it.
+    def _encode_answer(self, answer: ResponseHead) -> None:
+        """Put the head and what came with it into `rest`; if that is all, the slot is free.
 
         Raises:
             AttemptFailedError: the body is malformed; nothing has been sent.
-            StreamBrokenError: the client's connection broke.
         """
         connection, upstream, head = self.connection, self.upstream, self.head
         assert upstream is not None
@@ -252,16 +271,22 @@ class Exchange(ExchangeState):
                 body_out += encode_last_chunk(forwardable_trailers(decoder.trailers))
         else:
             body_out = body
-        out = b"%b%b\r\n%b" % (lines, own_lines, body_out)
+        self.rest = b"%b%b\r\n%b" % (lines, own_lines, body_out)
         self.answer, self.status, self.bytes_out = answer, answer.status, len(body)
         self.is_relaying = connection.is_answering = True
         if is_whole:
             self.finish_upstream(answer)
-        sent = connection.stream.send_nowait(out)
-        if sent < len(out) or not connection.stream.is_flushed():
-            self.rest = out[sent:]
-            return False
-        return is_whole
+
+    def _write_answer(self) -> bool:
+        """Begin to write `rest`; True when that was all and the client's connection took it.
+
+        Raises:
+            StreamBrokenError: the client's connection broke.
+        """
+        stream, data = self.connection.stream, self.rest
+        sent = stream.send_nowait(data)
+        self.rest = b"" if sent == len(data) else data[sent:]
+        return not self.rest and self.upstream is None and stream.is_flushed()
 
     async def _relay_rest(self) -> None:
         """Write what is left of the first piece, and stream what follows it."""

@@ -73,6 +73,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         "has_continued",
         "head",
         "idle_error",
+        "is_begun",
         "is_broken",
         "is_early",
         "is_relaying",
@@ -111,7 +112,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         self.body: bytes | None = None
         self.unsent = self.rest = b""
         self.sent_at = 0.0
-        self.is_sent = self.is_relaying = False
+        self.is_begun = self.is_sent = self.is_relaying = False
         self.first_head: ResponseHead | None = None
         self.answer: ResponseHead | None = None
         self.pending: Exception | None = None
