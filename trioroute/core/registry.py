@@ -19,6 +19,9 @@ from trioroute.core.model import (
     Replica,
     RoutingSnapshot,
 )
+from trioroute.core.resources.changes import apply_resource, with_deployments
+from trioroute.core.resources.commands import ResourceCommand
+from trioroute.core.resources.state import Homes, Refusal, RegistryState, Result
 from trioroute.errors import InvariantError
 
 __all__ = [
@@ -35,9 +38,6 @@ __all__ = [
     "RegistryState",
     "Result",
 ]
-
-#: Of one deployment: replica id → holder → mask of the slots that are at home there.
-Homes = Mapping[str, Mapping[str, int]]
 
 
 @attrs.frozen(kw_only=True)
@@ -109,42 +109,10 @@ class PutHomes:
     leaving: Homes = attrs.field(factory=dict)
 
 
-Command = (
+_OwnCommand = (
     PutRegistry | OpenEpoch | RegisterHolder | MarkClean | FenceHolder | PutReplicas | PutHomes
 )
-
-
-@attrs.frozen
-class Result:
-    """What became of a command.
-
-    Attributes:
-        error: empty when it was applied; else why nothing changed.
-    """
-
-    error: str = ""
-
-
-@attrs.frozen(kw_only=True)
-class RegistryState:
-    """The whole replicated state as one value, for snapshots of the log.
-
-    Attributes:
-        holders: known holders and the newest incarnation of each.
-        clean: those of them whose newest incarnation ended with nothing in flight.
-        homes_index: per deployment, the index of the last change of its homes.
-    """
-
-    epoch: int = 0
-    index: int = 0
-    endpoints: Mapping[str, Endpoint] = attrs.field(factory=dict)
-    deployments: Mapping[str, Deployment] = attrs.field(factory=dict)
-    replicas: Mapping[str, tuple[Replica, ...]] = attrs.field(factory=dict)
-    homes: Mapping[str, Homes] = attrs.field(factory=dict)
-    leaving: Mapping[str, Homes] = attrs.field(factory=dict)
-    homes_index: Mapping[str, int] = attrs.field(factory=dict)
-    holders: Mapping[str, int] = attrs.field(factory=dict)
-    clean: tuple[str, ...] = ()
+Command = _OwnCommand | ResourceCommand
 
 
 class Registry:
@@ -162,10 +130,14 @@ class Registry:
         state = self.state
         if index <= state.index:
             raise InvariantError(f"log entry {index} applied after {state.index}")
-        error = self._refusal(command)
-        changed = state if error else self._changed(command, index)
+        if isinstance(command, ResourceCommand):
+            changed, result = apply_resource(state, command, index)
+        else:
+            error = self._refusal(command)
+            result = Result(error, Refusal.REFUSED if error else Refusal.NONE)
+            changed = state if error else self._changed(command, index)
         self.state = attrs.evolve(changed, index=index)
-        return Result(error)
+        return result
 
     def snapshot_for(
         self, holder: str, coordinator: CoordinatorAddress | None = None
@@ -187,7 +159,7 @@ class Registry:
             coordinator=coordinator,
         )
 
-    def _refusal(self, command: Command) -> str:
+    def _refusal(self, command: _OwnCommand) -> str:
         """Why the command must not be applied; empty when it may."""
         state = self.state
         if isinstance(command, PutRegistry):
@@ -206,11 +178,11 @@ class Registry:
                 return _overlap(command.homes, command.leaving)
         return ""
 
-    def _changed(self, command: Command, index: int) -> RegistryState:
+    def _changed(self, command: _OwnCommand, index: int) -> RegistryState:
         state = self.state
         match command:
             case PutRegistry():
-                return _with_registry(state, command)
+                return _with_registry(state, command, index)
             case OpenEpoch(epoch=epoch):
                 return attrs.evolve(state, epoch=epoch)
             case RegisterHolder(holder=holder, incarnation=incarnation):
@@ -255,29 +227,24 @@ def _overlap(homes: Homes, leaving: Homes) -> str:
     return ""
 
 
-def _with_registry(state: RegistryState, command: PutRegistry) -> RegistryState:
-    """Replace the wish; replicas and homes of deployments that are gone go with them.
-
-    A deployment whose content changed gets the next generation, so that whoever owns its replicas
-    can tell those of the old content from those of the new.
-    """
-    deployments: dict[str, Deployment] = {}
-    for wished in command.deployments:
-        old = state.deployments.get(wished.key)
-        if old is None:
-            deployments[wished.key] = wished
-            continue
-        same = attrs.evolve(wished, generation=old.generation)
-        grown = attrs.evolve(wished, generation=old.generation + 1)
-        deployments[wished.key] = old if same == old else grown
+def _with_registry(state: RegistryState, command: PutRegistry, index: int) -> RegistryState:
+    """Replace the wish. Sealed keys stay only beside the digests that they belong to."""
+    endpoints = {endpoint.name: endpoint for endpoint in command.endpoints}
+    changed = with_deployments(state, {one.key: one for one in command.deployments})
+    old = {**state.endpoints, **state.deployments}
+    new = {**endpoints, **changed.deployments}
+    kept = {name for name, one in new.items() if old.get(name) == one}
     return attrs.evolve(
-        state,
-        endpoints={endpoint.name: endpoint for endpoint in command.endpoints},
-        deployments=deployments,
-        replicas={key: group for key, group in state.replicas.items() if key in deployments},
-        homes={key: homes for key, homes in state.homes.items() if key in deployments},
-        leaving={key: homes for key, homes in state.leaving.items() if key in deployments},
-        homes_index={key: at for key, at in state.homes_index.items() if key in deployments},
+        changed,
+        endpoints=endpoints,
+        versions={name: state.versions.get(name, 1) if name in kept else index for name in new},
+        documents={name: text for name, text in state.documents.items() if name in kept},
+        sealed_keys={
+            name: sealed
+            for name, sealed in state.sealed_keys.items()
+            if name in endpoints
+            and endpoints[name].key_digests == state.endpoints[name].key_digests
+        },
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import attrs
 
 from trioroute.core.model import Replica
-from trioroute.core.registry import Homes
+from trioroute.core.resources.state import Homes
 from trioroute.core.slots.masks import all_slots, count, lowest
 
 __all__ = ["HomePlan", "plan_homes"]

@@ -1,0 +1,161 @@
+"""Endpoints and deployments changed one by one, through the replicated state machine."""
+
+import itertools
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from trioroute.core.model import Deployment, Endpoint, Replica, StaticSource
+from trioroute.core.registry import Command, PutRegistry, PutReplicas, Registry
+from trioroute.core.resources.commands import (
+    DeleteDeployment,
+    DeleteEndpoint,
+    PutDeployment,
+    PutEndpoint,
+    SetKeys,
+    SetTraffic,
+)
+from trioroute.core.resources.state import Refusal, Result
+from trioroute.wire.records import decode_command, decode_state, encode_command, encode_state
+
+DIGESTS = (b"1" * 32, b"2" * 32)
+BLUE = Deployment(endpoint="iris", name="blue", source=StaticSource(addresses=()))
+GREEN = attrs.evolve(BLUE, name="green")
+Apply = Callable[[Command], Result]
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def apply(registry: Registry) -> Apply:
+    """Commands as the log carries them, one after another."""
+    indices = itertools.count(1)
+    return lambda command: registry.apply(decode_command(encode_command(command)), next(indices))
+
+
+@pytest.fixture
+def iris(apply: Apply) -> None:
+    """At 1 the endpoint with all traffic on blue, at 2 blue, at 3 green."""
+    endpoint = Endpoint(name="iris", traffic={"blue": 100}, key_digests=DIGESTS)
+    apply(PutEndpoint(endpoint=endpoint, document="{}", sealed_keys=b"sealed", expected=0))
+    apply(PutDeployment(deployment=BLUE, document='{"a": 1}'))
+    apply(PutDeployment(deployment=GREEN))
+
+
+@pytest.mark.usefixtures("iris")
+def test_versions_are_the_index_of_the_last_change(registry: Registry, apply: Apply) -> None:
+    assert registry.state.versions == {"iris": 1, "iris/blue": 2, "iris/green": 3}
+    apply(PutDeployment(deployment=attrs.evolve(BLUE, slots_per_replica=2), document='{"a": 1}'))
+    assert registry.state.versions["iris/blue"] == 4
+    assert registry.state.deployments["iris/blue"].generation == 2
+
+
+@pytest.mark.usefixtures("iris")
+def test_the_same_again_is_no_change(registry: Registry, apply: Apply) -> None:
+    before = registry.state
+    assert apply(PutDeployment(deployment=BLUE, document='{"a": 1}')) == Result()
+    assert attrs.evolve(registry.state, index=before.index) == before
+
+
+@pytest.mark.usefixtures("iris")
+@pytest.mark.parametrize(
+    ("command", "refusal", "says"),
+    [
+        (PutEndpoint(endpoint=Endpoint(name="iris"), expected=0), Refusal.CONFLICT, "already"),
+        (PutEndpoint(endpoint=Endpoint(name="iris"), expected=9), Refusal.CONFLICT, "at version 1"),
+        (PutEndpoint(endpoint=Endpoint(name="new"), expected=9), Refusal.MISSING, "any more"),
+        (DeleteEndpoint(name="iris", expected=2), Refusal.CONFLICT, "at version 1"),
+        (DeleteEndpoint(name="nobody"), Refusal.MISSING, "no endpoint nobody"),
+        (DeleteDeployment(endpoint="iris", name="blue"), Refusal.REFUSED, "100 % of the traffic"),
+        (DeleteDeployment(endpoint="iris", name="red"), Refusal.MISSING, "iris/red"),
+        (SetTraffic(endpoint="iris", traffic={"red": 100}), Refusal.MISSING, "iris/red"),
+        (SetTraffic(endpoint="nobody", traffic={}), Refusal.MISSING, "no endpoint"),
+        (
+            SetTraffic(endpoint="iris", traffic={"blue": 100}, mirror_traffic={"blue": 10}),
+            Refusal.REFUSED,
+            "live traffic",
+        ),
+        (
+            PutDeployment(deployment=attrs.evolve(BLUE, endpoint="nobody")),
+            Refusal.MISSING,
+            "no endpoint nobody",
+        ),
+        (SetKeys(endpoint="nobody", key_digests=(), sealed_keys=b""), Refusal.MISSING, "nobody"),
+    ],
+)
+def test_refused_commands_say_why_and_change_nothing(
+    registry: Registry, apply: Apply, command: Command, refusal: Refusal, says: str
+) -> None:
+    before = registry.state
+    result = apply(command)
+    assert result.refusal is refusal
+    assert says in result.error
+    assert attrs.evolve(registry.state, index=before.index) == before
+
+
+@pytest.mark.usefixtures("iris")
+def test_only_one_of_two_writers_of_one_version_succeeds(registry: Registry, apply: Apply) -> None:
+    first = SetTraffic(endpoint="iris", traffic={"blue": 90, "green": 10}, expected=1)
+    second = SetTraffic(endpoint="iris", traffic={"green": 100}, expected=1)
+    assert [apply(first).refusal, apply(second).refusal] == [Refusal.NONE, Refusal.CONFLICT]
+    assert registry.state.endpoints["iris"].traffic == {"blue": 90, "green": 10}
+
+
+@pytest.mark.usefixtures("iris")
+def test_keys_survive_updates_of_the_endpoint(registry: Registry, apply: Apply) -> None:
+    other = Endpoint(name="iris", description="new", key_digests=(b"3" * 32,))
+    apply(PutEndpoint(endpoint=other, sealed_keys=b"other"))
+    assert registry.state.endpoints["iris"].key_digests == DIGESTS
+    assert registry.state.endpoints["iris"].description == "new"
+    assert registry.state.sealed_keys["iris"] == b"sealed"
+
+
+@pytest.mark.usefixtures("iris")
+def test_keys_are_replaced_by_their_own_command(registry: Registry, apply: Apply) -> None:
+    apply(SetKeys(endpoint="iris", key_digests=(b"3" * 32,), sealed_keys=b"new", expected=1))
+    assert registry.state.endpoints["iris"].key_digests == (b"3" * 32,)
+    assert registry.state.sealed_keys["iris"] == b"new"
+    assert registry.state.versions["iris"] == 4
+
+
+@pytest.mark.usefixtures("iris")
+def test_a_deployment_without_traffic_goes_with_all_that_is_its(
+    registry: Registry, apply: Apply
+) -> None:
+    apply(SetTraffic(endpoint="iris", traffic={"green": 100}))
+    replica = Replica(id="r0", deployment="iris/blue", host="h", port=1, slots=1)
+    apply(PutReplicas(epoch=0, deployment="iris/blue", replicas=(replica,)))
+    assert apply(DeleteDeployment(endpoint="iris", name="blue", expected=2)) == Result()
+    state = registry.state
+    assert set(state.deployments) == {"iris/green"}
+    assert set(state.versions) == {"iris", "iris/green"}
+    assert not state.replicas
+    assert "iris/blue" not in state.documents
+
+
+@pytest.mark.usefixtures("iris")
+def test_an_endpoint_takes_its_deployments_with_it(registry: Registry, apply: Apply) -> None:
+    apply(DeleteEndpoint(name="iris"))
+    state = registry.state
+    parts = (state.endpoints, state.deployments, state.versions, state.documents)
+    assert not any(parts)
+    assert not state.sealed_keys
+
+
+@pytest.mark.usefixtures("iris")
+def test_the_whole_wish_moves_the_versions_of_what_it_changes(
+    registry: Registry, apply: Apply
+) -> None:
+    endpoint = registry.state.endpoints["iris"]
+    apply(PutRegistry(endpoints=(endpoint,), deployments=(attrs.evolve(BLUE, unlimited=True),)))
+    assert registry.state.versions == {"iris": 1, "iris/blue": 4}
+    assert registry.state.sealed_keys == {"iris": b"sealed"}
+
+
+@pytest.mark.usefixtures("iris")
+def test_all_of_it_is_in_a_snapshot(registry: Registry) -> None:
+    assert decode_state(encode_state(registry.state)) == registry.state

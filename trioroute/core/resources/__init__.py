@@ -1,0 +1,1 @@
+"""What users operate: endpoints and deployments as resources of the replicated registry."""

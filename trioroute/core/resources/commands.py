@@ -1,0 +1,95 @@
+"""What users ask of the registry, as commands of the log: make, change and delete a resource.
+
+Every command may name the version that it was made from; when that is no longer the newest,
+nothing changes (optimistic concurrency).
+"""
+
+from collections.abc import Mapping
+
+import attrs
+
+from trioroute.core.model import Deployment, Endpoint
+
+__all__ = [
+    "DeleteDeployment",
+    "DeleteEndpoint",
+    "PutDeployment",
+    "PutEndpoint",
+    "ResourceCommand",
+    "SetKeys",
+    "SetTraffic",
+]
+
+
+@attrs.frozen(kw_only=True)
+class PutEndpoint:
+    """Make an endpoint, or replace what it says.
+
+    Keys that it has stay, whatever the command brings: they are changed by `SetKeys` only, so that
+    no update of a description can lock clients out.
+
+    Attributes:
+        document: what the user wrote, as JSON.
+        sealed_keys: goes with `endpoint.key_digests`.
+        expected: the version to be replaced; 0 when there must be none, None for any.
+    """
+
+    endpoint: Endpoint
+    document: str = ""
+    sealed_keys: bytes = b""
+    expected: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PutDeployment:
+    """Make a deployment, or replace what it says; its endpoint must exist."""
+
+    deployment: Deployment
+    document: str = ""
+    expected: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DeleteEndpoint:
+    """Delete an endpoint and its deployments."""
+
+    name: str
+    expected: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DeleteDeployment:
+    """Delete a deployment that gets no traffic, neither live nor mirrored."""
+
+    endpoint: str
+    name: str
+    expected: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SetTraffic:
+    """Change how an endpoint's requests are shared out.
+
+    Attributes:
+        mirror_traffic: None leaves it as it is.
+    """
+
+    endpoint: str
+    traffic: Mapping[str, int]
+    mirror_traffic: Mapping[str, int] | None = None
+    expected: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SetKeys:
+    """Replace an endpoint's keys."""
+
+    endpoint: str
+    key_digests: tuple[bytes, ...]
+    sealed_keys: bytes
+    expected: int | None = None
+
+
+ResourceCommand = (
+    PutEndpoint | PutDeployment | DeleteEndpoint | DeleteDeployment | SetTraffic | SetKeys
+)

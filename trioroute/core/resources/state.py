@@ -1,0 +1,63 @@
+"""What is agreed on, as values: the registry's state and what became of a command."""
+
+import enum
+from collections.abc import Mapping
+
+import attrs
+
+from trioroute.core.model import Deployment, Endpoint, Replica
+
+__all__ = ["Homes", "Refusal", "RegistryState", "Result"]
+
+#: Of one deployment: replica id → holder → mask of the slots that are at home there.
+Homes = Mapping[str, Mapping[str, int]]
+
+
+class Refusal(enum.Enum):
+    """Why a command was not applied, for whoever has to answer for it."""
+
+    NONE = ""
+    REFUSED = "refused"
+    CONFLICT = "conflict"  # somebody else was faster: read again
+    MISSING = "missing"
+
+
+@attrs.frozen
+class Result:
+    """What became of a command.
+
+    Attributes:
+        error: empty when it was applied; else why nothing changed.
+    """
+
+    error: str = ""
+    refusal: Refusal = Refusal.NONE
+
+
+@attrs.frozen(kw_only=True)
+class RegistryState:
+    """The whole replicated state as one value, for snapshots of the log.
+
+    Attributes:
+        holders: known holders and the newest incarnation of each.
+        clean: those of them whose newest incarnation ended with nothing in flight.
+        homes_index: per deployment, the index of the last change of its homes.
+        versions: per endpoint name and deployment key, the index of its last change: the
+            `resource_version` that a writer may insist on.
+        documents: likewise, what its user wrote, as JSON; what `--set` edits.
+        sealed_keys: per endpoint, its keys under the cluster secret. Workers never get them.
+    """
+
+    epoch: int = 0
+    index: int = 0
+    endpoints: Mapping[str, Endpoint] = attrs.field(factory=dict)
+    deployments: Mapping[str, Deployment] = attrs.field(factory=dict)
+    replicas: Mapping[str, tuple[Replica, ...]] = attrs.field(factory=dict)
+    homes: Mapping[str, Homes] = attrs.field(factory=dict)
+    leaving: Mapping[str, Homes] = attrs.field(factory=dict)
+    homes_index: Mapping[str, int] = attrs.field(factory=dict)
+    holders: Mapping[str, int] = attrs.field(factory=dict)
+    clean: tuple[str, ...] = ()
+    versions: Mapping[str, int] = attrs.field(factory=dict)
+    documents: Mapping[str, str] = attrs.field(factory=dict)
+    sealed_keys: Mapping[str, bytes] = attrs.field(factory=dict)
