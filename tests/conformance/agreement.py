@@ -3,12 +3,16 @@
 1. Both codecs refuse the same messages with the same status, and read the others alike.
 2. How the bytes are cut into pieces changes nothing.
 3. Whatever bare h11 refuses, the fast codec refuses; what both accept they read alike.
-4. What is accepted and written anew is read as the same message.
+4. What is accepted and written anew is read as the same message, also by bare httptools and by
+   the standard library, which many Python model servers are built on.
 """
 
+import http.client
+import io
 from typing import Any
 
 import h11
+import httptools
 
 from tests.conformance.reading import Answer, Requests, read_answer, read_requests
 from trioroute.wire.complete import CompleteRequestDecoder, CompleteResponseDecoder
@@ -105,3 +109,44 @@ def _check_round_trip(read: dict[str, Any]) -> None:
         )
     again = read_requests(FastRequestDecoder, [head + body])
     assert again == Requests(read=[read]), "the message changed on its way"
+    _check_other_parsers(head, body, read)
+
+
+class _Seen:
+    """Receives bare httptools' callbacks."""
+
+    def __init__(self) -> None:
+        self.target = self.body = b""
+        self.fields: list[list[bytes]] = []
+        self.is_head_done = self.is_done = False
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.is_head_done:
+            self.fields.append([name, value])
+
+    def on_headers_complete(self) -> None:
+        self.is_head_done = True
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        assert not self.is_done, "one message became two"
+        self.is_done = True
+
+
+def _check_other_parsers(head: bytes, body: bytes, read: dict[str, Any]) -> None:
+    if b"upgrade" in read["index"] or read["method"] == b"CONNECT":
+        return  # never forwarded like this: httptools would stop after the head
+    seen = _Seen()
+    httptools.HttpRequestParser(seen).feed_data(head + body)
+    assert (seen.target, seen.fields, seen.body) == (read["target"], read["fields"], read["body"])
+    assert seen.is_done
+    if len(read["fields"]) >= 100:
+        return  # the standard library refuses that many: a refusal, not another reading
+    fields = io.BytesIO(head.partition(b"\r\n")[2])
+    parsed = http.client.parse_headers(fields)
+    assert [[n.encode("latin-1"), v.encode("latin-1")] for n, v in parsed.items()] == read["fields"]
