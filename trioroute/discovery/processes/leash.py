@@ -40,9 +40,12 @@ def main(runner: int, command: list[str]) -> int:
     if os.getppid() != runner:
         return 0
     leash = os.getpid()
+    # Held back over the fork, or the replica would swallow it with our handler and live on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     replica = os.fork()
     if replica == 0:
         _become(command, leash)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     _, status = os.waitpid(replica, 0)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else _EXIT_SIGNAL - code
@@ -52,6 +55,8 @@ def _become(command: list[str], leash: int) -> NoReturn:
     _tell_me_when_parent_dies(signal.SIGKILL)
     if os.getppid() != leash:
         os._exit(0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     try:
         os.execvp(command[0], command)  # noqa: S606 - the user's own command line
     except OSError as error:
