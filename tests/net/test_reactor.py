@@ -125,5 +125,6 @@ async def test_what_is_called_later_comes_after_all_reads(reactor: Reactor) -> N
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert sorted(order[:3]) == ["read 0", "read 1", "read 2"]
     assert sorted(order[3:]) == ["write 0", "write 1", "write 2"]
-    for closing in (*streams, *peers):
-        closing.close()
+    for stream, peer in zip(streams, peers, strict=True):
+        stream.close()
+        peer.close()

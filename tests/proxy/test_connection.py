@@ -98,3 +98,73 @@ async def test_a_connection_that_just_closes_is_no_error(autojump_clock: MockClo
         await client.stream.send_eof()
         assert await client.read_end() == b""
         assert world.records == []
+
+
+@pytest.mark.parametrize("pieces", [2, 3])
+async def test_a_body_may_come_apart_from_its_head(autojump_clock: MockClock, pieces: int) -> None:
+    """As http.client sends it; the connection is as good as before, and pipelining still works."""
+    async with open_world(ok) as world:
+        client = await world.connect()
+        for _ in range(3):
+            await client.send(POST[:-5])
+            await trio.sleep(0.01)
+            if pieces == 3:
+                await client.send(b"he")
+                await trio.sleep(0.01)
+                await client.send(b"llo" + GET)
+            else:
+                await client.send(b"hello" + GET)
+            assert (await client.read_answer()).status == 200
+            assert (await client.read_answer()).status == 200
+        assert world.server.statistics().dialled == 1
+        await world.wait_settled()
+        assert [record.bytes_in for record in world.records] == [5, 0] * 3
+
+
+async def test_an_answers_head_may_come_in_pieces(autojump_clock: MockClock) -> None:
+    async def halting(peer: Peer) -> None:
+        while True:
+            await peer.read_request()
+            for piece in (OK[:5], OK[5:30], OK[30:-1], OK[-1:]):
+                await peer.send(piece)
+                await trio.sleep(0.01)
+
+    async with open_world(halting) as world:
+        client = await world.connect()
+        for _ in range(3):
+            await client.send(GET)
+            assert (await client.read_answer()).body == b"ok"
+        assert world.server.statistics().dialled == 1
+
+
+async def test_a_request_of_exactly_one_read_is_not_left_lying(
+    autojump_clock: MockClock,
+) -> None:
+    """No edge follows what one read did not take."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n"
+    async with open_world(ok) as world:
+        client = await world.connect()
+        for _ in range(2):
+            await client.send(head + bytes(65536) + GET)
+            assert (await client.read_answer()).status == 200
+            assert (await client.read_answer()).status == 200
+        assert trio.current_time() < 1.0
+
+
+async def test_a_bug_ends_one_connection_and_is_counted(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(ok) as world:
+        other = await world.connect()
+        await other.send(GET)
+        await other.read_answer()
+
+        world.server._plane.budgets = None  # type: ignore[assignment]
+        client = await world.connect()
+        await client.send(GET)
+        assert await client.read_end() == b""
+        assert world.server.statistics().crashes == 1
+        assert "NoneType" in caplog.text
+        await other.send(GET)
+        assert (await other.read_answer()).status == 200
+        await world.wait_settled()

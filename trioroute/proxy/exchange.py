@@ -56,25 +56,51 @@ class Exchange(ExchangeState):
 
         False: `run` goes on from here. Called by the reactor, so nothing may be raised.
         """
-        connection = self.connection
-        connection.begin_exchange(self)
+        self.connection.begin_exchange(self)
         try:
             plan = self._find_plan()
             self._take_first_body()
-            if not connection.decoder.body_done:
+            if self.connection.decoder.body_done:
+                return self._dispatch_calmly(plan)
+            # An edge that was noted already will not be told again: the task looks for itself.
+            if self.connection.stream.has_edge or not self._is_body_small():
                 return False
-            deployment = self._admit_nowait(plan)
-            if self.grant is None:
-                return False
-            start_dispatch(self, deployment)
-            upstream = take_upstream(self)
-            if upstream is None:
-                self.attempts = 0  # the task begins the attempt, with a new connection
-                return False
-            encode_request(self, upstream, plan, deployment)
+            self._await_body()
+            self.connection.stream.on_readable = self._on_body
         except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
             self.pending = raised
             return False
+        return True
+
+    def _on_body(self) -> None:
+        """More of a small body: many clients send it apart from their head."""
+        connection = self.connection
+        try:
+            received = connection.stream.receive_nowait()
+            if received is None:
+                return
+            if not received:
+                raise ClientGoneError("the body ended early")
+            connection.stream.on_readable = None
+            self._add_body(received)
+            if connection.decoder.body_done and self._dispatch_calmly(self._find_plan()):
+                return
+        except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
+            self.pending = raised
+        connection.stream.on_readable = None
+        connection.hand_over(self)
+
+    def _dispatch_calmly(self, plan: Plan) -> bool:
+        """Take a slot and a connection if they are there; the request is then written in turn."""
+        deployment = self._admit_nowait(plan)
+        if self.grant is None:
+            return False
+        start_dispatch(self, deployment)
+        upstream = take_upstream(self)
+        if upstream is None:
+            self.attempts = 0  # the task begins the attempt, with a new connection
+            return False
+        encode_request(self, upstream, plan, deployment)
         self.plane.reactor.call_later(self._send_calmly)
         return True
 
@@ -97,11 +123,11 @@ class Exchange(ExchangeState):
         assert upstream is not None
         try:
             answer = upstream.receive_head_nowait()
-            if answer is None:
+            if answer is None and not upstream.decoder.held_bytes:
                 return
             upstream.stream.on_readable = None
             self.first_head = answer
-            if answer.status >= 200:
+            if answer is not None and answer.status >= 200:
                 note_answered(self)
                 self._encode_answer(answer)
                 self.plane.reactor.call_later(self._answer_calmly)
@@ -123,6 +149,7 @@ class Exchange(ExchangeState):
 
     def stop_calm(self) -> None:
         """The task takes over, wherever the exchange is."""
+        self.connection.stream.on_readable = None
         if self.upstream is not None:
             self.upstream.stream.on_readable = None
 
@@ -215,18 +242,22 @@ class Exchange(ExchangeState):
         )
 
     async def _gather_body(self) -> None:
-        connection, limits = self.connection, self.plane.limits
-        self.idle_error = MalformedRequestError(
-            "the body stopped", status=408, reason="body-timeout"
-        )
-        pieces = [self.body or b""]
+        connection = self.connection
         while not connection.decoder.body_done:
-            connection.deadline = self.plane.sweep.now + limits.body_idle_s
+            self._await_body()
             received = await connection.stream.receive()
             if not received:
                 raise ClientGoneError("the body ended early")
-            pieces.append(connection.decoder.feed_body(received))
-        self.body = b"".join(pieces)
+            self._add_body(received)
+
+    def _await_body(self) -> None:
+        self.idle_error = MalformedRequestError(
+            "the body stopped", status=408, reason="body-timeout"
+        )
+        self.connection.deadline = self.plane.sweep.now + self.plane.limits.body_idle_s
+
+    def _add_body(self, received: bytes) -> None:
+        self.body = (self.body or b"") + self.connection.decoder.feed_body(received)
         self.bytes_in = len(self.body)
 
     def _admit_nowait(self, plan: Plan) -> Deployment:
