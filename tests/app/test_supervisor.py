@@ -71,3 +71,15 @@ async def test_the_status_of_the_coordinator_tells_everything(tmp_path: Path) ->
     assert (deployment.ready_count, deployment.slots, deployment.queued) == (1, 8, 0)
     assert status.raft is not None
     assert (status.raft.voters, status.raft.connected) == (3, 3)
+
+
+async def test_the_request_rate_is_that_of_the_last_seconds(tmp_path: Path) -> None:
+    async with running_echo(tmp_path) as group:
+        for _ in range(30):
+            await score(group.scoring, b"x")
+        await trio.sleep(2.1)  # real sockets, so real seconds: two samples
+        status = await group.door.status()
+    assert status is not None
+    rate = status.front_ends[0].requests_per_s
+    assert rate is not None
+    assert 0 < rate <= 30

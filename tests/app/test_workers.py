@@ -109,6 +109,26 @@ async def test_a_worker_that_ends_is_replaced_by_a_higher_incarnation(
     assert stats == counted(15)
 
 
+async def test_a_worker_that_falls_silent_is_replaced(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    lives: list[int] = []
+
+    async def life(incarnation: int, end: WorkerEnd) -> None:
+        lives.append(incarnation)
+        await end.send(Ready())
+        if len(lives) == 1:
+            await trio.sleep_forever()
+        while True:
+            await end.send(Stats.of(counted(1)))
+            await trio.sleep(1)
+
+    async with running_seat(life) as seat:
+        await trio.sleep(100)
+        assert lives == [100, 101]
+        assert seat.statistics().is_ready
+
+
 async def test_a_slow_worker_gets_the_newest_picture_and_no_backlog() -> None:
     feed = Feed()
     received: list[int] = []

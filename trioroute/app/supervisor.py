@@ -195,6 +195,7 @@ class Supervisor:
         async with trio.open_nursery() as control:
             control.start_soon(run_with_authority, self._member, self._run_office)
             control.start_soon(self._resign_when_asked)
+            control.start_soon(self._view.run_rate)
             if self._source is not None:
                 control.start_soon(self._watch_replicas, self._source)
             async with trio.open_nursery() as workers:

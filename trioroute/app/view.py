@@ -1,10 +1,13 @@
 """What one front-end can say about the system and do to it: the admin API's `SystemView`."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final
+
+import trio
 
 from consensus import (
     CommandFailedError,
@@ -41,6 +44,11 @@ __all__ = ["FrontEndView"]
 
 #: An election takes a second; the admin client waits five.
 _PROPOSE_S: Final = 4.0
+
+#: The request rate is the mean over this many samples, this far apart, seconds.
+_SAMPLE_S: Final = 1.0
+_SAMPLES: Final = 6
+_SAMPLES_MIN: Final = 2
 
 #: Handing the office over takes one election's time.
 _TRANSFER_S: Final = 2.0
@@ -92,9 +100,16 @@ class FrontEndView:
         self._seats = seats
         self._coordinator = coordinator
         self._found = found
+        self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
         self._office_age_s = office_age_s
         self._unready_reason = unready_reason
         self._start_unready = start_unready
+
+    async def run_rate(self) -> None:
+        """Keep the request rate of the last seconds, until cancelled."""
+        while True:
+            self._samples.append((trio.current_time(), _request_count(self.worker_stats())))
+            await trio.sleep(_SAMPLE_S)
 
     def is_ready(self) -> tuple[bool, str]:
         """Whether to send requests here, and why not."""
@@ -160,6 +175,12 @@ class FrontEndView:
         """Begin to take this front-end out of service."""
         self._start_unready()
         await self._member.transfer_leadership(timeout_s=_TRANSFER_S)
+
+    def _requests_per_s(self) -> float | None:
+        if len(self._samples) < _SAMPLES_MIN:
+            return None
+        (began_at, before), (ended_at, after) = self._samples[0], self._samples[-1]
+        return (after - before) / (ended_at - began_at)
 
     def _endpoints(self) -> Iterator[EndpointStatus]:
         state = self._registry.state
@@ -250,12 +271,17 @@ class FrontEndView:
         return FrontEndStatus(
             name=name,
             role=Role.COORDINATOR if is_coordinator else _ROLES[statistics.role],
+            requests_per_s=self._requests_per_s(),
             overhead_p50_s=quantile_s(overhead, OVERHEAD_BOUNDS_S, 0.5),
             overhead_p99_s=quantile_s(overhead, OVERHEAD_BOUNDS_S, 0.99),
             applied_index=statistics.applied_index,
             version=version("trioroute"),
             admin_url=f"http://{self._config.admin_host}:{self._config.admin_port}",
         )
+
+
+def _request_count(stats: WorkerStats) -> int:
+    return sum(outcome.count for each in stats.deployments for outcome in each.outcomes)
 
 
 def _describe(decision: ScaleDecision) -> str:

@@ -109,7 +109,8 @@ class Worker:
                 with trio.move_on_after(_GOODBYE_S):
                     await self._plane.say_goodbye()
                 link.cancel_scope.cancel()
-            await self._say(Stats.of(self._plane.counts()))
+            with trio.move_on_after(_GOODBYE_S):
+                await self._say(Stats.of(self._plane.counts()))
             root.cancel_scope.cancel()
 
     def start_drain(self, timeout_s: float | None = None) -> None:
@@ -136,12 +137,9 @@ class Worker:
         root.cancel()
 
     async def _report_counts(self) -> None:
-        sent: Stats | None = None
+        """Also when nothing has changed: the supervisor replaces a worker that falls silent."""
         while True:
-            counts = Stats.of(self._plane.counts())
-            if counts != sent:
-                await self._say(counts)
-                sent = counts
+            await self._say(Stats.of(self._plane.counts()))
             await trio.sleep(_STATS_S)
 
     def _note_link(self, connected: bool, epoch: int) -> None:

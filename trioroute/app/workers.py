@@ -7,6 +7,7 @@ proves that the old one is dead (decision 25).
 
 import contextlib
 import logging
+import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -39,6 +40,10 @@ __all__ = [
 
 #: A worker that has not ended this long after its drain time is killed, seconds.
 _INSIST_S: Final = 1.0
+
+#: A worker that serves reports every second. One that says nothing for this long hangs: longer
+#: than any pause of a loaded machine, shorter than anyone would wait for its connections, seconds.
+_SILENT_S: Final = 15.0
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -139,9 +144,17 @@ class Seat:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hand_down, end)
             with contextlib.suppress(LinkLostError):
-                while True:
-                    self._take(await end.receive())
+                await self._read_reports(end)
             nursery.cancel_scope.cancel()
+
+    async def _read_reports(self, end: SupervisorEnd) -> None:
+        """Until the hand-down ends, or the watchdog does it: whoever leaves here is killed."""
+        while True:
+            with trio.move_on_after(_SILENT_S if self._is_ready else math.inf) as watchdog:
+                self._take(await end.receive())
+            if watchdog.cancelled_caught:
+                _LOG.error("%s has said nothing for %g s", self.holder, _SILENT_S)
+                return
 
     async def _hand_down(self, end: SupervisorEnd) -> None:
         """Send the newest picture after each change: never a backlog.
