@@ -46,6 +46,8 @@ _HANDSHAKES_MAX: Final = 64
 _HANDSHAKE_GRACE_S: Final = 0.25
 #: A session whose peer does not read this much is ended: it is slower than its own snapshot.
 _OUTBOX_BYTES_MAX: Final = 96 * 1024 * 1024
+_REDIAL_S: Final = 0.2
+_REDIAL_EVERY_S: Final = 0.002
 _REDIAL_MIN_S: Final = 0.1
 _REDIAL_MAX_S: Final = 1.0
 #: The higher name lets the lower one dial first, so that usually only one of them does.
@@ -277,13 +279,21 @@ class TcpTransport:
                 delay = min(delay * 2, _REDIAL_MAX_S)
 
     async def _redial(self, address: PeerAddress, link: _Link, nursery: trio.Nursery) -> None:
-        """At once, where the session was: if that port refuses now, its process is dead."""
-        try:
-            await self._dial(attrs.evolve(address, host=link.remote_host), nursery)
-        except ConnectionRefusedError:
-            self._inbox.put_nowait(PeerDied(link.peer, link.incarnation))
-        except _BROKEN:
-            pass
+        """At once, where the session was: if that port refuses now, its process is dead.
+
+        A process being killed closes its sockets one by one, so its port may still answer, and
+        break off, for some milliseconds.
+        """
+        last_known = attrs.evolve(address, host=link.remote_host)
+        gives_up_at = trio.current_time() + _REDIAL_S
+        while trio.current_time() < gives_up_at and address.name not in self._links:
+            try:
+                await self._dial(last_known, nursery)
+            except ConnectionRefusedError:
+                self._inbox.put_nowait(PeerDied(link.peer, link.incarnation))
+                return
+            except _BROKEN:
+                await trio.sleep(_REDIAL_EVERY_S)
 
     async def _dial(self, address: PeerAddress, nursery: trio.Nursery) -> None:
         """One attempt; when it succeeds, the session is carried by a task of its own."""

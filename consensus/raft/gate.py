@@ -62,7 +62,8 @@ class Gate:
         self._timings = timings
         self._quorum = len(voters) // 2 + 1
         self._leader_heard_at: float | None = None
-        self._hold_until = started_at + timings.vote_hold_s
+        #: Until when this voter owes its silence.
+        self.hold_until = started_at + timings.vote_hold_s
         self._hint_at: float | None = None
 
     # What happened.
@@ -88,7 +89,7 @@ class Gate:
             return
         survivors = sorted(name for name in (*self.peers, self._name) if name != peer)
         self._leader_heard_at = None
-        self._hold_until = now
+        self.hold_until = now
         self._hint_at = now + survivors.index(self._name) * self._timings.hint_step_s
 
     def heard(self, peer: str, envelope: Envelope, *, now: float) -> None:
@@ -102,7 +103,7 @@ class Gate:
     def followed(self, *, now: float) -> None:
         """The core took an AppendEntries of its leader, so the answer promises it our silence."""
         self._leader_heard_at = now
-        self._hold_until = now + self._timings.vote_hold_s
+        self.hold_until = now + self._timings.vote_hold_s
         self._hint_at = None
 
     def answered(self, peer: str, echo: float) -> None:
@@ -142,7 +143,7 @@ class Gate:
         """Whether a vote for this candidate breaks no promise of silence given to the leader."""
         if is_transfer or (candidate == self.leader and self.role is not Role.LEADER):
             return True
-        return self.role is not Role.LEADER and now >= self._hold_until
+        return self.role is not Role.LEADER and now >= self.hold_until
 
     def counts_answer(self, envelope: Envelope, *, now: float) -> bool:
         """Whether an AppendAnswer is of this term and recent enough to prove anything."""

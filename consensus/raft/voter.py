@@ -79,6 +79,7 @@ class VoterEngine:
         self._hand_over_term = 0
         self._step_down_term = 0
         self._caught_up_at: int | None = None
+        self._withheld: dict[str, tuple[VoteRequest, float]] = {}
         self._was_fresh = False
         self._mirror()
 
@@ -160,6 +161,8 @@ class VoterEngine:
         due = self.gate.deadline(now=now)
         pings = (g.sent_at + self.config.timings.ping_s for g in self.feeds.guests.values())
         due = min((due, *(ping for ping in pings if ping > now)))
+        if self._withheld and self.gate.hold_until > now:
+            due = min(due, self.gate.hold_until)
         core = self.core.deadline()
         # An election deadline that has passed waits for the gate, which events change.
         if core > now or self._connected:
@@ -252,6 +255,7 @@ class VoterEngine:
             case VoteRequest():
                 if not self.gate.may_vote_for(peer, is_transfer=body.transfer, now=now):
                     self.counters.votes_withheld += 1
+                    self._withheld[peer] = (body, now)
                     return
             case TimeoutNow():
                 if peer != self.core.leader or not self._connected:
@@ -291,7 +295,17 @@ class VoterEngine:
         if self.log.is_blank and self.core.commit_index >= body.commit_index > 1:
             self._caught_up_at = self.core.commit_index
 
+    def _answer_withheld(self, *, now: float) -> None:
+        """Answer the requests that waited for a promise to end: by its time, or by a death."""
+        for peer, (request, at) in list(self._withheld.items()):
+            if now - at > self.config.timings.election_min_s:
+                del self._withheld[peer]
+            elif self.gate.may_vote_for(peer, is_transfer=False, now=now):
+                del self._withheld[peer]
+                self._take_election(peer, request, now=now)
+
     def _prepare(self, *, now: float) -> None:
+        self._answer_withheld(now=now)
         silent = self.gate.silent_sessions(now=now)
         silent += self.feeds.silent(now=now, silence_s=self.config.timings.silence_s)
         for peer, session in silent:
