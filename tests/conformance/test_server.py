@@ -5,8 +5,7 @@ messages, exactly those that had to be forwarded. What the client sees is read t
 """
 
 import contextlib
-import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -72,10 +71,10 @@ class Recorder:
 
 @contextlib.asynccontextmanager
 async def _world(
-    codec: str, script: Callable[[Peer], object], limits: Limits
+    codec: str, script: Callable[[Peer], Awaitable[None]], limits: Limits
 ) -> AsyncIterator[World]:
     async with open_world(
-        script,  # type: ignore[arg-type]
+        script,
         limits=limits,
         deployment=blue(upgrade_max_s=None),
     ) as world:
@@ -196,7 +195,7 @@ async def test_answer_through_the_server(
         await serve(peer, first=connections == 1)
 
     request = b"%b / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" % case.method
-    async with _world(codec, functools.partial(count), Limits(**case.limits)) as world:
+    async with _world(codec, count, Limits(**case.limits)) as world:
         client = await world.connect()
         await client.send(request)
         seen: tuple[int, bytes] | None
