@@ -121,7 +121,9 @@ class Member:
         self._stepped = Notice()
         self._replicated = Replicated(machine)
         self._persisted_at = self._clock.now()
+        self._persist_s = 0.0
         self._persist_s_max = 0.0
+        self._left_term = 0
         self._office: Office | None = None
         self.authority = Authority(self._clock)
         self._voter: VoterEngine | None = None
@@ -152,7 +154,7 @@ class Member:
             await nursery.start(self._transport.run, self._inbox, self._incarnation)
             task_status.started()
             try:
-                await self._drive()
+                await self._drive(nursery)
             except JournalFailedError as error:
                 failure = error
             finally:
@@ -250,7 +252,7 @@ class Member:
 
     # The driver.
 
-    async def _drive(self) -> None:
+    async def _drive(self, nursery: trio.Nursery) -> None:
         while True:
             now = self._clock.now()
             events = self._inbox.take(_EVENTS_PER_STEP)
@@ -258,6 +260,8 @@ class Member:
             await self._persist()
             self._release(effects)
             self._note_progress()
+            if self._disk_is_too_slow_to_lead():
+                nursery.start_soon(self._leave_leadership)
             await self._clock.wait(self._inbox.wake, self._engine.deadline(now=now))
 
     async def _persist(self) -> None:
@@ -273,7 +277,20 @@ class Member:
         snapshots.is_unsaved = False
         await self._journal.persist(snapshot)
         self._persisted_at = self._clock.now()
-        self._persist_s_max = max(self._persist_s_max, self._persisted_at - started_at)
+        self._persist_s = self._persisted_at - started_at
+        self._persist_s_max = max(self._persist_s_max, self._persist_s)
+
+    def _disk_is_too_slow_to_lead(self) -> bool:
+        """True once a term: every commit and every heartbeat of a leader waits for its disk."""
+        if self._persist_s <= self._config.timings.slow_disk_s:
+            return False
+        if self._engine.role is not Role.LEADER or self._left_term == self._engine.term:
+            return False
+        self._left_term = self._engine.term
+        return len(self._config.voters) > 1
+
+    async def _leave_leadership(self) -> None:
+        await self.transfer_leadership(timeout_s=self._config.timings.election_max_s)
 
     def _release(self, effects: Effects) -> None:
         for peer, session, frame in effects.frames:

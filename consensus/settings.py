@@ -41,8 +41,9 @@ class Timings:
     ping_s: float = 0.1
     #: A session on which nothing was heard for this long is closed.
     silence_s: float = 0.4
-    #: When a leader dies, the survivor of rank n waits n of these before it stands.
-    hint_step_s: float = 0.03
+    #: When a leader dies, the survivor of rank n waits n of these before it stands: long enough for
+    #: the one before it to sync its vote and ask, or both stand and neither is elected.
+    hint_step_s: float = 0.12
     #: How wrong a member's clock may run (5 %).
     clock_rate_error: float = 0.05
     #: A leader whose disk needs longer than this for one write hands leadership over.

@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--duration", type=float, default=60.0, help="virtual seconds of faults")
     parser.add_argument("--voters", type=int, default=3, choices=(1, 3, 5))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--first", action="store_true", help="stop at the first broken run")
     parser.add_argument("--verbose", action="store_true", help="print the faults of broken runs")
     options = parser.parse_args(argv)
     run = functools.partial(run_seed, duration_s=options.duration, voters=options.voters)
@@ -42,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
             _count(done, totals, recoveries)
             if done.complaints:
                 _report(done, options)
+                if options.first:
+                    break
     _summarize(totals, recoveries, options)
     return 1 if totals["violating seeds"] else 0
 

@@ -61,12 +61,15 @@ class _Nemesis:
             await self.restart(name)
 
     async def lose_power_while_writing(self) -> None:
-        """The power fails between two disk operations."""
+        """The power fails between two operations of a disk slow enough to be overtaken."""
         name = self.pick()
+        disk = self.world.disks[name]
         self.world.note(f"power loss while writing {name}")
-        self.world.disks[name].operations_left = self.rng.randint(0, 12)
+        disk.operations_left = self.rng.randint(0, 12)
+        disk.sync_s = (0.01, self.rng.choice((0.02, 0.2)))
         await self.pause(0.5, 2)
-        self.world.disks[name].operations_left = None
+        disk.operations_left = None
+        disk.sync_s = (0.0002, 0.002)
         await self.restart(name)
 
     async def lose_power_everywhere(self) -> None:

@@ -1,10 +1,13 @@
 """Three members over a network in memory, under virtual time."""
 
+import contextlib
+
 import pytest
 import trio
 import trio.testing
 
 from consensus import CommandFailedError, NotAcceptedError, UnknownOutcomeError
+from consensus.raft.snapshots import Snapshot
 from tests.consensus.groups import open_group
 
 
@@ -180,3 +183,22 @@ def test_the_same_seed_gives_the_same_history(monkeypatch: pytest.MonkeyPatch) -
         histories.append(trio.run(_isolate_and_heal, 7, clock=clock))
     assert histories[0] == histories[1]
     assert len(histories[0]) >= 4
+
+
+async def test_a_leader_with_a_slow_disk_lets_another_lead(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group() as group:
+        first = await group.wait_coordinator(within_s=3)
+        journal = group.journals[first]
+        persist = journal.persist
+
+        async def persist_slowly(snapshot: Snapshot | None) -> None:
+            await trio.sleep(0.25)
+            await persist(snapshot)
+
+        journal.persist = persist_slowly  # type: ignore[method-assign]
+        with contextlib.suppress(UnknownOutcomeError):
+            await group.lives[first].member.propose(b"x", timeout_s=0.1)
+        second = await group.wait_coordinator(other_than=first, within_s=2)
+        assert second != first

@@ -96,8 +96,8 @@ class TestDeath:
             survivor.heard(other, changed(PING, fresh=False), now=10.1)
         assert first.hint_due(now=10.1)
         assert not first.hint_due(now=10.1), "it is a hint, once"
-        assert not second.hint_due(now=10.12)
-        assert second.hint_due(now=10.14)
+        assert not second.hint_due(now=10.21)
+        assert second.hint_due(now=10.23)
 
     def test_the_promise_ends_with_the_leaders_life(self) -> None:
         follower = following()
