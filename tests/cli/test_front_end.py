@@ -1,5 +1,7 @@
 """`trioroute front-end` says what it cannot use, before it starts anything."""
 
+from pathlib import Path
+
 import pytest
 
 from trioroute.cli.main import main
@@ -31,9 +33,18 @@ def test_a_data_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str]
     assert "data folder /dev/null/d cannot be written" in said
 
 
-def test_a_descriptor_that_is_no_socket(
-    capsys: pytest.CaptureFixture[str], tmp_path: object
+def test_an_access_log_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    said = refusal(
+        capsys,
+        *("--name", "fe-0", "--data", str(tmp_path), "--peers", "fe-0=127.0.0.1:7946"),
+        *("--access-log", str(tmp_path / "none" / "access.log")),
+    )
+    assert f"--access-log {tmp_path / 'none' / 'access.log'}: No such file" in said
+
+
+def test_a_descriptor_that_is_no_socket(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refusal(
         capsys,
         *("--name", "fe-0", "--data", str(tmp_path), "--peers", "fe-0=127.0.0.1:7946"),

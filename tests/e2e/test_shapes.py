@@ -1,5 +1,6 @@
 """Every shape of the system serves, and its witness would see a limit that does not hold."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -36,6 +37,19 @@ def test_any_number_of_front_ends_and_workers_serves(
         assert len(system.admin_urls) == front_ends
     assert [outcome.status for outcome in outcomes] == [200] * 100
     assert read_records(tmp_path).running_max == 1
+
+
+def test_the_access_log_has_a_line_for_each_request_of_all_workers(tmp_path: Path) -> None:
+    write_files(tmp_path, replicas=2, service_s=0.01)
+    outcomes: list[Outcome] = []
+    log = tmp_path / "access.log"
+    with running_up(tmp_path, "--workers", "2", "--access-log", str(log)) as system:
+        trio.run(offer_load, system, outcomes, 50.0, 1.0)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(lines) == len(outcomes) == 50
+    assert {line["status"] for line in lines} == {200}
+    assert {line["front_end"] for line in lines} <= {"fe-0", "fe-1", "fe-2"}
+    assert len({line["request_id"] for line in lines}) == 50
 
 
 def test_for_seconds_it_ends_by_itself(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """The data plane put together from its parts, and the entry of a worker process."""
 
 import argparse
+import contextlib
 import logging
 import random
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -20,10 +22,14 @@ from trioroute.core.slots.timings import SlotTimings
 from trioroute.proxy.admission import Admission
 from trioroute.proxy.link import SlotLink
 from trioroute.proxy.server import ProxyServer
+from trioroute.telemetry.access_log import AccessLog
 from trioroute.telemetry.recording import Recorder, WorkerStats
 from trioroute.wire.http import Limits
 
 __all__ = ["ComposedPlane", "main"]
+
+#: How often lines of the access log are written, seconds: soon enough for who watches it live.
+_ACCESS_LOG_S: Final = 0.25
 
 #: The link's writer needs one turn of the loop to take the goodbye, and one to write it, seconds.
 _FLUSH_S: Final = 0.02
@@ -45,12 +51,14 @@ class ComposedPlane:
         )
         self._report: ReportLink | None = None
         self._link = SlotLink(self._admission, connect=self._connect, on_change=self._note_link)
+        self._access_log = _open_access_log(config)
         self._server = ProxyServer(
             admission=self._admission,
             recorder=self._recorder,
             limits=Limits(),
             name=config.front_end,
             worker_index=config.index,
+            access_log=None if self._access_log is None else self._access_log.record,
             phase=config.phase,
         )
 
@@ -69,11 +77,16 @@ class ComposedPlane:
         """Give back what is idle and leave."""
         self._admission.holding.say_goodbye()
         self._admission.deliver()
+        if self._access_log is not None:
+            await _flush(self._access_log)
         await trio.sleep(_FLUSH_S)
 
     async def serve(self, listening: socket.socket, *, task_status: trio.TaskStatus[None]) -> None:
         """Accept and serve until cancelled."""
-        await self._server.serve([listening], task_status=task_status)
+        async with trio.open_nursery() as nursery:
+            if self._access_log is not None:
+                nursery.start_soon(_flush_for_ever, self._access_log)
+            await self._server.serve([listening], task_status=task_status)
 
     async def drain(self, *, timeout_s: float) -> None:
         """Stop accepting and finish what is in flight; whoever would have to wait is refused."""
@@ -82,7 +95,8 @@ class ComposedPlane:
 
     def counts(self) -> WorkerStats:
         """All counts since the start."""
-        return self._recorder.snapshot()
+        dropped = 0 if self._access_log is None else self._access_log.dropped
+        return self._recorder.snapshot(access_log_dropped=dropped)
 
     def _note_link(self, connected: bool, epoch: int) -> None:
         if self._report is not None:
@@ -93,6 +107,26 @@ class ComposedPlane:
         return await self._network.open_slot_stream(address, self._front_end)
 
 
+def _open_access_log(config: WorkerConfig) -> AccessLog | None:
+    """The log, or none. All workers of a machine may add to one file: whole lines at its end."""
+    if config.access_log is None:
+        return None
+    # Unbuffered: one system call for each batch of lines. Open as long as the process lives.
+    return AccessLog(Path(config.access_log).open("ab", buffering=0).write)
+
+
+async def _flush_for_ever(log: AccessLog) -> None:
+    while True:
+        await trio.sleep(_ACCESS_LOG_S)
+        await _flush(log)
+
+
+async def _flush(log: AccessLog) -> None:
+    """In a thread: the disk may be slow. What cannot be written is counted by the log."""
+    with contextlib.suppress(OSError):
+        await trio.to_thread.run_sync(log.flush)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a worker process; its supervisor made the command line (`workers.launch_process`)."""
     parser = argparse.ArgumentParser(prog="trioroute worker")
@@ -101,6 +135,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.add_argument(option, type=int, required=True)
     for option in ("--phase", "--drain"):
         parser.add_argument(option, type=float, required=True)
+    parser.add_argument("--access-log")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_log_format(options))
     config = WorkerConfig(
@@ -109,6 +144,7 @@ def main(arguments: Sequence[str]) -> int:
         incarnation=options.incarnation,
         phase=options.phase,
         drain_s=options.drain,
+        access_log=options.access_log,
     )
     with socket.socket(fileno=options.listening) as listening:
         trio.run(_run, config, socket.socket(fileno=options.hand_down), listening)

@@ -53,6 +53,7 @@ class FrontEndConfig:
         workers: worker processes; 0 runs the data plane in the supervisor's loop.
         scoring_host, scoring_port: where to listen, unless `scoring_fd` is given.
         scoring_fd: descriptor of a listening socket that outlives this process.
+        access_log: file that gets a line for each exchange, or None.
         runner: data folder of the replica runner that owns local replicas, or None.
     """
 
@@ -67,6 +68,7 @@ class FrontEndConfig:
     scoring_host: str = "127.0.0.1"
     scoring_port: int = 8080
     scoring_fd: int | None = None
+    access_log: Path | None = None
     runner: Path | None = None
     drain: DrainTimes = attrs.field(factory=DrainTimes)
 

@@ -80,6 +80,7 @@ class UpConfig:
         host: where the scoring port listens; everything else stays on this machine.
         port, admin_port: 0 lets the kernel choose. Front-end number i has admin_port + i.
         workers: worker processes of each front-end.
+        access_log: file that gets a line for each request, or None.
         dev: allow settings that are for development only.
         demo: prepare the packaged example and run it besides.
     """
@@ -92,6 +93,7 @@ class UpConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     admin_port: int = 9090
+    access_log: Path | None = None
     dev: bool = False
 
 
@@ -198,6 +200,7 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
         peer_ports=dict(zip(names, free_ports(_OWN_HOST, len(names)), strict=True)),
         workers=config.workers,
         drain_s=_DRAIN_S,
+        access_log=config.access_log and config.access_log.resolve(),
     )
 
 

@@ -42,6 +42,7 @@ class WorkerConfig:
         front_end, index: together they name the holder.
         phase: this worker's place in traffic splits, 0 <= phase < 1, different for each.
         drain_s: how long a drain may take that a signal asked for, not the supervisor.
+        access_log: file that gets a line for each exchange, or None.
     """
 
     front_end: str
@@ -49,6 +50,7 @@ class WorkerConfig:
     incarnation: int
     phase: float
     drain_s: float
+    access_log: str | None = None
 
     @property
     def holder(self) -> str:

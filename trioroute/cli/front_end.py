@@ -20,6 +20,7 @@ __all__ = ["front_end"]
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="Admin address.")
 @click.option("--admin-port", default=9090, show_default=True, help="Admin port.")
 @click.option("--runner", type=click.Path(path_type=Path), help="Data folder of a replica runner.")
+@click.option("--access-log", type=click.Path(path_type=Path), help="File: a line per request.")
 @click.option("--drain", default=20.0, show_default=True, help="Seconds to finish what runs.")
 @click.option("--unready", default=0.0, show_default=True, help="Seconds unready before that.")
 def front_end(  # house: one parameter per option is Click's own form
@@ -36,6 +37,7 @@ def front_end(  # house: one parameter per option is Click's own form
     admin_host: str,
     admin_port: int,
     runner: Path | None,
+    access_log: Path | None,
     drain: float,
     unready: float,
 ) -> None:
@@ -66,6 +68,7 @@ def front_end(  # house: one parameter per option is Click's own form
         admin_host=admin_host,
         admin_port=admin_port,
         runner=runner,
+        access_log=access_log,
         drain=DrainTimes(exchanges_s=drain, unready_s=unready),
     )
     trio.run(run_front_end, parse_front_end(config, peers))

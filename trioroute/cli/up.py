@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["UpScreen", "up"]
 
 _PORT = click.IntRange(0, 65535)
-_FOLDER = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path)
 
 
 class UpScreen:
@@ -31,7 +31,7 @@ class UpScreen:
         names = " ".join(layout.names)
         click.echo(
             f"trioroute {version('trioroute')} · local · {len(layout.names)} front-ends"
-            f" · data in {layout.data}"
+            f" · data in {_shown(layout.data)}"
         )
         click.echo(f"✓ front-end {names} up ({running.started_in_s:.1f} s)")
         office = running.status.coordinator
@@ -48,7 +48,7 @@ class UpScreen:
             click.echo(f"  score      {self._curl(running, endpoint)}")
         urls = "  ".join(layout.admin_url(name) for name in layout.names)
         click.echo(f"  admin      {urls}")
-        click.echo("  status     trioroute status --data " + str(layout.data))
+        click.echo(f"  status     trioroute status --data {_shown(layout.data)}")
         click.echo("  stop       Ctrl-C")
         sys.stdout.flush()
 
@@ -59,18 +59,24 @@ class UpScreen:
         if keys is not None:
             words.append(f"-H 'Authorization: Bearer {keys.primary}'")
         sample = running.samples.get(endpoint.name)
-        words.append("-d '{}'" if sample is None else f"-d @{sample}")
+        words.append("-d '{}'" if sample is None else f"-d @{_shown(sample)}")
         return " ".join(words)
 
 
+def _shown(path: Path) -> Path:
+    """A path as the user would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 @click.command("up")
-@click.argument("paths", nargs=-1, type=_FOLDER)
+@click.argument("paths", nargs=-1, type=_PATH)
 @click.option("--front-ends", default=3, show_default=True, type=click.IntRange(1, 64))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(0, 64))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=_PORT, help="Scoring; 0: any.")
 @click.option("--admin-port", default=9090, show_default=True, type=_PORT, help="First; 0: any.")
-@click.option("--data", default=Path(".trioroute"), show_default=True, type=_FOLDER)
+@click.option("--data", default=Path(".trioroute"), show_default=True, type=_PATH)
+@click.option("--access-log", type=_PATH, help="File that gets a line for each request.")
 @click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
 @click.option("--demo", is_flag=True, help="Run the packaged example and kill its coordinator.")
 @click.option("--for", "for_s", type=click.FloatRange(min=0), help="End after so many seconds.")
@@ -83,6 +89,7 @@ def up(  # house: one parameter per option is Click's own form
     port: int,
     admin_port: int,
     data: Path,
+    access_log: Path | None,
     dev: bool,
     demo: bool,
     for_s: float | None,
@@ -105,6 +112,7 @@ def up(  # house: one parameter per option is Click's own form
         host=host,
         port=port,
         admin_port=admin_port,
+        access_log=access_log,
         dev=dev,
         demo=demo,
     )

@@ -38,6 +38,7 @@ class Layout:
         host: where the admin and peers ports listen: this machine only.
         listening: the one scoring socket, which outlives every front-end (decision 2).
         admin_ports, peer_ports: by front-end name.
+        access_log: file that gets a line for each request, or None.
         drain_s: how long a front-end may finish what is in flight when it is asked to end.
     """
 
@@ -49,6 +50,7 @@ class Layout:
     peer_ports: Mapping[str, int]
     workers: int
     drain_s: float
+    access_log: Path | None = None
 
     def note_served(self) -> None:
         """The system serves: whatever ends from now on is started again, for ever."""
@@ -76,7 +78,7 @@ class Layout:
     def front_end_command(self, name: str, lifeline: int) -> list[str]:
         """The command line of one front-end: what a StatefulSet's pod runs too."""
         peers = ",".join(f"{peer}={self.host}:{port}" for peer, port in self.peer_ports.items())
-        options = {
+        options: dict[str, object] = {
             "--name": name,
             "--data": self.data / name,
             "--peers": peers,
@@ -88,6 +90,8 @@ class Layout:
             "--runner": self.data,
             "--drain": self.drain_s,
         }
+        if self.access_log is not None:
+            options["--access-log"] = self.access_log
         arguments = [str(word) for option in options.items() for word in option]
         target = "trioroute.cli.main:main"
         return leashed_command(target, ["front-end", *arguments], lifeline=lifeline)
