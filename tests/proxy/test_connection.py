@@ -1,10 +1,12 @@
 """One client connection: heads in pieces, limits, the end of it, and what can still be read."""
 
+import contextlib
+
 import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.proxy.world import GET, OK, POST, Peer, open_world
+from tests.proxy.world import GET, OK, POST, Peer, open_world, reset
 from trioroute.wire.http import Limits
 
 
@@ -167,4 +169,48 @@ async def test_a_bug_ends_one_connection_and_is_counted(
         assert "NoneType" in caplog.text
         await other.send(GET)
         assert (await other.read_answer()).status == 200
+        await world.wait_settled()
+
+
+@pytest.mark.parametrize("request_bytes", [GET, POST, GET + GET])
+async def test_a_request_and_an_end_that_come_together_are_both_seen(
+    autojump_clock: MockClock, request_bytes: bytes
+) -> None:
+    async with open_world(ok) as world:
+        client = await world.connect()
+        await client.send(GET)
+        assert (await client.read_answer()).status == 200
+        await client.send(request_bytes)
+        await client.stream.send_eof()
+        assert (await client.read_answer()).status == 200
+        await client.read_end()
+        assert trio.current_time() < 1.0
+
+
+@pytest.mark.parametrize("end", ["fin", "rst"])
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 2", OK[:-1]])
+async def test_half_an_answer_and_an_end_that_come_together_are_both_seen(
+    autojump_clock: MockClock, begun: bytes, end: str
+) -> None:
+    async def halting(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.send(OK)
+        await peer.read_request()
+        await peer.send(begun)
+        if end == "rst":
+            reset(peer)
+
+    async with open_world(halting) as world:
+        client = await world.connect()
+        await client.send(POST)
+        assert (await client.read_answer()).status == 200
+        await client.send(POST)
+        if begun == OK[:-1] and end == "fin":
+            assert await client.is_reset()
+        elif begun == OK[:-1]:
+            with contextlib.suppress(trio.BrokenResourceError):
+                assert b" 502 " in await client.read_end()
+        else:
+            assert (await client.read_answer()).status == 502
+        assert trio.current_time() < 1.0
         await world.wait_settled()

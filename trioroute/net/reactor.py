@@ -31,7 +31,7 @@ class Watched(Protocol):
 
     Attributes:
         on_readable: what to call when it turned readable; must not wait, and must not raise.
-        has_edge: it turned readable while there was nothing to call.
+        has_edge: it turned readable while there was nothing to call, or came to its end.
     """
 
     fd: int
@@ -70,10 +70,12 @@ class Reactor:
         later = self._later
         while True:
             await trio.lowlevel.wait_readable(fd)
-            for ready, _ in poll(0, _EVENTS_MAX):
+            for ready, events in poll(0, _EVENTS_MAX):
                 stream = find(ready)
                 if stream is None:
                     continue
+                if events != select.EPOLLIN:
+                    stream.has_edge = True  # an end behind the data: no other edge will say so
                 if stream.on_readable is None:
                     stream.has_edge = True
                 else:
