@@ -4,10 +4,13 @@ import pytest
 import trio
 
 from tests.admin.asgi import call
+from tests.admin.small_desk import SmallDesk
 from tests.admin.small_view import SmallView
 from trioroute.admin.guard import AdminPolicy, digest_of_token
 from trioroute.admin.operations import OPERATIONS
 from trioroute.admin.views import build_app
+from trioroute.core.model import Deployment, Endpoint, StaticSource
+from trioroute.core.resources.commands import PutDeployment, PutEndpoint
 
 TOKEN = AdminPolicy(token_digest=digest_of_token("secret"))
 READ_ONLY = AdminPolicy(is_read_only=True)
@@ -15,20 +18,34 @@ IN_CLUSTER = AdminPolicy(is_loopback=False)
 
 #: Every operation there is, so that a new one cannot be forgotten; the stream does not end.
 READS = [
-    o.path.format(endpoint="echo")
+    o.path.format(endpoint="echo", deployment="blue")
     for o in OPERATIONS
     if o.method == "GET" and o.path != "/v1/stream"
 ]
 WRITES = [(o.method, o.path) for o in OPERATIONS if o.method != "GET"]
-REGISTRY = b'{"endpoints": [], "deployments": []}'
+BODIES = {
+    "/v1/registry": b'{"endpoints": [], "deployments": []}',
+    "/v1/endpoints/echo": b'{"endpoint": {"name": "echo", "anonymous": true}}',
+    "/v1/endpoints/echo/traffic": b'{"traffic": {}}',
+    "/v1/endpoints/echo/deployments/blue": b'{"deployment": {"endpoint": "echo", "name": "blue",'
+    b' "source": {"kind": "StaticSource", "addresses": []}}}',
+}
+
+
+async def desk_with_blue() -> SmallDesk:
+    desk = SmallDesk()
+    await desk.change(PutEndpoint(endpoint=Endpoint(name="echo")))
+    source = StaticSource(addresses=())
+    blue = Deployment(endpoint="echo", name="blue", source=source)
+    await desk.change(PutDeployment(deployment=blue))
+    return desk
 
 
 @pytest.mark.parametrize("path", READS)
 @pytest.mark.parametrize("policy", [AdminPolicy(), TOKEN, READ_ONLY, IN_CLUSTER])
 async def test_reading_is_open_everywhere(path: str, policy: AdminPolicy) -> None:
-    assert (
-        await call(build_app(SmallView(), policy, stopping=trio.Event()), "GET", path)
-    ).status == 200
+    app = build_app(SmallView(), policy, desk=await desk_with_blue(), stopping=trio.Event())
+    assert (await call(app, "GET", path)).status == 200
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
@@ -51,12 +68,20 @@ async def test_reading_is_open_everywhere(path: str, policy: AdminPolicy) -> Non
 async def test_changing_needs_what_the_policy_says(
     method: str, path: str, policy: AdminPolicy, headers: dict[str, str], status: int
 ) -> None:
-    view = SmallView()
-    app = build_app(view, policy, stopping=trio.Event())
-    answer = await call(app, method, path, REGISTRY, headers=headers)
-    is_done = status == 202
-    assert answer.status in ((200, 202) if is_done else (status,))
-    assert bool(view.written) == is_done
+    view, desk = SmallView(), await desk_with_blue()
+    index = desk.state.index
+    app = build_app(view, policy, desk=desk, stopping=trio.Event())
+    path = path.format(endpoint="echo", deployment="blue")
+    answer = await call(app, method, path, BODIES.get(path, b"{}"), headers=headers)
+    if status == 202:
+        # Credentials are read, and there are none; all others change something.
+        is_read = "credentials" in path
+        assert (answer.status, is_read) in ((200, False), (202, False), (409, True))
+        assert is_read or bool(view.written) or desk.state.index > index
+    else:
+        assert answer.status == status
+        assert not view.written
+        assert desk.state.index == index
     assert ("www-authenticate" in answer.headers) == (status == 401)
     assert b"secret" not in answer.body
 
@@ -82,7 +107,7 @@ async def test_a_loopback_listener_answers_to_loopback_names_only(
 ) -> None:
     """Otherwise a page whose name resolves to 127.0.0.1 could read everything."""
     answer = await call(
-        build_app(SmallView(), AdminPolicy(), stopping=trio.Event()),
+        build_app(SmallView(), AdminPolicy(), desk=SmallDesk(), stopping=trio.Event()),
         "GET",
         "/v1/status",
         headers={"host": host},

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from tests.admin.asgi import call
+from tests.admin.small_desk import SmallDesk
 from tests.admin.small_view import SmallView
 from trioroute.admin.guard import AdminPolicy
 from trioroute.admin.operations import OPERATIONS
@@ -17,7 +18,7 @@ from trioroute.errors import NoCoordinatorError
 
 
 async def document() -> dict[str, Any]:
-    app = build_app(SmallView(), AdminPolicy(), stopping=trio.Event())
+    app = build_app(SmallView(), AdminPolicy(), desk=SmallDesk(), stopping=trio.Event())
     answer = await call(app, "GET", "/openapi.json")
     found: dict[str, Any] = answer.json()
     return found
@@ -74,12 +75,12 @@ async def test_every_answer_given_is_one_described(
 ) -> None:
     paths = (await document())["paths"]
     view = SmallView(failure=failure, readiness=(failure is None, "why"))
-    app = build_app(view, AdminPolicy(), stopping=trio.Event())
+    app = build_app(view, AdminPolicy(), desk=SmallDesk(), stopping=trio.Event())
     body = b'{"endpoints": [], "deployments": []}'
     for one in OPERATIONS:
         if one.path == "/v1/stream":
             continue  # does not end by itself
-        path = one.path.format(endpoint="echo")
+        path = one.path.format(endpoint="echo", deployment="blue")
         answer = await call(app, one.method, path, body, headers=origin)
         described = paths[one.path][one.method.lower()]["responses"][str(answer.status)]
         media_type = answer.headers.get("content-type", "").partition(";")[0]

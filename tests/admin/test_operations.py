@@ -15,7 +15,7 @@ def test_names_and_places_are_unique() -> None:
 
 def test_only_changes_take_bodies_and_can_be_refused() -> None:
     for one in OPERATIONS:
-        assert not (one.method == "GET" and one.takes_registry)
+        assert not (one.method == "GET" and one.takes)
         assert set(one.problems) <= set(PROBLEM_KINDS)
         assert any(kind.code == "TR0809" for kind in one.problems) == (one.method != "GET")
 

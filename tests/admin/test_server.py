@@ -5,6 +5,7 @@ import socket
 import pytest
 import trio
 
+from tests.admin.small_desk import SmallDesk
 from tests.admin.small_view import SmallView
 from trioroute.admin.guard import AdminPolicy
 from trioroute.admin.server import serve_admin
@@ -35,7 +36,7 @@ async def read_until(stream: trio.abc.ReceiveStream, end: bytes) -> bytes:
 
 async def start(nursery: trio.Nursery, stopping: trio.Event, view: SmallView) -> int:
     listening, port = bound()
-    app = build_app(view, AdminPolicy(), stopping=stopping)
+    app = build_app(view, AdminPolicy(), desk=SmallDesk(), stopping=stopping)
 
     async def run(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         await serve_admin(app, listening, stopping=stopping, task_status=task_status)

@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.admin.asgi import call
+from tests.admin.small_desk import SmallDesk
 from tests.admin.small_view import SmallView
 from trioroute.admin.guard import AdminPolicy, Guard
 from trioroute.admin.stream import STREAMS_MAX
@@ -14,14 +15,14 @@ from trioroute.admin.views import build_app
 
 
 def app_of(view: SmallView) -> Guard:
-    return build_app(view, AdminPolicy(), stopping=trio.Event())
+    return build_app(view, AdminPolicy(), desk=SmallDesk(), stopping=trio.Event())
 
 
 async def test_a_stream_tells_every_second_and_ends_when_the_front_end_stops(
     autojump_clock: MockClock,
 ) -> None:
     stopping = trio.Event()
-    app = build_app(SmallView(), AdminPolicy(), stopping=stopping)
+    app = build_app(SmallView(), AdminPolicy(), desk=SmallDesk(), stopping=stopping)
     async with trio.open_nursery() as nursery:
 
         async def stop() -> None:

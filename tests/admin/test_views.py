@@ -7,11 +7,13 @@ from starlette.types import Message
 from trio.testing import MockClock
 
 from tests.admin.asgi import call
+from tests.admin.small_desk import SmallDesk
 from tests.admin.small_view import STATUS, SmallView
 from trioroute.admin.guard import AdminPolicy, Guard
 from trioroute.admin.operations import EndpointList, FrontEndList, ReplicaList, ReplicaOf
+from trioroute.admin.transfer import BODY_BYTES_MAX
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
-from trioroute.admin.views import BODY_BYTES_MAX, build_app
+from trioroute.admin.views import build_app
 from trioroute.core.model import CommandSource, Deployment, Endpoint, ScriptSource, StaticSource
 from trioroute.core.registry import PutRegistry
 from trioroute.core.status import ClusterStatus
@@ -34,7 +36,7 @@ REGISTRY_JSON = msgspec.json.encode(unstructure_record(REGISTRY))
 
 
 def app_of(view: SmallView) -> Guard:
-    return build_app(view, AdminPolicy(), stopping=trio.Event())
+    return build_app(view, AdminPolicy(), desk=SmallDesk(), stopping=trio.Event())
 
 
 async def test_status_is_the_whole_picture() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 
 import trio
 
+from tests.admin.small_desk import SmallDesk
 from trioroute.admin.guard import AdminPolicy
 from trioroute.admin.server import serve_admin
 from trioroute.admin.view import SystemView
@@ -17,7 +18,9 @@ __all__ = ["listening_port", "running_admin"]
 
 
 @contextlib.contextmanager
-def running_admin(view: SystemView, policy: AdminPolicy | None = None) -> Iterator[str]:
+def running_admin(
+    view: SystemView, policy: AdminPolicy | None = None, *, desk: SmallDesk | None = None
+) -> Iterator[str]:
     """Serve until the block ends; gives the address."""
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -28,7 +31,7 @@ def running_admin(view: SystemView, policy: AdminPolicy | None = None) -> Iterat
     async def serve() -> None:
         tokens.append(trio.lowlevel.current_trio_token())
         started.set()
-        app = build_app(view, policy or AdminPolicy(), stopping=stopping)
+        app = build_app(view, policy or AdminPolicy(), desk=desk or SmallDesk(), stopping=stopping)
         await serve_admin(app, listening, stopping=stopping)
 
     thread = threading.Thread(target=partial(trio.run, serve))

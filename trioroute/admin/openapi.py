@@ -13,6 +13,7 @@ import msgspec
 
 from trioroute.admin.problems import ProblemKind
 from trioroute.admin.registry_json import SOURCES, DeploymentFields
+from trioroute.admin.resources.bodies import WISHES
 from trioroute.core.model import Endpoint
 
 __all__ = ["Answer", "Document", "Operation", "describe"]
@@ -21,6 +22,20 @@ _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
+_CONDITIONS: Final = (
+    {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The resource version that is to be changed.",
+        "schema": {"type": "string", "pattern": '^"[0-9]{1,18}"$'},
+    },
+    {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "There must be no such resource yet.",
+        "schema": {"const": "*"},
+    },
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +59,8 @@ class Operation:
 
     Attributes:
         name: of the handler; unique, clients are generated with it.
-        takes_registry: the body is a registry's JSON.
+        takes: name of the body's schema; empty for no body.
+        is_conditional: whether the change can insist on a resource version.
         problems: the errors it can end with, besides those of every request.
     """
 
@@ -53,7 +69,8 @@ class Operation:
     name: str
     summary: str
     answers: tuple[Answer, ...]
-    takes_registry: bool = False
+    takes: str = ""
+    is_conditional: bool = False
     problems: tuple[ProblemKind, ...] = ()
 
 
@@ -119,10 +136,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.method != "GET":
         # Either is right: whether a token is set is the operator's choice.
         described["security"] = [{}, {"adminToken": []}]
-    if operation.takes_registry:
+    if operation.is_conditional:
+        described.setdefault("parameters", []).extend(_CONDITIONS)
+    if operation.takes:
         described["requestBody"] = {
             "required": True,
-            "content": {_JSON: {"schema": {"$ref": _REF.format(name="Registry")}}},
+            "content": {_JSON: {"schema": {"$ref": _REF.format(name=operation.takes)}}},
         }
     return described
 
@@ -155,7 +174,7 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     bodies = {a.body for operation in operations for a in operation.answers if a.body}
     kinds = [*sorted(bodies, key=lambda body: body.__name__), Endpoint, DeploymentFields]
     _, schemas = msgspec.json.schema_components(
-        [*kinds, Problem, *SOURCES.values()], schema_hook=_any_value, ref_template=_REF
+        [*kinds, Problem, *SOURCES.values(), *WISHES], schema_hook=_any_value, ref_template=_REF
     )
     for name in SOURCES:
         source = schemas[name]
@@ -177,7 +196,10 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
         "required": ["endpoints", "deployments"],
         "additionalProperties": False,
     }
-    _refuse_additions(schemas, ["Registry"])
+    for part in ("Endpoint", "Deployment"):
+        wish = schemas[f"{part}Wish"]
+        wish["properties"][part.lower()] = {"$ref": _REF.format(name=part)}
+    _refuse_additions(schemas, ["Registry", *(kind.__name__ for kind in WISHES)])
     return schemas
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from trioroute.admin import problems
 from trioroute.admin.openapi import Answer, Document, Operation
+from trioroute.admin.resources.operations import CHANGING, RESOURCE_OPERATIONS
 from trioroute.core.status import (
     ClusterStatus,
     EndpointStatus,
@@ -51,12 +52,7 @@ class Index(msgspec.Struct):
     index: int
 
 
-_CHANGING: Final = (
-    *(problems.UNAUTHORIZED, problems.CROSS_SITE, problems.READ_ONLY, problems.REFUSED),
-    *(problems.NO_COORDINATOR, problems.OUTCOME_UNKNOWN, problems.INTERNAL),
-)
-
-#: `name` is the handler's name in `views`.
+#: `name` is the handler's name in `views` or in `resources.answering`.
 OPERATIONS: Final = (
     Operation(
         method="GET",
@@ -139,19 +135,20 @@ OPERATIONS: Final = (
         name="put_registry",
         summary="Replace all endpoints and deployments. Idempotent.",
         answers=(Answer(status=200, meaning="It is in the log.", body=Index, media_type=_JSON),),
-        takes_registry=True,
+        takes="Registry",
         problems=(
             *(problems.MALFORMED, problems.TOO_LARGE, problems.TOO_SLOW),
-            *(problems.WRONG_MEDIA_TYPE, *_CHANGING),
+            *(problems.WRONG_MEDIA_TYPE, *CHANGING),
         ),
     ),
+    *RESOURCE_OPERATIONS,
     Operation(
         method="POST",
         path="/v1/raft/transfer",
         name="post_transfer",
         summary="Have this front-end hand the coordinator's office to another one.",
         answers=(Answer(status=202, meaning="It is under way."),),
-        problems=_CHANGING,
+        problems=CHANGING,
     ),
     Operation(
         method="POST",
@@ -159,6 +156,6 @@ OPERATIONS: Final = (
         name="post_drain",
         summary="Begin to take this front-end out of service.",
         answers=(Answer(status=202, meaning="It is no longer ready."),),
-        problems=_CHANGING,
+        problems=CHANGING,
     ),
 )

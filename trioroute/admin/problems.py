@@ -7,6 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 __all__ = [
+    "CONFLICT",
     "CROSS_SITE",
     "INTERNAL",
     "MALFORMED",
@@ -51,6 +52,7 @@ OUTCOME_UNKNOWN: Final = ProblemKind("TR0811", 504, "not known whether the chang
 TOO_MANY_STREAMS: Final = ProblemKind("TR0812", 503, "too many streams are open")
 INTERNAL: Final = ProblemKind("TR0813", 500, "a fault in trioroute")
 TOO_SLOW: Final = ProblemKind("TR0814", 408, "the body did not arrive in time")
+CONFLICT: Final = ProblemKind("TR0815", 409, "changed by somebody else meanwhile")
 
 #: All of them, for the documentation and for tests.
 PROBLEM_KINDS: Final = tuple(

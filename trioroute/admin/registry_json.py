@@ -24,7 +24,17 @@ from trioroute.core.model import (
 )
 from trioroute.errors import ConfigError
 
-__all__ = ["SOURCES", "DeploymentFields", "RegistryJSONError", "RegistryWish", "decode_registry"]
+__all__ = [
+    "SOURCES",
+    "DeploymentFields",
+    "RegistryJSONError",
+    "RegistryWish",
+    "decode_registry",
+    "deployment_faults",
+    "deployment_of",
+    "endpoint_faults",
+    "endpoint_of",
+]
 
 #: Value of `kind` in a deployment's `source` → what it is.
 SOURCES: Final[dict[str, type[Source]]] = {
@@ -86,7 +96,7 @@ def decode_registry(body: bytes | bytearray) -> RegistryWish:
     if unknown := sorted(plain.keys() - {"endpoints", "deployments"}):
         faults.append(f"unknown: {', '.join(unknown)}")
     parts: dict[str, list[Any]] = {"endpoints": [], "deployments": []}
-    for part, convert in (("endpoints", _endpoint), ("deployments", _deployment)):
+    for part, convert in (("endpoints", endpoint_of), ("deployments", deployment_of)):
         if part not in plain:
             faults.append(f"`{part}` is missing")
         for i, one in enumerate(plain.get(part, [])):
@@ -104,12 +114,14 @@ def decode_registry(body: bytes | bytearray) -> RegistryWish:
     return wish
 
 
-def _endpoint(plain: dict[str, Any]) -> Endpoint:
+def endpoint_of(plain: dict[str, Any]) -> Endpoint:
+    """One endpoint in JSON's terms; raises ValidationError or TypeError."""
     _refuse_unknown(plain, Endpoint)
     return msgspec.convert(plain, Endpoint)
 
 
-def _deployment(plain: dict[str, Any]) -> Deployment:
+def deployment_of(plain: dict[str, Any]) -> Deployment:
+    """One deployment in JSON's terms; raises ValidationError or TypeError."""
     source = plain.get("source")
     rest = {name: value for name, value in plain.items() if name != "source"}
     _refuse_unknown(rest, DeploymentFields)
@@ -146,14 +158,15 @@ def _faults(wish: RegistryWish) -> Iterator[str]:
     if sum(endpoint.mount is not None for endpoint in wish.endpoints) > 1:
         yield "only one endpoint can be mounted"
     for endpoint in wish.endpoints:
-        yield from (f"endpoint {endpoint.name!r}: {fault}" for fault in _endpoint_faults(endpoint))
+        yield from (f"endpoint {endpoint.name!r}: {fault}" for fault in endpoint_faults(endpoint))
     for one in wish.deployments:
         if one.endpoint not in endpoints:
             yield f"deployment {one.key!r}: its endpoint is missing"
-        yield from (f"deployment {one.key!r}: {fault}" for fault in _deployment_faults(one))
+        yield from (f"deployment {one.key!r}: {fault}" for fault in deployment_faults(one))
 
 
-def _endpoint_faults(endpoint: Endpoint) -> Iterator[str]:
+def endpoint_faults(endpoint: Endpoint) -> Iterator[str]:
+    """Which rules an endpoint breaks by itself."""
     if not _ENDPOINT_NAME.fullmatch(endpoint.name):
         yield "a name has 3 to 32 of a-z, 0-9 and -, begins with a letter, ends with no -"
     if any(not 0 <= weight <= 100 for weight in endpoint.traffic.values()):
@@ -169,7 +182,8 @@ def _endpoint_faults(endpoint: Endpoint) -> Iterator[str]:
         yield "an endpoint can be mounted at / only"
 
 
-def _deployment_faults(one: Deployment) -> Iterator[str]:
+def deployment_faults(one: Deployment) -> Iterator[str]:
+    """Which rules a deployment breaks by itself."""
     scale = one.scale
     checks = (
         (bool(_DEPLOYMENT_NAME.fullmatch(one.name)), "a name has 1 to 32 letters, digits and -"),

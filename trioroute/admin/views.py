@@ -5,12 +5,10 @@ under Hypercorn's Trio worker that question is always answered no (hypercorn#210
 """
 
 from collections.abc import Callable
-from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import attrs
-import msgspec
 import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -32,32 +30,34 @@ from trioroute.admin.operations import (
 )
 from trioroute.admin.problems import ProblemError, problem_response
 from trioroute.admin.registry_json import RegistryJSONError, decode_registry
+from trioroute.admin.resources.answering import ResourceHandlers
+from trioroute.admin.resources.desk import ConflictError, Desk, MissingError
 from trioroute.admin.stream import Streams
+from trioroute.admin.transfer import NOT_CACHED, json_answer, read_json_body
 from trioroute.admin.view import OutcomeUnknownError, RefusedError, SystemView
 from trioroute.errors import NoCoordinatorError
 
-__all__ = ["BODY_BYTES_MAX", "build_app"]
-
-#: A registry of 1,000 deployments is below 1 MiB.
-BODY_BYTES_MAX: Final = 8 * 1024 * 1024
-_NOT_CACHED: Final = {"cache-control": "no-store"}
-_JSON: Final = "application/json"
-#: Slower uploads would keep a task each.
-_BODY_S: Final = 10.0
+__all__ = ["build_app"]
 
 
-def build_app(view: SystemView, policy: AdminPolicy, *, stopping: trio.Event) -> Guard:
+def build_app(view: SystemView, policy: AdminPolicy, *, desk: Desk, stopping: trio.Event) -> Guard:
     """The ASGI application of one admin listener.
 
     Args:
         view: the front-end.
         policy: who may do what on this listener.
+        desk: the registry's resources.
         stopping: when set, open streams end by themselves; without it they would hold up a
             shutdown for the server's whole grace period.
     """
     api = _Api(view, Streams(view.status, stopping))
+    resources = ResourceHandlers(desk, api.replicas_of)
     routes = [
-        Route(operation.path, getattr(api, operation.name), methods=[operation.method])
+        Route(
+            operation.path,
+            getattr(api, operation.name, None) or getattr(resources, operation.name),
+            methods=[operation.method],
+        )
         for operation in OPERATIONS
     ]
     return Guard(Starlette(routes=routes, exception_handlers=_exception_handlers()), policy)
@@ -70,15 +70,20 @@ class _Api:  # house: one handler for each row of `operations`, and nothing else
     _view: SystemView
     _streams: Streams
 
+    def replicas_of(self, key: str) -> tuple[str, ...]:
+        """Ids of a deployment's replicas."""
+        deployments = (d for e in self._view.status().endpoints for d in e.deployments)
+        return tuple(r.id for d in deployments if d.key == key for r in d.replicas)
+
     async def get_livez(self, _: Request) -> Response:
         """Answers as long as the supervisor's loop turns."""
-        return PlainTextResponse("ok\n", headers=_NOT_CACHED)
+        return PlainTextResponse("ok\n", headers=NOT_CACHED)
 
     async def get_readyz(self, _: Request) -> Response:
         """Whether a load balancer should send requests here."""
         is_ready, why = self._view.is_ready()
         status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return PlainTextResponse(f"{why}\n", status, _NOT_CACHED)
+        return PlainTextResponse(f"{why}\n", status, NOT_CACHED)
 
     async def get_metrics(self, request: Request) -> Response:
         """Prometheus' exposition, rendered in a thread."""
@@ -89,33 +94,33 @@ class _Api:  # house: one handler for each row of `operations`, and nothing else
 
     async def get_status(self, _: Request) -> Response:
         """The whole system."""
-        return _json(self._view.status())
+        return json_answer(self._view.status())
 
     async def get_endpoints(self, _: Request) -> Response:
         """All endpoints."""
-        return _json(EndpointList(self._view.status().endpoints))
+        return json_answer(EndpointList(self._view.status().endpoints))
 
     async def get_endpoint(self, request: Request) -> Response:
         """One endpoint."""
         wanted = request.path_params["endpoint"]
         for endpoint in self._view.status().endpoints:
             if endpoint.name == wanted:
-                return _json(endpoint)
+                return json_answer(endpoint)
         raise ProblemError(problems.NOT_FOUND, "no endpoint has this name")
 
     async def get_front_ends(self, _: Request) -> Response:
         """All front-ends."""
-        return _json(FrontEndList(self._view.status().front_ends))
+        return json_answer(FrontEndList(self._view.status().front_ends))
 
     async def get_replicas(self, _: Request) -> Response:
         """All replicas."""
         deployments = (d for e in self._view.status().endpoints for d in e.deployments)
         found = (ReplicaOf(d.endpoint, d.name, r) for d in deployments for r in d.replicas)
-        return _json(ReplicaList(tuple(found)))
+        return json_answer(ReplicaList(tuple(found)))
 
     async def get_openapi(self, _: Request) -> Response:
         """The description of this API."""
-        return _json(describe(OPERATIONS, self._view.status().version))
+        return json_answer(describe(OPERATIONS, self._view.status().version))
 
     async def get_stream(self, _: Request) -> Response:
         """The whole system once a second, as server-sent events."""
@@ -123,12 +128,9 @@ class _Api:  # house: one handler for each row of `operations`, and nothing else
 
     async def put_registry(self, request: Request) -> Response:
         """Replace all endpoints and deployments; idempotent."""
-        try:
-            wish = decode_registry(await _json_body(request))
-        except RegistryJSONError as error:
-            raise ProblemError(problems.MALFORMED, str(error)) from None
+        wish = decode_registry(await read_json_body(request))
         index = await self._view.put_registry(wish.endpoints, wish.deployments)
-        return _json(Index(index))
+        return json_answer(Index(index))
 
     async def post_transfer(self, _: Request) -> Response:
         """Hand the coordinator's office to another front-end."""
@@ -141,32 +143,13 @@ class _Api:  # house: one handler for each row of `operations`, and nothing else
         return Response(status_code=HTTPStatus.ACCEPTED)
 
 
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), headers=_NOT_CACHED, media_type=_JSON)
-
-
-async def _json_body(request: Request) -> bytearray:
-    """The whole body, not decoded.
-
-    The media type is insisted on because a browser sends it across sites only after asking.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
-        raise ProblemError(problems.WRONG_MEDIA_TYPE, "set content-type: application/json")
-    body = bytearray()
-    with trio.move_on_after(_BODY_S):
-        async with aclosing(request.stream()) as pieces:
-            async for piece in pieces:
-                body += piece
-                if len(body) > BODY_BYTES_MAX:
-                    raise ProblemError(problems.TOO_LARGE, f"at most {BODY_BYTES_MAX} bytes")
-        return body
-    raise ProblemError(problems.TOO_SLOW, f"it must be here within {_BODY_S:g} s")
-
-
 def _exception_handlers() -> dict[Any, Callable[[Request, Any], Response]]:
     """What each kind of failure is answered."""
     return {
         ProblemError: _answer_problem,
+        ConflictError: lambda _, error: problem_response(problems.CONFLICT, str(error)),
+        MissingError: lambda _, error: problem_response(problems.NOT_FOUND, str(error)),
+        RegistryJSONError: lambda _, error: problem_response(problems.MALFORMED, str(error)),
         RefusedError: lambda _, error: problem_response(problems.REFUSED, str(error)),
         NoCoordinatorError: lambda _, error: problem_response(
             problems.NO_COORDINATOR, str(error) or "try again in a second"

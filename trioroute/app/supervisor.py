@@ -11,6 +11,7 @@ fails: whoever started it starts the next (decision 3).
 """
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -33,18 +34,21 @@ from consensus import (
     run_with_authority,
 )
 from trioroute.admin.guard import AdminPolicy
+from trioroute.admin.resources.vault import KeyVault
 from trioroute.admin.server import serve_admin
 from trioroute.admin.views import build_app
 from trioroute.app.data_folder import DataFolder
+from trioroute.app.desk import RegistryDesk
 from trioroute.app.handdown import WorkerEnd
+from trioroute.app.host.network import SLOTS_PROTOCOL, Network, TcpNetwork
 from trioroute.app.host.ports import (
     check_port_free,
     open_listening_socket,
     raise_descriptor_limit,
 )
-from trioroute.app.network import SLOTS_PROTOCOL, Network, TcpNetwork
 from trioroute.app.plane import ComposedPlane
 from trioroute.app.replicated import RegistryLog, RegistryMachine
+from trioroute.app.secret import load_secret
 from trioroute.app.settings import FrontEndConfig
 from trioroute.app.view import FrontEndView
 from trioroute.app.worker import Worker, WorkerConfig
@@ -163,6 +167,10 @@ class Supervisor:
             unready_reason=self._unready_reason,
             start_unready=self._start_unready,
         )
+        secret = load_secret(config.runner or config.data, os.environ)
+        self._desk = RegistryDesk(
+            self._member, machine.registry, vault=KeyVault(secret), source=self._source
+        )
         self._office_began_at: float | None = None
         self._is_unready = False
         self._stopping = trio.Event()
@@ -172,7 +180,7 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until a signal, then end in order."""
         admin_stopping = trio.Event()
-        app = build_app(self._view, AdminPolicy(), stopping=admin_stopping)
+        app = build_app(self._view, AdminPolicy(), desk=self._desk, stopping=admin_stopping)
         async with trio.open_nursery() as root:
             await root.start(self._watch_signals)
             async with trio.open_nursery() as observe:
@@ -280,6 +288,7 @@ class Supervisor:
             incarnation=0,
             phase=position / (len(config.peers) * max(config.workers, 1)),
             drain_s=config.drain.exchanges_s,
+            access_log=None if config.access_log is None else str(config.access_log),
         )
         return Seat(
             worker.holder,
@@ -289,12 +298,14 @@ class Supervisor:
         )
 
     def _launch_process(self, worker: WorkerConfig) -> Launch:
-        options = {
+        options: dict[str, object] = {
             "--front-end": worker.front_end,
             "--index": worker.index,
             "--phase": worker.phase,
             "--drain": worker.drain_s,
         }
+        if worker.access_log is not None:
+            options["--access-log"] = worker.access_log
         return partial(
             launch_process,
             name=worker.holder,
@@ -324,6 +335,7 @@ async def run_front_end(config: FrontEndConfig) -> None:
         level=logging.INFO,
         format=f"%(asctime)s {config.name} %(levelname)s %(name)s %(message)s",
     )
+    _check_access_log(config)
     raise_descriptor_limit()  # for the workers too, which inherit it
     folder = await DataFolder.open(config.data, patience_s=_LOCK_PATIENCE_S)
     try:
@@ -348,6 +360,15 @@ async def run_front_end(config: FrontEndConfig) -> None:
             await supervisor.run()
     finally:
         folder.close()
+
+
+def _check_access_log(config: FrontEndConfig) -> None:
+    """Find out before any worker does that the log cannot be written."""
+    if config.access_log is not None:
+        try:
+            config.access_log.open("ab").close()
+        except OSError as error:
+            raise ConfigError(f"--access-log {config.access_log}: {error.strerror}") from None
 
 
 def _scoring_socket(config: FrontEndConfig) -> socket.socket:

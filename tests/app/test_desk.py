@@ -1,0 +1,65 @@
+"""The registry changed through a group of real front-ends."""
+
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from consensus import Member, MemberConfig, MemoryJournal, PeerAddress
+from consensus.memory import MemoryNetwork
+from trioroute.admin.resources.desk import ConflictError, MissingError
+from trioroute.admin.resources.vault import KeyVault
+from trioroute.admin.view import RefusedError
+from trioroute.app.desk import RegistryDesk
+from trioroute.app.replicated import RegistryMachine
+from trioroute.core.model import Endpoint
+from trioroute.core.resources.commands import DeleteEndpoint, PutEndpoint, SetTraffic
+from trioroute.errors import NoCoordinatorError
+
+IRIS = PutEndpoint(endpoint=Endpoint(name="iris"), expected=0)
+
+
+def member_of(count: int) -> tuple[Member, RegistryMachine]:
+    names = tuple(f"fe-{n}" for n in range(count))
+    machine = RegistryMachine()
+    peers = tuple(PeerAddress(name=name, host="127.0.0.1", port=1) for name in names)
+    member = Member(
+        MemberConfig(name="fe-0", peers=peers, voters=names),
+        machine,
+        transport=MemoryNetwork().transport("fe-0"),
+        journal=MemoryJournal(),
+        incarnation=1,
+    )
+    return member, machine
+
+
+async def test_a_change_is_applied_here_when_it_is_acknowledged(tmp_path: Path) -> None:
+    member, machine = member_of(1)
+    desk = RegistryDesk(member, machine.registry, vault=KeyVault(None), source=None)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(member.run)
+        index = await desk.change(IRIS)
+        assert desk.state.versions == {"iris": index}
+        with pytest.raises(ConflictError):
+            await desk.change(IRIS)
+        with pytest.raises(MissingError):
+            await desk.change(DeleteEndpoint(name="wine"))
+        both = {"blue": 100}
+        with pytest.raises(RefusedError, match="iris/blue"):
+            await desk.change(SetTraffic(endpoint="iris", traffic=both))
+        assert await desk.last_lines("r0") == ()
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_a_quorum_nothing_is_acknowledged(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    member, machine = member_of(3)
+    desk = RegistryDesk(member, machine.registry, vault=KeyVault(None), source=None)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(member.run)
+        with pytest.raises(NoCoordinatorError):
+            await desk.change(IRIS)
+        assert not desk.state.endpoints
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,1 @@
+"""Endpoints and deployments through the admin API: made, changed, deleted, their keys."""
