@@ -44,5 +44,12 @@ bench: $(STAMP)  ## print figures; BENCH=proxy names which
 sim: $(STAMP)  ## run the simulator over seeds; ARGS="--seeds 100-199 --jobs 2"
 	@$(BIN)/python -m chaos.sim $(ARGS)
 
+fuzz: $(STAMP)  ## feed the codecs and frames; TARGET=request_head names one, ARGS="--seconds 60"
+	@for target in $(or $(TARGET),request_head chunked_body response_head peer_frame); do \
+	    $(BIN)/python -m tests.fuzz.$$target $(ARGS) || exit 1; done
+
+black-box: $(STAMP)  ## the shared HTTP corpora against the running system, where they are present
+	@$(BIN)/python -m tests.conformance.black_box $(ARGS)
+
 clean:  ## remove what these targets made
 	@rm -rf $(VENV) .trioroute .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

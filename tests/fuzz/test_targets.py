@@ -8,14 +8,7 @@ import pytest
 from tests.fuzz.driver import main, mutated
 from tests.fuzz.targets import TARGETS, Target
 
-#: A peer's frame with invalid UTF-8 lets UnicodeDecodeError out of wire/frames.py instead of
-#: FrameError. Remove this when that is mapped there.
-_KNOWN = {"peer_frame": pytest.mark.xfail(strict=False, reason="UnicodeDecodeError in frames.py")}
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=_KNOWN.get(name, ())) for name in TARGETS]
-)
+@pytest.mark.parametrize("name", TARGETS)
 def test_seeds_and_a_few_mutations_hold(name: str) -> None:
     target = TARGETS[name]
     seeds = target.seeds()

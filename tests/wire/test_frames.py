@@ -35,7 +35,7 @@ def test_a_message_above_the_cap_is_not_sent() -> None:
         encode_frame(b"x" * FRAME_BYTES_MAX)
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xc1", b"\xa3abc"])
+@pytest.mark.parametrize("payload", [b"", b"\xc1", b"\xa3abc", b"\x81\xa1\xff\x01"])
 def test_what_is_no_message_is_refused(payload: bytes) -> None:
     decoder: FrameDecoder[dict[str, int]] = FrameDecoder(dict[str, int])
     with pytest.raises(FrameError):

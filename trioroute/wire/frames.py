@@ -71,5 +71,5 @@ class FrameDecoder(Generic[M]):
     def _decode(self, payload: bytes) -> M:
         try:
             return self._decoder.decode(payload)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise FrameError(f"not a message of this link: {error}") from None

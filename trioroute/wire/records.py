@@ -108,7 +108,7 @@ def unpack_record(data: bytes, kind: type[T]) -> T:
     """
     try:
         plain = msgspec.msgpack.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"not MessagePack: {error}") from None
     return structure_record(plain, kind)
 

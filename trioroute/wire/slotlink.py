@@ -24,6 +24,7 @@ _FROM_HOLDER: Final[dict[int, type[Any]]] = {
     4: messages.Cancel,
     5: messages.Return,
     6: messages.Goodbye,
+    7: messages.Stock,
 }
 _FROM_COORDINATOR: Final[dict[int, type[Any]]] = {
     65: messages.Welcome,
@@ -31,6 +32,7 @@ _FROM_COORDINATOR: Final[dict[int, type[Any]]] = {
     67: messages.Grant,
     68: messages.Refuse,
     69: messages.Mode,
+    70: messages.Recall,
 }
 _NUMBERS: Final = {
     kind: number for table in (_FROM_HOLDER, _FROM_COORDINATOR) for number, kind in table.items()
@@ -67,7 +69,7 @@ class BatchDecoder(Generic[M]):
             raise FrameError(f"message kind {number} is not said on this side of a slot link")
         try:
             message: M = decoder.decode(raw)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise FrameError(f"message kind {number}: {error}") from None
         return message
 
