@@ -15,7 +15,7 @@ import trio
 
 from consensus import PeerAddress, boottime
 from trioroute.app.handdown import worker_end
-from trioroute.app.network import Network, TcpNetwork
+from trioroute.app.host.network import Network, TcpNetwork
 from trioroute.app.worker import ReportLink, Worker, WorkerConfig
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
 from trioroute.core.slots.timings import SlotTimings

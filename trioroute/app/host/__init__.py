@@ -1,1 +1,1 @@
-"""What this machine gives us: processes, and sockets to listen on."""
+"""What this machine gives us: processes, sockets to listen on, and the way to our peers."""

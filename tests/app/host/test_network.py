@@ -5,8 +5,8 @@ import trio
 
 from consensus import MemberConfig, PeerAddress
 from consensus.transport import Inbox
+from trioroute.app.host.network import SLOTS_PROTOCOL, TcpNetwork
 from trioroute.app.host.ports import free_ports
-from trioroute.app.network import SLOTS_PROTOCOL, TcpNetwork
 from trioroute.errors import ConfigError, LinkLostError
 
 
