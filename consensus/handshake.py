@@ -161,7 +161,7 @@ async def _receive(stream: trio.abc.Stream, kind: type[T]) -> T:
     data = await _receive_exactly(stream, length)
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise HandshakeError(f"the first frame is not ours: {error}") from None
 
 

@@ -162,7 +162,7 @@ def decode_envelope(data: bytes) -> Envelope:
         raise FrameRefusedError(f"frame of {len(data)} bytes, at most {FRAME_BYTES_MAX} allowed")
     try:
         return _DECODER.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FrameRefusedError(f"not a message of version {WIRE_VERSION}: {error}") from None
 
 

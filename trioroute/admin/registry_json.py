@@ -87,7 +87,7 @@ def decode_registry(body: bytes | bytearray) -> RegistryWish:
     try:
         plain = msgspec.json.decode(body, type=dict[str, list[dict[str, Any]]])
         msgspec.msgpack.encode(plain)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RegistryJSONError(f"not a registry: {error}") from None
     except OverflowError:
         # JSON's numbers have no end, those of the log do.

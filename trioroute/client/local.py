@@ -35,5 +35,5 @@ def find_local_system(data: Path) -> LocalSystem:
             f"no running system found in {data}: start one with `trioroute up`, name its folder "
             "with --data DIR, or an admin address with --admin URL"
         ) from None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnreachableError(f"{data / SUMMARY_NAME} cannot be used: {error}") from None

@@ -142,7 +142,7 @@ def read_wish(body: bytes | bytearray, kind: type[Any]) -> Any:
     """
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RegistryJSONError(str(error)) from None
 
 
