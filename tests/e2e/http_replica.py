@@ -8,11 +8,12 @@ import time
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import wsproto.events as ws
-from wsproto.connection import Connection, ConnectionType
-
 #: Appended to the client's key (RFC 6455 §1.3).
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+#: First byte of a text frame that is whole; all frames here are short (RFC 6455 §5.2).
+_TEXT = 0x81
 
 
 class Replica(BaseHTTPRequestHandler):
@@ -88,15 +89,17 @@ class Replica(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.flush()
         self.close_connection = True
-        chat = Connection(ConnectionType.SERVER)
-        while data := self.connection.recv(65536):
-            chat.receive_data(data)
-            for event in chat.events():
-                if isinstance(event, ws.TextMessage):
-                    self.wfile.write(chat.send(ws.TextMessage(data="echo " + event.data)))
-                elif isinstance(event, ws.CloseConnection):
-                    self.wfile.write(chat.send(event.response()))
-                    return
+        while True:
+            kind, length = self.rfile.read(2)
+            mask = self.rfile.read(4)
+            text = bytes(
+                byte ^ mask[at % 4] for at, byte in enumerate(self.rfile.read(length & 0x7F))
+            )
+            if kind != _TEXT:
+                self.wfile.write(bytes((kind, len(text))) + text)
+                return
+            text = b"echo " + text
+            self.wfile.write(bytes((kind, len(text))) + text)
 
 
 def main() -> None:

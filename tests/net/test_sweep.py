@@ -36,7 +36,7 @@ class Connection:
         """See `Swept`."""
         self.lost += 1
 
-    def close_if_idle(self) -> None:
+    def close_if_idle(self, now: float) -> None:
         """See `Swept`."""
 
 

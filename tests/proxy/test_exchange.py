@@ -127,7 +127,7 @@ async def test_a_full_deployment_answers_503_after_the_queue_wait(
         assert answer.status == 503
         assert answer.body == b"Too many requests for service echo (overloaded)"
         assert answer.fields["x-trioroute-error"] == "queue-timeout"
-        assert answer.fields["retry-after"] == "1"
+        assert answer.fields["retry-after"] == "2"
         assert 2.0 <= trio.current_time() - began_at < 2.2
 
 

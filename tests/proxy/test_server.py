@@ -57,6 +57,20 @@ async def test_a_drain_lets_running_requests_finish_and_ends_idle_connections(
         assert world.server.statistics().connections == 0
 
 
+async def test_a_drain_costs_a_busy_client_nothing(autojump_clock: MockClock) -> None:
+    """It goes on until it is told to stop; a request is never lost to a close that crossed it."""
+    async with open_world(ok) as world:
+        client = await world.connect()
+        await client.send(GET)
+        await client.read_answer()
+        world.nursery.start_soon(partial(world.server.drain, timeout_s=9.0))
+        await trio.sleep(0.5)
+        await client.send(GET)
+        answer = await client.read_answer()
+        assert (answer.status, answer.fields["connection"]) == (200, "close")
+        assert await client.read_end() == b""
+
+
 async def test_a_drain_gives_up_when_its_time_is_over(autojump_clock: MockClock) -> None:
     async def never(peer: Peer) -> None:
         await peer.read_request()

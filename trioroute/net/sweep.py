@@ -58,8 +58,8 @@ class Swept(Protocol):
     def lose_client(self) -> None:
         """The client is gone; called at each look until the exchange has ended."""
 
-    def close_if_idle(self) -> None:
-        """End now unless an exchange is in flight: a drain began."""
+    def close_if_idle(self, now: float) -> None:
+        """A drain goes on: end unless something is in flight or may be on its way."""
 
 
 class Pooled(Protocol):

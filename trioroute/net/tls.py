@@ -90,7 +90,7 @@ def client_context(authority: Path | None = None) -> ssl.SSLContext:
     return context
 
 
-class TlsStream(SocketStream):
+class TlsStream(SocketStream):  # house: as its base, and the handshake
     """A `SocketStream` with TLS in between.
 
     `send_nowait` may have accepted bytes that are still here as ciphertext: `is_flushed` tells,

@@ -6,6 +6,7 @@ answer ever contains received text.
 """
 
 import json
+import math
 import time
 from email.utils import formatdate
 from http import HTTPStatus
@@ -37,9 +38,6 @@ _CLOSING: Final = frozenset((400, 408, 413, 414, 431, 501, 505))
 
 #: The same failures have other codes on managed endpoints (azure-reference.md 10.2).
 _MANAGED_CODES: Final = {502: 424, 503: 429, 504: 408}
-
-#: Overload passes within seconds; a client that comes back at once only adds to it.
-_RETRY_AFTER_S: Final = 1
 
 
 class Date:
@@ -76,12 +74,19 @@ class Answer:
 
 
 def answer_to(
-    error: TrioRouteError, *, endpoint: str, request_id: bytes, uses_managed_codes: bool = False
+    error: TrioRouteError,
+    *,
+    endpoint: str,
+    request_id: bytes,
+    uses_managed_codes: bool = False,
+    queue_wait_s: float = 0.0,
 ) -> Answer:
     """What the client is told about an error.
 
     Args:
         endpoint: the configured name for the original's texts; empty when none matched.
+        queue_wait_s: how long requests may wait here; a queue that is full, or longer than that,
+            is so for at least as long, so who comes back earlier only adds to it.
     """
     status, reason = error.status, error.reason
     if isinstance(error, MalformedRequestError):
@@ -101,7 +106,7 @@ def answer_to(
     elif status == 405:
         fields.append((b"allow", ALLOW))
     elif status in (429, 503):
-        fields.append((b"retry-after", b"%d" % _RETRY_AFTER_S))
+        fields.append((b"retry-after", b"%d" % max(1, math.ceil(queue_wait_s))))
     return Answer(
         status=status,
         reason=reason,

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientConnection"]
 
+#: How long a client must have been silent before a drain ends its connection.
+DRAIN_QUIET_S: Final = 1.0
+
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -45,6 +48,7 @@ class ClientConnection:
     """
 
     __slots__ = (
+        "_idle_since",
         "_interruption",
         "_is_head_begun",
         "_is_over",
@@ -82,6 +86,7 @@ class ClientConnection:
         self.forwarded_by = ForwardedBy(
             address.encode("ascii"), tls=is_tls, trusted=self.is_trusted
         )
+        self._idle_since = plane.sweep.now
         self.deadline = plane.sweep.now + plane.limits.head_read_s
         self.exchange: Exchange | None = None
         self.seen_exchange: object | None = None
@@ -132,8 +137,9 @@ class ClientConnection:
 
     def end_exchange(self) -> None:
         """Back to waiting for a head."""
-        self.exchange = None
+        self.exchange = self.seen_exchange = None
         self._plane.sweep.active.discard(self)
+        self._idle_since = self._plane.sweep.now
         self._is_head_begun = False
         self.deadline = self._plane.sweep.now + self._plane.limits.client_idle_s
 
@@ -162,9 +168,14 @@ class ClientConnection:
         """The client is gone: end the exchange."""
         self._interrupt(ClientGoneError("the client left"))
 
-    def close_if_idle(self) -> None:
-        """A drain began: a connection between exchanges ends now, others after theirs."""
-        if self.exchange is None and not self.decoder.held_bytes:
+    def close_if_idle(self, now: float) -> None:
+        """A drain goes on: end a connection that has been quiet for a while.
+
+        Not at once: a busy client may be sending its next request just now, and would lose it. It
+        gets its answer, with `connection: close`.
+        """
+        is_idle = self.exchange is None and not self.decoder.held_bytes
+        if is_idle and now - self._idle_since >= DRAIN_QUIET_S:
             self._interrupt(ClientGoneError("draining"))
 
     def interruption_error(self) -> TrioRouteError:
@@ -260,27 +271,29 @@ class ClientConnection:
 
     async def _next(self) -> Exchange | None:
         """The next request, or one that the reactor began; None when the connection is over."""
+        exchange: Exchange | None = None
         try:
-            while not self._is_over:
-                if self.decoder.held_bytes:
-                    head = self.decoder.feed_head()
-                    if head is not None:
-                        return Exchange(self._plane, self, head)
-                elif self.stream.is_calm and not self.stream.has_edge:
-                    exchange = await self._park()
-                    if exchange is not None:
-                        return exchange
-                    continue
-                head = await self._receive_head()
-                if head is not None:
-                    return Exchange(self._plane, self, head)
+            while exchange is None and not self._is_over:
+                exchange = await self._look()
         except TrioRouteError as error:
             await self._refuse(error)
         except StreamInterruptedError:
             cause = self.interruption_error()
             if not isinstance(cause, ClientGoneError):
                 await self._refuse(cause)
-        return None
+        return exchange
+
+    async def _look(self) -> Exchange | None:
+        """One step towards the next request: what is held, what the reactor saw, or a read."""
+        if self.decoder.held_bytes:
+            head = self.decoder.feed_head()
+        elif self.stream.is_calm and not self.stream.has_edge:
+            return await self._park()
+        else:
+            head = None
+        if head is None:
+            head = await self._receive_head()
+        return None if head is None else Exchange(self._plane, self, head)
 
     async def _receive_head(self) -> RequestHead | None:
         """One read more; None when it did not make a whole head."""

@@ -398,6 +398,7 @@ class Exchange(ExchangeState):
             endpoint=endpoint,
             request_id=self.request_id,
             uses_managed_codes=self.plane.uses_managed_codes,
+            queue_wait_s=self.deployment.queue_wait_max_s if self.deployment else 0.0,
         )
         self.reason = answer.reason
         try:

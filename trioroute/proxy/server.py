@@ -167,7 +167,7 @@ class ProxyServer:
             plane.reactor.close()
 
     async def drain(self, *, timeout_s: float) -> None:
-        """Stop accepting, end idle connections, and wait for what is in flight.
+        """Stop accepting, end quiet connections, and wait for what is in flight.
 
         Returns when nothing is in flight or the time is up; the caller then cancels `serve`.
         """
@@ -179,7 +179,7 @@ class ProxyServer:
             # Asked again and again: a connection may be between two states at any one time.
             while plane.sweep.connections or plane.abandoned.waiting:
                 for connection in list(plane.sweep.connections):
-                    connection.close_if_idle()
+                    connection.close_if_idle(trio.current_time())
                 await trio.sleep(_DRAIN_LOOK_S)
 
     def statistics(self) -> ProxyStatistics:
