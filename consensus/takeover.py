@@ -93,7 +93,7 @@ def decode_command(payload: bytes) -> Command | None:
     """The command in a log entry, or None when it is none: refused alike by every member."""
     try:
         return _COMMANDS.decode(payload)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -153,7 +153,7 @@ class Replicated:
         """
         try:
             state = _STATES.decode(data)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise SnapshotError(f"not a snapshot: {error}") from None
         self._machine.restore(state.machine)
         self.epoch = state.epoch

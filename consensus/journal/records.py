@@ -148,5 +148,5 @@ def _refuse_lost_batches(data: bytes, position: int, number: int) -> None:
 def _decode(payload: bytes) -> Iterable[Record]:
     try:
         return [_FIELDS[kind].decode(fields) for kind, fields in _PAYLOAD.decode(payload)]
-    except (msgspec.MsgspecError, IndexError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, IndexError) as error:
         raise JournalCorruptError(f"a batch with a valid checksum is not ours: {error}") from None

@@ -57,7 +57,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
     """
     try:
         stored = _DECODER.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotError(f"not a snapshot: {error}") from None
     if _checksum(stored.previous, stored.last, stored.state) != stored.checksum:
         raise SnapshotError("the snapshot's checksum is wrong")

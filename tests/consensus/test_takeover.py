@@ -71,7 +71,9 @@ def test_what_raises_is_an_answer_and_names_no_address() -> None:
     assert replicated.failures == 1
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\xc1", b"\x93\x01\x02\x03"])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\xc1", b"\x93\x01\x02\x03", b"\x81\xa1\xff\x01", b"\x91" * 100_000]
+)
 def test_an_entry_that_is_no_command_changes_nothing(garbage: bytes) -> None:
     replicated = Replicated(Register())
     before = replicated.snapshot()
