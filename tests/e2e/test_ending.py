@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import trio
 
 from tests.e2e.system import (
+    command_line,
+    marked_environment,
     our_processes,
     read_records,
     running_up,
@@ -39,6 +42,28 @@ async def _interrupt_once_begun(pid: int, folder: Path) -> None:
     while "in-flight" not in read_records(folder).begun:  # noqa: ASYNC110 - a file has no event
         await trio.sleep(0.02)
     os.kill(pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_during_start_up_ends_what_was_started(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    write_files(tmp_path, replicas=2, service_s=0.01)
+    data = tmp_path / "data"
+    ports = ["--port", "0", "--admin-port", "0"]
+    with subprocess.Popen(
+        command_line("up", tmp_path, "--data", data, *ports),
+        env=marked_environment(data),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # "starting 3 front-ends": now they are on their way
+        process.send_signal(number)
+        assert process.wait(30) == 130
+        assert "Traceback" not in process.stderr.read()
+    wait_until_nothing_runs(data)
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ _LOOK_S: Final = 0.1
 
 #: All front-ends up and a coordinator chosen: an election takes a second, imports another; slow
 #: shared machines get the rest.
-_COORDINATOR_S: Final = 30.0
+_COORDINATOR_S: Final = 60.0
 
 #: Starts that a replica may fail before the deployment is given up: the first may have met a port
 #: that was taken, the second says it again.
