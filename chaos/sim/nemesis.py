@@ -90,7 +90,7 @@ class _Nemesis:
             for other, running in self.world.running.items()
             if running.member.statistics().is_full_member
         ]
-        if len(full) < len(self.world.names):
+        if len(full) < len(self.world.names) or len(full) == 1:
             return
         self.world.note(f"disk lost {name}")
         self.world.lose_power(name)
@@ -123,6 +123,8 @@ class _Nemesis:
     async def cut_one_way(self) -> None:
         """Make one member deaf or mute, or cut one direction of one link."""
         name = self.pick()
+        if not self.others(name):
+            return
         targets = self.rng.sample(self.others(name), self.rng.randint(1, len(self.others(name))))
         is_mute = self.rng.random() < 0.5
         pairs = [(name, other) if is_mute else (other, name) for other in targets]

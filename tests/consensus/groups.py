@@ -184,8 +184,13 @@ async def open_group(
     seed: int = 0,
     loss: float = 0.0,
     compact_entries: int = 1000,
+    journals: dict[str, Journal] | None = None,
 ) -> AsyncIterator[Group]:
-    """A group whose members have all started; it ends with the block."""
+    """A group whose members have all started; it ends with the block.
+
+    Args:
+        journals: what some members keep from an earlier group; the others' disks are empty.
+    """
     async with trio.open_nursery() as nursery:
         network = MemoryNetwork(seed=seed, loss=loss)
         group = Group(
@@ -196,6 +201,7 @@ async def open_group(
             seed=seed,
             compact_entries=compact_entries,
         )
+        group.journals |= journals or {}
         for name in group.names:
             await group.start(name)
         yield group
