@@ -1,12 +1,13 @@
 """Bodies in both directions: at once, bounded, and never whole when they are not."""
 
+import gc
 import os
 
 import trio
 from trio.testing import MockClock
 
 from tests.proxy.world import OK, Peer, blue, open_world, reset
-from trioroute.proxy.relay import framed
+from trioroute.proxy.relay import Upload, framed
 from trioroute.wire.http import Limits
 
 MIB = 1024 * 1024
@@ -259,3 +260,25 @@ async def test_trailers_go_to_a_client_that_takes_them(autojump_clock: MockClock
 
 
 EXPECTING = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+
+
+async def test_an_ended_upload_leaves_no_body_behind(autojump_clock: MockClock) -> None:
+    """The cycle collector comes seldom: what holds a body must go without it."""
+    async with open_world(echo) as world:
+        client = await world.connect()
+        body = bytes(200_000)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_body, client, b"length", body)
+            await client.read_answer()
+        await world.wait_settled()
+        gc.disable()
+        try:
+            before = sum(isinstance(thing, Upload) for thing in gc.get_objects())
+            for _ in range(5):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(send_body, client, b"length", body)
+                    await client.read_answer()
+            await world.wait_settled()
+            assert sum(isinstance(thing, Upload) for thing in gc.get_objects()) <= before
+        finally:
+            gc.enable()

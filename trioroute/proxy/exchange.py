@@ -177,6 +177,10 @@ class Exchange(ExchangeState):
         self.drop()
         self.connection.end_exchange()
         self.record()
+        # An upload knows its exchange and a raised exception its frames: a cycle would keep the
+        # body until the collector comes, which is seldom.
+        self.upload = self.pending = self.body = None
+        self.rest = self.unsent = b""
 
     # --- before the replica
 
