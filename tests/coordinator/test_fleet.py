@@ -10,7 +10,7 @@ import trio.testing
 
 from tests.coordinator.test_service import MemoryLog
 from trioroute.coordinator.fleet import Fleet
-from trioroute.core.found import FoundReplica
+from trioroute.core.found import FoundReplica, mark_of
 from trioroute.core.model import (
     CommandSource,
     Deployment,
@@ -20,10 +20,12 @@ from trioroute.core.model import (
     ScaleSettings,
 )
 from trioroute.core.registry import OpenEpoch, PutRegistry, RegisterHolder
+from trioroute.core.resources.commands import DeleteDeployment, PutDeployment
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.directory import SlotDirectory
 from trioroute.core.slots.masks import pack
 from trioroute.core.slots.timings import SlotTimings
+from trioroute.discovery.processes.plan import Standing, plan_places
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import StaleEpochError
 
@@ -33,7 +35,7 @@ TIMINGS = SlotTimings()
 
 
 class Processes:
-    """A source that starts replicas in `START_S` and stops them at once."""
+    """A source that starts replicas in `START_S` and stops them at once, by the real plan."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self.nursery = nursery
@@ -41,7 +43,7 @@ class Processes:
         self.running: dict[str, FoundReplica] = {}
         self.started_at: list[float] = []
         self.stopped: list[str] = []
-        self.wishes: list[int] = []
+        self.made: dict[str, Deployment] = {}
         self._changed = trio.Event()
 
     async def set_desired(
@@ -51,16 +53,21 @@ class Processes:
         if epoch < self.epoch:
             raise StaleEpochError(self.epoch)
         self.epoch = epoch
-        wanted = sum(count for _, count in desired)
-        self.wishes.append(wanted)
-        while len(self.running) < wanted:
+        names = list(self.running)
+        standing = [
+            Standing(number, self.made.get(name) or desired[0][0], name, self.running[name].state)
+            for number, name in enumerate(names)
+        ]
+        plan = plan_places(desired, standing, retire)
+        for deployment in plan.make:
             name = f"r{len(self.started_at)}"
             self.started_at.append(trio.current_time())
+            self.made[name] = deployment
             self.put(name, "starting")
             self.nursery.start_soon(self._start, name)
-        for name in [*retire, *reversed(self.running)][: max(0, len(self.running) - wanted)]:
-            del self.running[name]
-            self.stopped.append(name)
+        for number in plan.end:
+            del self.running[names[number]]
+            self.stopped.append(names[number])
             self._notify()
 
     def crash(self, name: str) -> None:
@@ -79,6 +86,7 @@ class Processes:
             host="h",
             port=1,
             state=state,  # type: ignore[arg-type]
+            made_from=mark_of(self.made[name].source) if name in self.made else "",
         )
         self._notify()
 
@@ -149,9 +157,10 @@ async def open_world(scale: ScaleSettings, *, running: int = 0) -> AsyncIterator
         for n in range(running):
             processes.put(f"old{n}", "running")
 
-        async def ask(_: Deployment, host: str, port: int) -> str:
+        async def ask(deployment: Deployment, host: str, port: int) -> str:
             await trio.lowlevel.checkpoint()
-            return "answers 503" if not_ready else ""
+            assert isinstance(deployment.source, CommandSource)
+            return "answers 503" if not_ready & {"all", deployment.source.command[0]} else ""
 
         async def commit(command: object) -> object:
             result = await log.commit(command)  # type: ignore[arg-type]
@@ -268,3 +277,86 @@ async def test_decisions_are_told(kind: ScaleKind, autojump_clock: trio.testing.
         decision = world.fleet.decision(KEY)
         assert decision is not None
         assert (decision.replicas, decision.rule) == (1, "steady")
+
+
+async def change_source(world: World, word: str) -> None:
+    """What an update of the deployment's code does."""
+    old = world.log.state.deployments[KEY]
+    source = CommandSource(command=(word, "{port}"), cwd="/")
+    await world.log.commit(PutDeployment(deployment=attrs.evolve(old, source=source)))
+    world.sync()
+    world.fleet.poke()
+
+
+async def test_a_rollout_waits_until_as_many_new_ones_are_ready_as_are_needed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(ScaleSettings(instance_count=2)) as world:
+        await trio.sleep(START_S + 1)
+        await change_source(world, "new")
+        fewest = 2
+        for _ in range(100):
+            await trio.sleep(0.1)
+            ready = [s for s in world.replicas().values() if s is ReplicaState.READY]
+            fewest = min(fewest, len(ready))
+        assert fewest == 2, "at no moment fewer than before"
+        assert world.replicas() == dict.fromkeys(("r2", "r3"), ReplicaState.READY)
+        assert sorted(world.processes.stopped) == ["r0", "r1"]
+
+
+async def test_a_rollout_lets_old_replicas_finish_what_they_do(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(ScaleSettings(instance_count=1)) as world:
+        await trio.sleep(START_S + 1)
+        await change_source(world, "new")
+        await trio.sleep(START_S - 0.5)
+        world.hold({"r0": 1})
+        await trio.sleep(1.0)
+        assert world.replicas() == {"r0": ReplicaState.DRAINING, "r1": ReplicaState.READY}
+        assert world.processes.stopped == []
+        world.hold({})
+        await trio.sleep(10)
+        assert world.processes.stopped == ["r0"]
+
+
+async def test_a_rollout_whose_replicas_never_get_ready_keeps_the_old_ones(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(ScaleSettings(instance_count=2)) as world:
+        await trio.sleep(START_S + 1)
+        world.not_ready.add("broken")
+        await change_source(world, "broken")
+        await trio.sleep(100)
+        assert world.replicas() == dict.fromkeys(("r0", "r1"), ReplicaState.READY)
+        assert world.processes.stopped == []
+        await change_source(world, "serve")
+        await trio.sleep(1)
+        assert world.replicas() == dict.fromkeys(("r0", "r1"), ReplicaState.READY)
+        assert sorted(world.processes.stopped) == ["r2", "r3"]
+
+
+async def test_other_settings_replace_no_replica(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_world(ScaleSettings(instance_count=1)) as world:
+        await trio.sleep(START_S + 1)
+        old = world.log.state.deployments[KEY]
+        changed = attrs.evolve(old, scale=ScaleSettings(instance_count=2), queue_wait_max_s=9.0)
+        await world.log.commit(PutDeployment(deployment=changed))
+        world.sync()
+        await trio.sleep(START_S + 2)
+        assert list(world.replicas()) == ["r0", "r1"]
+        assert world.processes.stopped == []
+
+
+async def test_a_deleted_deployment_s_replicas_stay_while_requests_may_run(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(ScaleSettings(instance_count=1)) as world:
+        await trio.sleep(START_S + 1)
+        longest_s = world.log.state.deployments[KEY].request_max_s
+        await world.log.commit(DeleteDeployment(endpoint="e", name="d"))
+        world.sync()
+        await trio.sleep(longest_s)
+        assert world.processes.stopped == []
+        await trio.sleep(10)
+        assert world.processes.stopped == ["r0"]

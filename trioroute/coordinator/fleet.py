@@ -3,9 +3,14 @@
 What a source finds and what a probe says becomes the replica set in the log; what the queue shows
 becomes the number the source is asked for. A replica is stopped only after it was cordoned and
 nobody has or may have a slot of it, so scaling down never ends a running request.
+
+A deployment whose source changed is rolled out: replicas of the new source are started beside the
+old ones, and only when as many of them are ready as are needed are the old ones cordoned. When the
+new ones never get ready, the old ones go on serving. A deleted deployment's replicas stay until
+whatever may still run on them has ended.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
@@ -27,6 +32,8 @@ __all__ = ["Fleet", "FleetReplica", "ReplicaSource"]
 _FIRST_PROBES_S: Final = 0.1
 #: Evaluations are at least this far apart, however often something happens, seconds.
 _EVALUATE_S: Final = 0.05
+#: For how long a holder that hears nothing new may still start requests: its lease, seconds.
+_ROUTED_S: Final = 3.0
 
 
 class ReplicaSource(Protocol):
@@ -64,6 +71,7 @@ class _Group:
     scaler: Scaler
     draining: set[str] = attrs.field(factory=set)
     decision: ScaleDecision | None = None
+    deleted_until: float | None = None
 
 
 class Fleet:
@@ -161,8 +169,7 @@ class Fleet:
 
     async def _reconcile(self, nursery: trio.Nursery) -> None:
         deployments = self._state().deployments
-        for key in [key for key in self._groups if key not in deployments]:
-            del self._groups[key]
+        self._let_go(deployments)
         for key, deployment in deployments.items():
             source = self._source_of(deployment)
             if source is None or source not in self._found:
@@ -173,8 +180,25 @@ class Fleet:
             await self._publish(key, group)
         await self._wish()
 
+    def _let_go(self, deployments: Mapping[str, Deployment]) -> None:
+        """Keep the replicas of deleted deployments while requests may still run on them."""
+        now = trio.current_time()
+        for key in [key for key in self._groups if key not in deployments]:
+            group = self._groups[key]
+            if group.deleted_until is None:
+                group.deleted_until = now + group.deployment.request_max_s + _ROUTED_S
+            if now >= group.deleted_until or not self._all_found(key):
+                del self._groups[key]
+
+    def _outdated(self, group: _Group) -> set[str]:
+        source = group.deployment.source
+        found = self._all_found(group.deployment.key)
+        return {each.id for each in found if each.is_outdated(source)}
+
     def _group(self, key: str, deployment: Deployment) -> _Group:
         group = self._groups.get(key)
+        if group is not None and group.deleted_until is not None:
+            group = None  # made again before the old one's replicas had gone
         if group is None or group.scaler.settings != deployment.scale:
             current = len(self._all_found(key))
             scaler = Scaler(deployment.scale, current=current, now=trio.current_time())
@@ -223,7 +247,8 @@ class Fleet:
     def _scale(self, key: str, group: _Group) -> None:
         if self._is_static(group.deployment):
             return
-        staying = [f for f in self._all_found(key) if f.id not in group.draining]
+        outdated = self._outdated(group)
+        staying = [f for f in self._all_found(key) if f.id not in group.draining | outdated]
         demand = self._directory.demand(key)
         group.decision = group.scaler.decide(
             busy=demand.busy,
@@ -235,6 +260,8 @@ class Fleet:
         surplus = len(staying) - group.decision.replicas
         if surplus > 0:
             group.draining.update(self._idle_first(staying)[:surplus])
+        if sum(found.id in self._ready for found in staying) >= group.decision.replicas:
+            group.draining |= outdated
         group.draining &= {found.id for found in self._all_found(key)}
 
     def _idle_first(self, staying: list[FoundReplica]) -> list[str]:
@@ -271,15 +298,20 @@ class Fleet:
                 # has not seen.
                 continue
             desired = []
-            retire = []
+            retire: set[str] = set()
             for key, deployment in self._state().deployments.items():
                 group = self._groups.get(key)
                 if group is None or self._source_of(deployment) is not source:
                     continue
-                gone = [name for name in group.draining if self._directory.is_unused(name)]
-                retire += gone
+                gone = {name for name in group.draining if self._directory.is_unused(name)}
+                retire |= gone
                 wanted = group.decision.replicas if group.decision is not None else 1
-                desired.append((deployment, wanted + len(group.draining) - len(gone)))
+                # The number is that of replicas of the new source: old ones only go by name.
+                leaving = group.draining - self._outdated(group)
+                desired.append((deployment, wanted + len(leaving) - len(leaving & gone)))
+            for key, group in self._groups.items():
+                if group.deleted_until is not None and self._source_of(group.deployment) is source:
+                    desired.append((group.deployment, len(self._all_found(key))))
             wish = (desired, sorted(retire))
             if self._wishes.get(source) != wish:
                 await source.set_desired(self._directory.epoch, desired, wish[1])

@@ -1,10 +1,13 @@
 """One replica as whoever runs it sees it: what a source reports and the coordinator decides on."""
 
+import hashlib
 from typing import Literal
 
 import attrs
 
-__all__ = ["FoundReplica", "FoundState"]
+from trioroute.core.model import Source
+
+__all__ = ["FoundReplica", "FoundState", "mark_of"]
 
 #: `starting`: its process does not accept connections yet. `running`: it does, or somebody else
 #: answers for it. `backing-off`: it has ended, certainly, and a new one follows. `stopped`: it was
@@ -24,6 +27,7 @@ class FoundReplica:
         reason: one line why it does not run, or what it is waiting for; else empty.
         last_lines: the end of what it printed, when it did not live.
         started_at: seconds since 1970, 0.0 before the first start.
+        made_from: the mark of the source that it runs; empty where sources cannot change.
     """
 
     id: str
@@ -36,3 +40,16 @@ class FoundReplica:
     reason: str = ""
     last_lines: tuple[str, ...] = ()
     started_at: float = 0.0
+    made_from: str = ""
+
+    def is_outdated(self, source: Source) -> bool:
+        """Whether it runs something else than this source."""
+        return self.made_from not in ("", mark_of(source))
+
+
+def mark_of(source: Source) -> str:
+    """The same for equal sources, on every machine, and different for others."""
+    fields = attrs.asdict(source, recurse=False)
+    environment = fields.pop("environment", {})
+    plain = (type(source).__name__, sorted(fields.items()), sorted(environment.items()))
+    return hashlib.sha256(repr(plain).encode()).hexdigest()[:16]

@@ -145,6 +145,8 @@ class ScriptSource:
         conda_file: absolute path of the environment's conda file, or None.
         python: interpreter to use instead of a runtime built by us (`trioroute.python`), or None.
         environment: variables of the deployment.
+        revision: what the files said when they were registered; files that changed since make a
+            source another one, so that applying them again replaces the replicas.
     """
 
     code: str
@@ -153,6 +155,7 @@ class ScriptSource:
     conda_file: str | None = None
     python: str | None = None
     environment: Mapping[str, str] = attrs.field(factory=dict)
+    revision: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -163,6 +166,7 @@ class CommandSource:
     cwd: str
     model: str | None = None
     environment: Mapping[str, str] = attrs.field(factory=dict)
+    revision: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -49,13 +49,18 @@ def test_ends_deployments_that_are_not_wished() -> None:
     assert plan_places([], standing("running", "starting"), ()).end == (1, 2)
 
 
-def test_outdated_replicas_stay_until_enough_new_ones_run() -> None:
+def test_outdated_replicas_stay_until_they_are_named() -> None:
     old = standing("running", "running", source=OLD)
     assert plan_places([(blue(), 2)], old, ()) == Plan((blue(), blue()), ())
-    half = [*old, *standing("running", "starting", first=3)]
-    assert plan_places([(blue(), 2)], half, ()) == Plan((), ())
     done = [*old, *standing("running", "running", first=3)]
-    assert plan_places([(blue(), 2)], done, ()) == Plan((), (1, 2))
+    assert plan_places([(blue(), 2)], done, ()) == Plan((), ())
+    assert plan_places([(blue(), 2)], done, {"replica-1"}) == Plan((), (1,))
+    assert plan_places([(blue(), 2)], done, {"replica-1", "replica-2"}) == Plan((), (1, 2))
+
+
+def test_a_deployment_that_goes_back_to_its_old_source_keeps_those_replicas() -> None:
+    places = [*standing("running"), *standing("starting", source=OLD, first=2)]
+    assert plan_places([(blue(OLD), 1)], places, {"replica-1"}) == Plan((), (1,))
 
 
 def test_other_settings_than_the_source_replace_nothing() -> None:
@@ -90,6 +95,8 @@ def test_obeying_the_plan_reaches_the_wish_and_stays_there(
 ) -> None:
     """Once all that is made runs, exactly the wished number stands, all of the wished source."""
     places, count, retire = case
+    # What a coordinator does once the new ones are ready and the old ones idle.
+    retire |= {place.replica for place in places if place.deployment.source == OLD}
     for _ in range(3):
         plan = plan_places([(blue(), count)], places, retire)
         assert not set(plan.end) - {place.number for place in places}

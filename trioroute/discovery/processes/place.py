@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 import trio
 
-from trioroute.core.found import FoundReplica
+from trioroute.core.found import FoundReplica, mark_of
 from trioroute.core.model import Deployment, ScriptSource
 from trioroute.discovery.processes.launch import CannotLaunchError, plan_launch
 from trioroute.discovery.processes.logs import cap_log, read_last_lines, tell_why
@@ -190,6 +190,7 @@ class Place:
             port=0,
             state="starting",
             restarts=restarts,
+            made_from=mark_of(self.deployment.source),
         )
 
     def _show(self, **changes: object) -> None:

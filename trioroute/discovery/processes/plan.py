@@ -1,9 +1,8 @@
 """Which replicas to start and which to stop, so that what runs becomes what is wished. Pure.
 
 A *place* is one of the wished number: it keeps being filled, each time with a new replica. A
-deployment whose source changed gets new places first; the outdated ones go when those run, so
-that an update never leaves the deployment without replicas. (It stops them whatever they do: a
-coordinator that wants them idle first names what is wished in steps.)
+deployment whose source changed gets new places beside the outdated ones, and those go when they
+are named in `retire`: only the coordinator knows when the new ones are ready and the old ones idle.
 """
 
 from collections.abc import Collection, Sequence
@@ -53,7 +52,7 @@ def plan_places(
     Args:
         desired: deployments that name addresses are left out: nobody starts those here.
         standing: every place that has not been told to end.
-        retire: replica ids that go first where a number falls.
+        retire: replica ids that go first where a number falls; outdated ones go at once.
     """
     make: list[Deployment] = []
     end: list[int] = []
@@ -67,8 +66,8 @@ def plan_places(
         current = [place for place in own if place.deployment.source == deployment.source]
         make += [deployment] * (count - len(current))
         end += [place.number for place in _surplus(current, count, retire)]
-        if sum(place.state == "running" for place in current) >= count:
-            end += [place.number for place in own if place not in current]
+        outdated = [place for place in own if place not in current]
+        end += [place.number for place in outdated if place.replica in retire]
     end += [place.number for place in standing if place.deployment.key not in wished]
     return Plan(tuple(make), tuple(end))
 
