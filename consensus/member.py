@@ -219,10 +219,11 @@ class Member:
         """As leader, end the office, then make the most caught-up voter lead.
 
         Returns:
-            Whether somebody else leads now. If not, this term has ended all the same.
+            Whether somebody else leads now. If not, this term has ended all the same, except where
+            there is no other voter: then nothing has happened.
         """
         voter = self._voter
-        if voter is None or voter.role is not Role.LEADER:
+        if voter is None or voter.role is not Role.LEADER or len(self._config.voters) == 1:
             return False
         term = voter.term
         voter.abdicate()
@@ -287,7 +288,7 @@ class Member:
         if self._engine.role is not Role.LEADER or self._left_term == self._engine.term:
             return False
         self._left_term = self._engine.term
-        return len(self._config.voters) > 1
+        return True
 
     async def _leave_leadership(self) -> None:
         await self.transfer_leadership(timeout_s=self._config.timings.election_max_s)

@@ -185,17 +185,18 @@ async def open_group(
     loss: float = 0.0,
     compact_entries: int = 1000,
     journals: dict[str, Journal] | None = None,
+    network: MemoryNetwork | None = None,
 ) -> AsyncIterator[Group]:
     """A group whose members have all started; it ends with the block.
 
     Args:
+        network: the one to use instead of a plain one.
         journals: what some members keep from an earlier group; the others' disks are empty.
     """
     async with trio.open_nursery() as nursery:
-        network = MemoryNetwork(seed=seed, loss=loss)
         group = Group(
             nursery,
-            network,
+            network or MemoryNetwork(seed=seed, loss=loss),
             voters,
             observers=observers,
             seed=seed,

@@ -6,9 +6,17 @@ import pytest
 import trio
 import trio.testing
 
-from consensus import CommandFailedError, NotAcceptedError, UnknownOutcomeError
+from consensus import (
+    CommandFailedError,
+    Journal,
+    MemoryJournal,
+    NotAcceptedError,
+    UnknownOutcomeError,
+)
+from consensus.memory import MemoryNetwork
 from consensus.raft.snapshots import Snapshot
-from tests.consensus.groups import open_group
+from consensus.transport import Event
+from tests.consensus.groups import NAMES, open_group
 
 
 async def test_three_members_elect_one_coordinator(autojump_clock: trio.testing.MockClock) -> None:
@@ -202,3 +210,38 @@ async def test_a_leader_with_a_slow_disk_lets_another_lead(
             await group.lives[first].member.propose(b"x", timeout_s=0.1)
         second = await group.wait_coordinator(other_than=first, within_s=2)
         assert second != first
+
+
+async def test_a_lone_voter_keeps_what_it_cannot_hand_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(voters=1) as group:
+        name = await group.wait_coordinator(within_s=3)
+        assert not await group.lives[name].member.transfer_leadership(timeout_s=1)
+        assert group.coordinator() == name
+
+
+class PromiseWatch(MemoryNetwork):
+    """A network that looks at the sender's log whenever a frame leaves."""
+
+    def __init__(self, journals: dict[str, Journal]) -> None:
+        super().__init__(seed=0)
+        self.sent = 0
+        self._journals = journals
+
+    def push(self, source: str, target: str, session: int, event: Event) -> bool:
+        """As the network does, and no promise may be pending."""
+        assert not self._journals[source].log.owes_promise, "a frame left before it was durable"
+        self.sent += 1
+        return super().push(source, target, session, event)
+
+
+async def test_no_frame_leaves_before_what_it_promises_is_durable(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    journals: dict[str, Journal] = {name: MemoryJournal() for name in NAMES[:3]}
+    network = PromiseWatch(journals)
+    async with open_group(network=network, journals=journals) as group:
+        leader = await group.wait_coordinator(within_s=3)
+        await group.lives[leader].member.propose(b"x", timeout_s=1)
+        assert network.sent > 10

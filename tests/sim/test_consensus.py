@@ -28,7 +28,8 @@ def test_no_rule_is_broken_in_other_groups(voters: int) -> None:
 def digest(seed: int) -> str:
     """A history in one line."""
     history = run_seed(seed, duration_s=10).history
-    return hashlib.sha256(repr(history).encode()).hexdigest()
+    text = repr((history.calls, history.applied, history.authority, history.acts, history.faults))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_seed_is_one_history_in_every_process() -> None:

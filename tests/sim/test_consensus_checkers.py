@@ -33,7 +33,7 @@ BREAKS: dict[str, Callable[[History], object]] = {
     "nobody_crashed": lambda h: h.crashes.append("fe-0 crashed"),
     "one_leader_per_term": lambda h: h.leaders.add((2, "fe-0")),
     "epochs_rise": lambda h: h.offices[B].append((1, A)),
-    "one_log": lambda h: h.applied[B].append((2, b"c9")),
+    "one_log": lambda h: h.applied[B].append((3, b"c1")),
     "nothing_twice": lambda h: h.restored[B].append([b"c1", b"c1"]),
     "acknowledged_is_applied": lambda h: setattr(h.calls[1], "result", b"9"),
     "refused_is_not_applied": lambda h: setattr(h.calls[2], "command", b"c1"),

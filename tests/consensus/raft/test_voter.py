@@ -82,6 +82,16 @@ def test_an_answer_echoes_when_the_round_was_sent() -> None:
     assert (peer, envelope.echo, envelope.term) == ("fe-0", 100.1, 2)
 
 
+def test_a_heartbeat_in_the_middle_of_the_log_drops_nothing() -> None:
+    """Stock: everything behind its previous entry is gone, acknowledged or not (gap 2.23)."""
+    made = voter()
+    heartbeat = AppendEntries(2, 2, prev_index=2, prev_term=1)
+    effects = made.step([frame("fe-0", heartbeat, now=100.1)], now=100.1)
+    ((_, envelope),) = sent(effects, AppendAnswer)
+    assert envelope.body == AppendAnswer(3, reset=False, success=True), "only what it proves"
+    assert made.core.last_index == 3
+
+
 def test_frames_of_another_session_are_dropped() -> None:
     made = voter()
     heartbeat = frame("fe-0", AppendEntries(2, 3, prev_index=3, prev_term=1), now=100.1)
