@@ -23,7 +23,7 @@ from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.access_log import AccessRecord
 from trioroute.wire.http import Limits
 
-__all__ = ["OK", "Answer", "Peer", "World", "blue", "open_world", "reset"]
+__all__ = ["OK", "Answer", "EndedError", "Peer", "World", "blue", "open_world", "reset"]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -31,6 +31,10 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: chunked", re.IGNORECASE)
+
+
+class EndedError(AssertionError):
+    """The connection ended while more was expected."""
 
 
 @attrs.define
@@ -58,7 +62,8 @@ class Peer:
         """Up to and including `mark`; fails when the connection ends before."""
         while mark not in self.held:
             more = await self.stream.receive_some(65536)
-            assert more, f"ended before {mark!r}: {self.held!r}"
+            if not more:
+                raise EndedError(f"ended before {mark!r}: {self.held!r}")
             self.held += more
         end = self.held.index(mark) + len(mark)
         taken, self.held = self.held[:end], self.held[end:]
@@ -68,7 +73,8 @@ class Peer:
         """So many bytes; fails when the connection ends before."""
         while len(self.held) < count:
             more = await self.stream.receive_some(65536)
-            assert more, f"ended after {len(self.held)} of {count} bytes"
+            if not more:
+                raise EndedError(f"ended after {len(self.held)} of {count} bytes")
             self.held += more
         taken, self.held = self.held[:count], self.held[count:]
         return taken
