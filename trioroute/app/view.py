@@ -23,6 +23,7 @@ from trioroute.coordinator.service import Coordinator
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Endpoint, Replica
 from trioroute.core.registry import PutRegistry, Registry
+from trioroute.core.resources.provisioning import provisioning_of
 from trioroute.core.scaling import ScaleDecision
 from trioroute.core.status import (
     ClusterStatus,
@@ -191,7 +192,13 @@ class FrontEndView:
                 for deployment in state.deployments.values()
                 if deployment.endpoint == endpoint.name
             )
-            yield EndpointStatus(name=endpoint.name, auth_mode=endpoint.auth_mode, deployments=rows)
+            yield EndpointStatus(
+                name=endpoint.name,
+                auth_mode=endpoint.auth_mode,
+                deployments=rows,
+                resource_version=state.versions.get(endpoint.name, 0),
+                mirror_traffic=endpoint.mirror_traffic,
+            )
 
     def _deployment(
         self, endpoint: Endpoint, deployment: Deployment, stats: DeploymentStats | None
@@ -202,13 +209,15 @@ class FrontEndView:
         slots = sum(replica.slots for replica in agreed)
         demand = self._coordinator.demand(key)
         decision = self._coordinator.decision(key)
+        replicas = tuple(self._replicas(deployment, agreed))
+        provisioning = provisioning_of(deployment, replicas)
         stats = stats or DeploymentStats(endpoint=endpoint.name, deployment=deployment.name)
         return DeploymentStatus(
             endpoint=endpoint.name,
             name=deployment.name,
             traffic_percent=endpoint.traffic.get(deployment.name, 0),
             replicas_desired=None if decision is None else decision.replicas,
-            replicas=tuple(self._replicas(deployment, agreed)),
+            replicas=replicas,
             busy=None if demand is None else demand.busy,
             slots=slots,
             queued=None if demand is None else demand.queued,
@@ -223,6 +232,9 @@ class FrontEndView:
                 if outcome.status >= HTTPStatus.INTERNAL_SERVER_ERROR
             ),
             reason="" if decision is None else _describe(decision),
+            provisioning_state=provisioning.state.value,
+            provisioning_reason=provisioning.reason,
+            resource_version=self._registry.state.versions.get(key, 0),
         )
 
     def _replicas(
@@ -249,9 +261,10 @@ class FrontEndView:
                 pid=None if source is None else source.pid,
                 restarts=0 if source is None else source.restarts,
                 reason="not seen by its source yet" if is_missing else reason,
+                is_outdated=source is not None and source.is_outdated(deployment.source),
             )
         for source, reason in found.values():
-            yield _unused_replica(source, reason, deployment.slots_per_replica)
+            yield _unused_replica(source, reason, deployment)
 
     def _front_end(self, name: str) -> FrontEndStatus:
         """A row: all about ourselves, of others whether they are connected."""
@@ -290,12 +303,13 @@ def _describe(decision: ScaleDecision) -> str:
     return f"scaling {decision.current}→{decision.replicas} ({decision.rule})"
 
 
-def _unused_replica(found: FoundReplica, reason: str, slots: int) -> ReplicaStatus:
+def _unused_replica(found: FoundReplica, reason: str, deployment: Deployment) -> ReplicaStatus:
     """One that the coordinator has not taken into use, and why not."""
     return ReplicaStatus(
         id=found.id,
         state=_CONDITIONS[found.state],
-        slots=slots,
+        slots=deployment.slots_per_replica,
+        is_outdated=found.is_outdated(deployment.source),
         address=f"{found.host}:{found.port}" if found.port else "",
         pid=found.pid,
         restarts=found.restarts,

@@ -6,7 +6,7 @@ coordinator. New fields get defaults, so that versions N and N-1 can read each o
 """
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -102,6 +102,7 @@ class ReplicaStatus:
     Attributes:
         busy: slots with a request in flight.
         reason: one line why it is not ready, with the last log line where there is one.
+        is_outdated: it runs an earlier source of its deployment.
     """
 
     id: str
@@ -112,6 +113,7 @@ class ReplicaStatus:
     pid: int | None = None
     restarts: int = 0
     reason: str = ""
+    is_outdated: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -124,6 +126,7 @@ class DeploymentStatus:
         busy, slots: of ready replicas; `queued` requests wait.
         utilization: (busy + queued) / slots of ready replicas.
         reason: why things are as they are, for example `steady` or `scaling 1→4`.
+        provisioning_state: Azure's word for how far what was registered runs, and why not.
     """
 
     endpoint: str
@@ -141,6 +144,9 @@ class DeploymentStatus:
     requests: int = 0
     server_errors: int = 0
     reason: str = ""
+    provisioning_state: str = ""
+    provisioning_reason: str = ""
+    resource_version: int = 0
 
     @property
     def key(self) -> str:
@@ -161,6 +167,8 @@ class EndpointStatus:
     scoring_url: str = ""
     auth_mode: AuthMode = AuthMode.KEY
     deployments: tuple[DeploymentStatus, ...] = ()
+    resource_version: int = 0
+    mirror_traffic: Mapping[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
