@@ -17,6 +17,8 @@ from tests.bench.member_group import MemberGroup, percentile
 __all__ = ["main"]
 
 _CLIENTS = (1, 16, 128)
+_OURS = "tests.bench.consensus_member"
+_STOCK = "tests.bench.stock_member"
 
 
 def measure(group: MemberGroup, leader: str, label: str, seconds: float) -> None:
@@ -35,6 +37,18 @@ def measure(group: MemberGroup, leader: str, label: str, seconds: float) -> None
             )
 
 
+def measure_idle(group: MemberGroup, label: str, seconds: float) -> None:
+    """CPU of a leader and its followers that have nothing to do but to be there."""
+    used: dict[str, list[float]] = {name: [] for name in group.names}
+    for _ in range(2):
+        for name in group.names:
+            group.tell(name, "status")
+            used[name].append(group.wait_for("status", name=name)["cpu_s"])
+        time.sleep(seconds)
+    shares = [100 * (after - before) / seconds for before, after in used.values()]
+    print(f"{label:<28}idle CPU % of a core: " + ", ".join(f"{share:.1f}" for share in shares))
+
+
 def run(label: str, seconds: float, folder: Path, module: str, *arguments: str) -> None:
     """Start a group, measure it, end it."""
     group = MemberGroup(folder, module, *arguments)
@@ -43,6 +57,8 @@ def run(label: str, seconds: float, folder: Path, module: str, *arguments: str) 
             group.start(name)
         leader = group.wait_for("office")["name"]
         time.sleep(1)
+        if module == _OURS:
+            measure_idle(group, label, 2 * seconds)
         measure(group, leader, label, seconds)
     finally:
         group.stop()
@@ -58,13 +74,11 @@ def main() -> int:
         folder = Path(name)
         certificates = folder / "certificates"
         write_throwaway_certificates(certificates, ["fe-0", "fe-1", "fe-2"])
-        ours = "tests.bench.consensus_member"
         secured = ("--certificates", str(certificates))
-        run("ours, TLS, synced", options.seconds, folder / "a", ours, *secured)
-        run("ours, plain, synced", options.seconds, folder / "b", ours)
-        stock = "tests.bench.stock_member"
-        run("stock, batch (default)", options.seconds, folder / "c", stock)
-        run("stock, no batch", options.seconds, folder / "d", stock, "--batch", "off")
+        run("ours, TLS, synced", options.seconds, folder / "a", _OURS, *secured)
+        run("ours, plain, synced", options.seconds, folder / "b", _OURS)
+        run("stock, batch (default)", options.seconds, folder / "c", _STOCK)
+        run("stock, no batch", options.seconds, folder / "d", _STOCK, "--batch", "off")
     return 0
 
 
