@@ -89,7 +89,7 @@ async def test_a_holder_is_registered_welcomed_and_leased(
     stream = world.dial("fe-0")
     await say(stream, hello())
     (welcome,) = await hear(stream, 1)
-    assert welcome == m.Welcome(version=1, epoch=3)
+    assert welcome == m.Welcome(version=m.VERSION, epoch=3)
     await say(stream, report())
     (lease,) = await hear(stream, 1)
     assert isinstance(lease, m.Lease)

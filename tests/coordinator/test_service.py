@@ -151,13 +151,24 @@ async def test_the_first_requests_wait_for_the_first_lease_and_are_served(
 async def test_a_calm_group_needs_no_message_for_a_request(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_group(replicas=3) as group:
+    async with open_group(replicas=6) as group:
         await trio.sleep(1)
         worker = group.workers["fe-1"]
         grant = worker.acquire_nowait(KEY)
         assert grant is not None
         worker.release(grant)
         assert not worker.holding.has_news
+
+
+async def test_a_front_end_that_starts_its_last_slot_is_sent_another(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=6) as group:
+        await trio.sleep(1)
+        worker = group.workers["fe-1"]
+        for _ in range(4):
+            assert worker.acquire_nowait(KEY) is not None
+            await trio.sleep(0.01)
 
 
 async def test_idle_slots_of_others_serve_a_front_end_that_needs_more(

@@ -22,18 +22,28 @@ from_holder = st.one_of(
         busy=slots,
         waiting=st.dictionaries(st.text(), numbers, max_size=3),
         routing_version=numbers,
+        round_trip_s=times,
+        service_s=st.dictionaries(st.text(), times, max_size=3),
     ),
     st.builds(m.Acquire, number=numbers, deployment=st.text(), waited_s=times),
     st.builds(m.Cancel, number=numbers),
     st.builds(m.Return, slots=slots),
+    st.builds(m.Stock, deployment=st.text(), idle=numbers),
     st.builds(m.Goodbye, busy=slots),
 )
 from_coordinator = st.one_of(
     st.builds(m.Welcome, version=numbers, epoch=numbers),
     st.builds(m.Lease, echo_sent_at=times, seen=numbers, slots=slots),
-    st.builds(m.Grant, number=numbers, replica=st.text(), slot=numbers),
+    st.builds(m.Grant, number=numbers, replica=st.text(), slot=numbers, oldest_waited_s=times),
     st.builds(m.Refuse, number=numbers, reason=st.text()),
-    st.builds(m.Mode, deployment=st.text(), contended=st.booleans()),
+    st.builds(
+        m.Mode,
+        deployment=st.text(),
+        contended=st.booleans(),
+        own_age_s=times,
+        oldest_waited_s=times,
+    ),
+    st.builds(m.Recall, deployment=st.text(), keep=numbers, most=numbers),
 )
 
 
@@ -75,5 +85,16 @@ def test_the_numbers_of_the_kinds_are_the_contract() -> None:
     for number, message in (
         (3, m.Acquire(number=1, deployment="", waited_s=0)),
         (6, m.Goodbye(busy={})),
+        (7, m.Stock(deployment="", idle=0)),
+        (70, m.Recall(deployment="", keep=0, most=1)),
     ):
         assert msgspec.msgpack.decode(encode_batch([message])[4:])[0][0] == number
+
+
+def test_what_version_1_says_is_understood() -> None:
+    """Its renewals and modes lack the fields that version 2 added."""
+    renew = {"sent_at": 1.0, "held": {}, "busy": {}, "waiting": {}, "routing_version": 3}
+    (said,) = holder_decoder().feed(encode_frame([(2, renew)]))
+    assert said == m.Renew(sent_at=1.0, held={}, busy={}, waiting={}, routing_version=3)
+    mode = encode_frame([(69, {"deployment": "e/d", "contended": True})])
+    assert coordinator_decoder().feed(mode) == [m.Mode(deployment="e/d", contended=True)]

@@ -24,7 +24,8 @@ from trioroute.core.registry import (
     Result,
 )
 from trioroute.core.scaling import ScaleDecision
-from trioroute.core.slots.directory import Demand, DirectoryStatistics, SlotDirectory
+from trioroute.core.slots.directory import SlotDirectory
+from trioroute.core.slots.figures import Demand, DirectoryStatistics
 from trioroute.core.slots.homes import HomePlan, plan_homes
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import ControlError, NoCoordinatorError

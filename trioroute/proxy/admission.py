@@ -12,7 +12,8 @@ import attrs
 import trio
 
 from trioroute.core.model import RoutingSnapshot
-from trioroute.core.slots.holding import Grant, Holding, HoldingStatistics, Wake
+from trioroute.core.slots.figures import HoldingStatistics
+from trioroute.core.slots.holding import Grant, Holding, Wake
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.slots.unlimited import UnlimitedReplicas
 from trioroute.errors import (
@@ -83,6 +84,8 @@ class Admission:
         grant = self.holding.acquire_nowait(deployment, self.clock())
         if grant is None and deployment in self._unlimited:
             return self._acquire_unlimited(deployment)
+        if self.holding.has_news:
+            self.news.set()
         return grant
 
     async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:

@@ -281,7 +281,7 @@ class World:
             self.dial(worker)
         link = worker.link
         if link is not None:
-            if self.now >= worker.renew_at and worker.holding._link_open:
+            if self.now >= worker.renew_at and worker.holding.statistics().link_open:
                 worker.renew_at = self.now + TIMINGS.renew_s
                 worker.holding.renew(self.now)
             self._pump_down(worker, link)

@@ -75,7 +75,7 @@ def test_a_session_begins_with_hello_and_the_report() -> None:
     holding.open_link(3.0)
     holding.receive(m.Welcome(version=1, epoch=1), 3.0)
     hello, report, acquire = holding.take_outbox()
-    assert hello == m.Hello(version=1, holder="fe-0/0", incarnation=7, uptime_s=3.0)
+    assert hello == m.Hello(version=m.VERSION, holder="fe-0/0", incarnation=7, uptime_s=3.0)
     assert isinstance(report, m.Renew)
     assert report.waiting == {KEY: 1}
     assert acquire == m.Acquire(number=number, deployment=KEY, waited_s=2.0)
@@ -207,9 +207,10 @@ def test_a_return_that_the_list_has_not_seen_wins() -> None:
     assert holding.acquire_nowait(KEY, 0.3) is not None
 
 
-def test_a_grant_that_meets_its_cancel_is_returned() -> None:
+def test_under_contention_a_grant_that_meets_its_cancel_is_returned() -> None:
     holding = opened()
     number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.receive(m.Mode(deployment=KEY, contended=True), 0.1)
     holding.cancel(number)
     holding.receive(m.Grant(number=number, replica="r0", slot=0), 0.2)
     assert returned(holding) == {"r0": 1}
@@ -314,3 +315,128 @@ def test_without_a_link_nothing_is_said_and_freed_slots_serve_ones_own() -> None
     assert holding.take_outbox() == []
     holding.say_goodbye()
     assert holding.take_outbox() == []
+
+
+def spoken(holding: Holding) -> list[m.FromHolder]:
+    return [each for each in holding.take_outbox() if not isinstance(each, m.Renew)]
+
+
+def test_in_calm_a_grant_that_meets_its_cancel_stays() -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.cancel(number)
+    holding.receive(m.Grant(number=number, replica="r0", slot=0), 0.2)
+    assert returned(holding) == {}
+    assert acquired(holding, 0.3).replica == "r0"
+
+
+def test_a_slot_for_stock_serves_a_waiter_at_once() -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    holding.take_outbox()
+    holding.receive(m.Grant(number=0, replica="r0", slot=0), 0.2)
+    (wake,) = holding.take_wakes()
+    assert wake.number == number
+    assert spoken(holding) == [m.Cancel(number=number)]
+
+
+def test_a_slot_for_stock_after_the_lease_is_returned() -> None:
+    holding = opened()
+    holding.receive(m.Grant(number=0, replica="r0", slot=0), TIMINGS.held_s)
+    assert returned(holding) == {"r0": 1}
+
+
+def test_running_out_is_said_once_until_something_is_idle_again() -> None:
+    holding = opened(r0=1)
+    for now in (0.1, 0.2):
+        holding.receive(m.Welcome(version=2, epoch=1), now)
+        lease(holding, now, r0=1)
+        grant = acquired(holding, now)
+        assert spoken(holding) == [m.Stock(deployment=KEY, idle=0)]
+        assert holding.acquire_nowait(KEY, now) is None
+        assert spoken(holding) == []
+        holding.release(grant, now)
+
+
+def test_running_out_is_not_said_to_a_coordinator_of_version_1() -> None:
+    holding = opened(r0=1)
+    acquired(holding)
+    assert spoken(holding) == []
+
+
+def test_with_several_slots_running_out_is_when_all_are_busy() -> None:
+    holding = opened(snapshot(slots=2), r0=3)
+    holding.receive(m.Welcome(version=2, epoch=1), 0.0)
+    lease(holding, 0.0, r0=3)
+    holding.take_outbox()
+    acquired(holding)
+    assert spoken(holding) == []
+    acquired(holding)
+    assert spoken(holding) == [m.Stock(deployment=KEY, idle=0)]
+
+
+def test_a_recall_takes_idle_slots_and_leaves_what_it_says() -> None:
+    holding = opened(snapshot(replicas=4), r0=1, r1=1, r2=1, r3=1)
+    acquired(holding)
+    holding.receive(m.Recall(deployment=KEY, keep=1, most=9), 0.2)
+    *back, stock = spoken(holding)
+    assert stock == m.Stock(deployment=KEY, idle=1)
+    assert len(back) == 2
+    assert holding.statistics().held == 2
+
+
+def test_a_recall_is_answered_even_when_nothing_is_idle() -> None:
+    holding = opened(r0=1)
+    acquired(holding)
+    for key in (KEY, "gone/gone"):
+        holding.receive(m.Recall(deployment=key, keep=0, most=1), 0.2)
+        assert spoken(holding) == [m.Stock(deployment=key, idle=0)]
+
+
+def contended(own_age_s: float, *, oldest_waited_s: float) -> tuple[Holding, Grant]:
+    """At 10 s, with one running request and a waiter that has just come."""
+    holding = opened()
+    holding.receive(m.Lease(echo_sent_at=10.0, seen=99, slots={"r0": b"\1"}), 10.0)
+    grant = acquired(holding, 10.0)
+    mode = m.Mode(
+        deployment=KEY, contended=True, own_age_s=own_age_s, oldest_waited_s=oldest_waited_s
+    )
+    holding.receive(mode, 10.0)
+    holding.enqueue(KEY, arrived_at=10.0, now=10.0)
+    holding.take_outbox()
+    return holding, grant
+
+
+def test_an_own_waiter_is_served_under_contention_within_the_age_that_is_allowed() -> None:
+    holding, grant = contended(0.05, oldest_waited_s=0.04)
+    holding.release(grant, 10.1)
+    (wake,) = holding.take_wakes()
+    assert spoken(holding) == [m.Cancel(number=wake.number)]
+
+
+@pytest.mark.parametrize(("own_age_s", "oldest_waited_s"), [(0.05, 0.06), (0.0, 0.0)])
+def test_no_own_waiter_overtakes_by_more(own_age_s: float, oldest_waited_s: float) -> None:
+    holding, grant = contended(own_age_s, oldest_waited_s=oldest_waited_s)
+    holding.release(grant, 10.1)
+    assert returned(holding) == {"r0": 1}
+    assert not holding.take_wakes()
+
+
+def test_a_freed_slot_of_a_suspect_replica_goes_back_under_contention() -> None:
+    holding, grant = contended(0.05, oldest_waited_s=0.0)
+    holding.release(grant, 10.1, suspect=True)
+    assert returned(holding) == {"r0": 1}
+
+
+def test_renewals_tell_the_round_trip_and_the_service_time() -> None:
+    holding = opened(r0=1)
+    holding.renew(0.2)
+    holding.receive(m.Lease(echo_sent_at=0.2, seen=99, slots={"r0": b"\1"}), 0.25)
+    for start in range(5):
+        holding.release(acquired(holding, 0.3 + start / 10), 0.35 + start / 10)
+    holding.take_outbox()
+    holding.renew(0.9)
+    (renew,) = holding.take_outbox()
+    assert isinstance(renew, m.Renew)
+    assert renew.round_trip_s == pytest.approx(0.05)
+    assert renew.service_s == {KEY: pytest.approx(0.05)}

@@ -13,53 +13,23 @@ one goes to the oldest waiter anywhere.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import attrs
-
 from trioroute.core.model import Replica
 from trioroute.core.registry import RegistryState
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.book import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
+from trioroute.core.slots.figures import Demand, DirectoryStatistics
+from trioroute.core.slots.lending import Lender
 from trioroute.core.slots.line import HolderRecord, Line
-from trioroute.core.slots.masks import all_slots, count, lowest, pack_all, unpack, unpack_all
+from trioroute.core.slots.masks import all_slots, count, pack_all, unpack, unpack_all
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.slots.waiting import WaitingRequest
 
-__all__ = ["CLOSE", "Demand", "DirectoryStatistics", "Effect", "SlotDirectory"]
+__all__ = ["CLOSE", "Effect", "SlotDirectory"]
 
 #: Said instead of a message: the session with this holder must be closed.
 CLOSE: Final = None
 #: Who is told what.
 Effect = tuple[str, m.FromCoordinator | None]
-
-
-@attrs.frozen(kw_only=True)
-class Demand:
-    """What one deployment is asked for, in slots.
-
-    Attributes:
-        slots: of ready replicas.
-        busy: with a request running, as last reported (at most one renewal old when calm).
-        queued: requests waiting, over all front-ends.
-        in_doubt: slots nobody may use yet.
-    """
-
-    slots: int
-    busy: int
-    queued: int
-    in_doubt: int
-    contended: bool
-
-
-@attrs.frozen(kw_only=True)
-class DirectoryStatistics:
-    """Counts of things that should be rare."""
-
-    epoch: int
-    holders: int
-    claims_rejected: int
-    stray_returns: int
-    leases_lapsed: int
-    doubt_over: bool
 
 
 class SlotDirectory:  # house: the coordinator's whole vocabulary, one method for each event
@@ -74,6 +44,9 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         self._holders: dict[str, HolderRecord] = {}
         self._effects: list[Effect] = []
         self._renewed: set[str] = set()
+        self._lender = Lender(
+            holders=self._holders, say=self._say, renewed=self._renewed, timings=timings
+        )
         # What the current event touched: a message about one deployment costs nothing elsewhere.
         self._touched: set[str] = set()
         self._line_of: dict[str, Line] = {}
@@ -122,6 +95,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                         self._touched.add(key)
             case m.Return():
                 self._on_return(holder, message.slots)
+            case m.Stock():
+                self._on_stock(holder, message, now)
             case m.Goodbye():
                 self._on_goodbye(holder, unpack_all(message.busy), now)
         return self._settled(now, [*self._touched])
@@ -132,7 +107,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         if holder is not None:
             holder.in_session = False
         for line in self._lines.values():
-            line.waiting.remove_holder(name)
+            line.forget_holder(name)
         return self._settled(now, self._lines)
 
     def tick(self, now: float) -> list[Effect]:
@@ -140,6 +115,9 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         for holder in self._holders.values():
             if holder.expires_at is not None and holder.expires_at <= now:
                 self._lapse(holder)
+        for line in self._lines.values():
+            if line.contended:
+                self._lender.weigh_hand_over(line, now)
         return self._settled(now, self._lines)
 
     # -- what is asked ----------------------------------------------------------------------
@@ -227,7 +205,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             for book in line.books.values():
                 book.check()
             if line.waiting:
-                assert line.contended, f"{key} has waiters but is calm"
+                assert line.contended or line.asked, f"{key} has waiters but is calm"
                 for request in line.waiting:
                     assert line.free_book(self._holders[request.holder].routing_version) is None, (
                         f"{key}: a free slot while {request} waits"
@@ -292,7 +270,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         if holder.in_session:
             self._say(name, CLOSE)
         for line in self._lines.values():
-            line.waiting.remove_holder(name)
+            line.forget_holder(name)
             for book in line.books.values():
                 book.suspend(name, until=now, home_until=now)
                 book.settle(name, now)
@@ -306,6 +284,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         holder.reported = False
         holder.goodbye_at = None
         holder.received = 1
+        holder.version = hello.version
         # Its clock may run fast: it has lived at least this long.
         holder.born_by = now - hello.uptime_s * (1 - self._timings.rate_margin)
         if hello.incarnation != holder.incarnation:
@@ -317,14 +296,19 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             holder.expires_at = None
             holder.busy = {}
         for line in self._lines.values():
-            line.waiting.remove_holder(holder.name)
+            line.forget_holder(holder.name)
         self._say(holder.name, m.Welcome(version=m.VERSION, epoch=self.epoch))
 
     def _on_renew(self, holder: HolderRecord, renew: m.Renew, now: float) -> None:
         holder.echo_sent_at = renew.sent_at
         holder.routing_version = renew.routing_version
         holder.busy = unpack_all(renew.busy)
+        holder.round_trip_s = renew.round_trip_s
         self._renewed.add(holder.name)
+        self._believe(holder, unpack_all(renew.held), now)
+        for key, service_s in renew.service_s.items():
+            if service_s > 0 and key in self._lines:
+                self._lines[key].service_s[holder.name] = service_s
         if holder.reported:
             return
         holder.reported = True
@@ -341,9 +325,24 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         if holder.name in self._pending:
             until = max((self._dead_by(holder, x) for x in self._lines.values()), default=now)
             self._pending[holder.name] = min(self._pending[holder.name], until)
-        for key, line in self._lines.items():
+        for line in self._lines.values():
             if line.contended:
-                self._say(holder.name, m.Mode(deployment=key, contended=True))
+                self._say(holder.name, self._lender.mode(line, now))
+
+    def _believe(self, holder: HolderRecord, held: Mapping[str, int], now: float) -> None:
+        """What it says it holds and runs shows what it has idle."""
+        idle: dict[str, int] = {}
+        for name, mask in held.items():
+            if (line := self._line_of.get(name)) is None or line.contended:
+                continue
+            key, busy = line.deployment.key, holder.busy.get(name, 0)
+            idle[key] = idle.get(key, 0) + count(mask & ~busy)
+            if busy:
+                line.used_at[holder.name] = now
+        for key, number in idle.items():
+            self._lines[key].idle[holder.name] = number
+            if self._lines[key].short:
+                self._touched.add(key)
 
     def _dead_by(self, holder: HolderRecord, line: Line) -> float:
         """When the last request of this holder's earlier incarnation must be over."""
@@ -358,7 +357,21 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         else:
             arrived_at = now - acquire.waited_s
             line.waiting.add(WaitingRequest(arrived_at, holder.name, acquire.number))
+            line.used_at[holder.name] = now
+            line.idle.pop(holder.name, None)
             self._touched.add(acquire.deployment)
+
+    def _on_stock(self, holder: HolderRecord, stock: m.Stock, now: float) -> None:
+        """It ran out, or has answered a recall."""
+        line = self._lines.get(stock.deployment)
+        if line is None or line.contended:
+            return
+        line.asked.pop(holder.name, None)
+        line.idle[holder.name] = stock.idle
+        if not stock.idle:
+            line.used_at[holder.name] = now
+            line.short[holder.name] = None
+        self._touched.add(stock.deployment)
 
     def _on_return(self, holder: HolderRecord, slots: m.PackedSlots) -> None:
         for name, packed in slots.items():
@@ -380,7 +393,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         holder.expires_at = None
         holder.busy = {}
         for line in self._lines.values():
-            line.waiting.remove_holder(holder.name)
+            line.forget_holder(holder.name)
             over = now + self._timings.request_s(line.deployment.request_max_s)
             for name, book in line.books.items():
                 book.take_back(holder.name, ~busy.get(name, 0))
@@ -393,7 +406,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         ended_at, holder.expires_at = holder.expires_at, None
         self._leases_lapsed += 1
         for line in self._lines.values():
-            line.waiting.remove_holder(holder.name)
+            line.forget_holder(holder.name)
             until = ended_at + self._timings.request_s(line.deployment.request_max_s)
             for book in line.books.values():
                 book.suspend(holder.name, until=until, home_until=NEVER)
@@ -414,14 +427,11 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             book.expire(now)
             if not book.in_use:
                 del self._gone[name]
-        for key in keys:
-            line = self._lines[key]
+        for line in [self._lines[key] for key in keys]:
             for book in line.books.values():
                 if book.limbo and book.expire(now):
                     line.mark_freed(book)
-            self._serve(key, line, now)
-            if not line.contended:
-                self._send_home(line)
+            self._lender.serve(line, now)
         for name in self._renewed:
             self._lease(self._holders[name], now)
         self._renewed.clear()
@@ -440,48 +450,6 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                 book.split_doubt(silent)
                 line.mark_freed(book)
         return True
-
-    def _serve(self, key: str, line: Line, now: float) -> None:
-        """Free slots to the oldest waiters; call idle ones in when none is free; calm down."""
-        for request in [*line.waiting]:
-            line.waited_at = now
-            book = line.free_book(self._holders[request.holder].routing_version)
-            if book is not None:
-                self._grant(line, book, request)
-            elif not line.freed:
-                break
-        if line.waiting and not line.contended:
-            self._set_mode(key, line, contended=True)
-        calm_at = line.waited_at + self._timings.calm_after_s
-        if line.contended and not line.waiting and now >= calm_at:
-            self._set_mode(key, line, contended=False)
-
-    def _grant(self, line: Line, book: SlotBook, request: WaitingRequest) -> None:
-        slot = lowest(book.grantable)
-        book.give(request.holder, 1 << slot)
-        line.mark_freed(book)
-        line.waiting.remove(request.holder, request.number)
-        grant = m.Grant(number=request.number, replica=book.replica.id, slot=slot)
-        self._say(request.holder, grant)
-
-    def _set_mode(self, key: str, line: Line, *, contended: bool) -> None:
-        line.contended = contended
-        for holder in self._holders.values():
-            if holder.reported:
-                self._say(holder.name, m.Mode(deployment=key, contended=contended))
-
-    def _send_home(self, line: Line) -> None:
-        """Lease free slots to the live holders they are at home with."""
-        for name in [*line.freed]:
-            book = line.books[name]
-            for home, mask in book.home.items():
-                holder = self._holders.get(home)
-                if holder is None or not holder.reported or book.since > holder.routing_version:
-                    continue
-                if leased := mask & book.grantable:
-                    book.give(home, leased)
-                    self._renewed.add(home)
-            line.mark_freed(book)
 
     def _lease(self, holder: HolderRecord, now: float) -> None:
         if not holder.reported:

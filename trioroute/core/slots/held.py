@@ -1,16 +1,23 @@
-"""What a holder keeps about each replica, each deployment and each waiting request.
+"""What a holder keeps about each replica, deployment and waiting request, and about its session.
 
 Values with one owner, `holding.Holding`; the only decision here is which replica serves next.
 """
 
-from typing import NamedTuple
+from collections import deque
+from typing import Final, NamedTuple
 
 import attrs
 
-from trioroute.core.model import Deployment, Replica
-from trioroute.core.slots.masks import count
+from trioroute.core.model import Deployment, Isolation, Replica
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.masks import count, pack, unpack_all
 
-__all__ = ["Grant", "HeldDeployment", "HeldReplica", "Waiter"]
+__all__ = ["Grant", "HeldDeployment", "HeldReplica", "Session", "Waiter"]
+
+#: Over how many of the last measured requests the service time is averaged, about.
+_MEASURED_MAX: Final = 50
+#: Before this many the average is not trusted.
+_MEASURED_MIN: Final = 5
 
 
 class Grant(NamedTuple):
@@ -65,6 +72,12 @@ class HeldDeployment:
     Attributes:
         free: replicas with an idle slot, the next to serve last; checked on use, for a replica may
             have lost its slot since.
+        own_age_s: `messages.Mode.own_age_s`.
+        oldest_arrived_by: nobody who waits elsewhere arrived before this (our clock). What was
+            true once stays true: who comes later is younger.
+        is_short: whether the coordinator knows that nothing is idle here.
+        measured: number of the request whose service time is being taken, one at a time, so that
+            every length is as likely; 0 when none.
     """
 
     deployment: Deployment
@@ -72,9 +85,79 @@ class HeldDeployment:
     free: list[HeldReplica] = attrs.field(factory=list)
     waiters: dict[int, Waiter] = attrs.field(factory=dict)
     contended: bool = False
+    own_age_s: float = 0.0
+    oldest_arrived_by: float = 0.0
+    is_short: bool = False
+    measured: int = 0
+    _began_at: float = 0.0
+    _service_s: float = 0.0
+    _measured_count: int = 0
+
+    @property
+    def service_s(self) -> float:
+        """How long a request takes on average; 0 while too few were measured."""
+        return self._service_s if self._measured_count >= _MEASURED_MIN else 0.0
+
+    def began(self, number: int, now: float) -> None:
+        """A request started; it is measured if none is."""
+        if not self.measured:
+            self.measured, self._began_at = number, now
+
+    def ended(self, now: float) -> None:
+        """The measured request is over."""
+        self.measured = 0
+        self._measured_count = min(self._measured_count + 1, _MEASURED_MAX)
+        self._service_s += (now - self._began_at - self._service_s) / self._measured_count
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether any slot is idle."""
+        free = self.free
+        while free and not free[-1].idle:
+            free.pop().stacked = False
+        return bool(free)
+
+    @property
+    def may_serve_own(self) -> bool:
+        """Whether a freed slot may serve the holder's own oldest waiter at once though contended.
+
+        Within a bounded difference in age only (architecture.md section 6.5).
+        """
+        if not self.own_age_s or not self.waiters:
+            return False
+        own = next(iter(self.waiters.values()))
+        return own.arrived_at <= self.oldest_arrived_by + self.own_age_s
+
+    def spare(self, *, keep: int, most: int) -> dict[str, int]:
+        """Idle slots to give up: at most so many, keeping so many; the last to serve goes first."""
+        left = min(most, sum(count(held.idle) for held in self.replicas.values()) - keep)
+        masks: dict[str, int] = {}
+        for held in self.free:
+            idle = held.idle
+            while idle and left > 0:
+                bit = idle & -idle
+                idle ^= bit
+                left -= 1
+                masks[held.replica.id] = masks.get(held.replica.id, 0) | bit
+        return masks
+
+    def isolate(self) -> None:
+        """The lease has ended: only what is both held and at home may go on, if anything may."""
+        serves = self.deployment.isolation is Isolation.SERVE
+        for held in self.replicas.values():
+            keep = held.home if serves else 0
+            held.recalled |= held.busy & ~keep
+            held.held &= keep | held.busy
+
+    def check(self) -> None:
+        """Assert what holds for each replica."""
+        for held in self.replicas.values():
+            assert held.busy & ~held.held == 0, f"busy but not held: {held}"
+            assert held.recalled & ~held.busy == 0, f"recalled but not busy: {held}"
 
     def push(self, held: HeldReplica, *, last: bool = False) -> None:
         """The replica has an idle slot; it serves next, or after all others when `last`."""
+        self.is_short = False
         if held.stacked:
             return
         held.stacked = True
@@ -101,3 +184,56 @@ class HeldDeployment:
                 return free.pop()
             return min((held for held in free if held.idle), key=lambda held: count(held.busy))
         return None
+
+
+@attrs.define(eq=False)
+class Session:
+    """One session on the slot link: what is to be said, and what the other side has seen of it.
+
+    Attributes:
+        is_open: whether the coordinator has said its welcome.
+        version: the coordinator's.
+        round_trip_s: how long the newest answered renewal took; 0 while unknown.
+    """
+
+    outbox: list[m.FromHolder] = attrs.field(factory=list)
+    is_open: bool = False
+    version: int = 1
+    round_trip_s: float = 0.0
+    _sent: int = 0
+    _unseen_returns: deque[tuple[int, str, int]] = attrs.field(factory=deque)
+    _renewed_at: float | None = None
+
+    def say(self, message: m.FromHolder) -> None:
+        """To be sent; messages are numbered from 1 in each session."""
+        self.outbox.append(message)
+        self._sent += 1
+        if isinstance(message, m.Renew):
+            self._renewed_at = message.sent_at
+
+    def take(self) -> list[m.FromHolder]:
+        """What is to be sent now; the caller owns it."""
+        outbox, self.outbox = self.outbox, []
+        return outbox
+
+    def ask_for(self, waiter: Waiter, now: float) -> None:
+        """A request waits, and for how long already."""
+        waited_s = max(0.0, now - waiter.arrived_at)
+        self.say(m.Acquire(number=waiter.number, deployment=waiter.deployment, waited_s=waited_s))
+
+    def give_back(self, replica: str, mask: int) -> None:
+        """Return slots; until a list has seen it, lists are wrong about them."""
+        self.say(m.Return(slots={replica: pack(mask)}))
+        self._unseen_returns.append((self._sent, replica, mask))
+
+    def read(self, lease: m.Lease, now: float) -> dict[str, int]:
+        """What the list allows, less what was returned meanwhile (decision 24)."""
+        if lease.echo_sent_at == self._renewed_at:
+            # Only the first list that answers a renewal measures anything.
+            self.round_trip_s, self._renewed_at = now - lease.echo_sent_at, None
+        while self._unseen_returns and self._unseen_returns[0][0] <= lease.seen:
+            self._unseen_returns.popleft()
+        allowed = unpack_all(lease.slots)
+        for _, replica, mask in self._unseen_returns:
+            allowed[replica] = allowed.get(replica, 0) & ~mask
+        return allowed

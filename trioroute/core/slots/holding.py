@@ -10,15 +10,13 @@ deployment with `isolation: serve` goes on with the slots that are both held and
 log gives to nobody else; one with `isolation: stop` keeps nothing idle.
 """
 
-from collections import deque
 from typing import Final, NamedTuple
 
-import attrs
-
-from trioroute.core.model import Isolation, RoutingSnapshot
+from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.held import Grant, HeldDeployment, HeldReplica, Waiter
-from trioroute.core.slots.masks import count, lowest, pack, pack_all, unpack_all
+from trioroute.core.slots.figures import HoldingStatistics
+from trioroute.core.slots.held import Grant, HeldDeployment, HeldReplica, Session, Waiter
+from trioroute.core.slots.masks import count, lowest, pack_all
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import InvariantError, StaleEpochError
 
@@ -33,19 +31,6 @@ class Wake(NamedTuple):
     number: int
     grant: Grant | None
     reason: str
-
-
-@attrs.frozen(kw_only=True)
-class HoldingStatistics:
-    """A snapshot of the holder's counts, for tests, status and leak checks."""
-
-    epoch: int
-    link_open: bool
-    held: int
-    busy: int
-    waiting: int
-    returned_late: int
-    grants_returned: int
 
 
 class Holding:  # house: one machine with two faces, the worker's and the link's
@@ -66,15 +51,12 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         self._waiters: dict[int, Waiter] = {}
         self._routing_version = 0
         self._number = 0
-        self._link_open = False
-        self._sent = 0
-        self._unseen_returns: deque[tuple[int, str, int]] = deque()
+        self._session = Session()
         self._lease_ends_at = _NEVER
         self._usable_until = _NEVER
         self._isolated = False
         self._gap_since: float | None = started_at
         self._gap_total_s = 0.0
-        self._outbox: list[m.FromHolder] = []
         self._wakes: list[Wake] = []
         self._returned_late = 0
         self._grants_returned = 0
@@ -88,7 +70,10 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             return None
         if now >= self._usable_until and not self._still_usable(now):
             return None
-        return self._start(group)
+        grant = self._start(group, now)
+        if not group.has_idle:
+            self._say_short(group)
+        return grant
 
     def release(self, grant: Grant, now: float, *, suspect: bool = False) -> None:
         """The request of this grant is over and its replica is done with it.
@@ -104,19 +89,25 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         if held is None or not held.busy & bit:
             raise InvariantError(f"released twice or never granted: {grant}")
         held.busy ^= bit
+        group = self._deployments.get(grant.deployment)
+        if group is not None and group.measured == grant.number:
+            group.ended(now)
         if held.recalled & bit:
             held.recalled ^= bit
             self._give_back(held, bit)
             if not held.busy:
                 self._orphans.pop(grant.replica, None)
             return
-        group = self._deployments[grant.deployment]
-        if group.contended and self._link_open:
+        if group is None:
+            return
+        if group.contended and self._session.is_open and (suspect or not group.may_serve_own):
             self._give_back(held, bit)
         else:
             group.push(held, last=suspect)
             if group.waiters:
                 self._serve_waiters(group, now)
+            if group.contended and self._session.is_open and held.idle:
+                self._give_back(held, held.idle)
 
     def may_send(self, grant: Grant, now: float) -> bool:
         """Whether the slot may still be written to: asked right before and right after the write.
@@ -141,8 +132,8 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         waiter = Waiter(self._number, deployment, arrived_at, self.gap_credit_s(now))
         group.waiters[waiter.number] = waiter
         self._waiters[waiter.number] = waiter
-        if self._link_open:
-            self._say_acquire(waiter, now)
+        if self._session.is_open:
+            self._session.ask_for(waiter, now)
         return waiter.number
 
     def cancel(self, number: int) -> None:
@@ -150,16 +141,16 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         waiter = self._waiters.pop(number, None)
         if waiter is None:
             return
-        group = self._deployments.get(waiter.deployment)
-        if group is not None:
+        if (group := self._deployments.get(waiter.deployment)) is not None:
             group.waiters.pop(number, None)
-        if self._link_open:
-            self._say(m.Cancel(number=number))
+        if self._session.is_open:
+            self._session.say(m.Cancel(number=number))
 
     def wait_credit_s(self, number: int, now: float) -> float:
         """How much longer the request may wait because there was no coordinator meanwhile."""
-        waiter = self._waiters.get(number)
-        return 0.0 if waiter is None else self.gap_credit_s(now) - waiter.credit_at_arrival_s
+        if (waiter := self._waiters.get(number)) is None:
+            return 0.0
+        return self.gap_credit_s(now) - waiter.credit_at_arrival_s
 
     def gap_credit_s(self, now: float) -> float:
         """Seconds without a coordinator so far, each gap counted up to `failover_grace_s`."""
@@ -168,7 +159,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
     @property
     def has_news(self) -> bool:
         """Whether `take_outbox` or `take_wakes` would return anything."""
-        return bool(self._outbox or self._wakes)
+        return bool(self._session.outbox or self._wakes)
 
     @property
     def in_gap(self) -> bool:
@@ -210,7 +201,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             held.home = snapshot.homes.get(replica.id, 0)
             group.replicas[replica.id] = held
         self._deployments = groups
-        if self._link_open:
+        if self._session.is_open:
             # The coordinator leases new replicas only to holders that can already route to them.
             self.renew(now)
 
@@ -223,24 +214,22 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
 
     def open_link(self, now: float) -> None:
         """A new session begins: say who we are. The report follows once `Welcome` is in."""
-        self._sent = 0
-        self._unseen_returns.clear()
-        self._outbox.clear()
+        self._session = Session()
+        for group in self._deployments.values():
+            group.is_short = False
         hello = m.Hello(
             version=m.VERSION,
             holder=self.holder,
             incarnation=self._incarnation,
             uptime_s=now - self._started_at,
         )
-        self._outbox.append(hello)
-        self._sent = 1
+        self._session.say(hello)
 
     def close_link(self, now: float) -> None:
         """The session ended, whoever ended it. What is held stays held until the lease ends."""
         if self._gap_since is None:
             self._gap_since = now
-        self._link_open = False
-        self._outbox.clear()
+        self._session = Session()
         for group in self._deployments.values():
             group.contended = False
             self._serve_waiters(group, now)
@@ -263,33 +252,36 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
                     self._wakes.append(Wake(waiter.number, None, reason))
             case m.Mode():
                 self._on_mode(message, now)
+            case m.Recall():
+                self._on_recall(message)
 
     def renew(self, now: float) -> None:
         """Ask for another lease; due every `renew_s` while the link is open."""
         self._still_usable(now)
-        every = [*self._replicas.values(), *self._orphans.values()]
-        self._say(
+        every = self._every()
+        self._session.say(
             m.Renew(
                 sent_at=now,
                 held=pack_all({h.replica.id: h.held | h.busy for h in every}),
                 busy=pack_all({h.replica.id: h.busy for h in every}),
                 waiting={k: len(g.waiters) for k, g in self._deployments.items() if g.waiters},
                 routing_version=self._routing_version,
+                round_trip_s=self._session.round_trip_s,
+                service_s={k: g.service_s for k, g in self._deployments.items() if g.service_s},
             )
         )
 
     def say_goodbye(self) -> None:
         """Give everything back and say that nothing more will come (drain, last step)."""
-        if self._link_open:
-            every = [*self._replicas.values(), *self._orphans.values()]
-            self._say(m.Goodbye(busy=pack_all({h.replica.id: h.busy for h in every})))
+        if self._session.is_open:
+            every = self._every()
+            self._session.say(m.Goodbye(busy=pack_all({h.replica.id: h.busy for h in every})))
         self._drop_idle()
         self._usable_until = self._lease_ends_at = _NEVER
 
     def take_outbox(self) -> list[m.FromHolder]:
         """What is to be sent now, in order; the caller owns it."""
-        outbox, self._outbox = self._outbox, []
-        return outbox
+        return self._session.take()
 
     def take_wakes(self) -> list[Wake]:
         """Whose waiting has ended; the caller owns it."""
@@ -298,10 +290,10 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
 
     def statistics(self) -> HoldingStatistics:
         """The counts as they are now."""
-        every = [*self._replicas.values(), *self._orphans.values()]
+        every = self._every()
         return HoldingStatistics(
             epoch=self.epoch,
-            link_open=self._link_open,
+            link_open=self._session.is_open,
             held=sum(count(h.held) for h in every),
             busy=sum(count(h.busy) for h in every),
             waiting=len(self._waiters),
@@ -311,10 +303,8 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
 
     def check(self) -> None:
         """Assert the invariants."""
-        for held in self._replicas.values():
-            assert held.busy & ~held.held == 0, f"busy but not held: {held}"
-            assert held.recalled & ~held.busy == 0, f"recalled but not busy: {held}"
         for key, group in self._deployments.items():
+            group.check()
             assert set(group.waiters) <= set(self._waiters), key
             if group.waiters and not group.contended and not self._isolated:
                 free = [h for h in group.replicas.values() if h.idle]
@@ -322,25 +312,29 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _start(self, group: HeldDeployment) -> Grant | None:
+    def _every(self) -> list[HeldReplica]:
+        return [*self._replicas.values(), *self._orphans.values()]
+
+    def _start(self, group: HeldDeployment, now: float) -> Grant | None:
         held = group.pick()
         if held is None:
             return None
         slot = lowest(held.idle)
         held.busy |= 1 << slot
         self._number += 1
+        group.began(self._number, now)
         return Grant(group.deployment.key, held.replica.id, slot, self.epoch, self._number)
 
     def _serve_waiters(self, group: HeldDeployment, now: float) -> None:
         """Start waiters of this holder on its own idle slots, oldest first."""
         while group.waiters and (now < self._usable_until or self._still_usable(now)):
-            grant = self._start(group)
+            grant = self._start(group, now)
             if grant is None:
                 return
             waiter = group.waiters.pop(next(iter(group.waiters)))
             del self._waiters[waiter.number]
-            if self._link_open:
-                self._say(m.Cancel(number=waiter.number))
+            if self._session.is_open:
+                self._session.say(m.Cancel(number=waiter.number))
             self._wakes.append(Wake(waiter.number, grant, ""))
 
     def _still_usable(self, now: float) -> bool:
@@ -351,19 +345,12 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             return False
         if not self._isolated:
             self._isolated = True
-            self._keep_only_home()
+            for group in self._deployments.values():
+                group.isolate()
             self._usable_until = self._lease_ends_at + self._timings.isolation_max_s
             return now < self._usable_until
         self._drop_idle()
         return False
-
-    def _keep_only_home(self) -> None:
-        for group in self._deployments.values():
-            serves = group.deployment.isolation is Isolation.SERVE
-            for held in group.replicas.values():
-                keep = held.home if serves else 0
-                held.recalled |= held.busy & ~keep
-                held.held &= keep | held.busy
 
     def _drop_idle(self) -> None:
         for held in self._replicas.values():
@@ -374,17 +361,14 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         if welcome.epoch < self.epoch:
             raise StaleEpochError(self.epoch)
         self.epoch = welcome.epoch
-        self._link_open = True
+        self._session.version = welcome.version
+        self._session.is_open = True
         self.renew(now)
         for waiter in self._waiters.values():
-            self._say_acquire(waiter, now)
+            self._session.ask_for(waiter, now)
 
     def _on_lease(self, lease: m.Lease, now: float) -> None:
-        while self._unseen_returns and self._unseen_returns[0][0] <= lease.seen:
-            self._unseen_returns.popleft()
-        allowed = unpack_all(lease.slots)
-        for _, replica, mask in self._unseen_returns:
-            allowed[replica] = allowed.get(replica, 0) & ~mask
+        allowed = self._session.read(lease, now)
         self._lease_ends_at = lease.echo_sent_at + self._timings.held_s
         self._usable_until = self._lease_ends_at - self._timings.send_allowance_s
         self._isolated = False
@@ -411,38 +395,70 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         bit = 1 << grant.slot
         held = self._replicas.get(grant.replica)
         waiter = self._take_waiter(grant.number)
-        if held is None or waiter is None:
+        if held is None:
             self._grants_returned += 1
             self._return(grant.replica, bit)
             if waiter is not None:
                 # Our routing does not name the replica yet: ask again, at the same age.
                 self._waiters[waiter.number] = waiter
                 self._deployments[waiter.deployment].waiters[waiter.number] = waiter
-                self._say_acquire(waiter, now)
+                self._session.ask_for(waiter, now)
             return
         if held.busy & bit:
             raise InvariantError(f"granted a slot on which a request runs: {grant}")
+        group = self._deployments[held.replica.deployment]
+        group.oldest_arrived_by = now - grant.oldest_waited_s
         held.held |= bit
+        if waiter is None:
+            self._stock(group, held, bit, now)
+            return
         held.busy |= bit
         held.recalled &= ~bit
-        key = held.replica.deployment
-        self._wakes.append(
-            Wake(
-                waiter.number, Grant(key, grant.replica, grant.slot, self.epoch, waiter.number), ""
-            )
-        )
+        group.began(waiter.number, now)
+        given = Grant(waiter.deployment, grant.replica, grant.slot, self.epoch, waiter.number)
+        self._wakes.append(Wake(waiter.number, given, ""))
+
+    def _stock(self, group: HeldDeployment, held: HeldReplica, bit: int, now: float) -> None:
+        """A slot for no request: kept idle when calm, returned under contention (decision 24)."""
+        if now < self._usable_until and (not group.contended or group.may_serve_own):
+            group.push(held)
+            self._serve_waiters(group, now)
+        if held.idle & bit and (group.contended or now >= self._usable_until):
+            self._grants_returned += 1
+            self._give_back(held, bit)
 
     def _on_mode(self, mode: m.Mode, now: float) -> None:
         group = self._deployments.get(mode.deployment)
         if group is None:
             return
         group.contended = mode.contended
+        group.own_age_s = mode.own_age_s
+        group.oldest_arrived_by = now - mode.oldest_waited_s
         if not mode.contended:
+            # Whoever was contended has nothing idle, and the coordinator knows.
+            group.is_short = not group.has_idle
             self._serve_waiters(group, now)
             return
         for held in group.replicas.values():
             if held.idle:
                 self._give_back(held, held.idle)
+
+    def _on_recall(self, recall: m.Recall) -> None:
+        group = self._deployments.get(recall.deployment)
+        idle = 0
+        if group is not None:
+            for replica, mask in group.spare(keep=recall.keep, most=recall.most).items():
+                self._give_back(group.replicas[replica], mask)
+            idle = sum(count(held.idle) for held in group.replicas.values())
+            group.is_short = not idle
+        self._session.say(m.Stock(deployment=recall.deployment, idle=idle))
+
+    def _say_short(self, group: HeldDeployment) -> None:
+        """The last idle slot has been taken: another is welcome before it is needed."""
+        if self._session.is_open and self._session.version >= 2 and not group.is_short:
+            group.is_short = not group.contended
+            if group.is_short:
+                self._session.say(m.Stock(deployment=group.deployment.key, idle=0))
 
     def _take_waiter(self, number: int) -> Waiter | None:
         waiter = self._waiters.pop(number, None)
@@ -454,14 +470,13 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         for number in group.waiters:
             del self._waiters[number]
             self._wakes.append(Wake(number, None, reason))
-            if self._link_open:
-                self._say(m.Cancel(number=number))
+            if self._session.is_open:
+                self._session.say(m.Cancel(number=number))
 
     def _drop_replica(self, held: HeldReplica) -> None:
         """The routing no longer names it: idle slots go back now, busy ones when they end."""
         del self._replicas[held.replica.id]
-        group = self._deployments.get(held.replica.deployment)
-        if group is not None:
+        if (group := self._deployments.get(held.replica.deployment)) is not None:
             group.replicas.pop(held.replica.id, None)
         if held.idle:
             self._give_back(held, held.idle)
@@ -474,19 +489,10 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         self._return(held.replica.id, mask)
 
     def _return(self, replica: str, mask: int) -> None:
-        if not self._link_open:
+        if not self._session.is_open:
             self._returned_late += count(mask)
             return
-        self._say(m.Return(slots={replica: pack(mask)}))
-        self._unseen_returns.append((self._sent, replica, mask))
-
-    def _say_acquire(self, waiter: Waiter, now: float) -> None:
-        waited_s = max(0.0, now - waiter.arrived_at)
-        self._say(m.Acquire(number=waiter.number, deployment=waiter.deployment, waited_s=waited_s))
-
-    def _say(self, message: m.FromHolder) -> None:
-        self._outbox.append(message)
-        self._sent += 1
+        self._session.give_back(replica, mask)
 
     def _gap_s(self, now: float) -> float:
         if self._gap_since is None:

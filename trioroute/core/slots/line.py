@@ -1,10 +1,11 @@
 """What the directory keeps about each deployment and each holder.
 
 Values with one owner, `directory.SlotDirectory`; the only decision here is where a granted request
-may start.
+may start. `lending` decides who gets it.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
@@ -15,6 +16,9 @@ from trioroute.core.slots.waiting import WaitingLine
 
 __all__ = ["HolderRecord", "Line"]
 
+#: A holder that had no request for this long is not kept a slot in stock, seconds.
+_IN_USE_S: Final = 1.0
+
 
 @attrs.define(eq=False)
 class Line:
@@ -24,6 +28,13 @@ class Line:
         freed: replicas with slots that may be granted, the most recently freed last (a dict used
             as an ordered set).
         waited_at: when a request last waited here.
+        idle: how many idle slots each holder is believed to have; only what is said in time is
+            right, which is enough to choose whom to ask.
+        asked: holders with a recall under way: since when, and for how many slots.
+        short: holders that have run out, in the order in which they did.
+        used_at: when each holder last had a request here.
+        own_age_s: `Mode.own_age_s`.
+        service_s: how long a request takes, as each holder last reported it.
     """
 
     deployment: Deployment
@@ -32,6 +43,12 @@ class Line:
     waiting: WaitingLine = attrs.field(factory=WaitingLine)
     contended: bool = False
     waited_at: float = 0.0
+    idle: dict[str, int] = attrs.field(factory=dict)
+    asked: dict[str, tuple[float, int]] = attrs.field(factory=dict)
+    short: dict[str, None] = attrs.field(factory=dict)
+    used_at: dict[str, float] = attrs.field(factory=dict)
+    own_age_s: float = 0.0
+    service_s: dict[str, float] = attrs.field(factory=dict)
 
     def mark_freed(self, book: SlotBook) -> None:
         """Keep `freed` true after the book changed."""
@@ -57,6 +74,35 @@ class Line:
                 best = book
         return best
 
+    def oldest_waited_s(self, now: float) -> float:
+        """The age of the oldest waiter; 0 when nobody waits."""
+        oldest = next(iter(self.waiting), None)
+        return 0.0 if oldest is None else now - oldest.arrived_at
+
+    def believed_idle(self) -> dict[str, int]:
+        """Holders that should have idle slots and are not being asked for them already."""
+        return {name: n for name, n in self.idle.items() if n > 0 and name not in self.asked}
+
+    def forget_idle(self) -> None:
+        """Nobody is believed to have anything idle, and nobody is asked."""
+        self.idle.clear()
+        self.asked.clear()
+        self.short.clear()
+
+    def forget_holder(self, name: str) -> None:
+        """It cannot be asked any more, nor does it ask."""
+        self.waiting.remove_holder(name)
+        for by_holder in (self.idle, self.asked, self.short, self.used_at, self.service_s):
+            by_holder.pop(name, None)
+
+    def used_by(self, holders: Mapping[str, "HolderRecord"], now: float) -> list["HolderRecord"]:
+        """The holders that had requests here lately and can be given slots."""
+        return [
+            holder
+            for name, at in self.used_at.items()
+            if now < at + _IN_USE_S and (holder := holders.get(name)) and holder.reported
+        ]
+
 
 @attrs.define(eq=False)
 class HolderRecord:
@@ -68,9 +114,12 @@ class HolderRecord:
         born_by: the latest moment (our clock) at which its process can have started.
         expires_at: when its lease ends as booked here; None while it has none.
         silent_since: since when nothing is known of it; None while it reports.
+        round_trip_s: how long its newest renewal took; 0 while unknown.
     """
 
     name: str
+    version: int = 1
+    round_trip_s: float = 0.0
     incarnation: int = -1
     in_session: bool = False
     reported: bool = False

@@ -11,10 +11,19 @@ The contract, in one place (versions and MUSTs; `wire.slotlink` makes bytes of i
 * `Lease` is the whole list of what the holder may keep. What it holds idle beyond the list it MUST
   give back with `Return`; what is busy beyond it, when the request ends.
 * `Mode(contended=True)` asks for every idle slot of the deployment at once, and for each busy one
-  as it comes free. `Return` therefore carries both a freed slot and a recalled one.
-* A `Grant` that meets its `Cancel` MUST be returned.
+  as it comes free. `Return` therefore carries both a freed slot and a recalled one. The exception
+  is the holder's own waiter that arrived at most `own_age_s` after the oldest one elsewhere: a
+  freed slot may serve it at once, with a `Cancel`. The coordinator sets `own_age_s` above 0 only
+  where the hand-over costs more than 1 % of the service time.
+* A `Grant` that meets its `Cancel` MUST be returned under contention, unless an own waiter may be
+  served by the rule above; when calm it is kept as an idle slot. `Grant.number` 0 is a slot for
+  stock: no request is meant.
+* `Recall` asks for some idle slots without contention. It MUST be answered with `Return` of at most
+  `most` idle slots, keeping `keep`, and then `Stock`, in this order and even if nothing is given.
+* A holder SHOULD say `Stock(idle=0)` when it starts a request on its last idle slot.
 * Slots are masks (`core.slots.masks`) packed as little-endian bytes.
-* Unknown fields are ignored. A message kind that the other side's version lacks MUST NOT be sent
+* Unknown fields are ignored, absent ones have their defaults. `Stock`, `Recall` and grants for
+  stock exist since version 2. A message kind that the other side's version lacks MUST NOT be sent
   to it; `Hello.version` and `Welcome.version` tell.
 """
 
@@ -35,13 +44,15 @@ __all__ = [
     "Lease",
     "Mode",
     "PackedSlots",
+    "Recall",
     "Refuse",
     "Renew",
     "Return",
+    "Stock",
     "Welcome",
 ]
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 #: Replica id → mask of slot numbers, little-endian.
 PackedSlots = Mapping[str, bytes]
@@ -64,6 +75,8 @@ class Renew:
     Attributes:
         sent_at: the holder's own clock; the lease counts from here.
         routing_version: the newest routing snapshot that the holder routes by.
+        round_trip_s: how long the newest answered renewal took; 0 when unknown.
+        service_s: how long a request of each deployment takes, on average over the last ones.
     """
 
     sent_at: float
@@ -71,6 +84,8 @@ class Renew:
     busy: PackedSlots
     waiting: Mapping[str, int]
     routing_version: int
+    round_trip_s: float = 0.0
+    service_s: Mapping[str, float] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -94,6 +109,14 @@ class Return:
     """These slots are given back: freed under contention, recalled, or no longer wanted."""
 
     slots: PackedSlots
+
+
+@attrs.frozen(kw_only=True)
+class Stock:
+    """How many idle slots of the deployment the holder has left."""
+
+    deployment: str
+    idle: int
 
 
 @attrs.frozen(kw_only=True)
@@ -126,11 +149,16 @@ class Lease:
 
 @attrs.frozen(kw_only=True)
 class Grant:
-    """One slot for the request of that number."""
+    """One slot for the request of that number; for stock when the number is 0.
+
+    Attributes:
+        oldest_waited_s: age of the oldest request that waits anywhere; 0 when none does.
+    """
 
     number: int
     replica: str
     slot: int
+    oldest_waited_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -143,11 +171,28 @@ class Refuse:
 
 @attrs.frozen(kw_only=True)
 class Mode:
-    """Whether requests of the deployment wait somewhere that no idle slot can serve."""
+    """Whether requests of the deployment wait somewhere that no idle slot can serve.
+
+    Attributes:
+        own_age_s: how much younger than the oldest waiter elsewhere a holder's own may be and
+            still be served by a slot freed there.
+        oldest_waited_s: age of the oldest request that waits anywhere; 0 when none does.
+    """
 
     deployment: str
     contended: bool
+    own_age_s: float = 0.0
+    oldest_waited_s: float = 0.0
 
 
-FromHolder = Hello | Renew | Acquire | Cancel | Return | Goodbye
-FromCoordinator = Welcome | Lease | Grant | Refuse | Mode
+@attrs.frozen(kw_only=True)
+class Recall:
+    """Give back at most `most` idle slots of the deployment, but keep `keep`."""
+
+    deployment: str
+    keep: int
+    most: int
+
+
+FromHolder = Hello | Renew | Acquire | Cancel | Return | Stock | Goodbye
+FromCoordinator = Welcome | Lease | Grant | Refuse | Mode | Recall

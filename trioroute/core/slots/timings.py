@@ -25,6 +25,11 @@ class SlotTimings:
             it takes time.
         authority_s: how long an old coordinator may still believe in itself (consensus AUTH).
         calm_after_s: how long nothing may have waited before slots go home again.
+        recall_s: how long to wait for recalled slots before contention is declared. Well above a
+            round trip, well below anything a client would notice.
+        hand_over_share_max: contended slots may idle for this share of the service time on their
+            way over the coordinator; beyond it holders serve their own waiters first.
+        own_age_max_s: by how much an own waiter served so may be younger than the oldest.
         reclaim_after_min_s: lower bound of `reclaim_after` (decision 26).
         isolation_max_s: how long a holder without coordinator serves from its home.
         failover_grace_s: how long waiting requests' clocks stand still without a coordinator.
@@ -37,6 +42,9 @@ class SlotTimings:
     send_allowance_s: float = 0.02
     authority_s: float = 0.5
     calm_after_s: float = 0.05
+    recall_s: float = 0.02
+    hand_over_share_max: float = 0.01
+    own_age_max_s: float = 0.05
     reclaim_after_min_s: float = 30.0
     isolation_max_s: float = 600.0
     failover_grace_s: float = 5.0

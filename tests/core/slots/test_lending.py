@@ -1,0 +1,172 @@
+"""Who gets a free slot: rule by rule, and how far the whole is from one perfect line."""
+
+import statistics
+
+import pytest
+
+from tests.core.slots.queueworld import QueueWorld
+from tests.core.slots.slotworld import KEY, TIMINGS, World
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.directory import Effect, SlotDirectory
+from trioroute.core.slots.lending import Lender
+from trioroute.core.slots.line import Line
+from trioroute.core.slots.masks import pack_all
+
+#: One way between a holder and the coordinator, as on one machine or in one rack.
+DELAY_S = 0.0002
+
+
+@pytest.mark.parametrize("load", [0.7, 0.9])
+def test_waits_are_those_of_one_line_but_for_a_tenth(load: float) -> None:
+    """The goal for 16 slots and 100 ms (decisions.md), here without the machine's own part."""
+    seeds = [QueueWorld(service_s=0.1, load=load, delay_s=DELAY_S, seed=n).run() for n in (1, 2)]
+    waited = statistics.fmean(run.mean for run in seeds)
+    ideal = statistics.fmean(run.ideal_mean for run in seeds)
+    assert waited <= 1.12 * ideal
+    assert max(run.wasted_share for run in seeds) < 0.005
+    assert max(run.overtaken_s for run in seeds) <= 4 * DELAY_S, "FIFO but for two round trips"
+
+
+@pytest.mark.parametrize("service_s", [0.005, 0.02])
+@pytest.mark.parametrize("load", [0.5, 0.7, 0.9])
+def test_short_requests_wait_less_than_a_millisecond_more(service_s: float, load: float) -> None:
+    count = round(20 / service_s) + 4000
+    run = QueueWorld(service_s=service_s, load=load, delay_s=DELAY_S, count=count).run()
+    assert run.mean - run.ideal_mean < 0.001
+    assert run.overtaken_s <= TIMINGS.own_age_max_s + 4 * DELAY_S
+
+
+def test_bursts_are_no_worse() -> None:
+    run = QueueWorld(service_s=0.1, load=0.7, delay_s=DELAY_S, shape=0.835).run()
+    assert run.ratio < 1.1
+
+
+def test_a_quiet_deployment_needs_hardly_any_message() -> None:
+    """The goal of the simulated scale: at most 0.05 messages for a request when calm."""
+    run = QueueWorld(service_s=0.02, load=0.25, delay_s=DELAY_S, slots=64, count=20_000).run()
+    assert run.messages_per_request < 0.05
+
+
+@pytest.mark.parametrize(
+    ("rule", "left_out"),
+    [
+        ("_restock", lambda *_: None),
+        ("_is_over", lambda self, line, now: now > line.waited_at + TIMINGS.calm_after_s),
+    ],
+)
+def test_without_any_one_rule_waits_are_longer(
+    rule: str, left_out: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def excess() -> float:
+        run = QueueWorld(service_s=0.1, load=0.6, delay_s=DELAY_S, count=4000).run()
+        return run.mean - run.ideal_mean
+
+    best = excess()
+    monkeypatch.setattr(Lender, rule, left_out)
+    assert excess() > 1.05 * best
+
+
+def test_without_recalls_for_waiters_all_holders_are_troubled_for_one_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def messages() -> float:
+        made = QueueWorld(service_s=0.1, load=0.7, delay_s=DELAY_S, slots=64, holders=8, count=3000)
+        return made.run().messages_per_request
+
+    best = messages()
+    monkeypatch.setattr(Lender, "_recall_for_waiters", lambda *_: False)
+    assert messages() > 1.2 * best
+
+
+def test_without_own_waiters_first_short_requests_lose_their_slots_on_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Lender, "weigh_hand_over", lambda *_: None)
+    run = QueueWorld(service_s=0.005, load=0.9, delay_s=DELAY_S, count=4000).run()
+    assert run.mean - run.ideal_mean > 0.003
+
+
+# -- rule by rule ---------------------------------------------------------------------------
+
+
+def settled(*, holders: int, replicas: int, slots: int = 1) -> tuple[World, SlotDirectory, Line]:
+    """All leases out, nothing asked."""
+    made = World(holders=holders, replicas=replicas, slots=slots)
+    for _ in range(100):
+        made.step()
+    assert made.directory is not None
+    return made, made.directory, made.directory._lines[KEY]
+
+
+def to(directory: SlotDirectory, name: str, message: m.FromHolder, now: float) -> list[Effect]:
+    """What one message makes the coordinator say, lists left out."""
+    said = directory.receive(name, message, now)
+    return [(who, what) for who, what in said if not isinstance(what, m.Lease)]
+
+
+def renewed(world: World, name: str, held: int) -> m.Renew:
+    """A renewal that shows all of `held` idle, one slot each of the first replicas."""
+    slots = {f"r{n}": 1 for n in range(held)}
+    return m.Renew(
+        sent_at=world.now,
+        held=pack_all(slots),
+        busy={},
+        waiting={},
+        routing_version=world.index,
+    )
+
+
+def test_who_has_most_idle_is_asked_first_and_keeps_one() -> None:
+    world, directory, line = settled(holders=3, replicas=9)
+    line.idle.update(w0=3, w1=5, w2=0)
+    (asked,) = to(directory, "w2", m.Stock(deployment=KEY, idle=0), world.now)
+    assert asked == ("w1", m.Recall(deployment=KEY, keep=1, most=2))
+    assert to(directory, "w0", m.Stock(deployment=KEY, idle=0), world.now) == [], "one at a time"
+
+
+def test_a_waiter_with_plenty_idle_elsewhere_causes_a_recall_and_no_contention() -> None:
+    world, directory, line = settled(holders=3, replicas=9)
+    line.idle.update(w0=3, w1=5)
+    acquire = m.Acquire(number=1, deployment=KEY, waited_s=0)
+    (asked,) = to(directory, "w2", acquire, world.now)
+    assert asked == ("w1", m.Recall(deployment=KEY, keep=0, most=1))
+    assert not line.contended
+
+
+def test_a_waiter_with_hardly_anything_idle_anywhere_is_contention() -> None:
+    world, directory, line = settled(holders=3, replicas=9)
+    line.idle.clear()
+    said = to(directory, "w2", m.Acquire(number=1, deployment=KEY, waited_s=0), world.now)
+    assert line.contended
+    assert {who for who, _ in said} == {"w0", "w1", "w2"}
+
+
+def test_a_recall_that_is_not_answered_ends_in_contention() -> None:
+    world, directory, line = settled(holders=3, replicas=9)
+    line.idle.update(w0=3, w1=5)
+    to(directory, "w2", m.Acquire(number=1, deployment=KEY, waited_s=0), world.now)
+    directory.tick(world.now + TIMINGS.recall_s)
+    assert line.contended
+
+
+def test_a_holder_of_version_1_is_neither_recalled_from_nor_sent_stock() -> None:
+    world, directory, line = settled(holders=2, replicas=4)
+    for name in ("w0", "w1"):
+        directory._holders[name].version = 1
+    line.idle.update(w0=2)
+    assert to(directory, "w1", m.Stock(deployment=KEY, idle=0), world.now) == []
+    said = to(directory, "w1", m.Acquire(number=1, deployment=KEY, waited_s=0), world.now)
+    assert all(isinstance(what, m.Mode) for _, what in said)
+    assert said
+
+
+def test_a_renewal_corrects_what_is_believed() -> None:
+    world, directory, line = settled(holders=2, replicas=4)
+    line.idle.update(w0=7)
+    directory.receive("w0", renewed(world, "w0", 2), world.now)
+    assert line.idle["w0"] == 2
+
+
+def test_many_slots_go_home_in_one_list() -> None:
+    world, _, _ = settled(holders=1, replicas=1, slots=40)
+    assert world.workers["w0"].holding.statistics().held == 40

@@ -1,0 +1,48 @@
+"""Frozen counts that the slot machines give out: for scaling, status, tests and leak checks."""
+
+import attrs
+
+__all__ = ["Demand", "DirectoryStatistics", "HoldingStatistics"]
+
+
+@attrs.frozen(kw_only=True)
+class Demand:
+    """What one deployment is asked for, in slots.
+
+    Attributes:
+        slots: of ready replicas.
+        busy: with a request running, as last reported (at most one renewal old when calm).
+        queued: requests waiting, over all front-ends.
+        in_doubt: slots nobody may use yet.
+    """
+
+    slots: int
+    busy: int
+    queued: int
+    in_doubt: int
+    contended: bool
+
+
+@attrs.frozen(kw_only=True)
+class DirectoryStatistics:
+    """Counts of things that should be rare."""
+
+    epoch: int
+    holders: int
+    claims_rejected: int
+    stray_returns: int
+    leases_lapsed: int
+    doubt_over: bool
+
+
+@attrs.frozen(kw_only=True)
+class HoldingStatistics:
+    """A holder's counts."""
+
+    epoch: int
+    link_open: bool
+    held: int
+    busy: int
+    waiting: int
+    returned_late: int
+    grants_returned: int
