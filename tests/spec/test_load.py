@@ -3,6 +3,7 @@
 from pathlib import Path
 from textwrap import dedent
 
+import attrs
 import pytest
 
 from trioroute.core.model import (
@@ -105,7 +106,9 @@ def test_a_folder_becomes_endpoints_and_deployments(folder: Folder) -> None:
     assert endpoint.traffic == {"blue": 90, "green": 10}
     blue, green = loaded.deployments
     assert blue.key == "fraud/blue"
-    assert blue.source == ScriptSource(
+    assert isinstance(blue.source, ScriptSource)
+    assert blue.source.revision
+    assert attrs.evolve(blue.source, revision="") == ScriptSource(
         code=str(folder.path / "code"),
         script="score.py",
         model=str(folder.path / "model"),

@@ -4,7 +4,7 @@ All mistakes of all files are found in one go and raised together.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +13,14 @@ import attrs
 from trioroute.core.model import Deployment, Endpoint, StaticSource
 from trioroute.spec import azure
 from trioroute.spec.convert import to_deployment, to_endpoint
+from trioroute.spec.documents import Document
 from trioroute.spec.problems import Problem, Problems, nearest
 from trioroute.spec.properties import DeploymentProperties, EndpointProperties, read_properties
 from trioroute.spec.reading import ReadFile, is_recognisable, read_text
+from trioroute.spec.revision import with_revision
 from trioroute.spec.sources import SourceFinder
 
-__all__ = ["Loaded", "load_paths"]
+__all__ = ["Loaded", "load_documents", "load_paths"]
 
 #: `up .` in a large tree must not search it all; examples keep their files two levels down.
 _FOLDER_DEPTH_MAX: Final = 3
@@ -33,12 +35,14 @@ class Loaded:
     Attributes:
         warnings: what works but may not be what was meant.
         files: the files that were read, in order.
+        documents: what the user wrote, by the registry's names.
     """
 
     endpoints: tuple[Endpoint, ...]
     deployments: tuple[Deployment, ...]
     warnings: tuple[Problem, ...] = ()
     files: tuple[Path, ...] = ()
+    documents: Mapping[str, Document] = attrs.field(factory=dict)
 
 
 def load_paths(
@@ -49,6 +53,7 @@ def load_paths(
     assets: Mapping[str, Path] | None = None,
     starting: bool = True,
     overrides: Mapping[str, str] | None = None,
+    registered: Mapping[str, Collection[str]] | None = None,
 ) -> Loaded:
     """Read files, and folders searched for files that are recognisably ours.
 
@@ -60,6 +65,7 @@ def load_paths(
         starting: whether replicas will be started here: missing files and a deployment without its
             endpoint are errors then, and only warnings otherwise (decision 11).
         overrides: values of top-level fields that replace those of the files.
+        registered: endpoints that exist already, and the names of their deployments.
 
     Raises:
         SpecError: with every problem of every file.
@@ -68,19 +74,50 @@ def load_paths(
     files = list(_find_files(paths, problems))
     read = [_read_file(path, problems, overrides) for path in files]
     found = [file for file in read if file is not None]
-    finder = SourceFinder(assets or {}, starting)
     _check_duplicates(found)
-    _check_links(found, is_complete=len(found) == len(files), starting=starting)
+    is_complete = len(found) == len(files)
+    _check_links(found, registered or {}, is_complete=is_complete, starting=starting)
+    loaded = _load(found, SourceFinder(assets or {}, starting), dev=dev, loopback=loopback)
+    problems.raise_if_any()
+    return attrs.evolve(loaded, warnings=tuple(problems.warnings), files=tuple(files))
+
+
+def load_documents(
+    documents: Sequence[Document],
+    *,
+    dev: bool = False,
+    loopback: bool = False,
+    assets: Mapping[str, Path] | None = None,
+    starting: bool = True,
+) -> Loaded:
+    """Read documents that were changed, as if their user had written them into a file.
+
+    Args: as in `load_paths`.
+
+    Raises:
+        SpecError: with every problem of every document; lines are those of `Document.to_text`.
+    """
+    problems = Problems()
+    read = [
+        read_text(each.to_text(), each.key, problems, folder=Path(each.folder), kind=each.kind)
+        for each in documents
+    ]
+    found = [file for file in read if file is not None]
+    loaded = _load(found, SourceFinder(assets or {}, starting), dev=dev, loopback=loopback)
+    problems.raise_if_any()
+    return attrs.evolve(loaded, warnings=tuple(problems.warnings))
+
+
+def _load(found: Sequence[ReadFile], finder: SourceFinder, *, dev: bool, loopback: bool) -> Loaded:
     endpoints = [_load_endpoint(file, dev=dev, loopback=loopback) for file in found]
     deployments = [_load_deployment(file, finder) for file in found]
     _check_mounts(found, endpoints)
     _check_addresses(found, deployments)
-    problems.raise_if_any()
+    documents = [Document.of(file) for file in found]
     return Loaded(
         endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
-        deployments=tuple(deployment for deployment in deployments if deployment is not None),
-        warnings=tuple(problems.warnings),
-        files=tuple(files),
+        deployments=tuple(with_revision(each) for each in deployments if each is not None),
+        documents={each.key: each for each in documents},
     )
 
 
@@ -167,14 +204,22 @@ def _key_of(spec: azure.Deployment) -> tuple[str, str]:
     return spec.endpoint_name.lower(), spec.name
 
 
-def _check_links(files: Sequence[ReadFile], *, is_complete: bool, starting: bool) -> None:
+def _check_links(
+    files: Sequence[ReadFile],
+    registered: Mapping[str, Collection[str]],
+    *,
+    is_complete: bool,
+    starting: bool,
+) -> None:
     """Deployments have endpoints, and traffic goes to deployments that exist.
 
     Args:
+        registered: endpoints and deployments that exist besides.
         is_complete: whether all files could be read; if not, what is missing may be in the others.
     """
     endpoints = {file.spec.name for file in files if isinstance(file.spec, azure.Endpoint)}
-    deployments: dict[str, set[str]] = {}
+    endpoints |= registered.keys()
+    deployments = {endpoint: set(names) for endpoint, names in registered.items()}
     for file in files:
         if isinstance(file.spec, azure.Deployment):
             endpoint, name = _key_of(file.spec)

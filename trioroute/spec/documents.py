@@ -1,0 +1,89 @@
+"""What a user wrote about one endpoint or deployment, kept beside what was made of it.
+
+`update --set`, `diff` and `show` work on the user's own fields, which the model of what is routed
+no longer has. Plain JSON: it travels in the replicated log.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from trioroute.core.model import deployment_key
+from trioroute.errors import ConfigError
+from trioroute.spec import azure
+from trioroute.spec.convert import to_variables
+from trioroute.spec.fields.plain import to_plain
+from trioroute.spec.reading import ReadFile
+
+__all__ = ["Document"]
+
+_VARIABLES = "environment_variables"
+
+
+@attrs.frozen(kw_only=True)
+class Document:
+    """One resource in its user's words.
+
+    Attributes:
+        kind: `endpoint` or `deployment`.
+        folder: absolute; what relative paths in it are relative to.
+        content: the fields by Azure's names.
+    """
+
+    kind: str
+    folder: str
+    content: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, file: ReadFile) -> Self:
+        """What a file says, with names as they are registered."""
+        content = to_plain(file.node.value)
+        content.pop("$schema", None)
+        content["name"] = file.spec.name
+        is_endpoint = isinstance(file.spec, azure.Endpoint)
+        if not is_endpoint:
+            assert isinstance(file.spec, azure.Deployment)
+            content["endpoint_name"] = file.spec.endpoint_name.lower()
+        if content.get(_VARIABLES):
+            # As written: 1.10 is a text there, and no number.
+            content[_VARIABLES] = to_variables(file.at(_VARIABLES))
+        return cls(
+            kind="endpoint" if is_endpoint else "deployment",
+            folder=str(file.scope.folder.resolve()),
+            content=content,
+        )
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """The inverse of `encode`.
+
+        Raises:
+            ConfigError: the resource was registered without one.
+        """
+        if not text:
+            raise ConfigError("it was registered without a file, so its fields cannot be edited")
+        plain = json.loads(text)
+        return cls(kind=plain["kind"], folder=plain["folder"], content=plain["content"])
+
+    def encode(self) -> str:
+        """As text for the log, the same for equal documents."""
+        return json.dumps(attrs.asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @property
+    def key(self) -> str:
+        """The resource's name in the registry."""
+        name = str(self.content["name"])
+        if self.kind == "endpoint":
+            return name
+        return deployment_key(str(self.content["endpoint_name"]), name)
+
+    def path(self) -> Path:
+        """The folder as a path."""
+        return Path(self.folder)
+
+    def to_text(self) -> str:
+        """As a file that reads to the same: JSON is YAML too."""
+        return json.dumps(self.content, indent=2, ensure_ascii=False)
