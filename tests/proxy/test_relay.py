@@ -238,6 +238,33 @@ async def test_malformed_chunks_are_400_and_the_replica_sees_no_whole_body(
     assert whole == []
 
 
+async def test_a_streamed_body_over_the_limit_is_413(autojump_clock: MockClock) -> None:
+    async def reading(peer: Peer) -> None:
+        await peer.read_request()
+
+    async with open_world(reading, limits=Limits(body_bytes_max=100_000)) as world:
+        client = await world.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(11):
+            await client.send(b"2710\r\n" + bytes(10_000) + b"\r\n")
+            await trio.sleep(0.01)
+        answer = await client.read_answer()
+        assert (answer.status, answer.fields["connection"]) == (413, "close")
+        await world.wait_settled()
+
+
+async def test_a_streamed_body_that_stops_is_408(autojump_clock: MockClock) -> None:
+    async def reading(peer: Peer) -> None:
+        await peer.read_request()
+
+    async with open_world(reading, limits=Limits(body_idle_s=2.0)) as world:
+        client = await world.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\nx")
+        assert (await client.read_answer()).status == 408
+        assert 2.0 <= trio.current_time() < 2.2
+        await world.wait_settled()
+
+
 async def test_trailers_go_to_a_client_that_takes_them(autojump_clock: MockClock) -> None:
     async def trailing(peer: Peer) -> None:
         while True:

@@ -113,6 +113,8 @@ def write_request(state: ExchangeState, upstream: UpstreamConnection) -> None:
         raise _lease_ended(state, Failure.UNSENT)
     data = state.unsent
     try:
+        if upstream.stream.has_edge:  # since it was taken: an end, or bytes nobody asked for
+            raise StreamBrokenError("spoke before it was asked")
         sent = upstream.stream.send_nowait(data)
     except StreamBrokenError as error:
         raise AttemptFailedError(Failure.UNSENT, BrokenAnswerError(str(error))) from None
