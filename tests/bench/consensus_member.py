@@ -10,7 +10,6 @@ import json
 import signal
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -85,8 +84,8 @@ async def run(options: argparse.Namespace) -> None:
     config = MemberConfig(
         name=options.name,
         peers=tuple(
-            PeerAddress(name=name, host="127.0.0.1", port=port)
-            for name, port in zip(names, options.ports, strict=True)
+            PeerAddress(name=name, host=host, port=port)
+            for name, host, port in zip(names, options.hosts, options.ports, strict=True)
         ),
         voters=tuple(names),
     )
@@ -149,7 +148,8 @@ def main() -> None:
     """Run from a command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--ports", type=partial(map_ints), required=True)
+    parser.add_argument("--ports", type=map_ints, required=True)
+    parser.add_argument("--hosts", type=lambda text: text.split(","), default=["127.0.0.1"] * 3)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--incarnation", type=int, required=True)
     parser.add_argument("--certificates", type=Path)
