@@ -14,10 +14,15 @@ __all__ = ["Served", "ideal_waits", "most_at_once", "wasted_share"]
 
 @attrs.frozen
 class Served:
-    """One request, seconds on one clock: sent by the client, begun and ended by a replica."""
+    """One request, seconds on one clock: sent by the client, then at a replica.
+
+    Attributes:
+        came_at: when the replica had it; a replica at work lets it wait until `began_at`.
+    """
 
     arrived_at: float
     replica: int
+    came_at: float
     began_at: float
     ended_at: float
 
@@ -55,12 +60,12 @@ def wasted_share(served: Sequence[Served], slots: int) -> float:
 
 
 def most_at_once(served: Sequence[Served]) -> int:
-    """The most requests that any one replica ran at the same time."""
+    """The most requests that any one replica had at the same time."""
     most = 0
     for replica in {request.replica for request in served}:
         mine = [request for request in served if request.replica == replica]
         # An end at the very instant of a beginning comes first.
-        events = sorted([(r.began_at, 1) for r in mine] + [(r.ended_at, -1) for r in mine])
+        events = sorted([(r.came_at, 1) for r in mine] + [(r.ended_at, -1) for r in mine])
         running = 0
         for _, change in events:
             running += change

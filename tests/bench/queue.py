@@ -4,11 +4,15 @@ Three front-ends with one worker each, real processes and sockets, replicas of o
 come open-loop; each carries its service time, exponentially distributed. The same arrivals and the
 service times that were measured are replayed through an ideal first-come-first-served line, and
 what is left is the router's: mean wait over ideal mean wait, and slot time idle while a request
-waited. Over-commit is counted at the replicas and must be 0.
+waited. `queue` is what the router itself says that requests waited in its line: without the way to
+it and through it, which any proxy costs. The same load then goes through three HAProxies and three
+Envoys that know nothing of each other. Over-commit is counted at the replicas and must be 0 for
+ours.
 """
 
 import argparse
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -22,7 +26,8 @@ import attrs
 import trio
 
 from tests.bench.ideal import Served, ideal_waits, most_at_once, wasted_share
-from tests.bench.processes import choose_cores, free_port, running, wait_until_answering
+from tests.bench.queue_sides import QUEUE_SIDES, QueueSide
+from tests.bench.sides import NotInstalledError
 from tests.bench.slots import RECORD
 
 __all__ = ["main"]
@@ -31,6 +36,7 @@ __all__ = ["main"]
 _TRACE_SHAPE: Final = 0.835
 #: What is sent before measuring: connections open, homes settle.
 _WARM_UP_S: Final = 2.0
+_QUEUED: Final = re.compile(rb"queue;dur=([0-9.]+)")
 
 
 @attrs.frozen
@@ -40,6 +46,21 @@ class Case:
     service_s: float
     load: float
     shape: float
+
+
+@attrs.define
+class Offered:
+    """What the client saw of one run.
+
+    Attributes:
+        due: when each counted request was due.
+        failed: how many were not answered with 200.
+        queued_s: what the router says that each waited in its line, where it says so.
+    """
+
+    due: dict[int, float] = attrs.field(factory=dict)
+    failed: int = 0
+    queued_s: list[float] = attrs.field(factory=list)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,12 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     print(f"{options.slots} replicas × 1 slot, {options.front_ends} front-ends × 1 worker,")
     print(f"{options.seconds:g} s each; times in ms; ratio = mean wait / ideal mean wait")
-    print("service  load  gaps     sent failed   mean   ideal excess  ratio    p99  ideal  waste")
+    heads = ["mean", "queue", "ideal", "excess", "ratio", "p99", "ideal", "waste", "at once"]
+    print("service load gaps    side        sent failed", *(f"{head:>7}" for head in heads))
     at_once = 0
     for case in cases:
-        with tempfile.TemporaryDirectory(prefix="bench-queue-") as folder:
-            at_once = max(at_once, _run_case(case, options, Path(folder)))
-    print(f"most requests at once on one replica: {at_once}")
+        for name in options.sides:
+            with tempfile.TemporaryDirectory(prefix="bench-queue-") as folder:
+                try:
+                    most = _run_case(case, QUEUE_SIDES[name], options, Path(folder))
+                except NotInstalledError as error:
+                    print(error)
+                    continue
+            at_once = max(at_once, most if name == "trioroute" else 0)
     return int(at_once > 1)
 
 
@@ -70,64 +97,42 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slots", type=int, default=16)
     parser.add_argument("--front-ends", type=int, default=3)
     parser.add_argument("--bursty", action="store_true", help="also with the trace's burstiness")
+    parser.add_argument("--sides", nargs="+", default=list(QUEUE_SIDES), choices=QUEUE_SIDES)
     parser.add_argument("--seed", type=int, default=1)
     return parser
 
 
-def _run_case(case: Case, options: argparse.Namespace, folder: Path) -> int:
-    log, port = folder / "served", free_port()
+def _run_case(case: Case, side: QueueSide, options: argparse.Namespace, folder: Path) -> int:
+    log = folder / "served"
     command = [sys.executable, "-m", "tests.bench.slots", "--count", str(options.slots)]
     replicas = subprocess.Popen(
         [*command, "--log", str(log)], stdout=subprocess.PIPE, text=True, bufsize=1
     )
     try:
         assert replicas.stdout is not None
-        ports = [int(word) for word in replicas.stdout.readline().split()]
-        up = _up_command(folder, ports, port, options.front_ends)
-        with running(up, cores=choose_cores().everyone, log=folder / "up.log") as system:
-            wait_until_answering(port, system)
-            sent, failed = trio.run(_offer, port, case, options)
+        addresses = [int(word) for word in replicas.stdout.readline().split()]
+        with side.start(folder, addresses, options.front_ends) as ports:
+            offered = trio.run(_offer, ports, case, options)
             time.sleep(0.5)
     finally:
         replicas.kill()
         replicas.wait()
-    served = _served(log, sent)
-    _print_row(case, served, len(sent), failed, options.slots)
+    served = _served(log, offered.due)
+    _print_row(case, side.name, served, offered, options.slots)
     return most_at_once(served)
 
 
-def _up_command(folder: Path, ports: Sequence[int], port: int, front_ends: int) -> list[str]:
-    (folder / "endpoint.yml").write_text(
-        "name: bench\nauth_mode: key\ntraffic:\n  blue: 100\nproperties:\n"
-        '  trioroute.mount: "/"\n  trioroute.anonymous: "true"\n',
-        encoding="utf-8",
-    )
-    addresses = ",".join(f"127.0.0.1:{replica}" for replica in ports)
-    (folder / "deployment.yml").write_text(
-        "name: blue\nendpoint_name: bench\ntype: kubernetes\nrequest_settings:\n"
-        "  max_concurrent_requests_per_instance: 1\n  max_queue_wait_ms: 60000\n"
-        f'  request_timeout_ms: 60000\nproperties:\n  trioroute.addresses: "{addresses}"\n',
-        encoding="utf-8",
-    )
-    command = [sys.executable, "-c", "from trioroute.cli.main import main; main()", "up"]
-    command += [str(folder / "endpoint.yml"), str(folder / "deployment.yml"), "--dev"]
-    command += ["--front-ends", str(front_ends), "--data", str(folder / "data")]
-    return [*command, "--port", str(port), "--admin-port", "0"]
-
-
-async def _offer(
-    port: int, case: Case, options: argparse.Namespace
-) -> tuple[dict[int, float], int]:
-    """Open loop: when each counted request was due, and how many were not answered with 200."""
+async def _offer(ports: Sequence[int], case: Case, options: argparse.Namespace) -> Offered:
+    """Open loop: each request when it is due, on a connection that is idle or new."""
     rng = random.Random(options.seed)
     gap_s = case.service_s / (case.load * options.slots)
-    idle: list[trio.SocketStream] = []
-    due: dict[int, float] = {}
-    failures: list[int] = []
+    idle: dict[int, list[trio.SocketStream]] = {port: [] for port in ports}
+    offered = Offered()
     starts_at = trio.current_time() + _WARM_UP_S
 
-    async def ask(number: int, work_s: float) -> None:
-        stream = idle.pop() if idle else await trio.open_tcp_stream("127.0.0.1", port)
+    async def ask(number: int, port: int, work_s: float) -> None:
+        free = idle[port]
+        stream = free.pop() if free else await trio.open_tcp_stream("127.0.0.1", port)
         request = (
             f"POST /score HTTP/1.1\r\nhost: bench\r\nx-work: {number} {int(work_s * 1e6)}\r\n"
             "content-length: 2\r\n\r\n{}"
@@ -139,11 +144,13 @@ async def _offer(
             answer += data
             if not data or (answer.startswith(b"HTTP/1.1") and b" 200 " not in answer[:16]):
                 break
-        if b" 200 " in answer[:16]:
-            idle.append(stream)
-        else:
-            failures.append(number)
+        if b" 200 " not in answer[:16]:
+            offered.failed += number in offered.due
             await stream.aclose()
+            return
+        free.append(stream)
+        if number in offered.due and (queued := _QUEUED.search(answer)):
+            offered.queued_s.append(float(queued[1]) / 1e3)
 
     async with trio.open_nursery() as nursery:
         at, number = trio.current_time(), 0
@@ -152,32 +159,36 @@ async def _offer(
             number += 1
             await trio.sleep_until(at)
             if at >= starts_at:
-                due[number] = time.monotonic()
-            nursery.start_soon(ask, number, rng.expovariate(1 / case.service_s))
-    for stream in idle:
+                offered.due[number] = time.monotonic()
+            work_s, port = rng.expovariate(1 / case.service_s), ports[number % len(ports)]
+            nursery.start_soon(ask, number, port, work_s)
+    for stream in [stream for free in idle.values() for stream in free]:
         await stream.aclose()
-    return due, sum(number in due for number in failures)
+    return offered
 
 
 def _served(log: Path, sent: dict[int, float]) -> list[Served]:
     records = RECORD.iter_unpack(log.read_bytes())
     return [
-        Served(sent[number], replica, began_at, ended_at)
-        for number, replica, began_at, ended_at in records
+        Served(sent[number], replica, came_at, began_at, ended_at)
+        for number, replica, came_at, began_at, ended_at in records
         if number in sent
     ]
 
 
-def _print_row(case: Case, served: Sequence[Served], sent: int, failed: int, slots: int) -> None:
+def _print_row(
+    case: Case, side: str, served: Sequence[Served], offered: Offered, slots: int
+) -> None:
     waits, ideal = [request.wait_s for request in served], ideal_waits(served, slots)
     mean, best = statistics.fmean(waits) * 1000, statistics.fmean(ideal) * 1000
     p99, best_p99 = (statistics.quantiles(each, n=100)[98] * 1000 for each in (waits, ideal))
-    ratio = f"{mean / best:6.2f}" if best > 0.01 else "     –"
+    ratio = f"{mean / best:7.2f}" if best > 0.01 else "      –"
+    queued = f"{statistics.fmean(offered.queued_s) * 1000:7.2f}" if offered.queued_s else "      –"
     gaps = "Poisson" if case.shape == 1.0 else "trace"
     print(
-        f"{case.service_s * 1000:7.0f} {case.load:5.1f}  {gaps:7} {sent:5} {failed:6} "
-        f"{mean:6.2f} {best:7.2f} {mean - best:6.2f} {ratio} {p99:6.1f} {best_p99:6.1f} "
-        f"{wasted_share(served, slots):6.2%}",
+        f"{case.service_s * 1000:7.0f} {case.load:4.1f} {gaps:7} {side:9} {len(offered.due):6} "
+        f"{offered.failed:6} {mean:7.2f} {queued} {best:7.2f} {mean - best:7.2f} {ratio} "
+        f"{p99:7.1f} {best_p99:7.1f} {wasted_share(served, slots):7.2%} {most_at_once(served):7}",
         flush=True,
     )
 

@@ -20,7 +20,15 @@ import attrs
 
 from tests.bench.processes import Running, free_port, running, wait_until_answering
 
-__all__ = ["SIDES", "NotInstalledError", "Side", "Started"]
+__all__ = [
+    "SIDES",
+    "NotInstalledError",
+    "Side",
+    "Started",
+    "envoy_command",
+    "envoy_manager",
+    "program",
+]
 
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
 
@@ -90,7 +98,7 @@ def _envoy_version() -> str:
 
 
 def _prepare_envoy(folder: Path, port: int, upstream_port: int) -> list[str]:
-    return _envoy_command(folder, _envoy_bootstrap(port, upstream_port))
+    return envoy_command(folder, _envoy_bootstrap(port, upstream_port))
 
 
 def _prepare_dressed_envoy(folder: Path, port: int, upstream_port: int) -> list[str]:
@@ -128,14 +136,15 @@ def _prepare_dressed_envoy(folder: Path, port: int, upstream_port: int) -> list[
             _added("x-request-id", "%REQ(X-REQUEST-ID)%"),
         ],
     }
-    return _envoy_command(folder, bootstrap)
+    return envoy_command(folder, bootstrap)
 
 
 def _added(key: str, value: str) -> dict[str, Any]:
     return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
-def _envoy_command(folder: Path, bootstrap: dict[str, Any]) -> list[str]:
+def envoy_command(folder: Path, bootstrap: dict[str, Any]) -> list[str]:
+    """What starts Envoy with this bootstrap, which is written to the folder."""
     file = folder / "envoy.json"
     file.write_text(json.dumps(bootstrap, indent=1), encoding="utf-8")
     flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
@@ -143,6 +152,22 @@ def _envoy_command(folder: Path, bootstrap: dict[str, Any]) -> list[str]:
 
 
 def _envoy_bootstrap(port: int, upstream_port: int) -> dict[str, Any]:
+    cluster = {
+        "name": "upstream",
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {
+            "cluster_name": "upstream",
+            "endpoints": [
+                {"lb_endpoints": [{"endpoint": {"address": _envoy_address(upstream_port)}}]}
+            ],
+        },
+    }
+    return envoy_manager(port, cluster)
+
+
+def envoy_manager(port: int, cluster: dict[str, Any]) -> dict[str, Any]:
+    """The bootstrap of a plain HTTP/1.1 listener that sends everything to one cluster."""
     http = f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"
     router = {
         "name": "router",
@@ -162,17 +187,6 @@ def _envoy_bootstrap(port: int, upstream_port: int) -> dict[str, Any]:
         "name": "bench",
         "address": _envoy_address(port),
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
-    }
-    cluster = {
-        "name": "upstream",
-        "type": "STATIC",
-        "connect_timeout": "2s",
-        "load_assignment": {
-            "cluster_name": "upstream",
-            "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": _envoy_address(upstream_port)}}]}
-            ],
-        },
     }
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
@@ -202,7 +216,7 @@ backend upstream
 """,
         encoding="utf-8",
     )
-    return [_program("haproxy"), "-db", "-f", str(file)]
+    return [program("haproxy"), "-db", "-f", str(file)]
 
 
 def _prepare_nginx(folder: Path, port: int, upstream_port: int) -> list[str]:
@@ -242,21 +256,24 @@ http {{
 """,
         encoding="utf-8",
     )
-    return [_program("nginx"), "-p", str(folder), "-c", str(file), "-e", "stderr"]
+    return [program("nginx"), "-p", str(folder), "-c", str(file), "-e", "stderr"]
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Where a server's program is.
+
+    Raises:
+        NotInstalledError: nowhere.
+    """
     path = shutil.which(name, path=_PATH)
     if path is None:
         raise NotInstalledError(f"{name}: the Debian package {name} is not installed")
     return path
 
 
-def _debian_version(program: str, *flags: str) -> Callable[[], str]:
+def _debian_version(name: str, *flags: str) -> Callable[[], str]:
     def version() -> str:
-        done = subprocess.run(
-            [_program(program), *flags], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([program(name), *flags], capture_output=True, text=True, check=True)
         return (done.stdout + done.stderr).splitlines()[0].split(" 20")[0]
 
     return version
