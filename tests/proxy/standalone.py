@@ -45,7 +45,7 @@ class LocalSlots:
             if slot < r.slots
         )
         self._has_replicas = bool(replicas)
-        self._waiters: deque[trio.Event] = deque()
+        self._waiters: deque[tuple[trio.Event, str, list[Grant]]] = deque()
         self._number = 0
         self.busy: dict[tuple[str, int], Grant] = {}
         self.released: list[Grant] = []
@@ -63,16 +63,20 @@ class LocalSlots:
             raise NoReplicaError("none")
         if self._idle and not self._waiters:
             return self._take(deployment)
-        woken = trio.Event()
-        self._waiters.append(woken)
+        given: list[Grant] = []
+        waiter = (trio.Event(), deployment, given)
+        self._waiters.append(waiter)
         try:
             with trio.move_on_at(deadline):
-                await woken.wait()
-                return self._take(deployment)
-            raise QueueWaitExceededError("no slot in time")
+                await waiter[0].wait()
+            if not given:
+                raise QueueWaitExceededError("no slot in time")
+            return given.pop()
         finally:
-            if woken in self._waiters:
-                self._waiters.remove(woken)
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            if given:  # cancelled while the slot was on its way
+                self.release(given.pop())
 
     def release(self, grant: Grant) -> None:
         """See `Admission`."""
@@ -81,7 +85,9 @@ class LocalSlots:
         self.released.append(grant)
         self._idle.append(grant)
         if self._waiters:
-            self._waiters.popleft().set()
+            woken, deployment, given = self._waiters.popleft()
+            given.append(self._take(deployment))
+            woken.set()
 
     def must_stop_sending(self, grant: Grant) -> bool:
         """See `Admission`."""
