@@ -91,6 +91,20 @@ class Cluster:
         state = "up" if is_reachable else "down"
         assert ip("link", "set", f"{_PREFIX}o{NAMES.index(name)}", state)
 
+    def cut(self, source: str, target: str) -> None:
+        """What source sends to target goes to a hardware address that nobody has."""
+        assert ip(*self._neighbour("replace", source, target), *("lladdr", "02:00:00:00:00:99"))
+
+    def join(self, source: str, target: str) -> None:
+        """Let source ask again for target's hardware address."""
+        assert ip(*self._neighbour("del", source, target))
+
+    def _neighbour(self, verb: str, source: str, target: str) -> tuple[str, ...]:
+        number = NAMES.index(source)
+        address = f"10.231.77.{NAMES.index(target) + 1}"
+        where = ("-n", f"{_PREFIX}n{number}", "neigh", verb, address)
+        return (*where, "dev", f"{_PREFIX}i{number}")
+
     def wait_office(self, count: int) -> dict[str, Any]:
         """The n-th office that began, ever."""
         ends_at = time.monotonic() + 40
@@ -166,6 +180,37 @@ def test_a_follower_whose_cable_is_out_disturbs_nobody_when_it_returns(cluster: 
     cluster.set_reachable(follower, is_reachable=False)
     time.sleep(4)
     cluster.set_reachable(follower, is_reachable=True)
+    time.sleep(3)
+    assert len(cluster.offices()) == count
+    assert cluster.terms() == terms
+
+
+@pytest.mark.parametrize("is_mute", [True, False], ids=["mute", "deaf"])
+def test_a_leader_cut_off_one_way_is_replaced(cluster: Cluster, is_mute: bool) -> None:
+    leader = cluster.offices()[-1]["name"]
+    count = len(cluster.offices())
+    others = [name for name in NAMES if name != leader]
+    cuts = [(leader, other) if is_mute else (other, leader) for other in others]
+    for source, target in cuts:
+        cluster.cut(source, target)
+    assert cluster.wait_office(count + 1)["name"] != leader
+    for source, target in cuts:
+        cluster.join(source, target)
+    time.sleep(4)
+    assert len(cluster.terms()) == 1
+
+
+def test_one_cut_link_changes_nothing(cluster: Cluster) -> None:
+    """Stock pysyncobj: leadership moves twice, terms grow by 6 to 20 in 10 s (gap 2.1)."""
+    leader = cluster.offices()[-1]["name"]
+    terms, count = cluster.terms(), len(cluster.offices())
+    follower = next(name for name in NAMES if name != leader)
+    cuts = [(leader, follower), (follower, leader)]
+    for source, target in cuts:
+        cluster.cut(source, target)
+    time.sleep(5)
+    for source, target in cuts:
+        cluster.join(source, target)
     time.sleep(3)
     assert len(cluster.offices()) == count
     assert cluster.terms() == terms
