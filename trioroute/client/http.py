@@ -47,7 +47,7 @@ class AdminClient:
 
     def status(self) -> ClusterStatus:
         """The whole system as this front-end sees it; fields unknown here are left out."""
-        status: ClusterStatus = self._decode(self._ask("GET", "/v1/status"), ClusterStatus)
+        status: ClusterStatus = self._decode(self.ask("GET", "/v1/status"), ClusterStatus)
         return status
 
     def readiness(self) -> tuple[bool, str]:
@@ -65,25 +65,37 @@ class AdminClient:
 
         wish = PutRegistry(endpoints=endpoints, deployments=deployments)
         body = msgspec.json.encode(unstructure_record(wish))
-        answer = self._ask("PUT", "/v1/registry", body)
+        answer = self.ask("PUT", "/v1/registry", body)
         return int(self._decode(answer, dict[str, int])["index"])
 
     def transfer_coordinator(self) -> None:
         """Have this front-end hand the coordinator's office to another one."""
-        self._ask("POST", "/v1/raft/transfer")
+        self.ask("POST", "/v1/raft/transfer")
 
     def drain(self) -> None:
         """Begin to take this front-end out of service."""
-        self._ask("POST", "/v1/drain")
+        self.ask("POST", "/v1/drain")
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        status, answer = self._exchange(method, path, body)
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, *, version: int | None = None
+    ) -> bytes:
+        """One exchange with any resource; the answer's body.
+
+        Args:
+            version: of the resource, when the change insists on it; 0 when it must be new.
+        """
+        headers = {}
+        if version is not None:
+            headers = {"if-match": f'"{version}"'} if version else {"if-none-match": "*"}
+        status, answer = self._exchange(method, path, body, headers)
         if status >= http.client.BAD_REQUEST:
             self._raise_problem(status, answer)
         return answer
 
-    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        headers = {"accept": _JSON, "connection": "close"}
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, more: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        headers = {"accept": _JSON, "connection": "close", **(more or {})}
         if body is not None:
             headers["content-type"] = _JSON
         if self.token is not None:

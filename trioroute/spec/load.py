@@ -13,12 +13,12 @@ import attrs
 from trioroute.core.model import Deployment, Endpoint, StaticSource
 from trioroute.spec import azure
 from trioroute.spec.convert import to_deployment, to_endpoint
-from trioroute.spec.documents import Document
 from trioroute.spec.problems import Problem, Problems, nearest
 from trioroute.spec.properties import DeploymentProperties, EndpointProperties, read_properties
 from trioroute.spec.reading import ReadFile, is_recognisable, read_text
-from trioroute.spec.revision import with_revision
 from trioroute.spec.sources import SourceFinder
+from trioroute.spec.written.documents import Document
+from trioroute.spec.written.revision import with_revision
 
 __all__ = ["Loaded", "load_documents", "load_paths"]
 

@@ -3,8 +3,9 @@
 import pytest
 
 from trioroute.admin.registry_json import RegistryJSONError
-from trioroute.admin.resources.bodies import KeyWish, read_deployment, read_endpoint, read_wish
+from trioroute.admin.resources.bodies import read_deployment, read_endpoint, read_wish
 from trioroute.admin.view import RefusedError
+from trioroute.wire.resources import KeyWish
 
 BLUE = b'{"deployment": {"endpoint": "iris", "name": "blue", "source": %s}}'
 STATIC = b'{"kind": "StaticSource", "addresses": []}'

@@ -15,21 +15,7 @@ from starlette.responses import Response
 
 from trioroute.admin import problems
 from trioroute.admin.problems import ProblemError
-from trioroute.admin.resources.bodies import (
-    Credentials,
-    DeploymentResource,
-    EndpointResource,
-    KeyWish,
-    LogList,
-    ReplicaLog,
-    Resources,
-    TrafficChange,
-    TrafficWish,
-    Written,
-    read_deployment,
-    read_endpoint,
-    read_wish,
-)
+from trioroute.admin.resources.bodies import read_deployment, read_endpoint, read_wish
 from trioroute.admin.resources.desk import ConflictError, Desk, MissingError
 from trioroute.admin.resources.vault import EndpointKeys, fresh_key
 from trioroute.admin.transfer import json_answer, read_json_body
@@ -44,6 +30,18 @@ from trioroute.core.resources.commands import (
     SetTraffic,
 )
 from trioroute.core.resources.state import RegistryState
+from trioroute.wire.resources import (
+    Credentials,
+    DeploymentResource,
+    EndpointResource,
+    KeyWish,
+    LogList,
+    ReplicaLog,
+    Resources,
+    TrafficChange,
+    TrafficWish,
+    Written,
+)
 
 __all__ = ["ResourceHandlers"]
 
@@ -300,4 +298,5 @@ def _deployment_resource(state: RegistryState, key: str) -> DeploymentResource:
         generation=deployment.generation,
         instance_count=deployment.scale.instance_count,
         document=state.documents.get(key, ""),
+        revision=getattr(deployment.source, "revision", ""),
     )

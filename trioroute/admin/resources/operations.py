@@ -4,13 +4,7 @@ from typing import Final
 
 from trioroute.admin import problems
 from trioroute.admin.openapi import Answer, Operation
-from trioroute.admin.resources.bodies import (
-    Credentials,
-    LogList,
-    Resources,
-    TrafficChange,
-    Written,
-)
+from trioroute.wire.resources import Credentials, LogList, Resources, TrafficChange, Written
 
 __all__ = ["CHANGING", "RESOURCE_OPERATIONS"]
 

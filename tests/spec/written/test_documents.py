@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from trioroute.errors import ConfigError
-from trioroute.spec.documents import Document
 from trioroute.spec.load import load_documents, load_paths
 from trioroute.spec.problems import SpecError
 from trioroute.spec.update import set_value
+from trioroute.spec.written.documents import Document
 
 ENDPOINT = """\
 $schema: https://azuremlschemas.azureedge.net/latest/managedOnlineEndpoint.schema.json

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trioroute.core.model import CommandSource, Deployment, ScriptSource, StaticSource
-from trioroute.spec.revision import with_revision
+from trioroute.spec.written.revision import with_revision
 
 
 @pytest.fixture

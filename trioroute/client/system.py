@@ -1,0 +1,131 @@
+"""One system as a program sees it: its front-ends' admin addresses, asked until one answers."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+import attrs
+import msgspec
+
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
+from trioroute.client.http import AdminClient
+from trioroute.client.local import find_local_system
+from trioroute.core.status import ClusterStatus
+
+__all__ = ["DATA", "System", "find_system"]
+
+T = TypeVar("T")
+
+#: Where `up` keeps everything unless told otherwise.
+DATA: Final = Path(".trioroute")
+#: Between two rounds of all front-ends, seconds: a new coordinator is there within one.
+_PAUSE_S: Final = 0.2
+_TIMEOUT_S: Final = 10.0
+#: Nothing has changed, and the same may succeed in a moment.
+_NO_COORDINATOR: Final = "TR0810"
+
+
+@attrs.frozen(kw_only=True)
+class System:
+    """Front-ends that are all alike: whichever answers will do.
+
+    Attributes:
+        admin_urls: of the front-ends, in the order in which they are asked.
+        scoring_url: where clients score; empty when it is not known.
+        token: the admin token, where one is set.
+    """
+
+    admin_urls: tuple[str, ...]
+    scoring_url: str = ""
+    token: str | None = attrs.field(default=None, repr=False)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        kind: type[T],
+        version: int | None = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> T:
+        """Ask until a front-end answers.
+
+        A front-end that cannot be reached has taken no request, and one without a coordinator has
+        changed nothing, so the next is asked. An answer that got lost is different: requests here
+        may be repeated safely, but whether the first one counted is left to the caller.
+
+        Args:
+            kind: what the answer's JSON is.
+            version: of the resource, when the change insists on it; 0 when it must be new.
+
+        Raises:
+            UnreachableError: nobody answered in time.
+            ProblemAnswerError: the answer is a refusal; `code` says which.
+        """
+        encoded = None if body is None else msgspec.json.encode(body)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            failure: Exception = UnreachableError("no admin address is given")
+            for url in self.admin_urls:
+                client = AdminClient(url, timeout_s=timeout_s, token=self.token)
+                try:
+                    answer = client.ask(method, path, encoded, version=version)
+                    return msgspec.json.decode(answer, type=kind)
+                except (UnreachableError, ProblemAnswerError) as error:
+                    _raise_final(error)
+                    failure = error
+            if time.monotonic() + _PAUSE_S > deadline:
+                raise failure
+            time.sleep(_PAUSE_S)
+
+    def status(self, *, applied: int = 0) -> ClusterStatus | None:
+        """What the coordinator sees, or whoever answers; None while nobody knows enough.
+
+        Args:
+            applied: how far in the log the reporter must be.
+        """
+        seen: ClusterStatus | None = None
+        for url in self.admin_urls:
+            try:
+                status = AdminClient(url, timeout_s=_TIMEOUT_S, token=self.token).status()
+            except (UnreachableError, ProblemAnswerError):
+                continue
+            if status.raft is None or status.raft.applied_index < applied:
+                continue
+            seen = status
+            if status.coordinator is not None and status.coordinator.name == status.reporter:
+                break
+        return seen
+
+
+def _raise_final(error: UnreachableError | ProblemAnswerError) -> None:
+    """Raise a refusal that another front-end would repeat."""
+    if isinstance(error, ProblemAnswerError) and error.code != _NO_COORDINATOR:
+        raise error
+
+
+def find_system(admin: str | None, data: Path | None, environment: Mapping[str, str]) -> System:
+    """The system that the arguments name, else the environment, else the one run from here.
+
+    Args:
+        admin: admin addresses separated by commas; otherwise TRIOROUTE_ADMIN.
+        data: data folder of an `up` on this machine; otherwise TRIOROUTE_DATA or `.trioroute`.
+        environment: TRIOROUTE_TOKEN holds the admin token, TRIOROUTE_URL the scoring address.
+
+    Raises:
+        UnreachableError: no system is named and none runs from here.
+    """
+    token = environment.get("TRIOROUTE_TOKEN") or None
+    scoring = environment.get("TRIOROUTE_URL", "")
+    named = admin or ("" if data is not None else environment.get("TRIOROUTE_ADMIN", ""))
+    if named:
+        urls = tuple(url.strip().rstrip("/") for url in named.split(",") if url.strip())
+        return System(admin_urls=urls, scoring_url=scoring, token=token)
+    local = find_local_system(data or Path(environment.get("TRIOROUTE_DATA", "") or DATA))
+    return System(
+        admin_urls=tuple(local.admin_urls.values()),
+        scoring_url=scoring or local.scoring_url,
+        token=token,
+    )

@@ -1,0 +1,1 @@
+"""What users wrote, kept for later changes, and what their files said at that time."""
