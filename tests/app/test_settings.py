@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import attrs
 import pytest
 
 from consensus import PeerAddress
+from trioroute.app.host.certificates import PeerFiles
 from trioroute.app.settings import FrontEndConfig, parse_front_end, voter_count
 from trioroute.errors import ConfigError
 
-GIVEN = FrontEndConfig(name="fe-1", data=Path("data"), peers=(), voters=3)
+FILES = PeerFiles(Path("fe-1.pem"), Path("fe-1.key"), Path("authority.pem"))
+GIVEN = FrontEndConfig(name="fe-1", data=Path("data"), peers=(), voters=3, peer_files=FILES)
 PEERS = "fe-0=127.0.0.1:7946,fe-1=[::1]:7947,fe-2=fe-2.local:7948"
 
 
@@ -33,7 +36,7 @@ def test_every_mistake_is_named_at_once() -> None:
     assert [line.partition(":")[0] for line in lines] == [
         *["--peers"] * 3,
         "--name",
-        *["--peers"] * 2,
+        *["--peers"] * 3,
         "--voters",
         "--workers",
         "--admin-port",
@@ -42,7 +45,7 @@ def test_every_mistake_is_named_at_once() -> None:
 
 @pytest.mark.parametrize(("voters", "is_right"), [(0, False), (1, True), (2, False), (5, False)])
 def test_voters_are_an_odd_number_of_the_peers(voters: int, is_right: bool) -> None:
-    config = FrontEndConfig(name="fe-1", data=Path("data"), peers=(), voters=voters)
+    config = attrs.evolve(GIVEN, voters=voters)
     if is_right:
         assert parse_front_end(config, PEERS).voters == voters
     else:
@@ -52,3 +55,13 @@ def test_voters_are_an_odd_number_of_the_peers(voters: int, is_right: bool) -> N
 
 def test_the_first_one_or_three_vote() -> None:
     assert [voter_count(count) for count in (1, 2, 3, 4, 5, 100)] == [1, 1, 3, 3, 3, 3]
+
+
+def test_peers_on_other_machines_need_certificates() -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_front_end(attrs.evolve(GIVEN, peer_files=None), PEERS)
+    (message,) = str(raised.value).splitlines()
+    assert message.startswith("--peers: fe-2: on other machines")
+    assert "--peer-certificate" in message
+    here = PEERS.replace("fe-2.local", "localhost")
+    assert parse_front_end(attrs.evolve(GIVEN, peer_files=None), here).peer_files is None

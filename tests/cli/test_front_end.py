@@ -51,3 +51,16 @@ def test_a_descriptor_that_is_no_socket(capsys: pytest.CaptureFixture[str], tmp_
         *("--scoring-fd", "999"),
     )
     assert "--scoring-fd 999" in said
+
+
+def test_the_peers_certificate_key_and_authority_go_together(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = ("--name", "fe-0", "--data", "d", "--peers", "fe-0=127.0.0.1:7946")
+    assert "name all or none" in refusal(capsys, *own, "--peer-key", "k")
+
+
+def test_peers_on_other_machines_without_certificates(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, "--name", "fe-0", "--data", "d", "--peers", "fe-0=10.0.0.1:7946")
+    (message,) = said.splitlines()
+    assert "--peer-authority" in message

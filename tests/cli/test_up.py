@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from trioroute.admin.resources.vault import EndpointKeys
 from trioroute.app.host.ports import open_listening_socket
 from trioroute.app.laptop.front_ends import Layout
-from trioroute.app.laptop.keys import EndpointKeys
 from trioroute.app.up import Running
 from trioroute.cli.main import main
 from trioroute.cli.up import UpScreen
@@ -49,10 +49,6 @@ def refusal(capsys: pytest.CaptureFixture[str], *options: str) -> str:
     return capsys.readouterr().err
 
 
-def test_nothing_to_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "name endpoint and deployment files, or use --demo" in refusal(capsys)
-
-
 def test_a_missing_file_touches_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refusal(capsys, str(tmp_path / "none.yml"), "--data", str(tmp_path / "data"))
     assert "TR0001" in said
@@ -71,6 +67,7 @@ def test_the_screen_tells_how_to_score_watch_and_stop(
             listening=listening,
             admin_ports={"fe-0": 9090, "fe-1": 9091},
             peer_ports={"fe-0": 1, "fe-1": 2},
+            peer_files={},
             workers=1,
             drain_s=5.0,
         )

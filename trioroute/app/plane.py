@@ -14,7 +14,9 @@ from typing import Final
 import trio
 
 from consensus import PeerAddress, boottime
+from consensus.certificates import PeerTls
 from trioroute.app.handdown import worker_end
+from trioroute.app.host.certificates import PeerFiles, load_peer_tls
 from trioroute.app.host.network import Network, TcpNetwork
 from trioroute.app.worker import ReportLink, Worker, WorkerConfig
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
@@ -136,6 +138,8 @@ def main(arguments: Sequence[str]) -> int:
     for option in ("--phase", "--drain"):
         parser.add_argument(option, type=float, required=True)
     parser.add_argument("--access-log")
+    for option in ("--peer-certificate", "--peer-key", "--peer-authority"):
+        parser.add_argument(option, type=Path)
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_log_format(options))
     config = WorkerConfig(
@@ -147,14 +151,24 @@ def main(arguments: Sequence[str]) -> int:
         access_log=options.access_log,
     )
     with socket.socket(fileno=options.listening) as listening:
-        trio.run(_run, config, socket.socket(fileno=options.hand_down), listening)
+        hand_down = socket.socket(fileno=options.hand_down)
+        trio.run(_run, config, hand_down, listening, TcpNetwork(_peer_tls(options)))
     return 0
 
 
-async def _run(config: WorkerConfig, hand_down: socket.socket, listening: socket.socket) -> None:
+def _peer_tls(options: argparse.Namespace) -> PeerTls | None:
+    if options.peer_certificate is None:
+        return None
+    files = PeerFiles(options.peer_certificate, options.peer_key, options.peer_authority)
+    return load_peer_tls(files, options.front_end)
+
+
+async def _run(
+    config: WorkerConfig, hand_down: socket.socket, listening: socket.socket, network: Network
+) -> None:
     hand_down.setblocking(False)
     end = worker_end(hand_down)
-    worker = Worker(config, end, ComposedPlane(config, TcpNetwork()))
+    worker = Worker(config, end, ComposedPlane(config, network))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_drain_at_signal, worker)
         await worker.run(listening)

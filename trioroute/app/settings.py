@@ -7,6 +7,8 @@ from typing import Final
 import attrs
 
 from consensus import PeerAddress
+from trioroute.app.host.certificates import PeerFiles
+from trioroute.app.host.ports import LOOPBACK
 from trioroute.errors import ConfigError
 
 __all__ = ["DrainTimes", "FrontEndConfig", "parse_front_end", "voter_count"]
@@ -50,6 +52,7 @@ class FrontEndConfig:
         peers: all front-ends, in the same order everywhere.
         voters: how many of them vote: the first ones.
         generation: number of the peers' list; members of another generation are refused.
+        peer_files: certificates for the peers port; without them all peers are on this machine.
         workers: worker processes; 0 runs the data plane in the supervisor's loop.
         scoring_host, scoring_port: where to listen, unless `scoring_fd` is given.
         scoring_fd: descriptor of a listening socket that outlives this process.
@@ -62,6 +65,7 @@ class FrontEndConfig:
     peers: tuple[PeerAddress, ...]
     voters: int
     generation: int = 1
+    peer_files: PeerFiles | None = None
     workers: int = 1
     admin_host: str = "127.0.0.1"
     admin_port: int = 9090
@@ -126,10 +130,17 @@ def _parse_peers(text: str, problems: list[str]) -> list[PeerAddress]:
 def _problems(config: FrontEndConfig) -> list[str]:
     """Everything wrong with settings whose types are right."""
     names = [peer.name for peer in config.peers]
+    far = ", ".join(peer.name for peer in config.peers if peer.host not in LOOPBACK)
+    is_open = bool(far) and config.peer_files is None
     checks = [
         (bool(_NAME.fullmatch(config.name)), f"--name: {config.name!r} is not a DNS label"),
         (config.name in names, f"--peers: {config.name} itself is missing"),
         (len(set(names)) == len(names), "--peers: two of one name"),
+        (
+            not is_open,
+            f"--peers: {far}: on other machines, which only mutual TLS may connect: give "
+            "--peer-certificate, --peer-key and --peer-authority",
+        ),
         (0 < config.voters <= max(len(names), 1), f"--voters: not in 1 … {len(names)}"),
         (config.voters % 2 == 1, "--voters: an even number tolerates no more than one fewer"),
         (0 <= config.workers <= _WORKERS_MAX, f"--workers: not in 0 … {_WORKERS_MAX}"),

@@ -40,6 +40,7 @@ from trioroute.admin.views import build_app
 from trioroute.app.data_folder import DataFolder
 from trioroute.app.desk import RegistryDesk
 from trioroute.app.handdown import WorkerEnd
+from trioroute.app.host.certificates import load_peer_tls
 from trioroute.app.host.network import SLOTS_PROTOCOL, Network, TcpNetwork
 from trioroute.app.host.ports import (
     check_port_free,
@@ -306,6 +307,8 @@ class Supervisor:
         }
         if worker.access_log is not None:
             options["--access-log"] = worker.access_log
+        if self._config.peer_files is not None:
+            options |= self._config.peer_files.options()
         return partial(
             launch_process,
             name=worker.holder,
@@ -336,6 +339,8 @@ async def run_front_end(config: FrontEndConfig) -> None:
         format=f"%(asctime)s {config.name} %(levelname)s %(name)s %(message)s",
     )
     _check_access_log(config)
+    files = config.peer_files
+    tls = None if files is None else load_peer_tls(files, config.name)
     raise_descriptor_limit()  # for the workers too, which inherit it
     folder = await DataFolder.open(config.data, patience_s=_LOCK_PATIENCE_S)
     try:
@@ -352,7 +357,7 @@ async def run_front_end(config: FrontEndConfig) -> None:
             supervisor = Supervisor(
                 config,
                 folder,
-                network=TcpNetwork(),
+                network=TcpNetwork(tls),
                 journal=journal,
                 listening=listening,
                 admin=admin,

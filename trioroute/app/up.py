@@ -23,10 +23,15 @@ import trio
 
 from trioroute.app.data_folder import DataFolder, write_private
 from trioroute.app.host.children import Child, open_child, run_restarting
-from trioroute.app.host.ports import check_port_free, free_ports, open_listening_socket
+from trioroute.app.host.ports import (
+    LOOPBACK,
+    check_port_free,
+    free_ports,
+    open_listening_socket,
+)
 from trioroute.app.laptop.door import AdminDoor, NotReadyError, Progress
 from trioroute.app.laptop.drills import Drills
-from trioroute.app.laptop.front_ends import FrontEnds, Layout
+from trioroute.app.laptop.front_ends import FrontEnds, Layout, make_peer_files
 from trioroute.app.laptop.keys import EndpointKeys, give_keys
 from trioroute.client.local import SUMMARY_NAME
 from trioroute.core.model import (
@@ -53,9 +58,6 @@ _INTERRUPTED: Final = 130
 
 #: Where the admin and peers ports are: they are nobody's but this user's.
 _OWN_HOST: Final = "127.0.0.1"
-
-#: Addresses that nobody beyond this machine can reach.
-_LOOPBACK: Final = (_OWN_HOST, "::1", "localhost")
 
 #: What is in flight may take this long after Ctrl-C: Azure's default request timeout.
 _DRAIN_S: Final = 5.0
@@ -198,6 +200,7 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
         admin_ports=dict(zip(names, admin_ports, strict=True)),
         # Nobody but the front-ends themselves dials these, so any will do.
         peer_ports=dict(zip(names, free_ports(_OWN_HOST, len(names)), strict=True)),
+        peer_files=make_peer_files(folder.path / "peers", names),
         workers=config.workers,
         drain_s=_DRAIN_S,
         access_log=config.access_log and config.access_log.resolve(),
@@ -257,7 +260,7 @@ class _System:
     def _load(self, paths: Sequence[Path]) -> Loaded:
         if not paths:
             return Loaded(endpoints=(), deployments=())
-        is_local = self._config.host in _LOOPBACK
+        is_local = self._config.host in LOOPBACK
         loaded = load_paths(paths, dev=self._config.dev, loopback=is_local)
         for warning in loaded.warnings:
             self._screen.progress(f"warning: {warning}")

@@ -1,26 +1,35 @@
 """`trioroute front-end`: one front-end alone, as a pod of a StatefulSet runs it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from trioroute.app.host.certificates import PeerFiles
+
 __all__ = ["front_end"]
+
+_PATH = click.Path(path_type=Path)
 
 
 @click.command("front-end")
 @click.option("--name", required=True, help="This front-end's name, one of the peers'.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Its data folder.")
+@click.option("--data", required=True, type=_PATH, help="Its data folder.")
 @click.option("--peers", required=True, help="All front-ends: name=host:port,…")
 @click.option("--voters", default=1, show_default=True, help="How many vote: the first ones.")
 @click.option("--generation", default=1, show_default=True, help="Number of the peers' list.")
+@click.option("--peer-certificate", type=_PATH, help="PEM: its own, for peers and slot links.")
+@click.option("--peer-key", type=_PATH, help="PEM: the key of that.")
+@click.option("--peer-authority", type=_PATH, help="PEM: who signs the peers' certificates.")
 @click.option("--workers", default=1, show_default=True, help="Worker processes; 0: none apart.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Scoring address.")
 @click.option("--port", default=8080, show_default=True, help="Scoring port.")
 @click.option("--scoring-fd", type=int, help="Inherited listening socket, instead of --port.")
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="Admin address.")
 @click.option("--admin-port", default=9090, show_default=True, help="Admin port.")
-@click.option("--runner", type=click.Path(path_type=Path), help="Data folder of a replica runner.")
-@click.option("--access-log", type=click.Path(path_type=Path), help="File: a line per request.")
+@click.option("--runner", type=_PATH, help="Data folder of a replica runner.")
+@click.option("--access-log", type=_PATH, help="File: a line per request.")
 @click.option("--drain", default=20.0, show_default=True, help="Seconds to finish what runs.")
 @click.option("--unready", default=0.0, show_default=True, help="Seconds unready before that.")
 def front_end(  # house: one parameter per option is Click's own form
@@ -30,6 +39,9 @@ def front_end(  # house: one parameter per option is Click's own form
     peers: str,
     voters: int,
     generation: int,
+    peer_certificate: Path | None,
+    peer_key: Path | None,
+    peer_authority: Path | None,
     workers: int,
     host: str,
     port: int,
@@ -61,6 +73,7 @@ def front_end(  # house: one parameter per option is Click's own form
         peers=(),
         voters=voters,
         generation=generation,
+        peer_files=_peer_files(peer_certificate, peer_key, peer_authority),
         workers=workers,
         scoring_host=host,
         scoring_port=port,
@@ -72,3 +85,22 @@ def front_end(  # house: one parameter per option is Click's own form
         drain=DrainTimes(exchanges_s=drain, unready_s=unready),
     )
     trio.run(run_front_end, parse_front_end(config, peers))
+
+
+def _peer_files(
+    certificate: Path | None, key: Path | None, authority: Path | None
+) -> "PeerFiles | None":
+    """The three files of the peers port, or none of them.
+
+    Raises:
+        click.UsageError: only some are named.
+    """
+    if certificate is None and key is None and authority is None:
+        return None
+    if certificate is None or key is None or authority is None:
+        raise click.UsageError(
+            "--peer-certificate, --peer-key and --peer-authority go together: name all or none"
+        )
+    from trioroute.app.host.certificates import PeerFiles
+
+    return PeerFiles(certificate, key, authority)

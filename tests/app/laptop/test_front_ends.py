@@ -2,15 +2,17 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
+from trioroute.app.host.certificates import load_peer_tls
 from trioroute.app.host.ports import free_ports, open_listening_socket
 from trioroute.app.laptop.door import AdminDoor
-from trioroute.app.laptop.front_ends import FrontEnds, Layout
+from trioroute.app.laptop.front_ends import FrontEnds, Layout, make_peer_files
 from trioroute.app.settings import FrontEndConfig, parse_front_end
 from trioroute.errors import ConfigError
 
@@ -31,6 +33,7 @@ def layout_in(folder: Path, count: int) -> Iterator[Layout]:
                 listening=listening,
                 admin_ports=dict(zip(names, ports[:count], strict=True)),
                 peer_ports=dict(zip(names, ports[count:], strict=True)),
+                peer_files=make_peer_files(folder / "peers", names),
                 workers=0,
                 drain_s=1.0,
             )
@@ -41,12 +44,23 @@ def layout_in(folder: Path, count: int) -> Iterator[Layout]:
 def test_the_command_line_is_one_that_a_front_end_understands(tmp_path: Path) -> None:
     with layout_in(tmp_path, 3) as layout:
         words = layout.front_end_command("fe-1", 5)
-    options = dict(zip(words[-20::2], words[-19::2], strict=True))
+    options = dict(zip(words[-26::2], words[-25::2], strict=True))
     config = FrontEndConfig(
         name=options["--name"], data=Path(), peers=(), voters=int(options["--voters"])
     )
     assert parse_front_end(config, options["--peers"]).voter_names == ("fe-0", "fe-1", "fe-2")
     assert options["--data"] == str(tmp_path / "fe-1")
+
+
+def test_certificates_are_their_owners_only_and_new_each_time(tmp_path: Path) -> None:
+    files = make_peer_files(tmp_path / "peers", ["fe-0", "fe-1"])["fe-1"]
+    assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(files.key.parent.stat().st_mode) == 0o700
+    load_peer_tls(files, "fe-1")
+    before = files.authority.read_bytes()
+    assert make_peer_files(tmp_path / "peers", ["fe-0", "fe-1"])["fe-1"] == files
+    load_peer_tls(files, "fe-1")
+    assert files.authority.read_bytes() != before
 
 
 @pytest.mark.slow

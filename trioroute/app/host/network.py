@@ -6,8 +6,10 @@ from typing import Final, Protocol
 import trio
 
 from consensus import MemberConfig, PeerAddress, SettingsError, Transport
+from consensus.certificates import PeerTls
 from consensus.errors import HandshakeError
 from consensus.tcp import TcpTransport, open_peer_stream
+from trioroute.app.host.ports import LOOPBACK
 from trioroute.errors import ConfigError, LinkLostError
 
 __all__ = ["SLOTS_PROTOCOL", "Network", "TcpNetwork"]
@@ -29,7 +31,14 @@ class Network(Protocol):
 
 
 class TcpNetwork:
-    """The peers port over TCP."""
+    """The peers port over TCP.
+
+    Args:
+        tls: this front-end's certificates; None only where all peers are on this machine.
+    """
+
+    def __init__(self, tls: PeerTls | None = None) -> None:
+        self._tls = tls
 
     def transport(self, config: MemberConfig, protocols: Mapping[str, ServeStream]) -> Transport:
         """See `Network`.
@@ -37,8 +46,14 @@ class TcpNetwork:
         Raises:
             ConfigError: peers on other machines, which only TLS may connect.
         """
+        own = config.address(config.name)
         try:
-            return TcpTransport(config, other_protocols=protocols)
+            return TcpTransport(
+                config,
+                tls=self._tls,
+                listen_host=own.host if own.host in LOOPBACK else None,
+                other_protocols=protocols,
+            )
         except SettingsError as error:
             raise ConfigError(f"--peers: {error}") from None
 
@@ -50,6 +65,6 @@ class TcpNetwork:
             OSError, trio.BrokenResourceError, trio.TooSlowError: nobody answers properly.
         """
         try:
-            return await open_peer_stream(address, SLOTS_PROTOCOL, front_end, None)
+            return await open_peer_stream(address, SLOTS_PROTOCOL, front_end, self._tls)
         except HandshakeError as error:
             raise LinkLostError(f"{address.name}: {error}") from None

@@ -15,12 +15,16 @@ from typing import Final
 from trioroute.errors import ConfigError
 
 __all__ = [
+    "LOOPBACK",
     "check_port_free",
     "describe_port_owner",
     "free_ports",
     "open_listening_socket",
     "raise_descriptor_limit",
 ]
+
+#: Addresses that nobody beyond this machine can reach.
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 #: As deep as Linux's own default limit (net.core.somaxconn since 5.4); a killed front-end's share
 #: of new connections waits here until another accepts them.

@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -10,13 +10,15 @@ from typing import Final
 import attrs
 import trio
 
+from consensus.certificates import write_throwaway_certificates
+from trioroute.app.host.certificates import PeerFiles
 from trioroute.app.host.children import Child, open_child, run_restarting, tail
 from trioroute.app.laptop.door import NotReadyError
 from trioroute.app.leash import leashed_command
 from trioroute.app.settings import voter_count
 from trioroute.errors import ConfigError, TrioRouteError
 
-__all__ = ["FrontEnds", "Layout"]
+__all__ = ["FrontEnds", "Layout", "make_peer_files"]
 
 #: `trioroute front-end` exits with this when its settings cannot work: trying again is useless.
 _EXIT_CONFIG: Final = 2
@@ -38,6 +40,7 @@ class Layout:
         host: where the admin and peers ports listen: this machine only.
         listening: the one scoring socket, which outlives every front-end (decision 2).
         admin_ports, peer_ports: by front-end name.
+        peer_files: throw-away certificates for the peers port, by front-end name.
         access_log: file that gets a line for each request, or None.
         drain_s: how long a front-end may finish what is in flight when it is asked to end.
     """
@@ -48,13 +51,10 @@ class Layout:
     listening: socket.socket
     admin_ports: Mapping[str, int]
     peer_ports: Mapping[str, int]
+    peer_files: Mapping[str, PeerFiles]
     workers: int
     drain_s: float
     access_log: Path | None = None
-
-    def note_served(self) -> None:
-        """The system serves: whatever ends from now on is started again, for ever."""
-        self._has_served = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,12 +89,33 @@ class Layout:
             "--workers": self.workers,
             "--runner": self.data,
             "--drain": self.drain_s,
+            **self.peer_files[name].options(),
         }
         if self.access_log is not None:
             options["--access-log"] = self.access_log
         arguments = [str(word) for option in options.items() for word in option]
         target = "trioroute.cli.main:main"
         return leashed_command(target, ["front-end", *arguments], lifeline=lifeline)
+
+
+def make_peer_files(folder: Path, names: Sequence[str]) -> dict[str, PeerFiles]:
+    """New throw-away certificates for every front-end: the authority's key is not kept.
+
+    Args:
+        folder: made when missing, for its owner only.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        write_throwaway_certificates(folder, names)
+    except OSError as error:
+        raise ConfigError(f"certificates in {folder}: {error.strerror}") from None
+    authority = folder / "authority.pem"
+    return {
+        name: PeerFiles(folder / f"{name}.pem", folder / f"{name}.key", authority) for name in names
+    }
 
 
 class FrontEnds:
