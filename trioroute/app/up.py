@@ -21,6 +21,7 @@ from typing import Final, Protocol
 import attrs
 import trio
 
+from trioroute.admin.resources.vault import EndpointKeys
 from trioroute.app.data_folder import DataFolder, write_private
 from trioroute.app.host.children import Child, open_child, run_restarting
 from trioroute.app.host.ports import (
@@ -32,15 +33,14 @@ from trioroute.app.host.ports import (
 from trioroute.app.laptop.door import AdminDoor, NotReadyError, Progress
 from trioroute.app.laptop.drills import Drills
 from trioroute.app.laptop.front_ends import FrontEnds, Layout, make_peer_files
-from trioroute.app.laptop.keys import EndpointKeys, give_keys
+from trioroute.app.laptop.registering import register
+from trioroute.app.secret import ensure_secret
 from trioroute.client.local import SUMMARY_NAME
 from trioroute.core.model import (
     API_PREFIXES,
-    Deployment,
     Endpoint,
-    ScaleKind,
-    StaticSource,
 )
+from trioroute.core.resources.provisioning import least_count
 from trioroute.core.status import ClusterStatus
 from trioroute.demo.prepare import ENDPOINT, PreparedDemo, prepare_demo
 from trioroute.demo.scoring import ScoringTarget
@@ -244,9 +244,8 @@ class _System:
         if config.demo:
             demo = await prepare_demo(self._data, self._screen.progress)
             loaded = self._load([*config.paths, *demo.paths])
-        endpoints, keys = give_keys(loaded.endpoints, self._data / "keys")
-        loaded = attrs.evolve(loaded, endpoints=endpoints)
-        return await self._start_processes(layout, loaded, keys, demo)
+        ensure_secret(folder.path)
+        return await self._start_processes(layout, loaded, demo)
 
     async def end(self) -> None:
         """Ask the front-ends to end, then the replicas they used."""
@@ -270,7 +269,6 @@ class _System:
         self,
         layout: Layout,
         loaded: Loaded,
-        keys: dict[str, EndpointKeys],
         demo: PreparedDemo | None,
     ) -> Running:
         started_at = trio.current_time()
@@ -280,8 +278,9 @@ class _System:
         door = AdminDoor({name: layout.admin_url(name) for name in layout.names})
         self._screen.progress(f"starting {len(layout.names)} front-ends")
         await door.wait_coordinator()
-        await door.put_registry(loaded.endpoints, loaded.deployments)
-        wished = {d.key: _least_count(d) for d in loaded.deployments}
+        urls = [layout.admin_url(name) for name in layout.names]
+        keys = await register(urls, loaded, self._screen.progress)
+        wished = {d.key: least_count(d) for d in loaded.deployments}
         status = await self._wait_replicas(door, wished)
         drills = None
         if demo is not None:
@@ -334,14 +333,6 @@ class _System:
         """Not on a leash of SIGKILL: the runner watches the lifeline itself and ends replicas."""
         module = [sys.executable, "-P", "-m", "trioroute.discovery.runner"]
         return [*module, "--data", str(self._data), "--lifeline", str(lifeline)]
-
-
-def _least_count(deployment: Deployment) -> int:
-    """How many replicas there will be without any load."""
-    if isinstance(deployment.source, StaticSource):
-        return 1
-    scale = deployment.scale
-    return scale.instance_count if scale.kind is ScaleKind.DEFAULT else scale.min_instances
 
 
 def _write_sample(demo: PreparedDemo) -> Path:

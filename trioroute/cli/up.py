@@ -96,14 +96,13 @@ def up(  # house: one parameter per option is Click's own form
 ) -> int:
     """Run everything that the files at PATHS describe: front-ends, coordinator, replicas.
 
-    PATHS are Azure ML endpoint and deployment files, or folders of them. Ctrl-C ends all of it.
+    PATHS are Azure ML endpoint and deployment files, or folders of them; without any, what ran last
+    in the data folder runs again, and `trioroute apply` adds to it. Ctrl-C ends all of it.
     """
     import trio
 
     from trioroute.app.up import UpConfig, run_up
 
-    if not paths and not demo:
-        raise click.UsageError("nothing to run: name endpoint and deployment files, or use --demo")
     config = UpConfig(
         paths=paths,
         data=data,
