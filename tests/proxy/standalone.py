@@ -34,6 +34,7 @@ class LocalSlots:
 
     Attributes:
         released: every grant given back, in order.
+        suspects: the replicas that were reported as out of reach.
         lease_ends_in: how many more calls of `must_stop_sending` say no; None for all of them.
     """
 
@@ -49,6 +50,7 @@ class LocalSlots:
         self._number = 0
         self.busy: dict[tuple[str, int], Grant] = {}
         self.released: list[Grant] = []
+        self.suspects: list[str] = []
         self.lease_ends_in: int | None = None
 
     def acquire_nowait(self, deployment: str) -> Grant | None:
@@ -78,8 +80,9 @@ class LocalSlots:
             if given:  # cancelled while the slot was on its way
                 self.release(given.pop())
 
-    def release(self, grant: Grant) -> None:
+    def release(self, grant: Grant, *, suspect: bool = False) -> None:
         """See `Admission`."""
+        self.suspects += [grant.replica] if suspect else []
         held = self.busy.pop((grant.replica, grant.slot))
         assert held == grant, "released twice, or never granted"
         self.released.append(grant)

@@ -30,6 +30,7 @@ async def test_each_replica_is_tried_once_when_none_is_there(autojump_clock: Moc
         assert answer.status == 502
         assert answer.fields["x-trioroute-attempts"] == "3"
         await world.wait_settled()
+        assert sorted(world.slots.suspects) == ["r0", "r1", "r2"]
 
 
 async def test_a_streamed_body_that_was_begun_is_not_sent_twice(

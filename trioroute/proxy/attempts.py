@@ -156,9 +156,10 @@ async def run_attempts(state: ExchangeState, plan: Plan, deployment: Deployment)
         try:
             return await _attempt(state, plan, deployment)
         except AttemptFailedError as failed:
-            if isinstance(failed.error, ConnectFailedError):
+            is_unreached = isinstance(failed.error, ConnectFailedError)
+            if is_unreached:
                 unreached.append(state.replica)
-            state.let_go(is_replica_done=True)
+            state.let_go(is_replica_done=True, is_suspect=is_unreached)
             if not _may_try_again(state, plan, failed, unreached):
                 raise
         await _acquire_again(state, deployment, unreached)

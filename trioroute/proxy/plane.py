@@ -42,8 +42,12 @@ class Admission(Protocol):
             NoReplicaError: nothing to wait for.
         """
 
-    def release(self, grant: Grant) -> None:
-        """Give a slot back, exactly once."""
+    def release(self, grant: Grant, *, suspect: bool = False) -> None:
+        """Give a slot back, exactly once.
+
+        Args:
+            suspect: the replica could not be reached; others should be tried first.
+        """
 
     def must_stop_sending(self, grant: Grant) -> bool:
         """Whether the lease ended, so that nothing may be sent on this grant (decision 27)."""

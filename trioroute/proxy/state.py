@@ -178,14 +178,18 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
             plane.desyncs += 1
         plane.admission.release(grant)
 
-    def let_go(self, *, is_replica_done: bool) -> None:
-        """Part from the replica early (decision 15)."""
+    def let_go(self, *, is_replica_done: bool, is_suspect: bool = False) -> None:
+        """Part from the replica early (decision 15).
+
+        Args:
+            is_suspect: it could not be reached at all.
+        """
         upstream, grant, deployment = self.upstream, self.grant, self.deployment
         self.upstream = self.connection.upstream = self.grant = None
         if grant is None or deployment is None:
             return
         if upstream is None:
-            self.plane.admission.release(grant)
+            self.plane.admission.release(grant, suspect=is_suspect)
         elif is_replica_done or deployment.on_abandon is OnAbandon.CLOSE:
             upstream.stream.reset()
             self.plane.admission.release(grant)
