@@ -24,11 +24,13 @@ from_holder = st.one_of(
         routing_version=numbers,
         round_trip_s=times,
         service_s=st.dictionaries(st.text(), times, max_size=3),
+        served=st.dictionaries(st.text(), st.tuples(numbers, numbers, times), max_size=3),
     ),
     st.builds(m.Acquire, number=numbers, deployment=st.text(), waited_s=times),
     st.builds(m.Cancel, number=numbers),
     st.builds(m.Return, slots=slots),
     st.builds(m.Stock, deployment=st.text(), idle=numbers),
+    st.builds(m.Failed, replica=st.text(), is_unreachable=st.booleans()),
     st.builds(m.Goodbye, busy=slots),
 )
 from_coordinator = st.one_of(
@@ -86,6 +88,7 @@ def test_the_numbers_of_the_kinds_are_the_contract() -> None:
         (3, m.Acquire(number=1, deployment="", waited_s=0)),
         (6, m.Goodbye(busy={})),
         (7, m.Stock(deployment="", idle=0)),
+        (8, m.Failed(replica="", is_unreachable=True)),
         (70, m.Recall(deployment="", keep=0, most=1)),
     ):
         assert msgspec.msgpack.decode(encode_batch([message])[4:])[0][0] == number

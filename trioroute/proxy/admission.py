@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 import trio
 
+from trioroute.core.health import Outcome
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots.figures import HoldingStatistics
 from trioroute.core.slots.holding import Grant, Holding, Wake
@@ -133,7 +134,7 @@ class Admission:
         """The request is over and its replica done with it; exactly once for each grant.
 
         Args:
-            suspect: the replica could not be reached; others are tried first from now on.
+            suspect: the replica could not be reached: the coordinator is told, others come first.
 
         Raises:
             InvariantError: released twice.
@@ -141,7 +142,8 @@ class Admission:
         if grant.slot == _NO_SLOT:
             self._unlimited[grant.deployment].give_back(grant.replica)
             return
-        self.holding.release(grant, self.clock(), suspect=suspect)
+        outcome = Outcome.UNREACHABLE if suspect else Outcome.SERVED
+        self.holding.release(grant, self.clock(), outcome=outcome)
         if self.holding.has_news:
             self.deliver()
 

@@ -25,6 +25,7 @@ _FROM_HOLDER: Final[dict[int, type[Any]]] = {
     5: messages.Return,
     6: messages.Goodbye,
     7: messages.Stock,
+    8: messages.Failed,
 }
 _FROM_COORDINATOR: Final[dict[int, type[Any]]] = {
     65: messages.Welcome,

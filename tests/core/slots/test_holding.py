@@ -2,6 +2,7 @@
 
 import pytest
 
+from trioroute.core.health import Outcome
 from trioroute.core.model import Deployment, Isolation, Replica, RoutingSnapshot, StaticSource
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.holding import Grant, Holding
@@ -99,7 +100,7 @@ def test_the_most_recently_used_replica_serves_next() -> None:
 def test_a_suspect_replica_serves_last() -> None:
     holding = opened(r0=1, r1=1)
     first = acquired(holding)
-    holding.release(first, 0.1, suspect=True)
+    holding.release(first, 0.1, outcome=Outcome.UNREACHABLE)
     assert acquired(holding).replica != first.replica
 
 
@@ -424,7 +425,7 @@ def test_no_own_waiter_overtakes_by_more(own_age_s: float, oldest_waited_s: floa
 
 def test_a_freed_slot_of_a_suspect_replica_goes_back_under_contention() -> None:
     holding, grant = contended(0.05, oldest_waited_s=0.0)
-    holding.release(grant, 10.1, suspect=True)
+    holding.release(grant, 10.1, outcome=Outcome.UNREACHABLE)
     assert returned(holding) == {"r0": 1}
 
 
@@ -440,3 +441,19 @@ def test_renewals_tell_the_round_trip_and_the_service_time() -> None:
     assert isinstance(renew, m.Renew)
     assert renew.round_trip_s == pytest.approx(0.05)
     assert renew.service_s == {KEY: pytest.approx(0.05)}
+
+
+def test_what_became_of_requests_is_told() -> None:
+    holding = opened(r0=1, r1=1)
+    holding.receive(m.Welcome(version=2, epoch=1), 0.0)
+    lease(holding, 0.0, r0=1, r1=1)
+    holding.release(acquired(holding, 0.1), 0.3)
+    bad = acquired(holding, 0.4)
+    holding.take_outbox()
+    holding.release(bad, 0.5, outcome=Outcome.UNREACHABLE)
+    assert spoken(holding) == [m.Failed(replica=bad.replica, is_unreachable=True)]
+    for expected in ([(1, 1, pytest.approx(0.2))], []):
+        holding.renew(0.6)
+        (renew,) = holding.take_outbox()
+        assert isinstance(renew, m.Renew)
+        assert [*renew.served.values()] == expected

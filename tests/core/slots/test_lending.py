@@ -170,3 +170,51 @@ def test_a_renewal_corrects_what_is_believed() -> None:
 def test_many_slots_go_home_in_one_list() -> None:
     world, _, _ = settled(holders=1, replicas=1, slots=40)
     assert world.workers["w0"].holding.statistics().held == 40
+
+
+# -- health ---------------------------------------------------------------------------------
+
+
+def test_a_replica_that_cannot_be_reached_is_called_in_and_tried_with_one_slot_later() -> None:
+    world, directory, line = settled(holders=2, replicas=2, slots=2)
+    said = directory.receive("w0", m.Failed(replica="r0", is_unreachable=True), world.now)
+    lists = [what.slots for _, what in said if isinstance(what, m.Lease)]
+    assert lists
+    assert not any("r0" in slots for slots in lists)
+    directory.receive("w0", m.Return(slots=pack_all({"r0": 3})), world.now)
+    directory.receive("w1", m.Return(slots=pack_all({"r0": 3})), world.now)
+    assert line.books["r0"].grantable == 0
+    directory.tick(world.now + 0.5)
+    used = {who: mask for who, mask in line.books["r0"].owned.items() if mask}
+    assert [*used.values()] == [1], "one slot, and somebody has it"
+    (holder,) = used
+    renew = renewed(world, holder, 0)
+    served = m.Renew(
+        sent_at=renew.sent_at,
+        held=renew.held,
+        busy=renew.busy,
+        waiting={},
+        routing_version=renew.routing_version,
+        served={"r0": (1, 0, 0.0)},
+    )
+    directory.receive(holder, served, world.now)
+    assert line.books["r0"].slots_max is None
+    states = [change.state.value for _, change in directory.take_health_changes()]
+    assert states == ["shut", "probation", "open"]
+    assert directory.take_health_changes() == []
+
+
+def test_a_slow_replica_is_found_by_what_all_holders_measured() -> None:
+    world, directory, line = settled(holders=2, replicas=4)
+    for holder in ("w0", "w1"):
+        renew = m.Renew(
+            sent_at=world.now,
+            held={},
+            busy={},
+            waiting={},
+            routing_version=world.index,
+            served={f"r{n}": (9, 4, 4.0 if n == 3 else 0.4) for n in range(4)},
+        )
+        directory.receive(holder, renew, world.now)
+    directory.tick(world.now + 5)
+    assert [name for name, book in line.books.items() if book.slots_max == 0] == ["r3"]

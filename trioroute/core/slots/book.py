@@ -40,12 +40,14 @@ class SlotBook:
             new may be given its slots.
         home: holder to the mask of its home slots.
         leaving: holder to slots that were its home and of which it may not know that yet.
+        slots_max: so many of its slots may be used now, because of its health.
     """
 
     replica: Replica
     since: int
     home: Mapping[str, int] = attrs.field(factory=dict)
     leaving: Mapping[str, int] = attrs.field(factory=dict)
+    slots_max: int | None = None
     free: int = 0
     owned: dict[str, int] = attrs.field(factory=dict)
     limbo: list[Limbo] = attrs.field(factory=list)
@@ -58,7 +60,14 @@ class SlotBook:
     @property
     def grantable(self) -> int:
         """The free slots that may be granted now."""
-        return 0 if self.cordoned else self.free & all_slots(self.replica.slots)
+        return self.free & self._usable
+
+    @property
+    def _usable(self) -> int:
+        if self.cordoned:
+            return 0
+        slots = self.replica.slots
+        return all_slots(slots if self.slots_max is None else min(slots, self.slots_max))
 
     @property
     def in_use(self) -> int:
@@ -67,9 +76,7 @@ class SlotBook:
 
     def leasable(self, holder: str) -> int:
         """What the holder's lease list says: all it owns, unless it is being recalled."""
-        if self.cordoned:
-            return 0
-        return self.owned.get(holder, 0) & all_slots(self.replica.slots)
+        return self.owned.get(holder, 0) & self._usable
 
     def give(self, holder: str, mask: int) -> None:
         """Free slots become the holder's."""

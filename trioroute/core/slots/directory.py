@@ -13,6 +13,7 @@ one goes to the oldest waiter anywhere.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from trioroute.core.health import HealthChange, Outcome, Served
 from trioroute.core.model import Replica
 from trioroute.core.registry import RegistryState
 from trioroute.core.slots import messages as m
@@ -28,6 +29,8 @@ __all__ = ["CLOSE", "Effect", "SlotDirectory"]
 
 #: Said instead of a message: the session with this holder must be closed.
 CLOSE: Final = None
+#: How often the replicas' times are compared, seconds: long enough for some requests each.
+_JUDGE_S: Final = 5.0
 #: Who is told what.
 Effect = tuple[str, m.FromCoordinator | None]
 
@@ -53,6 +56,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         # Replicas that are gone from the log while a request may still run on them. One that comes
         # back under its name (a fixed address does) is not a new one.
         self._gone: dict[str, SlotBook] = {}
+        self._health_changes: list[tuple[str, HealthChange]] = []
+        self._judged_at = now
         self._claims_rejected = 0
         self._stray_returns = 0
         self._leases_lapsed = 0
@@ -89,14 +94,14 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                 self._on_renew(holder, message, now)
             case m.Acquire():
                 self._on_acquire(holder, message, now)
-            case m.Cancel(number=number):
-                for key, line in self._lines.items():
-                    if line.waiting.remove(name, number):
-                        self._touched.add(key)
+            case m.Cancel():
+                self._on_cancel(name, message.number)
             case m.Return():
                 self._on_return(holder, message.slots)
             case m.Stock():
                 self._on_stock(holder, message, now)
+            case m.Failed():
+                self._on_failed(message, now)
             case m.Goodbye():
                 self._on_goodbye(holder, unpack_all(message.busy), now)
         return self._settled(now, [*self._touched])
@@ -115,9 +120,14 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         for holder in self._holders.values():
             if holder.expires_at is not None and holder.expires_at <= now:
                 self._lapse(holder)
+        is_judged = now >= self._judged_at + _JUDGE_S
         for line in self._lines.values():
             if line.contended:
                 self._lender.weigh_hand_over(line, now)
+            self._heal(line, line.health.tick(now))
+            if is_judged:
+                self._heal(line, line.health.judge_slowness(now))
+        self._judged_at = now if is_judged else self._judged_at
         return self._settled(now, self._lines)
 
     # -- what is asked ----------------------------------------------------------------------
@@ -184,6 +194,11 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         line = self._line_of.get(replica)
         return line is None or line.books[replica].in_use == 0
 
+    def take_health_changes(self) -> list[tuple[str, HealthChange]]:
+        """Which replicas were shut or opened since the last call, by deployment."""
+        changes, self._health_changes = self._health_changes, []
+        return changes
+
     def has_waiters(self) -> bool:
         """Whether a request waits anywhere."""
         return any(line.waiting for line in self._lines.values())
@@ -232,6 +247,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                 self._line_of[replica.id] = line
                 book.home = state.homes.get(key, {}).get(replica.id, {})
                 book.leaving = state.leaving.get(key, {}).get(replica.id, {})
+            line.health.keep_only(line.books)
 
     def _drop_replica(self, line: Line, name: str, now: float) -> None:
         book = line.books.pop(name)
@@ -309,6 +325,10 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         for key, service_s in renew.service_s.items():
             if service_s > 0 and key in self._lines:
                 self._lines[key].service_s[holder.name] = service_s
+        for name, served in renew.served.items():
+            if (served_line := self._line_of.get(name)) is not None:
+                changes = served_line.health.record_served(name, Served(*served), now)
+                self._heal(served_line, changes)
         if holder.reported:
             return
         holder.reported = True
@@ -328,6 +348,13 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         for line in self._lines.values():
             if line.contended:
                 self._say(holder.name, self._lender.mode(line, now))
+
+    def _heal(self, line: Line, changes: list[HealthChange]) -> None:
+        """Replicas are shut or opened: their holders get new lists."""
+        for change in changes:
+            self._renewed.update(line.apply_health(change).owned)
+            self._touched.add(line.deployment.key)
+            self._health_changes.append((line.deployment.key, change))
 
     def _believe(self, holder: HolderRecord, held: Mapping[str, int], now: float) -> None:
         """What it says it holds and runs shows what it has idle."""
@@ -384,13 +411,21 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             line.mark_freed(book)
             self._touched.add(line.deployment.key)
 
+    def _on_cancel(self, name: str, number: int) -> None:
+        for key, line in self._lines.items():
+            if line.waiting.remove(name, number):
+                self._touched.add(key)
+
+    def _on_failed(self, failed: m.Failed, now: float) -> None:
+        if (line := self._line_of.get(failed.replica)) is not None:
+            outcome = Outcome.UNREACHABLE if failed.is_unreachable else Outcome.BROKEN
+            self._heal(line, line.health.record_failure(failed.replica, outcome, now))
+
     def _on_goodbye(self, holder: HolderRecord, busy: Mapping[str, int], now: float) -> None:
         """It keeps nothing; what its drain broke off may still run for a request's time."""
         self._touched.update(self._lines)
-        holder.goodbye_at = now
-        holder.reported = False
-        holder.in_session = False
-        holder.expires_at = None
+        holder.goodbye_at, holder.expires_at = now, None
+        holder.reported = holder.in_session = False
         holder.busy = {}
         for line in self._lines.values():
             line.forget_holder(holder.name)

@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from trioroute.core.health import Outcome
 from trioroute.core.model import Deployment, Isolation, Replica
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import count, pack, unpack_all
 
-__all__ = ["Grant", "HeldDeployment", "HeldReplica", "Session", "Waiter"]
+__all__ = ["Grant", "HeldDeployment", "HeldReplica", "Session", "Waiter", "Wake"]
 
 #: Over how many of the last measured requests the service time is averaged, about.
 _MEASURED_MAX: Final = 50
@@ -40,6 +41,7 @@ class HeldReplica:
     Attributes:
         home: what the log says is at home here.
         stacked: whether it stands on its deployment's stack of free replicas.
+        served: requests, measured ones and their seconds since the last renewal.
     """
 
     replica: Replica
@@ -48,11 +50,20 @@ class HeldReplica:
     recalled: int = 0
     home: int = 0
     stacked: bool = False
+    served: int = 0
+    measured: int = 0
+    measured_s: float = 0.0
 
     @property
     def idle(self) -> int:
         """Held, and no request runs on it."""
         return self.held & ~self.busy
+
+    def take_served(self) -> tuple[int, int, float]:
+        """What `Renew.served` says of it; counted afresh from now on."""
+        taken = self.served, self.measured, self.measured_s
+        self.served, self.measured, self.measured_s = 0, 0, 0.0
+        return taken
 
 
 @attrs.define(eq=False)
@@ -63,6 +74,14 @@ class Waiter:
     deployment: str
     arrived_at: float
     credit_at_arrival_s: float
+
+
+class Wake(NamedTuple):
+    """A waiting request's fate: a grant, or the reason it was refused."""
+
+    number: int
+    grant: Grant | None
+    reason: str
 
 
 @attrs.define(eq=False)
@@ -103,11 +122,15 @@ class HeldDeployment:
         if not self.measured:
             self.measured, self._began_at = number, now
 
-    def ended(self, now: float) -> None:
-        """The measured request is over."""
-        self.measured = 0
+    def ended(self, held: HeldReplica, now: float, *, is_served: bool) -> None:
+        """The measured request is over; it counts if it was served."""
+        took_s, self.measured = now - self._began_at, 0
+        if not is_served:
+            return
+        held.measured += 1
+        held.measured_s += took_s
         self._measured_count = min(self._measured_count + 1, _MEASURED_MAX)
-        self._service_s += (now - self._began_at - self._service_s) / self._measured_count
+        self._service_s += (took_s - self._service_s) / self._measured_count
 
     @property
     def has_idle(self) -> bool:
@@ -210,6 +233,12 @@ class Session:
         self._sent += 1
         if isinstance(message, m.Renew):
             self._renewed_at = message.sent_at
+
+    def say_failed(self, replica: str, outcome: Outcome) -> None:
+        """A replica could not be reached, or broke off an answer."""
+        if self.is_open and self.version >= 2:
+            is_unreachable = outcome is Outcome.UNREACHABLE
+            self.say(m.Failed(replica=replica, is_unreachable=is_unreachable))
 
     def take(self) -> list[m.FromHolder]:
         """What is to be sent now; the caller owns it."""

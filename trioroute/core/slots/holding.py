@@ -10,12 +10,13 @@ deployment with `isolation: serve` goes on with the slots that are both held and
 log gives to nobody else; one with `isolation: stop` keeps nothing idle.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from trioroute.core.health import Outcome
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.figures import HoldingStatistics
-from trioroute.core.slots.held import Grant, HeldDeployment, HeldReplica, Session, Waiter
+from trioroute.core.slots.held import Grant, HeldDeployment, HeldReplica, Session, Waiter, Wake
 from trioroute.core.slots.masks import count, lowest, pack_all
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import InvariantError, StaleEpochError
@@ -23,14 +24,6 @@ from trioroute.errors import InvariantError, StaleEpochError
 __all__ = ["Grant", "Holding", "HoldingStatistics", "Wake"]
 
 _NEVER: Final = float("-inf")
-
-
-class Wake(NamedTuple):
-    """A waiting request's fate: a grant, or the reason it was refused."""
-
-    number: int
-    grant: Grant | None
-    reason: str
 
 
 class Holding:  # house: one machine with two faces, the worker's and the link's
@@ -75,11 +68,11 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             self._say_short(group)
         return grant
 
-    def release(self, grant: Grant, now: float, *, suspect: bool = False) -> None:
+    def release(self, grant: Grant, now: float, *, outcome: Outcome = Outcome.SERVED) -> None:
         """The request of this grant is over and its replica is done with it.
 
         Args:
-            suspect: the replica could not be reached: start others first.
+            outcome: anything but served is told to the coordinator, and others start first.
 
         Raises:
             InvariantError: the grant is not in flight: released twice, or never given.
@@ -90,8 +83,13 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             raise InvariantError(f"released twice or never granted: {grant}")
         held.busy ^= bit
         group = self._deployments.get(grant.deployment)
+        is_served = outcome is Outcome.SERVED
         if group is not None and group.measured == grant.number:
-            group.ended(now)
+            group.ended(held, now, is_served=is_served)
+        if is_served:
+            held.served += 1
+        else:
+            self._session.say_failed(grant.replica, outcome)
         if held.recalled & bit:
             held.recalled ^= bit
             self._give_back(held, bit)
@@ -100,10 +98,10 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             return
         if group is None:
             return
-        if group.contended and self._session.is_open and (suspect or not group.may_serve_own):
+        if group.contended and self._session.is_open and not (is_served and group.may_serve_own):
             self._give_back(held, bit)
         else:
-            group.push(held, last=suspect)
+            group.push(held, last=not is_served)
             if group.waiters:
                 self._serve_waiters(group, now)
             if group.contended and self._session.is_open and held.idle:
@@ -267,6 +265,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
                 waiting={k: len(g.waiters) for k, g in self._deployments.items() if g.waiters},
                 routing_version=self._routing_version,
                 round_trip_s=self._session.round_trip_s,
+                served={h.replica.id: h.take_served() for h in every if h.served},
                 service_s={k: g.service_s for k, g in self._deployments.items() if g.service_s},
             )
         )

@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from trioroute.core.health import GroupHealth, Health, HealthChange
 from trioroute.core.model import Deployment
 from trioroute.core.slots.book import SlotBook
 from trioroute.core.slots.masks import count
@@ -18,6 +19,7 @@ __all__ = ["HolderRecord", "Line"]
 
 #: A holder that had no request for this long is not kept a slot in stock, seconds.
 _IN_USE_S: Final = 1.0
+_SLOTS_MAX: Final = {Health.OPEN: None, Health.SHUT: 0, Health.PROBATION: 1}
 
 
 @attrs.define(eq=False)
@@ -35,6 +37,7 @@ class Line:
         used_at: when each holder last had a request here.
         own_age_s: `Mode.own_age_s`.
         service_s: how long a request takes, as each holder last reported it.
+        health: which replicas may be used, after what they did lately.
     """
 
     deployment: Deployment
@@ -49,6 +52,7 @@ class Line:
     used_at: dict[str, float] = attrs.field(factory=dict)
     own_age_s: float = 0.0
     service_s: dict[str, float] = attrs.field(factory=dict)
+    health: GroupHealth = attrs.field(factory=GroupHealth)
 
     def mark_freed(self, book: SlotBook) -> None:
         """Keep `freed` true after the book changed."""
@@ -56,6 +60,13 @@ class Line:
             self.freed.pop(book.replica.id, None)
         elif book.replica.id not in self.freed:
             self.freed[book.replica.id] = None
+
+    def apply_health(self, change: HealthChange) -> SlotBook:
+        """A replica's health changed: so many of its slots may be used from now on."""
+        book = self.books[change.replica]
+        book.slots_max = _SLOTS_MAX[change.state]
+        self.mark_freed(book)
+        return book
 
     def free_book(self, routing_version: int) -> SlotBook | None:
         """Where a request of a holder that routes by `routing_version` may start, if anywhere.

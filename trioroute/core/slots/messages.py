@@ -22,9 +22,9 @@ The contract, in one place (versions and MUSTs; `wire.slotlink` makes bytes of i
   `most` idle slots, keeping `keep`, and then `Stock`, in this order and even if nothing is given.
 * A holder SHOULD say `Stock(idle=0)` when it starts a request on its last idle slot.
 * Slots are masks (`core.slots.masks`) packed as little-endian bytes.
-* Unknown fields are ignored, absent ones have their defaults. `Stock`, `Recall` and grants for
-  stock exist since version 2. A message kind that the other side's version lacks MUST NOT be sent
-  to it; `Hello.version` and `Welcome.version` tell.
+* Unknown fields are ignored, absent ones have their defaults. `Stock`, `Failed`, `Recall` and
+  grants for stock exist since version 2. A message kind that the other side's version lacks MUST
+  NOT be sent to it; `Hello.version` and `Welcome.version` tell.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,7 @@ __all__ = [
     "VERSION",
     "Acquire",
     "Cancel",
+    "Failed",
     "FromCoordinator",
     "FromHolder",
     "Goodbye",
@@ -77,6 +78,7 @@ class Renew:
         routing_version: the newest routing snapshot that the holder routes by.
         round_trip_s: how long the newest answered renewal took; 0 when unknown.
         service_s: how long a request of each deployment takes, on average over the last ones.
+        served: replica id → (requests, measured, measured_s) since the last renewal.
     """
 
     sent_at: float
@@ -86,6 +88,7 @@ class Renew:
     routing_version: int
     round_trip_s: float = 0.0
     service_s: Mapping[str, float] = attrs.field(factory=dict)
+    served: Mapping[str, tuple[int, int, float]] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -117,6 +120,14 @@ class Stock:
 
     deployment: str
     idle: int
+
+
+@attrs.frozen(kw_only=True)
+class Failed:
+    """A request's replica could not be reached, or its answer broke off; said before the return."""
+
+    replica: str
+    is_unreachable: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -194,5 +205,5 @@ class Recall:
     most: int
 
 
-FromHolder = Hello | Renew | Acquire | Cancel | Return | Stock | Goodbye
+FromHolder = Hello | Renew | Acquire | Cancel | Return | Stock | Failed | Goodbye
 FromCoordinator = Welcome | Lease | Grant | Refuse | Mode | Recall
