@@ -456,4 +456,4 @@ def test_what_became_of_requests_is_told() -> None:
         holding.renew(0.6)
         (renew,) = holding.take_outbox()
         assert isinstance(renew, m.Renew)
-        assert [*renew.served.values()] == expected
+        assert [*renew.served.values()] == expected  # type: ignore[comparison-overlap]
