@@ -13,7 +13,7 @@ from consensus import MemberConfig, MemoryJournal, PeerAddress, Transport
 from consensus.clock import BoottimeClock
 from consensus.memory import MemoryNetwork
 from trioroute.app.data_folder import DataFolder
-from trioroute.app.host.ports import open_listening_socket
+from trioroute.app.host.ports import ScoringSockets, open_listening_socket
 from trioroute.app.laptop.door import AdminDoor
 from trioroute.app.settings import FrontEndConfig, voter_count
 from trioroute.app.supervisor import Supervisor
@@ -93,7 +93,7 @@ async def running_group(folder: Path, count: int) -> AsyncIterator[Group]:
                     network=network,
                     journal=MemoryJournal(),
                     # A descriptor of its own: one task of a loop can wait on each.
-                    listening=stack.enter_context(listening.dup()),
+                    listening=stack.enter_context(ScoringSockets(listening.dup())),
                     admin=admin,
                 )
                 front_end = FrontEnd(supervisor, trio.CancelScope(), trio.Event())

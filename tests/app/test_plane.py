@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from trioroute.app.handdown import SupervisorEnd
-from trioroute.app.host.ports import open_listening_socket
+from trioroute.app.host.ports import ScoringSockets, open_listening_socket
 from trioroute.app.workers import launch_process
 from trioroute.core.model import RoutingSnapshot
 from trioroute.errors import LinkLostError
@@ -51,7 +51,7 @@ async def running_worker() -> AsyncIterator[Watched]:
                 7,
                 name="fe-0/0",
                 arguments=ARGUMENTS,
-                listening_fd=listening.fileno(),
+                listening=ScoringSockets(listening),
                 lock_fd=lock_fd,
             ) as end:
                 yield Watched(end, listening.getsockname())

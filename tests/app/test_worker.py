@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from trioroute.app.handdown import SupervisorEnd, open_memory_hand_down
+from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.worker import ReportLink, Worker, WorkerConfig
 from trioroute.core.model import RoutingSnapshot
 from trioroute.telemetry.recording import Recorder, WorkerStats
@@ -41,7 +42,7 @@ class RecordingPlane:
         self.log.append("goodbye")
         await trio.lowlevel.checkpoint()
 
-    async def serve(self, listening: socket.socket, *, task_status: trio.TaskStatus[None]) -> None:
+    async def serve(self, listening: ScoringSockets, *, task_status: trio.TaskStatus[None]) -> None:
         self.log.append("serving")
         task_status.started()
         try:
@@ -65,7 +66,7 @@ async def running(plane: RecordingPlane) -> AsyncIterator[tuple[Worker, Supervis
     worker = Worker(CONFIG, lower, plane)
     with socket.socket() as listening:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(worker.run, listening)
+            nursery.start_soon(worker.run, ScoringSockets(listening))
             yield worker, upper
     await upper.aclose()
     await lower.aclose()

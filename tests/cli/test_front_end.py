@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from consensus.certificates import write_throwaway_certificates
 from trioroute.cli.main import main
 
 
@@ -64,3 +65,16 @@ def test_peers_on_other_machines_without_certificates(capsys: pytest.CaptureFixt
     said = refusal(capsys, "--name", "fe-0", "--data", "d", "--peers", "fe-0=10.0.0.1:7946")
     (message,) = said.splitlines()
     assert "--peer-authority" in message
+
+
+def test_https_needs_both_files_and_the_right_ones(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_throwaway_certificates(tmp_path, ["fe-0", "fe-1"])
+    own = ("--name", "fe-0", "--data", str(tmp_path / "d"), "--peers", "fe-0=127.0.0.1:7946")
+    fine = str(tmp_path / "fe-0.pem")
+    assert "name both or none" in refusal(capsys, *own, "--tls-certificate", fine)
+    pair = ("--port", "0", "--tls-certificate", fine, "--tls-key")
+    assert "none.key: No such file" in refusal(capsys, *own, *pair, str(tmp_path / "none.key"))
+    said = refusal(capsys, *own, *pair, str(tmp_path / "fe-1.key"))
+    assert f"fe-1.key is not the key of {fine}" in said

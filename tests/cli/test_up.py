@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trioroute.admin.resources.vault import EndpointKeys
-from trioroute.app.host.ports import open_listening_socket
+from trioroute.app.host.ports import ScoringSockets, open_listening_socket
 from trioroute.app.laptop.front_ends import Layout
 from trioroute.app.up import Running
 from trioroute.cli.main import main
@@ -64,7 +64,7 @@ def test_the_screen_tells_how_to_score_watch_and_stop(
             data=tmp_path,
             lock_fd=0,
             host="127.0.0.1",
-            listening=listening,
+            listening=ScoringSockets(listening),
             admin_ports={"fe-0": 9090, "fe-1": 9091},
             peer_ports={"fe-0": 1, "fe-1": 2},
             peer_files={},

@@ -16,11 +16,13 @@ import trio
 from consensus import PeerAddress, boottime
 from consensus.certificates import PeerTls
 from trioroute.app.handdown import worker_end
-from trioroute.app.host.certificates import PeerFiles, load_peer_tls
+from trioroute.app.host.certificates import ListenerFiles, PeerFiles, load_peer_tls
 from trioroute.app.host.network import Network, TcpNetwork
+from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.worker import ReportLink, Worker, WorkerConfig
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
 from trioroute.core.slots.timings import SlotTimings
+from trioroute.net.tls import ServerTls
 from trioroute.proxy.admission import Admission
 from trioroute.proxy.link import SlotLink
 from trioroute.proxy.server import ProxyServer
@@ -35,6 +37,14 @@ _ACCESS_LOG_S: Final = 0.25
 
 #: The link's writer needs one turn of the loop to take the goodbye, and one to write it, seconds.
 _FLUSH_S: Final = 0.02
+
+_FILE_OPTIONS: Final = (
+    "--tls-certificate",
+    "--tls-key",
+    "--peer-certificate",
+    "--peer-key",
+    "--peer-authority",
+)
 
 
 class ComposedPlane:
@@ -53,6 +63,7 @@ class ComposedPlane:
         )
         self._report: ReportLink | None = None
         self._link = SlotLink(self._admission, connect=self._connect, on_change=self._note_link)
+        files = config.tls_files
         self._access_log = _open_access_log(config)
         self._server = ProxyServer(
             admission=self._admission,
@@ -62,6 +73,7 @@ class ComposedPlane:
             worker_index=config.index,
             access_log=None if self._access_log is None else self._access_log.record,
             phase=config.phase,
+            tls=None if files is None else ServerTls(files.certificate, files.key),
         )
 
     def apply_snapshot(self, snapshot: RoutingSnapshot) -> None:
@@ -83,12 +95,16 @@ class ComposedPlane:
             await _flush(self._access_log)
         await trio.sleep(_FLUSH_S)
 
-    async def serve(self, listening: socket.socket, *, task_status: trio.TaskStatus[None]) -> None:
+    async def serve(self, listening: ScoringSockets, *, task_status: trio.TaskStatus[None]) -> None:
         """Accept and serve until cancelled."""
         async with trio.open_nursery() as nursery:
             if self._access_log is not None:
                 nursery.start_soon(_flush_for_ever, self._access_log)
-            await self._server.serve([listening], task_status=task_status)
+            await self._server.serve(
+                [listening.plain],
+                tls_sockets=[] if listening.tls is None else [listening.tls],
+                task_status=task_status,
+            )
 
     async def drain(self, *, timeout_s: float) -> None:
         """Stop accepting and finish what is in flight; whoever would have to wait is refused."""
@@ -133,12 +149,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run a worker process; its supervisor made the command line (`workers.launch_process`)."""
     parser = argparse.ArgumentParser(prog="trioroute worker")
     parser.add_argument("--front-end", required=True)
-    for option in ("--index", "--incarnation", "--hand-down", "--listening"):
+    for option in ("--index", "--incarnation", "--hand-down", "--scoring-fd"):
         parser.add_argument(option, type=int, required=True)
     for option in ("--phase", "--drain"):
         parser.add_argument(option, type=float, required=True)
+    parser.add_argument("--tls-scoring-fd", type=int)
     parser.add_argument("--access-log")
-    for option in ("--peer-certificate", "--peer-key", "--peer-authority"):
+    for option in _FILE_OPTIONS:
         parser.add_argument(option, type=Path)
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_log_format(options))
@@ -148,12 +165,25 @@ def main(arguments: Sequence[str]) -> int:
         incarnation=options.incarnation,
         phase=options.phase,
         drain_s=options.drain,
+        tls_files=_listener_files(options),
         access_log=options.access_log,
     )
-    with socket.socket(fileno=options.listening) as listening:
+    with _scoring_sockets(options) as listening:
         hand_down = socket.socket(fileno=options.hand_down)
         trio.run(_run, config, hand_down, listening, TcpNetwork(_peer_tls(options)))
     return 0
+
+
+def _scoring_sockets(options: argparse.Namespace) -> ScoringSockets:
+    fd = options.tls_scoring_fd
+    tls = None if fd is None else socket.socket(fileno=fd)
+    return ScoringSockets(socket.socket(fileno=options.scoring_fd), tls)
+
+
+def _listener_files(options: argparse.Namespace) -> ListenerFiles | None:
+    if options.tls_certificate is None:
+        return None
+    return ListenerFiles(options.tls_certificate, options.tls_key)
 
 
 def _peer_tls(options: argparse.Namespace) -> PeerTls | None:
@@ -164,7 +194,7 @@ def _peer_tls(options: argparse.Namespace) -> PeerTls | None:
 
 
 async def _run(
-    config: WorkerConfig, hand_down: socket.socket, listening: socket.socket, network: Network
+    config: WorkerConfig, hand_down: socket.socket, listening: ScoringSockets, network: Network
 ) -> None:
     hand_down.setblocking(False)
     end = worker_end(hand_down)

@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from consensus import PeerAddress
-from trioroute.app.host.certificates import PeerFiles
+from trioroute.app.host.certificates import ListenerFiles, PeerFiles
 from trioroute.app.host.ports import LOOPBACK
 from trioroute.errors import ConfigError
 
@@ -56,6 +56,7 @@ class FrontEndConfig:
         workers: worker processes; 0 runs the data plane in the supervisor's loop.
         scoring_host, scoring_port: where to listen, unless `scoring_fd` is given.
         scoring_fd: descriptor of a listening socket that outlives this process.
+        tls_files, tls_port, tls_scoring_fd: the same for HTTPS; without files there is none.
         access_log: file that gets a line for each exchange, or None.
         runner: data folder of the replica runner that owns local replicas, or None.
     """
@@ -72,6 +73,9 @@ class FrontEndConfig:
     scoring_host: str = "127.0.0.1"
     scoring_port: int = 8080
     scoring_fd: int | None = None
+    tls_files: ListenerFiles | None = None
+    tls_port: int = 8443
+    tls_scoring_fd: int | None = None
     access_log: Path | None = None
     runner: Path | None = None
     drain: DrainTimes = attrs.field(factory=DrainTimes)
@@ -146,5 +150,6 @@ def _problems(config: FrontEndConfig) -> list[str]:
         (0 <= config.workers <= _WORKERS_MAX, f"--workers: not in 0 … {_WORKERS_MAX}"),
         (0 <= config.admin_port <= _PORT_MAX, f"--admin-port: not in 0 … {_PORT_MAX}"),
         (0 <= config.scoring_port <= _PORT_MAX, f"--port: not in 0 … {_PORT_MAX}"),
+        (0 <= config.tls_port <= _PORT_MAX, f"--tls-port: not in 0 … {_PORT_MAX}"),
     ]
     return [problem for is_right, problem in checks if not is_right]

@@ -10,6 +10,7 @@ A second SIGTERM skips the waits. The process ends by exception when a part has 
 fails: whoever started it starts the next (decision 3).
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -43,6 +44,7 @@ from trioroute.app.handdown import WorkerEnd
 from trioroute.app.host.certificates import load_peer_tls
 from trioroute.app.host.network import SLOTS_PROTOCOL, Network, TcpNetwork
 from trioroute.app.host.ports import (
+    ScoringSockets,
     check_port_free,
     open_listening_socket,
     raise_descriptor_limit,
@@ -123,14 +125,14 @@ class Supervisor:
         *,
         network: Network,
         journal: Journal,
-        listening: socket.socket,
+        listening: ScoringSockets,
         admin: socket.socket,
     ) -> None:
         """Put the parts together; nothing runs yet.
 
         Args:
             folder: locked, so that no other process can speak for this front-end.
-            listening: the scoring socket; it is not closed here.
+            listening: the scoring sockets; they are not closed here.
             admin: the admin API's socket.
         """
         self._config = config
@@ -289,6 +291,7 @@ class Supervisor:
             incarnation=0,
             phase=position / (len(config.peers) * max(config.workers, 1)),
             drain_s=config.drain.exchanges_s,
+            tls_files=config.tls_files,
             access_log=None if config.access_log is None else str(config.access_log),
         )
         return Seat(
@@ -307,13 +310,13 @@ class Supervisor:
         }
         if worker.access_log is not None:
             options["--access-log"] = worker.access_log
-        if self._config.peer_files is not None:
-            options |= self._config.peer_files.options()
+        for files in (worker.tls_files, self._config.peer_files):
+            options |= {} if files is None else files.options()
         return partial(
             launch_process,
             name=worker.holder,
             arguments=tuple(str(word) for option in options.items() for word in option),
-            listening_fd=self._listening.fileno(),
+            listening=self._listening,
             lock_fd=self._folder.lock_fd,
         )
 
@@ -345,7 +348,7 @@ async def run_front_end(config: FrontEndConfig) -> None:
     folder = await DataFolder.open(config.data, patience_s=_LOCK_PATIENCE_S)
     try:
         with (
-            _scoring_socket(config) as listening,
+            _scoring_sockets(config) as listening,
             open_listening_socket(
                 config.admin_host, config.admin_port, option="--admin-port"
             ) as admin,
@@ -376,13 +379,36 @@ def _check_access_log(config: FrontEndConfig) -> None:
             raise ConfigError(f"--access-log {config.access_log}: {error.strerror}") from None
 
 
-def _scoring_socket(config: FrontEndConfig) -> socket.socket:
-    if config.scoring_fd is None:
-        return open_listening_socket(config.scoring_host, config.scoring_port, option="--port")
+def _scoring_sockets(config: FrontEndConfig) -> ScoringSockets:
+    """Inherited where there are descriptors, else opened.
+
+    Raises:
+        ConfigError: one cannot be used.
+    """
+    host = config.scoring_host
+    with contextlib.ExitStack() as opened:
+        plain = opened.enter_context(
+            open_listening_socket(host, config.scoring_port, option="--port")
+            if config.scoring_fd is None
+            else _inherited(config.scoring_fd, "--scoring-fd")
+        )
+        tls = None
+        if config.tls_files is not None:
+            config.tls_files.check()
+            tls = opened.enter_context(
+                open_listening_socket(host, config.tls_port, option="--tls-port")
+                if config.tls_scoring_fd is None
+                else _inherited(config.tls_scoring_fd, "--tls-scoring-fd")
+            )
+        opened.pop_all()
+        return ScoringSockets(plain, tls)
+
+
+def _inherited(fd: int, option: str) -> socket.socket:
     try:
-        return socket.socket(fileno=config.scoring_fd)
+        return socket.socket(fileno=fd)
     except OSError as error:
-        raise ConfigError(f"--scoring-fd {config.scoring_fd}: {error.strerror}") from None
+        raise ConfigError(f"{option} {fd}: {error.strerror}") from None
 
 
 async def _open_journal(path: Path) -> Journal:

@@ -23,9 +23,11 @@ import trio
 
 from trioroute.admin.resources.vault import EndpointKeys
 from trioroute.app.data_folder import DataFolder, write_private
+from trioroute.app.host.certificates import ListenerFiles
 from trioroute.app.host.children import Child, open_child, run_restarting
 from trioroute.app.host.ports import (
     LOOPBACK,
+    ScoringSockets,
     check_port_free,
     free_ports,
     open_listening_socket,
@@ -82,6 +84,7 @@ class UpConfig:
         host: where the scoring port listens; everything else stays on this machine.
         port, admin_port: 0 lets the kernel choose. Front-end number i has admin_port + i.
         workers: worker processes of each front-end.
+        tls_files, tls_port: for HTTPS beside HTTP; without files there is none.
         access_log: file that gets a line for each request, or None.
         dev: allow settings that are for development only.
         demo: prepare the packaged example and run it besides.
@@ -95,6 +98,8 @@ class UpConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     admin_port: int = 9090
+    tls_files: ListenerFiles | None = None
+    tls_port: int = 8443
     access_log: Path | None = None
     dev: bool = False
 
@@ -196,15 +201,29 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
         data=folder.path,
         lock_fd=folder.lock_fd,
         host=_OWN_HOST,
-        listening=open_listening_socket(config.host, config.port, option="--port"),
+        peer_files=make_peer_files(folder.path / "peers", names),
+        # Last of what can fail: the sockets are open from here on.
+        listening=_open_scoring_sockets(config),
+        tls_files=config.tls_files,
         admin_ports=dict(zip(names, admin_ports, strict=True)),
         # Nobody but the front-ends themselves dials these, so any will do.
         peer_ports=dict(zip(names, free_ports(_OWN_HOST, len(names)), strict=True)),
-        peer_files=make_peer_files(folder.path / "peers", names),
         workers=config.workers,
         drain_s=_DRAIN_S,
         access_log=config.access_log and config.access_log.resolve(),
     )
+
+
+def _open_scoring_sockets(config: UpConfig) -> ScoringSockets:
+    plain = open_listening_socket(config.host, config.port, option="--port")
+    if config.tls_files is None:
+        return ScoringSockets(plain)
+    try:
+        tls = open_listening_socket(config.host, config.tls_port, option="--tls-port")
+    except BaseException:
+        plain.close()
+        raise
+    return ScoringSockets(plain, tls)
 
 
 class _System:
@@ -235,7 +254,10 @@ class _System:
     async def start(self) -> Running:
         """Start everything in order; returns when it serves."""
         config = self._config
-        loaded = self._load(config.paths)  # before anything is touched
+        # Before anything is touched: what the user gave.
+        loaded = self._load(config.paths)
+        if config.tls_files is not None:
+            config.tls_files.check()
         folder = await DataFolder.open(self._data, patience_s=_LOCK_PATIENCE_S)
         self._resources.callback(folder.close)
         layout = _lay_out(config, folder)
@@ -349,6 +371,7 @@ def _write_summary(running: Running) -> None:
     summary = {
         "pid": os.getpid(),
         "scoring_url": layout.scoring_url,
+        "tls_scoring_url": layout.tls_scoring_url,
         "admin_urls": {name: layout.admin_url(name) for name in layout.names},
         "endpoints": [endpoint.name for endpoint in running.endpoints],
     }

@@ -9,7 +9,6 @@ over the slot link. When the hand-down ends, so does the worker, at once (decisi
 """
 
 import contextlib
-import socket
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -17,6 +16,8 @@ import attrs
 import trio
 
 from trioroute.app.handdown import WorkerEnd
+from trioroute.app.host.certificates import ListenerFiles
+from trioroute.app.host.ports import ScoringSockets
 from trioroute.core.model import RoutingSnapshot
 from trioroute.errors import LinkLostError
 from trioroute.telemetry.recording import WorkerStats
@@ -42,6 +43,7 @@ class WorkerConfig:
         front_end, index: together they name the holder.
         phase: this worker's place in traffic splits, 0 <= phase < 1, different for each.
         drain_s: how long a drain may take that a signal asked for, not the supervisor.
+        tls_files: certificate for the HTTPS socket, or None.
         access_log: file that gets a line for each exchange, or None.
     """
 
@@ -50,6 +52,7 @@ class WorkerConfig:
     incarnation: int
     phase: float
     drain_s: float
+    tls_files: ListenerFiles | None = None
     access_log: str | None = None
 
     @property
@@ -70,7 +73,7 @@ class DataPlane(Protocol):
     async def say_goodbye(self) -> None:
         """Return when the coordinator was sent all releases and that no more will follow."""
 
-    async def serve(self, listening: socket.socket, *, task_status: trio.TaskStatus[None]) -> None:
+    async def serve(self, listening: ScoringSockets, *, task_status: trio.TaskStatus[None]) -> None:
         """Accept and serve until cancelled."""
 
     async def drain(self, *, timeout_s: float) -> None:
@@ -92,7 +95,7 @@ class Worker:
         self._link: LinkState | None = None
         self._link_changed = trio.Event()
 
-    async def run(self, listening: socket.socket) -> None:
+    async def run(self, listening: ScoringSockets) -> None:
         """Serve until drained, stopped or orphaned."""
         async with trio.open_nursery() as root:
             root.start_soon(self._read_hand_down, root.cancel_scope)

@@ -23,6 +23,7 @@ from trioroute.app.handdown import (
     supervisor_end,
 )
 from trioroute.app.host.children import open_child, run_restarting
+from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.leash import leashed_command
 from trioroute.core.model import RoutingSnapshot
 from trioroute.errors import LinkLostError
@@ -193,7 +194,12 @@ class Seat:
 
 @contextlib.asynccontextmanager
 async def launch_process(
-    incarnation: int, *, name: str, arguments: tuple[str, ...], listening_fd: int, lock_fd: int
+    incarnation: int,
+    *,
+    name: str,
+    arguments: tuple[str, ...],
+    listening: ScoringSockets,
+    lock_fd: int,
 ) -> AsyncIterator[SupervisorEnd]:
     """A worker in a process of its own.
 
@@ -202,7 +208,7 @@ async def launch_process(
         lock_fd: of the data folder; as long as the worker lives, the folder stays locked.
     """
     upper, lower = socket.socketpair()
-    inherited = {"--hand-down": lower.fileno(), "--listening": listening_fd}
+    inherited = {"--hand-down": lower.fileno(), **listening.options()}
     options = {"--incarnation": incarnation, **inherited}
     words = [str(word) for option in options.items() for word in option]
 

@@ -1,12 +1,8 @@
 """`trioroute front-end`: one front-end alone, as a pod of a StatefulSet runs it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from trioroute.app.host.certificates import PeerFiles
 
 __all__ = ["front_end"]
 
@@ -25,6 +21,10 @@ _PATH = click.Path(path_type=Path)
 @click.option("--workers", default=1, show_default=True, help="Worker processes; 0: none apart.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Scoring address.")
 @click.option("--port", default=8080, show_default=True, help="Scoring port.")
+@click.option("--tls-certificate", type=_PATH, help="PEM: serve HTTPS too, with this.")
+@click.option("--tls-key", type=_PATH, help="PEM: the key of that.")
+@click.option("--tls-port", default=8443, show_default=True, help="Scoring port for HTTPS.")
+@click.option("--tls-scoring-fd", type=int, help="Inherited, instead of --tls-port.")
 @click.option("--scoring-fd", type=int, help="Inherited listening socket, instead of --port.")
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="Admin address.")
 @click.option("--admin-port", default=9090, show_default=True, help="Admin port.")
@@ -46,6 +46,10 @@ def front_end(  # house: one parameter per option is Click's own form
     host: str,
     port: int,
     scoring_fd: int | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    tls_port: int,
+    tls_scoring_fd: int | None,
     admin_host: str,
     admin_port: int,
     runner: Path | None,
@@ -60,6 +64,7 @@ def front_end(  # house: one parameter per option is Click's own form
     """
     import trio
 
+    from trioroute.app.host.certificates import listener_files, peer_files
     from trioroute.app.settings import (
         DrainTimes,
         FrontEndConfig,
@@ -73,11 +78,14 @@ def front_end(  # house: one parameter per option is Click's own form
         peers=(),
         voters=voters,
         generation=generation,
-        peer_files=_peer_files(peer_certificate, peer_key, peer_authority),
+        peer_files=peer_files(peer_certificate, peer_key, peer_authority),
         workers=workers,
         scoring_host=host,
         scoring_port=port,
         scoring_fd=scoring_fd,
+        tls_files=listener_files(tls_certificate, tls_key),
+        tls_port=tls_port,
+        tls_scoring_fd=tls_scoring_fd,
         admin_host=admin_host,
         admin_port=admin_port,
         runner=runner,
@@ -85,22 +93,3 @@ def front_end(  # house: one parameter per option is Click's own form
         drain=DrainTimes(exchanges_s=drain, unready_s=unready),
     )
     trio.run(run_front_end, parse_front_end(config, peers))
-
-
-def _peer_files(
-    certificate: Path | None, key: Path | None, authority: Path | None
-) -> "PeerFiles | None":
-    """The three files of the peers port, or none of them.
-
-    Raises:
-        click.UsageError: only some are named.
-    """
-    if certificate is None and key is None and authority is None:
-        return None
-    if certificate is None or key is None or authority is None:
-        raise click.UsageError(
-            "--peer-certificate, --peer-key and --peer-authority go together: name all or none"
-        )
-    from trioroute.app.host.certificates import PeerFiles
-
-    return PeerFiles(certificate, key, authority)

@@ -46,6 +46,8 @@ class UpScreen:
             click.echo(f"✓ endpoint {status.name}: {rows}")
         for endpoint in running.endpoints:
             click.echo(f"  score      {self._curl(running, endpoint)}")
+        if layout.tls_scoring_url is not None:
+            click.echo(f"  HTTPS too  {layout.tls_scoring_url}")
         urls = "  ".join(layout.admin_url(name) for name in layout.names)
         click.echo(f"  admin      {urls}")
         click.echo(f"  status     trioroute status --data {_shown(layout.data)}")
@@ -75,6 +77,9 @@ def _shown(path: Path) -> Path:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=_PORT, help="Scoring; 0: any.")
 @click.option("--admin-port", default=9090, show_default=True, type=_PORT, help="First; 0: any.")
+@click.option("--tls-certificate", type=_PATH, help="PEM: serve HTTPS too, with this.")
+@click.option("--tls-key", type=_PATH, help="PEM: the key of that.")
+@click.option("--tls-port", default=8443, show_default=True, type=_PORT, help="HTTPS; 0: any.")
 @click.option("--data", default=Path(".trioroute"), show_default=True, type=_PATH)
 @click.option("--access-log", type=_PATH, help="File that gets a line for each request.")
 @click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
@@ -88,6 +93,9 @@ def up(  # house: one parameter per option is Click's own form
     host: str,
     port: int,
     admin_port: int,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    tls_port: int,
     data: Path,
     access_log: Path | None,
     dev: bool,
@@ -101,6 +109,7 @@ def up(  # house: one parameter per option is Click's own form
     """
     import trio
 
+    from trioroute.app.host.certificates import listener_files
     from trioroute.app.up import UpConfig, run_up
 
     config = UpConfig(
@@ -111,6 +120,8 @@ def up(  # house: one parameter per option is Click's own form
         host=host,
         port=port,
         admin_port=admin_port,
+        tls_files=listener_files(tls_certificate, tls_key),
+        tls_port=tls_port,
         access_log=access_log,
         dev=dev,
         demo=demo,

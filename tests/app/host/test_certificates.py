@@ -7,10 +7,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from consensus.certificates import write_throwaway_certificates
-from trioroute.app.host.certificates import PairOptions, PeerFiles, check_pair, load_peer_tls
+from trioroute.app.host.certificates import ListenerFiles, PeerFiles, load_peer_tls
 from trioroute.errors import ConfigError
-
-OPTIONS = PairOptions("--tls-certificate", "--tls-key")
 
 
 @pytest.fixture
@@ -68,7 +66,7 @@ def test_each_mistake_of_a_pair_has_a_message(
     certificate: str, key: str, message: str, folder: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_pair(folder / certificate, folder / key, OPTIONS)
+        ListenerFiles(folder / certificate, folder / key).check()
 
 
 def test_a_key_with_a_password_is_refused_without_asking_for_it(folder: Path) -> None:
@@ -79,4 +77,4 @@ def test_a_key_with_a_password_is_refused_without_asking_for_it(folder: Path) ->
     )
     (folder / "sealed.key").write_bytes(secret)
     with pytest.raises(ConfigError, match="holds no unencrypted PEM key"):
-        check_pair(folder / "fe-0.pem", folder / "sealed.key", OPTIONS)
+        ListenerFiles(folder / "fe-0.pem", folder / "sealed.key").check()

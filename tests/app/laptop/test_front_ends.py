@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from trioroute.app.host.certificates import load_peer_tls
-from trioroute.app.host.ports import free_ports, open_listening_socket
+from trioroute.app.host.ports import ScoringSockets, free_ports, open_listening_socket
 from trioroute.app.laptop.door import AdminDoor
 from trioroute.app.laptop.front_ends import FrontEnds, Layout, make_peer_files
 from trioroute.app.settings import FrontEndConfig, parse_front_end
@@ -30,7 +30,7 @@ def layout_in(folder: Path, count: int) -> Iterator[Layout]:
                 data=folder,
                 lock_fd=lock_fd,
                 host="127.0.0.1",
-                listening=listening,
+                listening=ScoringSockets(listening),
                 admin_ports=dict(zip(names, ports[:count], strict=True)),
                 peer_ports=dict(zip(names, ports[count:], strict=True)),
                 peer_files=make_peer_files(folder / "peers", names),

@@ -10,21 +10,46 @@ import attrs
 from consensus.certificates import PeerTls, load_tls
 from trioroute.errors import ConfigError
 
-__all__ = ["PairOptions", "PeerFiles", "check_pair", "load_peer_tls"]
+__all__ = ["ListenerFiles", "PeerFiles", "listener_files", "load_peer_tls", "peer_files"]
 
 #: A handshake of TLS 1.3 takes three flights; one more brings the alert that refuses it.
 _FLIGHTS_MAX: Final = 4
 
 
 @attrs.frozen
-class PairOptions:
-    """The options that name a certificate and its key, for messages."""
+class _Pair:
+    """A certificate and its key, and the options that name them."""
 
-    certificate: str
-    key: str
+    certificate_option: str
+    certificate: Path
+    key_option: str
+    key: Path
+
+    def options(self) -> dict[str, object]:
+        return {self.certificate_option: self.certificate, self.key_option: self.key}
 
 
-_PEER_OPTIONS: Final = PairOptions("--peer-certificate", "--peer-key")
+@attrs.frozen
+class ListenerFiles:
+    """The scoring port's certificate, with its chain if any, and its key: PEM files."""
+
+    certificate: Path
+    key: Path
+
+    def options(self) -> dict[str, object]:
+        """The command line that says the same."""
+        return self._pair().options()
+
+    def check(self) -> None:
+        """Find out early that they cannot be used.
+
+        Raises:
+            ConfigError: one is missing or no such thing, or the key is another certificate's.
+        """
+        _check_pair(self._pair())
+
+    def _pair(self) -> _Pair:
+        return _Pair("--tls-certificate", self.certificate, "--tls-key", self.key)
 
 
 @attrs.frozen
@@ -42,11 +67,41 @@ class PeerFiles:
 
     def options(self) -> dict[str, object]:
         """The command line that says the same."""
-        return {
-            _PEER_OPTIONS.certificate: self.certificate,
-            _PEER_OPTIONS.key: self.key,
-            "--peer-authority": self.authority,
-        }
+        return {**self.pair().options(), "--peer-authority": self.authority}
+
+    def pair(self) -> _Pair:
+        """Certificate and key."""
+        return _Pair("--peer-certificate", self.certificate, "--peer-key", self.key)
+
+
+def listener_files(certificate: Path | None, key: Path | None) -> ListenerFiles | None:
+    """The scoring port's files as named on a command line, None when there are none.
+
+    Raises:
+        ConfigError: only one is named.
+    """
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise ConfigError("--tls-certificate and --tls-key go together: name both or none")
+    return ListenerFiles(certificate, key)
+
+
+def peer_files(
+    certificate: Path | None, key: Path | None, authority: Path | None
+) -> PeerFiles | None:
+    """The peers port's files as named on a command line, None when there are none.
+
+    Raises:
+        ConfigError: only some are named.
+    """
+    if certificate is None and key is None and authority is None:
+        return None
+    if certificate is None or key is None or authority is None:
+        raise ConfigError(
+            "--peer-certificate, --peer-key and --peer-authority go together: name all or none"
+        )
+    return PeerFiles(certificate, key, authority)
 
 
 def load_peer_tls(files: PeerFiles, name: str) -> PeerTls:
@@ -59,7 +114,7 @@ def load_peer_tls(files: PeerFiles, name: str) -> PeerTls:
         ConfigError: a file is missing, or they do not make `name` a peer of its own.
     """
     authority = files.authority
-    check_pair(files.certificate, files.key, _PEER_OPTIONS)
+    _check_pair(files.pair())
     _check_readable(authority, "--peer-authority")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(authority)
@@ -76,27 +131,24 @@ def load_peer_tls(files: PeerFiles, name: str) -> PeerTls:
     return tls
 
 
-def check_pair(certificate: Path, key: Path, options: PairOptions) -> None:
-    """Find out early that a certificate and key cannot be used together.
-
-    Raises:
-        ConfigError: one is missing or is no such thing, or the key is another certificate's.
-    """
-    _check_readable(certificate, options.certificate)
-    _check_readable(key, options.key)
+def _check_pair(pair: _Pair) -> None:
+    certificate, key = pair.certificate, pair.key
+    _check_readable(certificate, pair.certificate_option)
+    _check_readable(key, pair.key_option)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # Public part first: it tells which of the two files is wrong.
         context.load_verify_locations(certificate)
     except ssl.SSLError:
-        raise ConfigError(f"{options.certificate} {certificate} holds no PEM certificate") from None
+        message = f"{pair.certificate_option} {certificate} holds no PEM certificate"
+        raise ConfigError(message) from None
     try:
         # With an empty password, or OpenSSL would ask a terminal that nobody watches.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         is_other = error.reason == "KEY_VALUES_MISMATCH"
         why = f"is not the key of {certificate}" if is_other else "holds no unencrypted PEM key"
-        raise ConfigError(f"{options.key} {key} {why}") from None
+        raise ConfigError(f"{pair.key_option} {key} {why}") from None
 
 
 def _check_readable(path: Path, option: str) -> None:

@@ -10,12 +10,15 @@ import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
+
+import attrs
 
 from trioroute.errors import ConfigError
 
 __all__ = [
     "LOOPBACK",
+    "ScoringSockets",
     "check_port_free",
     "describe_port_owner",
     "free_ports",
@@ -32,6 +35,28 @@ _BACKLOG: Final = 4096
 
 #: /proc/net/tcp's state column for a listening socket.
 _LISTENING: Final = "0A"
+
+
+@attrs.frozen
+class ScoringSockets:
+    """Where clients connect: one socket for plain HTTP, and one for HTTPS where there are
+    certificates. Both outlive every process that accepts on them. A context that closes them."""
+
+    plain: socket.socket
+    tls: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.plain.close()
+        if self.tls is not None:
+            self.tls.close()
+
+    def options(self) -> dict[str, int]:
+        """How a process that inherits them is told."""
+        tls = {} if self.tls is None else {"--tls-scoring-fd": self.tls.fileno()}
+        return {"--scoring-fd": self.plain.fileno(), **tls}
 
 
 def open_listening_socket(host: str, port: int, *, option: str) -> socket.socket:

@@ -11,8 +11,9 @@ import attrs
 import trio
 
 from consensus.certificates import write_throwaway_certificates
-from trioroute.app.host.certificates import PeerFiles
+from trioroute.app.host.certificates import ListenerFiles, PeerFiles
 from trioroute.app.host.children import Child, open_child, run_restarting, tail
+from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.laptop.door import NotReadyError
 from trioroute.app.leash import leashed_command
 from trioroute.app.settings import voter_count
@@ -38,7 +39,8 @@ class Layout:
         lock_fd: descriptor of the data folder's lock, which every process inherits.
         data: the data folder; each front-end's own is a folder of its name inside.
         host: where the admin and peers ports listen: this machine only.
-        listening: the one scoring socket, which outlives every front-end (decision 2).
+        listening: the scoring sockets, which outlive every front-end (decision 2).
+        tls_files: certificate for the HTTPS socket, or None.
         admin_ports, peer_ports: by front-end name.
         peer_files: throw-away certificates for the peers port, by front-end name.
         access_log: file that gets a line for each request, or None.
@@ -48,12 +50,13 @@ class Layout:
     data: Path
     lock_fd: int
     host: str
-    listening: socket.socket
+    listening: ScoringSockets
     admin_ports: Mapping[str, int]
     peer_ports: Mapping[str, int]
     peer_files: Mapping[str, PeerFiles]
     workers: int
     drain_s: float
+    tls_files: ListenerFiles | None = None
     access_log: Path | None = None
 
     @property
@@ -64,8 +67,13 @@ class Layout:
     @property
     def scoring_url(self) -> str:
         """Where clients score."""
-        host, port = self.listening.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return _url("http", self.listening.plain)
+
+    @property
+    def tls_scoring_url(self) -> str | None:
+        """Where clients score with HTTPS, None when they cannot."""
+        tls = self.listening.tls
+        return None if tls is None else _url("https", tls)
 
     def admin_url(self, name: str) -> str:
         """A front-end's admin address."""
@@ -85,12 +93,14 @@ class Layout:
             "--voters": voter_count(len(self.names)),
             "--admin-host": self.host,
             "--admin-port": self.admin_ports[name],
-            "--scoring-fd": self.listening.fileno(),
+            **self.listening.options(),
             "--workers": self.workers,
             "--runner": self.data,
             "--drain": self.drain_s,
             **self.peer_files[name].options(),
         }
+        if self.tls_files is not None:
+            options |= self.tls_files.options()
         if self.access_log is not None:
             options["--access-log"] = self.access_log
         arguments = [str(word) for option in options.items() for word in option]
@@ -116,6 +126,11 @@ def make_peer_files(folder: Path, names: Sequence[str]) -> dict[str, PeerFiles]:
     return {
         name: PeerFiles(folder / f"{name}.pem", folder / f"{name}.key", authority) for name in names
     }
+
+
+def _url(scheme: str, listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class FrontEnds:
@@ -168,7 +183,7 @@ class FrontEnds:
         async with open_child(
             name,
             partial(self._layout.front_end_command, name),
-            pass_fds=(self._layout.listening.fileno(), self._layout.lock_fd),
+            pass_fds=(*self._layout.listening.options().values(), self._layout.lock_fd),
             log=self._layout.log(name),
         ) as child:
             self._running[name] = child
