@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from trioroute.coordinator.service import Coordinator
+from trioroute.core.decisions import DecisionKind
 from trioroute.core.model import (
     CoordinatorAddress,
     Deployment,
@@ -272,3 +273,18 @@ async def test_without_fresh_authority_nothing_is_granted(
         other = next(w for n, w in group.workers.items() if not w.statistics().held)
         with pytest.raises(QueueWaitExceededError):
             await acquire(other)
+
+
+async def test_decisions_outlive_the_coordinator_that_made_them(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=4) as group:
+        await trio.sleep(2)
+        worker = group.workers["fe-1"]
+        grant = await acquire(worker)
+        worker.release(grant, suspect=True)
+        await trio.sleep(2)
+        kinds = [each.kind for each in group.log.state.decisions]
+        assert kinds[0] is DecisionKind.TAKE_OVER
+        (shut, *_) = [e for e in group.log.state.decisions if e.kind is DecisionKind.HEALTH]
+        assert shut.subject == f"{KEY}/{grant.replica}"

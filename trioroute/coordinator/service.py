@@ -5,6 +5,7 @@ rebuilt by its successor, so it may end between any two statements.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -13,12 +14,14 @@ import trio
 
 from trioroute.coordinator.fleet import Fleet, FleetReplica, ReplicaSource
 from trioroute.coordinator.links import Links
+from trioroute.core.decisions import DecisionDesk, DecisionKind
 from trioroute.core.registry import (
     Command,
     FenceHolder,
     MarkClean,
     OpenEpoch,
     PutHomes,
+    RecordDecisions,
     RegisterHolder,
     RegistryState,
     Result,
@@ -72,6 +75,8 @@ class _Office:
     links: Links
     fleet: Fleet
     began_at: float
+    decisions: DecisionDesk
+    scaled: dict[str, int] = attrs.field(factory=dict)
 
 
 class Coordinator:
@@ -81,6 +86,7 @@ class Coordinator:
         clock: the lease clock.
         open_fixed: makes the source of fixed addresses, a fresh one for each epoch.
         processes: the source that starts and stops replicas; None where there is none.
+        unix_time: what decision records are dated by.
     """
 
     def __init__(
@@ -91,8 +97,10 @@ class Coordinator:
         clock: Callable[[], float],
         open_fixed: Callable[[], ReplicaSource],
         processes: ReplicaSource | None,
+        unix_time: Callable[[], float] = time.time,
     ) -> None:
         self._log = log
+        self._unix_time = unix_time
         self._open_fixed = open_fixed
         self._timings = timings
         self._clock = clock
@@ -120,7 +128,16 @@ class Coordinator:
             fixed=self._open_fixed(),
             processes=self._processes,
         )
-        self._office = _Office(directory, links, fleet, trio.current_time())
+        self._office = _Office(directory, links, fleet, trio.current_time(), DecisionDesk(epoch))
+        self._decided(
+            self._office,
+            DecisionKind.TAKE_OVER,
+            "coordinator",
+            f"epoch {epoch} begins",
+            holders=len(state.holders),
+            ended_cleanly=len(state.clean),
+            replicas=sum(map(len, state.replicas.values())),
+        )
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._follow_registry, self._office, state.index)
@@ -207,7 +224,39 @@ class Coordinator:
                 mark = MarkClean(epoch=epoch, holder=holder, incarnation=incarnation)
                 await self._commit(mark)
             for holder, reason in office.directory.holders_to_fence(now):
-                await self._commit(FenceHolder(epoch=epoch, holder=holder, reason=reason))
+                if await self._commit(FenceHolder(epoch=epoch, holder=holder, reason=reason)):
+                    self._decided(office, DecisionKind.FENCE, holder, reason)
+            self._note_decisions(office)
+            if batch := office.decisions.take(now):
+                await self._commit(RecordDecisions(epoch=epoch, decisions=batch))
+
+    def _decided(
+        self,
+        office: _Office,
+        kind: DecisionKind,
+        subject: str,
+        summary: str,
+        **inputs: float | str | None,
+    ) -> None:
+        office.decisions.add(kind, subject, summary, at_s=self._unix_time(), **inputs)
+
+    def _note_decisions(self, office: _Office) -> None:
+        """What the machines decided since the last look."""
+        for key, change in office.directory.take_health_changes():
+            summary = f"{change.replica} is {change.state.value}: {change.reason}"
+            self._decided(office, DecisionKind.HEALTH, f"{key}/{change.replica}", summary)
+        for key in self._log.state.deployments:
+            decision = office.fleet.decision(key)
+            if decision is None or office.scaled.get(key) == decision.replicas:
+                continue
+            office.scaled[key] = decision.replicas
+            self._decided(
+                office,
+                DecisionKind.SCALE,
+                key,
+                f"{decision.current} → {decision.replicas} replicas ({decision.rule})",
+                **attrs.asdict(decision),
+            )
 
     async def _plan_homes(self, office: _Office) -> None:
         """Again whenever the log or the holders' view of it has changed."""

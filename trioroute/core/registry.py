@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from trioroute.core.decisions import Decision, with_decisions
 from trioroute.core.model import (
     CoordinatorAddress,
     Deployment,
@@ -33,6 +34,7 @@ __all__ = [
     "PutHomes",
     "PutRegistry",
     "PutReplicas",
+    "RecordDecisions",
     "RegisterHolder",
     "Registry",
     "RegistryState",
@@ -109,8 +111,23 @@ class PutHomes:
     leaving: Homes = attrs.field(factory=dict)
 
 
+@attrs.frozen(kw_only=True)
+class RecordDecisions:
+    """Keep these decisions for whoever asks why, under whichever coordinator (decision 32)."""
+
+    epoch: int
+    decisions: tuple[Decision, ...]
+
+
 _OwnCommand = (
-    PutRegistry | OpenEpoch | RegisterHolder | MarkClean | FenceHolder | PutReplicas | PutHomes
+    PutRegistry
+    | OpenEpoch
+    | RegisterHolder
+    | MarkClean
+    | FenceHolder
+    | PutReplicas
+    | PutHomes
+    | RecordDecisions
 )
 Command = _OwnCommand | ResourceCommand
 
@@ -203,6 +220,8 @@ class Registry:
                     homes={**state.homes, key: _only(ids, state.homes.get(key, {}))},
                     leaving={**state.leaving, key: _only(ids, state.leaving.get(key, {}))},
                 )
+            case RecordDecisions(decisions=decisions):
+                return attrs.evolve(state, decisions=with_decisions(state.decisions, decisions))
             case PutHomes(deployment=key, homes=homes, leaving=leaving):
                 return attrs.evolve(
                     state,

@@ -20,6 +20,7 @@ from trioroute.admin.resources.desk import ConflictError, Desk, MissingError
 from trioroute.admin.resources.vault import EndpointKeys, fresh_key
 from trioroute.admin.transfer import json_answer, read_json_body
 from trioroute.admin.view import RefusedError
+from trioroute.core.decisions import DecisionList
 from trioroute.core.model import AuthMode, Endpoint, deployment_key
 from trioroute.core.resources.commands import (
     DeleteDeployment,
@@ -59,6 +60,10 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
 
     _desk: Desk
     _replicas_of: Callable[[str], tuple[str, ...]]
+
+    async def get_decisions(self, _: Request) -> Response:
+        """What coordinators decided lately, and why."""
+        return json_answer(DecisionList(self._desk.state.decisions))
 
     async def get_registry(self, _: Request) -> Response:
         """All that is registered."""

@@ -4,6 +4,7 @@ from typing import Final
 
 from trioroute.admin import problems
 from trioroute.admin.openapi import Answer, Operation
+from trioroute.core.decisions import DecisionList
 from trioroute.wire.resources import Credentials, LogList, Resources, TrafficChange, Written
 
 __all__ = ["CHANGING", "RESOURCE_OPERATIONS"]
@@ -26,6 +27,13 @@ _DEPLOYMENT: Final = "/v1/endpoints/{endpoint}/deployments/{deployment}"
 
 #: `name` is the handler's name in `answering`.
 RESOURCE_OPERATIONS: Final = (
+    Operation(
+        method="GET",
+        path="/v1/decisions",
+        name="get_decisions",
+        summary="What coordinators decided lately and why: scaling, take-overs, fences, health.",
+        answers=(Answer(status=200, meaning="Now.", body=DecisionList, media_type=_JSON),),
+    ),
     Operation(
         method="GET",
         path="/v1/registry",

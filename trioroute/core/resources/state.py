@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from trioroute.core.decisions import Decision
 from trioroute.core.model import Deployment, Endpoint, Replica
 
 __all__ = ["Homes", "Refusal", "RegistryState", "Result"]
@@ -45,6 +46,7 @@ class RegistryState:
         versions: per endpoint name and deployment key, the index of its last change: the
             `resource_version` that a writer may insist on.
         documents: likewise, what its user wrote, as JSON; what `--set` edits.
+        decisions: what coordinators decided lately, the oldest first.
         sealed_keys: per endpoint, its keys under the cluster secret. Workers never get them.
     """
 
@@ -61,3 +63,4 @@ class RegistryState:
     versions: Mapping[str, int] = attrs.field(factory=dict)
     documents: Mapping[str, str] = attrs.field(factory=dict)
     sealed_keys: Mapping[str, bytes] = attrs.field(factory=dict)
+    decisions: tuple[Decision, ...] = ()

@@ -1,0 +1,73 @@
+"""`explain` and `events` against the real admin API."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from tests.admin.small_desk import SmallDesk
+from tests.admin.small_view import SmallView
+from tests.client.running_admin import running_admin
+from trioroute.cli.explain import events, explain
+from trioroute.client.errors import UnreachableError
+from trioroute.core.decisions import Decision, DecisionKind
+from trioroute.core.registry import RecordDecisions
+
+
+def recorded() -> SmallDesk:
+    desk = SmallDesk()
+    made = [
+        (DecisionKind.TAKE_OVER, "coordinator", "epoch 2 begins", 1),
+        (DecisionKind.SCALE, "e/d", "2 → 5 replicas (load)", 3),
+        (DecisionKind.FENCE, "fe-1/0", "silent for 31.0 s", 1),
+    ]
+    decisions = tuple(
+        Decision(
+            at_s=1e9,
+            epoch=2,
+            kind=kind,
+            subject=subject,
+            summary=summary,
+            inputs={"busy": "9"},
+            joined=joined,
+        )
+        for kind, subject, summary, joined in made
+    )
+    desk.registry.apply(RecordDecisions(epoch=2, decisions=decisions), 1)
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("arguments", "subjects"),
+    [
+        (["scale", "e/d"], ["e/d"]),
+        (["failover"], ["coordinator", "fe-1/0"]),
+    ],
+)
+def test_explain_shows_what_belongs_to_the_question(
+    arguments: list[str], subjects: list[str]
+) -> None:
+    with running_admin(SmallView(), desk=recorded()) as url:
+        done = CliRunner().invoke(explain, [*arguments, "--admin", url, "-o", "json"])
+    assert done.exit_code == 0
+    assert [json.loads(line)["subject"] for line in done.output.splitlines()] == subjects
+
+
+def test_events_are_lines_with_their_inputs() -> None:
+    with running_admin(SmallView(), desk=recorded()) as url:
+        done = CliRunner().invoke(events, ["--admin", url])
+    _, scale, _ = done.output.splitlines()
+    assert "scale     e/d: 2 → 5 replicas (load) (the last of 3)  [busy 9]" in scale
+    assert "epoch 2" in scale
+
+
+def test_nothing_on_record_is_said() -> None:
+    with running_admin(SmallView(), desk=recorded()) as url:
+        done = CliRunner().invoke(explain, ["scale", "e/other", "--admin", url])
+    assert done.exit_code == 1
+    assert "no scaling of e/other is on record" in done.output
+
+
+def test_nobody_answering_is_an_error() -> None:
+    done = CliRunner().invoke(events, ["--admin", "http://127.0.0.1:1"])
+    assert isinstance(done.exception, UnreachableError)
