@@ -1,0 +1,320 @@
+"""The kinds that the fake serves, and what the server fills in where an object says nothing."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+
+__all__ = ["BUILT_IN", "Kind", "kind_of_definition", "selectable"]
+
+Json = dict[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class Kind:
+    """One resource.
+
+    Attributes:
+        generation: the top-level parts whose change raises `metadata.generation`; empty for kinds
+            without one. "annotations" stands for those in the metadata.
+        fields: what a field selector may name besides name and namespace.
+        is_custom: whether a definition made it: no strategic patches, other field order.
+        schema: of a custom resource, for its validation.
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    is_namespaced: bool = True
+    subresources: frozenset[str] = frozenset()
+    generation: frozenset[str] = frozenset()
+    fields: frozenset[str] = frozenset()
+    is_custom: bool = False
+    schema: Json | None = None
+
+    @property
+    def api_version(self) -> str:
+        """As objects say it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def full_name(self) -> str:
+        """As messages say it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def fill_in(self, obj: Json) -> Json:
+        """The object with this kind's defaults and without what it does not know, in place."""
+        if self.is_custom:
+            return obj
+        if self.kind in _DEFAULTS:
+            _DEFAULTS[self.kind](obj)
+        for name in set(obj) - _TOPS.get(self.kind, set(obj)):
+            del obj[name]
+        for part in (obj, obj["metadata"]):
+            for name in ("data", "labels", "annotations", "finalizers", "ownerReferences"):
+                if name in part and not part[name]:
+                    del part[name]
+        return obj
+
+
+def selectable(kind: Kind, obj: Mapping[str, Any], field: str) -> str:
+    """What a field selector compares."""
+    value: Any = obj
+    for name in field.split("."):
+        value = value.get(name, "") if isinstance(value, Mapping) else ""
+    del kind
+    return str(value)
+
+
+def kind_of_definition(definition: Mapping[str, Any]) -> Kind:
+    """The kind that a CustomResourceDefinition describes, in its storage version."""
+    spec = definition["spec"]
+    version = next(one for one in spec["versions"] if one["storage"])
+    return Kind(
+        group=spec["group"],
+        version=version["name"],
+        plural=spec["names"]["plural"],
+        kind=spec["names"]["kind"],
+        is_namespaced=spec["scope"] == "Namespaced",
+        subresources=frozenset(version.get("subresources", {})),
+        generation=frozenset({"spec"}),
+        is_custom=True,
+        schema=version.get("schema", {}).get("openAPIV3Schema"),
+    )
+
+
+def _setdefaults(target: Json, values: Json) -> None:
+    for key, value in values.items():
+        target.setdefault(key, value)
+
+
+def _fill_deployment(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _setdefaults(spec, {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600})
+    strategy = spec.setdefault("strategy", {})
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        _setdefaults(rolling, {"maxUnavailable": "25%", "maxSurge": "25%"})
+    _fill_template(spec)
+    obj.setdefault("status", {})
+
+
+def _fill_stateful_set(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _setdefaults(
+        spec,
+        {
+            "replicas": 1,
+            "podManagementPolicy": "OrderedReady",
+            "revisionHistoryLimit": 10,
+            "persistentVolumeClaimRetentionPolicy": {
+                "whenDeleted": "Retain",
+                "whenScaled": "Retain",
+            },
+        },
+    )
+    strategy = spec.setdefault("updateStrategy", {})
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
+    _fill_template(spec)
+    obj.setdefault("status", {"replicas": 0, "availableReplicas": 0})
+
+
+def _fill_template(spec: Json) -> None:
+    template = spec.setdefault("template", {})
+    template.setdefault("metadata", {})
+    _fill_pod_spec(template.setdefault("spec", {}))
+
+
+def _fill_pod_spec(spec: Json) -> None:
+    _setdefaults(
+        spec,
+        {
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 30,
+            "dnsPolicy": "ClusterFirst",
+            "securityContext": {},
+            "schedulerName": "default-scheduler",
+        },
+    )
+    for container in spec.get("containers", []):
+        tag = container.get("image", "").rpartition("/")[2].partition(":")[2]
+        _setdefaults(
+            container,
+            {
+                "resources": {},
+                "terminationMessagePath": "/dev/termination-log",
+                "terminationMessagePolicy": "File",
+                "imagePullPolicy": "IfNotPresent" if tag not in ("", "latest") else "Always",
+            },
+        )
+        for port in container.get("ports", []):
+            port.setdefault("protocol", "TCP")
+        for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
+            if probe in container:
+                _fill_probe(container[probe])
+
+
+def _fill_probe(probe: Json) -> None:
+    _setdefaults(
+        probe,
+        {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3},
+    )
+    if "httpGet" in probe:
+        probe["httpGet"].setdefault("scheme", "HTTP")
+
+
+_ZONE: Final = "topology.kubernetes.io/zone"
+_NOT_READY: Final = "node.kubernetes.io/not-ready"
+_UNREACHABLE: Final = "node.kubernetes.io/unreachable"
+
+
+def _fill_pod(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _fill_pod_spec(spec)
+    tolerations = [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+        for key in (_NOT_READY, _UNREACHABLE)
+    ]
+    _setdefaults(
+        spec,
+        {
+            "serviceAccountName": "default",
+            "serviceAccount": "default",
+            "tolerations": tolerations,
+            "priority": 0,
+            "enableServiceLinks": True,
+            "preemptionPolicy": "PreemptLowerPriority",
+        },
+    )
+    status = obj.setdefault("status", {"phase": "Pending", "qosClass": _qos_class(spec)})
+    for condition in status.get("conditions", []):
+        condition.setdefault("lastProbeTime", None)
+    for container in status.get("containerStatuses", []):
+        container.setdefault("lastState", {})
+    if spec.get("nodeName"):
+        # Since 1.35 a pod is told where its node is; every node here is in one zone.
+        obj["metadata"].setdefault("labels", {}).setdefault(_ZONE, "zone-1")
+
+
+def _qos_class(spec: Json) -> str:
+    resources = [container["resources"] for container in spec.get("containers", [])]
+    if not any(resources):
+        return "BestEffort"
+    is_guaranteed = all(
+        one.get("limits") and one["limits"] == one.get("requests") for one in resources
+    )
+    return "Guaranteed" if is_guaranteed else "Burstable"
+
+
+def _fill_service(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    for port in spec.get("ports", []):
+        port.setdefault("protocol", "TCP")
+        port.setdefault("targetPort", port["port"])
+    _setdefaults(spec, {"type": "ClusterIP", "sessionAffinity": "None"})
+    obj.setdefault("status", {"loadBalancer": {}})
+
+
+_DEFAULTS: Final[Mapping[str, Callable[[Json], None]]] = {
+    "Deployment": _fill_deployment,
+    "StatefulSet": _fill_stateful_set,
+    "Pod": _fill_pod,
+    "Service": _fill_service,
+}
+
+#: Top-level fields of kinds without a spec; others are dropped.
+_TOPS: Final[Mapping[str, set[str]]] = {
+    "ConfigMap": {"kind", "apiVersion", "metadata", "data", "binaryData", "immutable"},
+}
+
+_SCALED: Final = frozenset({"status", "scale"})
+_STATUS: Final = frozenset({"status"})
+_SPEC: Final = frozenset({"spec"})
+_POD_FIELDS: Final = frozenset(
+    {
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    }
+)
+
+#: What every server has, as far as a router or its operator meets it.
+BUILT_IN: Final = (
+    Kind(group="", version="v1", plural="namespaces", kind="Namespace", is_namespaced=False),
+    Kind(
+        group="",
+        version="v1",
+        plural="pods",
+        kind="Pod",
+        subresources=_STATUS | {"log", "binding"},
+        generation=_SPEC,
+        fields=_POD_FIELDS,
+    ),
+    Kind(group="", version="v1", plural="services", kind="Service", subresources=_STATUS),
+    Kind(group="", version="v1", plural="configmaps", kind="ConfigMap"),
+    Kind(group="", version="v1", plural="secrets", kind="Secret"),
+    Kind(group="", version="v1", plural="events", kind="Event"),
+    Kind(group="", version="v1", plural="serviceaccounts", kind="ServiceAccount"),
+    Kind(group="", version="v1", plural="persistentvolumeclaims", kind="PersistentVolumeClaim"),
+    Kind(
+        group="apps",
+        version="v1",
+        plural="deployments",
+        kind="Deployment",
+        subresources=_SCALED,
+        generation=_SPEC | {"annotations"},
+    ),
+    Kind(
+        group="apps",
+        version="v1",
+        plural="statefulsets",
+        kind="StatefulSet",
+        subresources=_SCALED,
+        generation=_SPEC,
+    ),
+    Kind(
+        group="apps",
+        version="v1",
+        plural="replicasets",
+        kind="ReplicaSet",
+        subresources=_SCALED,
+        generation=_SPEC,
+    ),
+    Kind(group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice"),
+    Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease"),
+    Kind(group="rbac.authorization.k8s.io", version="v1", plural="roles", kind="Role"),
+    Kind(
+        group="rbac.authorization.k8s.io", version="v1", plural="rolebindings", kind="RoleBinding"
+    ),
+    Kind(
+        group="policy",
+        version="v1",
+        plural="poddisruptionbudgets",
+        kind="PodDisruptionBudget",
+        subresources=_STATUS,
+        generation=_SPEC,
+    ),
+    Kind(
+        group="networking.k8s.io",
+        version="v1",
+        plural="networkpolicies",
+        kind="NetworkPolicy",
+        generation=_SPEC,
+    ),
+    Kind(
+        group="apiextensions.k8s.io",
+        version="v1",
+        plural="customresourcedefinitions",
+        kind="CustomResourceDefinition",
+        is_namespaced=False,
+        generation=_SPEC,
+    ),
+)

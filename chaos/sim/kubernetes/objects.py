@@ -1,0 +1,340 @@
+"""Writes: create, replace, change, apply, delete, each as the API server does it.
+
+Synchronous: between reading and writing nothing else happens, as with the real server's
+transactions.
+"""
+
+import copy
+import itertools
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+
+from chaos.sim.kubernetes.apply import Manager, apply_fields, record_update
+from chaos.sim.kubernetes.errors import (
+    ApiError,
+    already_exists,
+    bad_request,
+    cause,
+    conflict,
+    invalid,
+    not_found,
+    object_modified,
+)
+from chaos.sim.kubernetes.kinds import BUILT_IN, Kind
+from chaos.sim.kubernetes.schemas import check_object, prune
+from chaos.sim.kubernetes.store import Key, Store
+
+__all__ = ["Objects", "Write", "key_of"]
+
+Json = dict[str, Any]
+Body = Mapping[str, Any]
+
+_NAMESPACES: Final = next(kind for kind in BUILT_IN if kind.plural == "namespaces")
+_SUFFIXES: Final = itertools.count(1)
+#: The server's own fields of the metadata: what a writer says about them does not count.
+_OWN: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+@attrs.frozen(kw_only=True)
+class Write:
+    """How something is to be written.
+
+    Attributes:
+        manager: who writes, for `managedFields`.
+        subresource: "status" and "scale" change only their part, "" changes all but the status.
+    """
+
+    manager: str = "unknown"
+    subresource: str = ""
+    is_dry: bool = False
+
+
+def key_of(kind: Kind, namespace: str, name: str) -> Key:
+    """Where that object is kept."""
+    return Key(kind.full_name, namespace if kind.is_namespaced else "", name)
+
+
+class Objects:
+    """The objects of one cluster, as requests change them."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        """Args:
+        clock: seconds since 1970.
+        """
+        self.store = store
+        self._clock = clock
+        self._uids = itertools.count(1)
+
+    def timestamp(self) -> str:
+        """Now, as objects say it."""
+        return _time(self._clock())
+
+    def read(self, kind: Kind, namespace: str, name: str) -> Json:
+        """The newest state. Raises ApiError 404."""
+        obj = self.store.get(key_of(kind, namespace, name))
+        if obj is None:
+            raise not_found(kind, name)
+        return obj
+
+    def create(self, kind: Kind, namespace: str, body: Body, write: Write) -> Json:
+        """Make a new object. Raises ApiError."""
+        if kind.is_namespaced:
+            self.read(_NAMESPACES, "", namespace)
+        obj = self._typed(kind, body)
+        metadata = obj["metadata"]
+        if metadata.get("resourceVersion"):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        if metadata.get("namespace", namespace) != namespace:
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent"
+            )
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = f"{metadata['generateName']}{_suffix(next(_SUFFIXES))}"
+        check_object(kind, kind.fill_in(obj))
+        key = key_of(kind, namespace, metadata["name"])
+        existing = self.store.get(key)
+        if existing is not None:
+            is_terminating = "deletionTimestamp" in existing["metadata"]
+            raise already_exists(kind, metadata["name"], is_terminating=is_terminating)
+        fresh = self._born(kind, namespace, obj)
+        return self._stored(key, record_update(None, fresh, _updater(write)), write)
+
+    def _born(self, kind: Kind, namespace: str, obj: Json) -> Json:
+        metadata = {name: value for name, value in obj["metadata"].items() if name not in _OWN}
+        metadata.pop("managedFields", None)
+        metadata.pop("selfLink", None)
+        metadata["uid"] = f"00000000-0000-4000-9000-{next(self._uids):012}"
+        metadata["creationTimestamp"] = _time(self._clock())
+        if kind.is_namespaced:
+            metadata["namespace"] = namespace
+        if kind.generation:
+            metadata["generation"] = 1
+        born = {**obj, "metadata": metadata}
+        if "status" in kind.subresources:
+            initial = kind.fill_in(
+                {"metadata": {}, "spec": copy.deepcopy(obj.get("spec", {}))}
+            ).get("status")
+            born.pop("status", None)
+            if initial is not None:
+                born["status"] = initial
+        return born
+
+    def replace(self, kind: Kind, namespace: str, name: str, *, body: Body, write: Write) -> Json:
+        """PUT. Raises ApiError."""
+        obj = self._typed(kind, body)
+        said = obj["metadata"].get("name", name)
+        if said != name:
+            message = f"the name of the object ({said}) does not match the name on the URL ({name})"
+            raise bad_request(message)
+        obj["metadata"]["name"] = name
+        before = self.read(kind, namespace, name)
+        uid = obj["metadata"].get("uid", before["metadata"]["uid"])
+        if uid != before["metadata"]["uid"]:
+            raise conflict(kind, name, f"Precondition failed: UID in precondition: {uid}")
+        if kind.is_custom and not obj["metadata"].get("resourceVersion"):
+            message = "Invalid value: 0x0: must be specified for an update"
+            causes = [cause("metadata.resourceVersion", "FieldValueInvalid", message)]
+            raise invalid(kind, name, causes)
+        return self._update(kind, before, kind.fill_in(obj), write)
+
+    def patch(
+        self, kind: Kind, namespace: str, name: str, *, change: Callable[[Json], Json], write: Write
+    ) -> Json:
+        """A patch that is not an apply. Raises ApiError."""
+        before = self.read(kind, namespace, name)
+        version = before["metadata"]["resourceVersion"]
+        # A patch without a version is unconditional: it is merged into whatever is newest.
+        after = change(copy.deepcopy(before))
+        said = after["metadata"].get("name")
+        if said != name:
+            message = f"the name of the object ({said}) does not match the name on the URL ({name})"
+            raise bad_request(message)
+        if after["metadata"].get("uid") != before["metadata"]["uid"]:
+            said = after["metadata"].get("uid")
+            message = f'Invalid value: "{said}": field is immutable'
+            raise invalid(kind, name, [cause("metadata.uid", "FieldValueInvalid", message)])
+        after["metadata"].setdefault("resourceVersion", version)
+        return self._update(kind, before, kind.fill_in(after), write)
+
+    def apply(
+        self, kind: Kind, namespace: str, name: str, *, body: Body, write: Write, force: bool
+    ) -> tuple[Json, bool]:
+        """Server-side apply. Returns the object and whether it is new. Raises ApiError."""
+        if not isinstance(body, dict) or not body.get("kind"):
+            raise bad_request(f"invalid object type: {kind.api_version}, Kind=")
+        applied = self._typed(kind, body)
+        if applied["metadata"].get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        manager = Manager(write.manager, "Apply", write.subresource)
+        live = self.store.get(key_of(kind, namespace, name))
+        if live is None:
+            self.read(_NAMESPACES, "", namespace)
+            obj = apply_fields(None, applied, manager, force=force)
+            owned = obj["metadata"]["managedFields"]
+            check_object(kind, kind.fill_in(obj))
+            fresh = self._born(kind, namespace, obj)
+            fresh["metadata"]["managedFields"] = owned
+            return self._stored(key_of(kind, namespace, name), fresh, write), True
+        said = applied["metadata"].get("resourceVersion")
+        if said and said != live["metadata"]["resourceVersion"]:
+            raise object_modified(kind, name)
+        after = kind.fill_in(apply_fields(live, applied, manager, force=force))
+        return self._finish_update(kind, live, after, write), False
+
+    def scale(self, kind: Kind, namespace: str, name: str, *, replicas: int, write: Write) -> Json:
+        """Change the number of replicas. Raises ApiError."""
+
+        def change(obj: Json) -> Json:
+            return {**obj, "spec": {**obj["spec"], "replicas": replicas}}
+
+        return self.patch(kind, namespace, name, change=change, write=write)
+
+    def _update(self, kind: Kind, before: Json, after: Json, write: Write) -> Json:
+        name = before["metadata"]["name"]
+        said = after["metadata"].get("resourceVersion")
+        if said is not None and not said.isdigit():
+            raise ApiError(500, "", f'strconv.ParseUint: parsing "{said}": invalid syntax')
+        if said not in (None, before["metadata"]["resourceVersion"]):
+            raise object_modified(kind, name)
+        after = self._kept_apart(kind, before, after, write.subresource)
+        return self._finish_update(
+            kind, before, record_update(before, after, _updater(write)), write
+        )
+
+    def _finish_update(self, kind: Kind, before: Json, after: Json, write: Write) -> Json:
+        metadata = dict(after["metadata"])
+        for field in (*_OWN, "namespace", "generation", "resourceVersion"):
+            metadata.pop(field, None)
+            if field in before["metadata"]:
+                metadata[field] = before["metadata"][field]
+        if kind.generation and write.subresource != "binding" and _differs(kind, before, after):
+            metadata["generation"] = before["metadata"].get("generation", 0) + 1
+        obj = {**after, "metadata": metadata}
+        check_object(kind, obj, before)
+        if obj == before:
+            return before
+        key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
+        if (
+            "deletionTimestamp" in metadata
+            and not metadata.get("finalizers")
+            and kind.kind != "Pod"
+        ):
+            return before if write.is_dry else self.store.remove(key)
+        return self._stored(key, obj, write)
+
+    @staticmethod
+    def _kept_apart(kind: Kind, before: Json, after: Json, subresource: str) -> Json:
+        """Status and the rest are written by different requests."""
+        if "status" not in kind.subresources or subresource == "binding":
+            return after
+        if subresource == "status":
+            metadata = {**before["metadata"]}
+            if "resourceVersion" in after["metadata"]:
+                metadata["resourceVersion"] = after["metadata"]["resourceVersion"]
+            return {**before, "metadata": metadata, "status": after.get("status", {})}
+        kept = {key: value for key, value in after.items() if key != "status"}
+        return {**kept, "status": before["status"]} if "status" in before else kept
+
+    def _stored(self, key: Key, obj: Json, write: Write) -> Json:
+        if write.is_dry:
+            return obj
+        return self.store.put(key, obj)
+
+    def delete(self, kind: Kind, namespace: str, name: str, *, options: Body, is_dry: bool) -> Json:
+        """Delete, at once or after a grace period; returns the last state. Raises ApiError."""
+        obj = self.read(kind, namespace, name)
+        _check_preconditions(kind, obj, options.get("preconditions") or {})
+        if is_dry:
+            return obj
+        key = key_of(kind, namespace, name)
+        if kind.kind == "Pod":
+            return self._delete_pod(key, obj, options.get("gracePeriodSeconds"))
+        if obj["metadata"].get("finalizers"):
+            if "deletionTimestamp" in obj["metadata"]:
+                return obj
+            return self.store.put(key, self._marked(kind, obj, 0))
+        return self.store.remove(key)
+
+    def _delete_pod(self, key: Key, pod: Json, grace_s: int | None) -> Json:
+        spec, phase = pod["spec"], pod.get("status", {}).get("phase")
+        if grace_s is None:
+            grace_s = spec.get("terminationGracePeriodSeconds", 30)
+        if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
+            grace_s = 0
+        grace_s = 1 if grace_s < 0 else grace_s
+        old_s = pod["metadata"].get("deletionGracePeriodSeconds")
+        if grace_s and old_s is not None and grace_s >= old_s:
+            return pod
+        kind = next(one for one in BUILT_IN if one.kind == "Pod")
+        marked = self.store.put(key, self._marked(kind, pod, grace_s))
+        if not grace_s:
+            self.store.remove(key)
+        return marked
+
+    def _marked(self, kind: Kind, obj: Json, grace_s: int) -> Json:
+        metadata = {
+            **obj["metadata"],
+            "deletionTimestamp": _time(self._clock() + grace_s),
+            "deletionGracePeriodSeconds": grace_s,
+        }
+        if "deletionTimestamp" not in obj["metadata"] and kind.generation:
+            metadata["generation"] = metadata.get("generation", 0) + 1
+        return {**obj, "metadata": metadata}
+
+    @staticmethod
+    def _typed(kind: Kind, body: Body) -> Json:
+        """The object with the kind it must have. Raises ApiError 400."""
+        said_kind = body.get("kind") or kind.kind
+        said_version = body.get("apiVersion") or kind.api_version
+        if (said_kind, said_version) != (kind.kind, kind.api_version):
+            message = (
+                f'{said_kind} in version "{said_version.rpartition("/")[2]}" '
+                f"cannot be handled as a {kind.kind}"
+            )
+            raise bad_request(message)
+        obj: Json = {"kind": kind.kind, "apiVersion": kind.api_version, **copy.deepcopy(dict(body))}
+        obj["kind"], obj["apiVersion"] = kind.kind, kind.api_version
+        obj["metadata"] = dict(obj.get("metadata") or {})
+        if kind.schema is not None:
+            prune(kind.schema, obj)
+        return obj
+
+
+def _updater(write: Write) -> Manager:
+    return Manager(write.manager, "Update", write.subresource)
+
+
+def _differs(kind: Kind, before: Json, after: Json) -> bool:
+    def part(obj: Json, name: str) -> object:
+        return obj["metadata"].get(name) if name == "annotations" else obj.get(name)
+
+    return any(part(before, name) != part(after, name) for name in kind.generation)
+
+
+def _check_preconditions(kind: Kind, obj: Json, wanted: Body) -> None:
+    name = obj["metadata"]["name"]
+    for field, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(field) not in (None, obj["metadata"][field]):
+            message = (
+                f'Operation cannot be fulfilled on {kind.kind} "{name}": the {word} in the '
+                f"precondition ({wanted[field]}) does not match the {word} in record"
+            )
+            raise conflict(kind, name, message, by_kind=True)
+
+
+def _suffix(number: int) -> str:
+    """Five characters as the server appends them; from a counter, so that runs repeat."""
+    letters = "bcdfghjklmnpqrstvwxz2456789"
+    digits = []
+    number = number * 7_368_787 % len(letters) ** 5  # neighbours look unlike each other
+    for _ in range(5):
+        number, digit = divmod(number, len(letters))
+        digits.append(letters[digit])
+    return "".join(digits)
+
+
+def _time(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

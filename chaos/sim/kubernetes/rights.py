@@ -1,0 +1,117 @@
+"""Who asks, and whether a Role allows it; and a record of what was asked for."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from chaos.sim.kubernetes.errors import ApiError
+from chaos.sim.kubernetes.kinds import Kind
+from chaos.sim.kubernetes.store import Store
+
+__all__ = ["ANONYMOUS", "Access", "User", "check_path", "check_resource", "service_account"]
+
+_RBAC: Final = "rbac.authorization.k8s.io"
+_ROLES: Final = Kind(group=_RBAC, version="v1", plural="roles", kind="Role")
+_BINDINGS: Final = Kind(group=_RBAC, version="v1", plural="rolebindings", kind="RoleBinding")
+
+#: Open to everybody, and to everybody who says who he is.
+_PUBLIC: Final = ("/version", "/healthz", "/livez", "/readyz")
+_DISCOVERY: Final = ("/api", "/apis", "/openapi")
+
+
+@attrs.frozen
+class User:
+    """Who a token belongs to; an administrator may do anything."""
+
+    name: str
+    is_admin: bool = False
+
+
+ANONYMOUS: Final = User("system:anonymous")
+
+
+def service_account(namespace: str, name: str) -> User:
+    """The user that pods with this account are."""
+    return User(f"system:serviceaccount:{namespace}:{name}")
+
+
+@attrs.frozen
+class Access:
+    """One thing that was asked for, in the words of a Role's rule."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str = attrs.field(eq=False, default="")
+    name: str = attrs.field(eq=False, default="")
+
+
+def check_path(user: User, path: str) -> None:
+    """May the user get this path that belongs to no resource?
+
+    Raises:
+        ApiError: 403.
+    """
+    is_known = user != ANONYMOUS and path.startswith(_DISCOVERY)
+    if not (user.is_admin or is_known or path.startswith(_PUBLIC)):
+        message = f'forbidden: User "{user.name}" cannot get path "{path}"'
+        raise ApiError(403, "Forbidden", message, details={})
+
+
+def check_resource(user: User, access: Access, store: Store) -> None:
+    """May the user do this?
+
+    Raises:
+        ApiError: 403.
+    """
+    if user.is_admin or any(_allows(rule, access) for rule in _rules_of(user, access, store)):
+        return
+    group = access.group
+    plural = access.resource.partition("/")[0]
+    full = f"{plural}.{group}" if group else plural
+    subject = f'{full} "{access.name}" is forbidden' if access.name else f"{full} is forbidden"
+    where = (
+        f' in the namespace "{access.namespace}"' if access.namespace else " at the cluster scope"
+    )
+    message = (
+        f'{subject}: User "{user.name}" cannot {access.verb} resource "{access.resource}" '
+        f'in API group "{group}"{where}'
+    )
+    details: dict[str, object] = {"kind": plural}
+    if access.name:
+        details["name"] = access.name
+    if group:
+        details["group"] = group
+    raise ApiError(403, "Forbidden", message, details=details)
+
+
+def _rules_of(user: User, access: Access, store: Store) -> list[Mapping[str, Any]]:
+    if not access.namespace:
+        return []
+    roles = {role["metadata"]["name"]: role for role in store.list(_ROLES, access.namespace)}
+    return [
+        rule
+        for binding in store.list(_BINDINGS, access.namespace)
+        if any(_is_subject(user, one) for one in binding.get("subjects", []))
+        for rule in roles.get(binding["roleRef"]["name"], {}).get("rules", [])
+    ]
+
+
+def _is_subject(user: User, subject: Mapping[str, Any]) -> bool:
+    if subject["kind"] == "ServiceAccount":
+        return user == service_account(subject["namespace"], subject["name"])
+    return bool(subject["kind"] == "User" and subject["name"] == user.name)
+
+
+def _allows(rule: Mapping[str, Any], access: Access) -> bool:
+    def covers(field: str, word: str) -> bool:
+        return any(one in (word, "*") for one in rule.get(field, ()))
+
+    names = rule.get("resourceNames")
+    return (
+        covers("verbs", access.verb)
+        and covers("apiGroups", access.group)
+        and covers("resources", access.resource)
+        and (not names or access.name in names)
+    )

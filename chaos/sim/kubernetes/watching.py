@@ -1,0 +1,128 @@
+"""Watches: the changes of a kind from a version on, as the lines of one answer."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import attrs
+import trio
+
+from chaos.sim.kubernetes.errors import ApiError, gone
+from chaos.sim.kubernetes.kinds import Kind
+from chaos.sim.kubernetes.listing import FUTURE_WAIT_S, ListOptions, check_future, shown
+from chaos.sim.kubernetes.store import Change, Store
+
+__all__ = ["Watch"]
+
+Json = dict[str, Any]
+
+#: The real server sends a bookmark about each minute, and one shortly before the end, seconds.
+_BOOKMARK_EVERY_S: Final = 60.0
+_BOOKMARK_BEFORE_END_S: Final = 2.0
+#: How long a watch lasts that says nothing; the real server draws from 30 to 60 minutes, seconds.
+_LAST_S: Final = 1_800.0
+
+
+@attrs.define(eq=False)
+class Watch:
+    """One watch that has been accepted.
+
+    Attributes:
+        timeout_s: when it ends by itself, 0 for the server's own limit.
+        has_bookmarks: whether the client wants them.
+    """
+
+    kind: Kind
+    namespace: str | None
+    options: ListOptions
+    store: Store
+    timeout_s: float = 0.0
+    has_bookmarks: bool = False
+    _written: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    def check(self) -> None:
+        """Raises ApiError 500 for a version that is no number, as the real server answers."""
+        version = self.options.version
+        if version and not version.isdigit():
+            message = f'resourceVersion: Invalid value: "{version}": invalid syntax'
+            raise ApiError(500, "", message)
+
+    async def events(self) -> AsyncIterator[Json]:
+        """Every event, until the watch ends by itself."""
+        self.store.listeners.append(self._poke)
+        try:
+            async for event in self._all_events():
+                yield event
+        finally:
+            self.store.listeners.remove(self._poke)
+
+    async def _all_events(self) -> AsyncIterator[Json]:
+        start = self.options.version
+        if start not in ("", "0") and int(start) < self.store.forgotten:
+            message = f"too old resource version: {start} ({self.store.forgotten})"
+            yield {"type": "ERROR", "object": gone(message).status()}
+            return
+        seen = int(start or 0)
+        if self.options.initial_events and seen > self.store.version:
+            await trio.sleep(FUTURE_WAIT_S)
+            try:
+                check_future(start, self.store)
+            except ApiError as error:
+                yield {"type": "ERROR", "object": error.status()}
+                return
+        if start in ("", "0") or self.options.initial_events:
+            seen = self.store.version
+            for obj in self.store.list(self.kind, self.namespace):
+                if self.options.selects(obj):
+                    yield {"type": "ADDED", "object": shown(self.kind, obj)}
+            if self.options.initial_events and self.has_bookmarks:
+                yield self._bookmark(seen, {"k8s.io/initial-events-end": "true"})
+        async for event in self._changes(seen):
+            yield event
+
+    async def _changes(self, seen: int) -> AsyncIterator[Json]:
+        began_at = trio.current_time()
+        ends_at = began_at + (self.timeout_s or _LAST_S)
+        marks = [began_at + _BOOKMARK_EVERY_S, ends_at - _BOOKMARK_BEFORE_END_S]
+        while trio.current_time() < ends_at:
+            self._written = trio.Event()
+            for change in self.store.changes_after(seen):
+                seen = change.version
+                event = self._event(change)
+                if event is not None:
+                    yield event
+            with trio.move_on_at(min(ends_at, *marks) if self.has_bookmarks else ends_at):
+                await self._written.wait()
+            if self.has_bookmarks and trio.current_time() >= min(marks):
+                marks.sort()
+                marks[0] = marks[0] + _BOOKMARK_EVERY_S
+                yield self._bookmark(max(seen, self.store.version), {})
+
+    def _event(self, change: Change) -> Json | None:
+        """What the change is to this watch: it may enter or leave the selection."""
+        key = change.key
+        if key.resource != self.kind.full_name or self.namespace not in (None, key.namespace):
+            return None
+        was = change.before is not None and self.options.selects(change.before)
+        is_in = change.after is not None and self.options.selects(change.after)
+        if is_in:
+            return {
+                "type": "MODIFIED" if was else "ADDED",
+                "object": shown(self.kind, change.last),
+            }
+        if not was or change.before is None:
+            return None
+        # What leaves the selection is shown as it was, with the version of the change.
+        last = change.last if change.after is None else change.before
+        version = change.last["metadata"]["resourceVersion"]
+        metadata = {**last["metadata"], "resourceVersion": version}
+        return {"type": "DELETED", "object": shown(self.kind, {**last, "metadata": metadata})}
+
+    def _bookmark(self, version: int, annotations: dict[str, str]) -> Json:
+        metadata: Json = {"resourceVersion": str(version)}
+        if annotations:
+            metadata["annotations"] = annotations
+        kind = {"kind": self.kind.kind, "apiVersion": self.kind.api_version}
+        return {"type": "BOOKMARK", "object": {**kind, "metadata": metadata}}
+
+    def _poke(self) -> None:
+        self._written.set()

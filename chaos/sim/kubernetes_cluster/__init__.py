@@ -1,0 +1,1 @@
+"""The rest of a fake cluster: the API server's socket, controllers, and a toy kubelet."""
