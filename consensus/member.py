@@ -28,6 +28,9 @@ __all__ = ["Applied", "Member", "MemberStatistics"]
 
 #: Events taken before the log is synced once for all of them.
 _EVENTS_PER_STEP: Final = 256
+#: Steps that time alone causes are at least this far apart: a deadline that lies one rounding error
+#: ahead would otherwise be met again and again without time moving (simulator, seed 1038).
+_STEP_MIN_S: Final = 1e-4
 #: Proposals that may wait at one member; coarse commands never come near it.
 _PROPOSALS_MAX: Final = 1024
 #: A commit index that nothing else carried to the disk is written after this long.
@@ -263,7 +266,8 @@ class Member:
             self._note_progress()
             if self._disk_is_too_slow_to_lead():
                 nursery.start_soon(self._leave_leadership)
-            await self._clock.wait(self._inbox.wake, self._engine.deadline(now=now))
+            due = max(self._engine.deadline(now=now), now + _STEP_MIN_S)
+            await self._clock.wait(self._inbox.wake, due)
 
     async def _persist(self) -> None:
         """Make durable what the frames of this step promise. They leave only afterwards."""

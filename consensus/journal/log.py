@@ -3,9 +3,9 @@
 from typing import Any
 
 import attrs
-from pysyncobj.journal import Journal as CoreJournal
 
 from consensus.journal.records import Commit, Entry, Member, Record, Truncate, Vote
+from consensus.library import Journal as CoreJournal
 
 __all__ = ["Log", "LogState"]
 

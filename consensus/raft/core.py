@@ -17,14 +17,11 @@ from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 import attrs
-import pysyncobj.pickle
-import pysyncobj.syncobj
-from pysyncobj import SyncObj, SyncObjConf
-from pysyncobj.node import Node
-from pysyncobj.transport import Transport
 
+from consensus import library
 from consensus.errors import ConsensusError
 from consensus.journal.log import Log
+from consensus.library import Node, SyncObj, SyncObjConf, Transport
 from consensus.raft.snapshots import Snapshots
 from consensus.settings import Role, Timings
 
@@ -68,8 +65,8 @@ class _NullPoller:
 
 def _replace_parts() -> None:
     for name in ("load", "loads", "dump", "dumps"):
-        setattr(pysyncobj.pickle, name, _refuse_pickle)
-    module = pysyncobj.syncobj
+        setattr(library.pickle, name, _refuse_pickle)
+    module = library.syncobj
     module.monotonicTime = lambda: _AMBIENT.now
     module.random = _AMBIENT
     module.createPoller = lambda _kind: _NullPoller()

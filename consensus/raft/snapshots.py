@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import attrs
 import msgspec
-from pysyncobj.config import SERIALIZER_STATE
 
 from consensus.errors import SnapshotError
 from consensus.journal.records import Entry
+from consensus.library import SERIALIZER_STATE
 
 __all__ = ["SNAPSHOT_BYTES_MAX", "Snapshot", "Snapshots", "decode_snapshot", "encode_snapshot"]
 
