@@ -1,6 +1,7 @@
 """Real sockets on loopback: sessions, TLS, other protocols, death, and what strangers get."""
 
 import contextlib
+import gc
 import os
 import pickle
 import random
@@ -284,11 +285,15 @@ async def test_two_thousand_connects_leave_no_trace(certificates: dict[str, Peer
     async with open_real_group(tls=certificates) as group:
         leader = await group.wait_leader()
         term = group.members[leader].member.statistics().term
-        before = resident_bytes()
         port = group.addresses[0].port
-        for _ in range(2000):
-            connection = await trio.open_tcp_stream("127.0.0.1", port)
-            await trio.aclose_forcefully(connection)
-        assert resident_bytes() - before < 16 * 1024 * 1024
+        # The first thousand warms the allocator, which in a long run keeps what it has got.
+        after: list[int] = []
+        for _ in range(2):
+            for _ in range(1000):
+                connection = await trio.open_tcp_stream("127.0.0.1", port)
+                await trio.aclose_forcefully(connection)
+            gc.collect()
+            after.append(resident_bytes())
+        assert after[1] - after[0] < 8 * 1024 * 1024
         await group.members[leader].member.propose(b"still here", timeout_s=5)
         assert group.members[leader].member.statistics().term == term

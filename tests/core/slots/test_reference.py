@@ -1,4 +1,6 @@
 """The directory agrees with its slow and obvious model, whatever happens in whatever order."""
+# house: the model is `reference.py` beside this
+# house: tests directory.py against tests/core/slots/reference.py, which is no module of ours
 
 from collections.abc import Callable
 from typing import Any
