@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -46,7 +47,8 @@ def names_among(known: Collection[str]) -> Callable[[str], list[str]]:
 
 @contextlib.contextmanager
 def open_stage(side_names: Sequence[str]) -> Iterator[Stage]:
-    """Start the upstream and these sides, until the block is left."""
+    """Start the upstream and these sides, until the block is left, by SIGTERM too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cores = choose_cores()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
