@@ -230,6 +230,32 @@ async def test_a_queue_starts_replicas_within_a_second_and_no_more_than_needed(
         assert len(world.processes.started_at) == 15, "10 busy or queued at 70 %, and no overrun"
 
 
+async def test_waiting_is_worth_while_as_long_as_starts_take_and_no_longer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(automatic(1, 96)) as world:
+        await trio.sleep(START_S + 1)
+        assert world.fleet.expected_wait_s(KEY) == 0.0, "nothing is being started"
+        world.hold({"r0": 1}, waiting=9)
+        await trio.sleep(1)
+        assert 0 < world.fleet.expected_wait_s(KEY) <= START_S, "the first start taught it"
+        await trio.sleep(START_S)
+        assert world.fleet.expected_wait_s(KEY) == 0.0
+
+
+async def test_a_replica_that_does_not_get_ready_is_not_waited_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_world(automatic(1, 2)) as world:
+        await trio.sleep(START_S + 1)
+        world.not_ready.add("all")
+        world.hold({"r0": 1}, waiting=3)
+        await trio.sleep(1)
+        assert world.fleet.expected_wait_s(KEY) > 0
+        await trio.sleep(4 * START_S)
+        assert world.fleet.expected_wait_s(KEY) == 0.0
+
+
 async def test_only_idle_replicas_are_stopped_after_a_quiet_window(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -1,9 +1,11 @@
 """The published formula in slots, up at once and down by the window."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trioroute.core.model import ScaleKind, ScaleSettings
-from trioroute.core.scaling import Scaler, replicas_needed
+from trioroute.core.scaling import MaxWindow, ReadyTimes, Scaler, replicas_needed
 
 AUTO = ScaleSettings(
     kind=ScaleKind.TARGET_UTILIZATION,
@@ -46,3 +48,22 @@ def test_down_only_when_a_whole_window_was_quiet() -> None:
     assert (held.replicas, held.needed) == (10, 1)
     down = scaler.decide(busy=0, queued=0, current=10, slots_per_replica=1, now=60.5)
     assert down.replicas == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0.1, 5)), max_size=50))
+def test_the_maximum_of_the_last_ten_seconds(steps: list[tuple[int, float]]) -> None:
+    window, now, seen = MaxWindow(10.0), 0.0, []
+    for value, gap in steps:
+        now += gap
+        seen.append((now, value))
+        assert window.record(value, now) == max(v for at, v in seen if at > now - 10.0)
+
+
+def test_the_ready_time_is_that_of_nine_starts_in_ten_of_the_last_twenty() -> None:
+    times = ReadyTimes()
+    assert times.expected_s == 10.0
+    for seconds in [60.0] * 5 + [3.0] * 18 + [9.0, 30.0]:
+        times.record(seconds)
+    assert times.expected_s == 3.0
+    times.record(9.0)
+    assert times.expected_s == 9.0

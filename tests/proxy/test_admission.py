@@ -98,6 +98,24 @@ async def test_without_any_replica_the_reason_is_another(
         await wait_for_slot(admission)
 
 
+async def test_a_request_waits_on_for_a_replica_that_is_being_started(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened(slots=0)
+    now = trio.current_time()
+    admission.holding.receive(m.Lease(echo_sent_at=now, seen=99, slots={}), now)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_slot, admission)
+        await trio.sleep(0.4)
+        now = trio.current_time()
+        admission.holding.receive(m.Expect(deployment=KEY, wait_s=1.3), now)
+        await trio.sleep(1.2)
+        now = trio.current_time()
+        admission.holding.receive(m.Lease(echo_sent_at=now, seen=99, slots={"r0": b"\1"}), now)
+        admission.deliver()
+    assert admission.statistics().busy == 0
+
+
 async def test_without_a_coordinator_the_clock_stands_still_for_the_grace(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

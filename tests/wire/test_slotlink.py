@@ -45,6 +45,7 @@ from_coordinator = st.one_of(
         own_age_s=times,
         oldest_waited_s=times,
     ),
+    st.builds(m.Expect, deployment=st.text(), wait_s=times),
     st.builds(m.Recall, deployment=st.text(), keep=numbers, most=numbers),
 )
 
@@ -89,6 +90,7 @@ def test_the_numbers_of_the_kinds_are_the_contract() -> None:
         (6, m.Goodbye(busy={})),
         (7, m.Stock(deployment="", idle=0)),
         (8, m.Failed(replica="", is_unreachable=True)),
+        (71, m.Expect(deployment="", wait_s=1.0)),
         (70, m.Recall(deployment="", keep=0, most=1)),
     ):
         assert msgspec.msgpack.decode(encode_batch([message])[4:])[0][0] == number

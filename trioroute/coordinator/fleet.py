@@ -21,7 +21,7 @@ from trioroute.coordinator.probes import probe
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Replica, ReplicaState, StaticSource
 from trioroute.core.registry import Command, PutReplicas, RegistryState
-from trioroute.core.scaling import ScaleDecision, Scaler
+from trioroute.core.scaling import ReadyTimes, ScaleDecision, Scaler
 from trioroute.core.slots.directory import SlotDirectory
 from trioroute.errors import StaleEpochError
 
@@ -30,6 +30,10 @@ __all__ = ["Fleet", "FleetReplica", "ReplicaSource"]
 #: Between two tries of a replica that is not ready yet, seconds. Not the YAML's `period`: that one
 #: spares a replica that works, and somebody is waiting for this one.
 _FIRST_PROBES_S: Final = 0.1
+#: A replica that takes this many times longer to start than others did is not waited for.
+_OVERDUE: Final = 3.0
+#: What is said of one that should be ready by now, seconds.
+_SOON_S: Final = 0.5
 #: Evaluations are at least this far apart, however often something happens, seconds.
 _EVALUATE_S: Final = 0.05
 #: For how long a holder that hears nothing new may still start requests: its lease, seconds.
@@ -72,6 +76,8 @@ class _Group:
     draining: set[str] = attrs.field(factory=set)
     decision: ScaleDecision | None = None
     deleted_until: float | None = None
+    ready_times: ReadyTimes = attrs.field(factory=ReadyTimes)
+    starting: dict[str, float] = attrs.field(factory=dict)
 
 
 class Fleet:
@@ -139,6 +145,17 @@ class Fleet:
             for found in self._all_found(deployment)
         )
 
+    def expected_wait_s(self, deployment: str) -> float:
+        """In how long a replica that is being started should be ready; 0 when none is."""
+        group = self._groups.get(deployment)
+        if group is None or group.decision is None or not group.starting:
+            return 0.0
+        since, now = min(group.starting.values()), trio.current_time()
+        expected_s = group.ready_times.expected_s
+        if now >= since + _OVERDUE * expected_s:
+            return 0.0  # something is wrong with it: nobody should wait for that
+        return max(_SOON_S, since + expected_s - now)
+
     def decision(self, deployment: str) -> ScaleDecision | None:
         """The newest scaling decision."""
         group = self._groups.get(deployment)
@@ -176,9 +193,23 @@ class Fleet:
                 continue
             group = self._group(key, deployment)
             self._start_probes(nursery, group)
+            self._time_starts(key, group)
             self._scale(key, group)
             await self._publish(key, group)
         await self._wish()
+
+    def _time_starts(self, key: str, group: _Group) -> None:
+        """Learn how long replicas take to be ready."""
+        now = trio.current_time()
+        found = {each.id: each for each in self._all_found(key)}
+        for name, since in [*group.starting.items()]:
+            if name in self._ready:
+                group.ready_times.record(now - since)
+            if name in self._ready or name not in found or found[name].state == "backing-off":
+                del group.starting[name]
+        for name, each in found.items():
+            if name not in self._ready and each.state in ("starting", "running"):
+                group.starting.setdefault(name, now)
 
     def _let_go(self, deployments: Mapping[str, Deployment]) -> None:
         """Keep the replicas of deleted deployments while requests may still run on them."""

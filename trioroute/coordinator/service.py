@@ -219,6 +219,9 @@ class Coordinator:
             office.links.dispatch(office.directory.tick(now))
             if office.directory.has_waiters():
                 office.fleet.poke()
+            for key in office.directory.deployments():
+                wait_s = office.fleet.expected_wait_s(key)
+                office.links.dispatch(office.directory.expect(key, wait_s, now))
             epoch = office.directory.epoch
             for holder, incarnation in office.directory.holders_to_mark(self._log.state):
                 mark = MarkClean(epoch=epoch, holder=holder, incarnation=incarnation)

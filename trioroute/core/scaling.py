@@ -4,18 +4,22 @@ Utilization is counted in slots, so that it is right with several requests a rep
 ``(busy + queued) / slots``. Up at once; down only to the maximum of a window. Pure.
 """
 
+from collections import deque
 from typing import Final
 
 import attrs
 
 from trioroute.core.model import ScaleKind, ScaleSettings
-from trioroute.core.windows import MaxWindow
 
-__all__ = ["ScaleDecision", "Scaler", "replicas_needed"]
+__all__ = ["MaxWindow", "ReadyTimes", "ScaleDecision", "Scaler", "replicas_needed"]
 
 #: Azure: "around 20 times of the scale up refresh interval"; at least its older "1 minute".
 _DOWN_INTERVALS: Final = 20
 _DOWN_MIN_S: Final = 60.0
+#: So many of the last starts say how long the next one takes.
+_STARTS_KEPT: Final = 20
+#: Assumed before any start was seen: a model server that loads a small model.
+_READY_S: Final = 10.0
 
 
 @attrs.frozen(kw_only=True)
@@ -46,6 +50,46 @@ def replicas_needed(
     per_replica = slots_per_replica * settings.target_utilization_percentage
     needed = -(-(busy + queued) * 100 // per_replica)
     return max(settings.min_instances, min(settings.max_instances, needed))
+
+
+@attrs.define(eq=False)
+class MaxWindow:
+    """A maximum over the last `length_s` seconds, in constant time per value.
+
+    Scaling down follows this maximum, so one quiet moment between two bursts stops nothing.
+    """
+
+    length_s: float
+    # Values that may still become the maximum: falling in value, rising in time.
+    _values: deque[tuple[float, int]] = attrs.field(factory=deque)
+
+    def record(self, value: int, now: float) -> int:
+        """Take a value; return the maximum of the window that ends now."""
+        while self._values and self._values[-1][1] <= value:
+            self._values.pop()
+        self._values.append((now, value))
+        while self._values[0][0] <= now - self.length_s:
+            self._values.popleft()
+        return self._values[0][1]
+
+
+@attrs.define(eq=False)
+class ReadyTimes:
+    """How long replicas of one deployment take from being asked for to being ready."""
+
+    _seconds: deque[float] = attrs.field(factory=lambda: deque(maxlen=_STARTS_KEPT))
+
+    def record(self, seconds: float) -> None:
+        """One more became ready."""
+        self._seconds.append(seconds)
+
+    @property
+    def expected_s(self) -> float:
+        """Nine of ten were ready by then."""
+        if not self._seconds:
+            return _READY_S
+        ordered = sorted(self._seconds)
+        return ordered[-(-9 * len(ordered) // 10) - 1]
 
 
 class Scaler:

@@ -92,7 +92,8 @@ class Admission:
     async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
         """Wait in the queue for a slot.
 
-        Without a coordinator the request's clock stands still, up to `failover_grace_s`.
+        Without a coordinator the request's clock stands still, up to `failover_grace_s`; while
+        replicas are being started it waits for them, up to `burst_wait_max_s`.
 
         Args:
             arrived_at: when the request came, on Trio's clock; its place in the queue.
@@ -186,6 +187,8 @@ class Admission:
         while parked.wake is None:
             until = deadline + self.holding.wait_credit_s(number, self.clock())
             now = trio.current_time()
+            # Asked again when it is over: what is expected may have moved meanwhile.
+            until = max(until, now + self.holding.burst_wait_s(number, self.clock()))
             if until <= now:
                 return
             if self.holding.in_gap:

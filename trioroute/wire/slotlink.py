@@ -34,6 +34,7 @@ _FROM_COORDINATOR: Final[dict[int, type[Any]]] = {
     68: messages.Refuse,
     69: messages.Mode,
     70: messages.Recall,
+    71: messages.Expect,
 }
 _NUMBERS: Final = {
     kind: number for table in (_FROM_HOLDER, _FROM_COORDINATOR) for number, kind in table.items()

@@ -77,7 +77,7 @@ def test_the_same_again_is_no_change(registry: Registry, apply: Apply) -> None:
         (
             SetTraffic(endpoint="iris", traffic={"blue": 100}, mirror_traffic={"blue": 10}),
             Refusal.REFUSED,
-            "live traffic",
+            "live traffic and mirrored",
         ),
         (
             PutDeployment(deployment=attrs.evolve(BLUE, endpoint="nobody")),
@@ -159,3 +159,12 @@ def test_the_whole_wish_moves_the_versions_of_what_it_changes(
 @pytest.mark.usefixtures("iris")
 def test_all_of_it_is_in_a_snapshot(registry: Registry) -> None:
     assert decode_state(encode_state(registry.state)) == registry.state
+
+
+@pytest.mark.usefixtures("iris")
+def test_what_is_mirrored_to_gets_no_live_traffic_until_that_ends(apply: Apply) -> None:
+    mirrored = SetTraffic(endpoint="iris", traffic={"blue": 100}, mirror_traffic={"green": 10})
+    live = SetTraffic(endpoint="iris", traffic={"blue": 90, "green": 10})
+    assert apply(mirrored) == Result()
+    assert apply(live).refusal is Refusal.REFUSED
+    assert apply(attrs.evolve(live, mirror_traffic={"green": 0})) == Result()

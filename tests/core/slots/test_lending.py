@@ -218,3 +218,21 @@ def test_a_slow_replica_is_found_by_what_all_holders_measured() -> None:
         directory.receive(holder, renew, world.now)
     directory.tick(world.now + 5)
     assert [name for name, book in line.books.items() if book.slots_max == 0] == ["r3"]
+
+
+# -- bursts ---------------------------------------------------------------------------------
+
+
+def test_holders_are_told_once_when_replicas_are_expected_and_newcomers_too() -> None:
+    world, directory, _ = settled(holders=2, replicas=2)
+    now = world.now
+
+    def told(said: list[Effect]) -> list[float]:
+        return [what.wait_s for _, what in said if isinstance(what, m.Expect)]
+
+    assert told(directory.expect(KEY, 3.0, now)) == [3.0, 3.0]
+    assert told(directory.expect(KEY, 2.0, now + 1.0)) == [], "it is the same moment"
+    directory.receive("w0", m.Hello(version=2, holder="w0", incarnation=1, uptime_s=9), now)
+    again = directory.receive("w0", renewed(world, "w0", 0), now + 1.0)
+    assert told(again) == [pytest.approx(2.0)]
+    assert told(directory.expect(KEY, 0.0, now + 1.0)) == [0.0, 0.0]

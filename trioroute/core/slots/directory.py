@@ -163,23 +163,16 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
     def demand(self, deployment: str) -> Demand:
         """What the deployment is asked for now."""
-        line = self._lines[deployment]
-        ready = [book for book in line.books.values() if not book.cordoned]
-        if line.contended:
-            busy = sum(count(mask) for book in ready for mask in book.owned.values())
-        else:
-            busy = sum(
-                count(h.busy.get(book.replica.id, 0))
-                for h in self._holders.values()
-                for book in ready
-            )
-        return Demand(
-            slots=sum(book.replica.slots for book in ready),
-            busy=busy,
-            queued=len(line.waiting),
-            in_doubt=sum(count(entry.mask) for book in ready for entry in book.limbo),
-            contended=line.contended,
-        )
+        return self._lines[deployment].demand(self._holders)
+
+    def deployments(self) -> list[str]:
+        """The keys of all that it knows."""
+        return [*self._lines]
+
+    def expect(self, deployment: str, wait_s: float, now: float) -> list[Effect]:
+        """Replicas are being started and should be ready in so long; 0 when none are."""
+        self._lender.expect(self._lines[deployment], wait_s, now)
+        return self._settled(now, ())
 
     def busy_slots(self, replica: str) -> int:
         """How many slots of a replica are in use, may be, or are known to run a request."""
@@ -346,8 +339,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             until = max((self._dead_by(holder, x) for x in self._lines.values()), default=now)
             self._pending[holder.name] = min(self._pending[holder.name], until)
         for line in self._lines.values():
-            if line.contended:
-                self._say(holder.name, self._lender.mode(line, now))
+            self._lender.introduce(line, holder, now)
 
     def _heal(self, line: Line, changes: list[HealthChange]) -> None:
         """Replicas are shut or opened: their holders get new lists."""

@@ -13,7 +13,7 @@ from trioroute.core.model import Deployment, Isolation, Replica
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import count, pack, unpack_all
 
-__all__ = ["Grant", "HeldDeployment", "HeldReplica", "Session", "Waiter", "Wake"]
+__all__ = ["Grant", "HeldDeployment", "HeldReplica", "NoCoordinator", "Session", "Waiter", "Wake"]
 
 #: Over how many of the last measured requests the service time is averaged, about.
 _MEASURED_MAX: Final = 50
@@ -95,6 +95,7 @@ class HeldDeployment:
         oldest_arrived_by: nobody who waits elsewhere arrived before this (our clock). What was
             true once stays true: who comes later is younger.
         is_short: whether the coordinator knows that nothing is idle here.
+        expected_by: when replicas that are being started should be ready (our clock).
         measured: number of the request whose service time is being taken, one at a time, so that
             every length is as likely; 0 when none.
     """
@@ -107,6 +108,7 @@ class HeldDeployment:
     own_age_s: float = 0.0
     oldest_arrived_by: float = 0.0
     is_short: bool = False
+    expected_by: float = 0.0
     measured: int = 0
     _began_at: float = 0.0
     _service_s: float = 0.0
@@ -207,6 +209,33 @@ class HeldDeployment:
                 return free.pop()
             return min((held for held in free if held.idle), key=lambda held: count(held.busy))
         return None
+
+
+@attrs.define(eq=False)
+class NoCoordinator:
+    """For how long there was no coordinator, each gap counted up to `most_s`.
+
+    Attributes:
+        since: when the present gap began; None while there is a coordinator.
+    """
+
+    most_s: float
+    since: float | None
+    _before_s: float = 0.0
+
+    def begin(self, now: float) -> None:
+        """The session ended; a gap that lasts already goes on."""
+        if self.since is None:
+            self.since = now
+
+    def end(self, now: float) -> None:
+        """A coordinator has answered."""
+        self._before_s, self.since = self.total_s(now), None
+
+    def total_s(self, now: float) -> float:
+        """All gaps so far."""
+        gap_s = 0.0 if self.since is None else min(now - self.since, self.most_s)
+        return self._before_s + gap_s
 
 
 @attrs.define(eq=False)

@@ -16,7 +16,15 @@ from trioroute.core.health import Outcome
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.figures import HoldingStatistics
-from trioroute.core.slots.held import Grant, HeldDeployment, HeldReplica, Session, Waiter, Wake
+from trioroute.core.slots.held import (
+    Grant,
+    HeldDeployment,
+    HeldReplica,
+    NoCoordinator,
+    Session,
+    Waiter,
+    Wake,
+)
 from trioroute.core.slots.masks import count, lowest, pack_all
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import InvariantError, StaleEpochError
@@ -48,13 +56,10 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         self._lease_ends_at = _NEVER
         self._usable_until = _NEVER
         self._isolated = False
-        self._gap_since: float | None = started_at
-        self._gap_total_s = 0.0
+        self._gap = NoCoordinator(timings.failover_grace_s, started_at)
         self._wakes: list[Wake] = []
         self._returned_late = 0
         self._grants_returned = 0
-
-    # -- the calm path ----------------------------------------------------------------------
 
     def acquire_nowait(self, deployment: str, now: float) -> Grant | None:
         """A slot that may be started at once, or None. Never overtakes a waiter of this holder."""
@@ -117,8 +122,6 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             return held is not None and bool(held.held & ~held.recalled & (1 << grant.slot))
         return False
 
-    # -- waiting ----------------------------------------------------------------------------
-
     def enqueue(self, deployment: str, *, arrived_at: float, now: float) -> int:
         """Queue a request; returns its number. `take_wakes` tells its fate.
 
@@ -150,9 +153,17 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             return 0.0
         return self.gap_credit_s(now) - waiter.credit_at_arrival_s
 
+    def burst_wait_s(self, number: int, now: float) -> float:
+        """How much longer the request may wait because replicas are being started for it."""
+        waiter = self._waiters.get(number)
+        if waiter is None:
+            return 0.0
+        longest = waiter.arrived_at + self._timings.burst_wait_max_s
+        return max(0.0, min(self._deployments[waiter.deployment].expected_by, longest) - now)
+
     def gap_credit_s(self, now: float) -> float:
         """Seconds without a coordinator so far, each gap counted up to `failover_grace_s`."""
-        return self._gap_total_s + self._gap_s(now)
+        return self._gap.total_s(now)
 
     @property
     def has_news(self) -> bool:
@@ -162,7 +173,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
     @property
     def in_gap(self) -> bool:
         """Whether there is no coordinator that has answered a renewal."""
-        return self._gap_since is not None
+        return self._gap.since is not None
 
     def knows(self, deployment: str) -> bool:
         """Whether the routing names the deployment."""
@@ -172,8 +183,6 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         """Whether the deployment's part of the queue here is not full."""
         group = self._deployments[deployment]
         return len(group.waiters) < group.deployment.queue_depth_max
-
-    # -- routing ----------------------------------------------------------------------------
 
     def set_routing(self, snapshot: RoutingSnapshot, now: float) -> None:
         """Route by another snapshot: replicas that are gone are given back, homes are noted."""
@@ -208,8 +217,6 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         group = self._deployments.get(deployment)
         return group is not None and bool(group.replicas)
 
-    # -- the link ---------------------------------------------------------------------------
-
     def open_link(self, now: float) -> None:
         """A new session begins: say who we are. The report follows once `Welcome` is in."""
         self._session = Session()
@@ -225,8 +232,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
 
     def close_link(self, now: float) -> None:
         """The session ended, whoever ended it. What is held stays held until the lease ends."""
-        if self._gap_since is None:
-            self._gap_since = now
+        self._gap.begin(now)
         self._session = Session()
         for group in self._deployments.values():
             group.contended = False
@@ -252,6 +258,9 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
                 self._on_mode(message, now)
             case m.Recall():
                 self._on_recall(message)
+            case m.Expect(deployment=key, wait_s=wait_s):
+                if (group := self._deployments.get(key)) is not None:
+                    group.expected_by = now + wait_s
 
     def renew(self, now: float) -> None:
         """Ask for another lease; due every `renew_s` while the link is open."""
@@ -308,8 +317,6 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             if group.waiters and not group.contended and not self._isolated:
                 free = [h for h in group.replicas.values() if h.idle]
                 assert not free or self._lease_ends_at == _NEVER, f"idle slot while waiting: {key}"
-
-    # -- inside -----------------------------------------------------------------------------
 
     def _every(self) -> list[HeldReplica]:
         return [*self._replicas.values(), *self._orphans.values()]
@@ -371,9 +378,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         self._lease_ends_at = lease.echo_sent_at + self._timings.held_s
         self._usable_until = self._lease_ends_at - self._timings.send_allowance_s
         self._isolated = False
-        if self._gap_since is not None:
-            self._gap_total_s += self._gap_s(now)
-            self._gap_since = None
+        self._gap.end(now)
         for held in self._replicas.values():
             self._allow(held, allowed.pop(held.replica.id, 0))
         for replica, mask in allowed.items():
@@ -492,8 +497,3 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             self._returned_late += count(mask)
             return
         self._session.give_back(replica, mask)
-
-    def _gap_s(self, now: float) -> float:
-        if self._gap_since is None:
-            return 0.0
-        return min(now - self._gap_since, self._timings.failover_grace_s)

@@ -25,6 +25,8 @@ __all__ = ["Lender"]
 
 #: The version of the slot link since which there are recalls and slots for stock.
 _STOCK_VERSION: Final = 2
+#: Changes of when replicas should be ready that are smaller are not worth a message, seconds.
+_EXPECT_NEWS_S: Final = 0.25
 #: A list of more slots than this is cheaper than a message for each.
 _GRANTS_MAX: Final = 16
 
@@ -82,6 +84,27 @@ class Lender:
             own_age_s=line.own_age_s,
             oldest_waited_s=line.oldest_waited_s(now),
         )
+
+    def introduce(self, line: Line, holder: HolderRecord, now: float) -> None:
+        """Tell a holder that has just reported how the deployment is dealt with."""
+        if line.contended:
+            self._say(holder.name, self.mode(line, now))
+        if line.expected_at > now and holder.version >= _STOCK_VERSION:
+            self._say_expect(line, holder, now)
+
+    def expect(self, line: Line, wait_s: float, now: float) -> None:
+        """Replicas are being started: tell the holders when that is news to them."""
+        at = now + wait_s if wait_s else 0.0
+        if abs(at - line.expected_at) < _EXPECT_NEWS_S:
+            return
+        line.expected_at = at
+        for holder in self._holders.values():
+            if holder.reported and holder.version >= _STOCK_VERSION:
+                self._say_expect(line, holder, now)
+
+    def _say_expect(self, line: Line, holder: HolderRecord, now: float) -> None:
+        wait_s = max(0.0, line.expected_at - now)
+        self._say(holder.name, m.Expect(deployment=line.deployment.key, wait_s=wait_s))
 
     def weigh_hand_over(self, line: Line, now: float) -> None:
         """Let holders serve their own from freed slots where the hand-over costs too much."""

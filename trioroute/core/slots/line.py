@@ -12,6 +12,7 @@ import attrs
 from trioroute.core.health import GroupHealth, Health, HealthChange
 from trioroute.core.model import Deployment
 from trioroute.core.slots.book import SlotBook
+from trioroute.core.slots.figures import Demand
 from trioroute.core.slots.masks import count
 from trioroute.core.slots.waiting import WaitingLine
 
@@ -37,6 +38,7 @@ class Line:
         used_at: when each holder last had a request here.
         own_age_s: `Mode.own_age_s`.
         service_s: how long a request takes, as each holder last reported it.
+        expected_at: when replicas that are being started should be ready; 0 when none are.
         health: which replicas may be used, after what they did lately.
     """
 
@@ -52,6 +54,7 @@ class Line:
     used_at: dict[str, float] = attrs.field(factory=dict)
     own_age_s: float = 0.0
     service_s: dict[str, float] = attrs.field(factory=dict)
+    expected_at: float = 0.0
     health: GroupHealth = attrs.field(factory=GroupHealth)
 
     def mark_freed(self, book: SlotBook) -> None:
@@ -84,6 +87,22 @@ class Line:
             if best is None or count(book.grantable) > count(best.grantable):
                 best = book
         return best
+
+    def demand(self, holders: Mapping[str, "HolderRecord"]) -> Demand:
+        """What the deployment is asked for now."""
+        ready = [book for book in self.books.values() if not book.cordoned]
+        if self.contended:
+            busy = sum(count(mask) for book in ready for mask in book.owned.values())
+        else:
+            names = [book.replica.id for book in ready]
+            busy = sum(count(h.busy.get(name, 0)) for h in holders.values() for name in names)
+        return Demand(
+            slots=sum(book.replica.slots for book in ready),
+            busy=busy,
+            queued=len(self.waiting),
+            in_doubt=sum(count(entry.mask) for book in ready for entry in book.limbo),
+            contended=self.contended,
+        )
 
     def oldest_waited_s(self, now: float) -> float:
         """The age of the oldest waiter; 0 when nobody waits."""

@@ -22,9 +22,9 @@ The contract, in one place (versions and MUSTs; `wire.slotlink` makes bytes of i
   `most` idle slots, keeping `keep`, and then `Stock`, in this order and even if nothing is given.
 * A holder SHOULD say `Stock(idle=0)` when it starts a request on its last idle slot.
 * Slots are masks (`core.slots.masks`) packed as little-endian bytes.
-* Unknown fields are ignored, absent ones have their defaults. `Stock`, `Failed`, `Recall` and
-  grants for stock exist since version 2. A message kind that the other side's version lacks MUST
-  NOT be sent to it; `Hello.version` and `Welcome.version` tell.
+* Unknown fields are ignored, absent ones have their defaults. `Stock`, `Failed`, `Recall`,
+  `Expect` and grants for stock exist since version 2. A message kind that the other side's
+  version lacks MUST NOT be sent to it; `Hello.version` and `Welcome.version` tell.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,7 @@ __all__ = [
     "VERSION",
     "Acquire",
     "Cancel",
+    "Expect",
     "Failed",
     "FromCoordinator",
     "FromHolder",
@@ -205,5 +206,16 @@ class Recall:
     most: int
 
 
+@attrs.frozen(kw_only=True)
+class Expect:
+    """Replicas of the deployment are being started: waiting `wait_s` from now is worth while.
+
+    0 takes it back. Requests in the queue may then wait longer than `queue_wait_max_s`.
+    """
+
+    deployment: str
+    wait_s: float
+
+
 FromHolder = Hello | Renew | Acquire | Cancel | Return | Stock | Failed | Goodbye
-FromCoordinator = Welcome | Lease | Grant | Refuse | Mode | Recall
+FromCoordinator = Welcome | Lease | Grant | Refuse | Mode | Recall | Expect

@@ -33,6 +33,8 @@ class SlotTimings:
         reclaim_after_min_s: lower bound of `reclaim_after` (decision 26).
         isolation_max_s: how long a holder without coordinator serves from its home.
         failover_grace_s: how long waiting requests' clocks stand still without a coordinator.
+        burst_wait_max_s: how long a request may wait for replicas that are being started, whatever
+            `queue_wait_max_s` says: a burst is delayed, not failed.
         goodbye_keep_s: how long the home of a holder that said goodbye is kept for its return.
     """
 
@@ -48,6 +50,7 @@ class SlotTimings:
     reclaim_after_min_s: float = 30.0
     isolation_max_s: float = 600.0
     failover_grace_s: float = 5.0
+    burst_wait_max_s: float = 30.0
     goodbye_keep_s: float = 30.0
 
     def __attrs_post_init__(self) -> None:
