@@ -17,10 +17,18 @@ from trioroute.errors import ConfigError, ControlError, TrioRouteError
 
 __all__ = ["EXIT_CONFIG", "EXIT_UNHEALTHY", "EXIT_UNREACHABLE", "VERBS", "main", "trioroute"]
 
-#: The one table of exit codes (decision 38); 4 and 5 are raised by the verbs that wait or ask.
+#: The one table of exit codes (decision 38).
 EXIT_UNHEALTHY: Final = 1
 EXIT_CONFIG: Final = 2
 EXIT_UNREACHABLE: Final = 3
+EXIT_TIMED_OUT: Final = 4
+EXIT_REFUSED: Final = 5
+#: Of errors that belong to no family; by reason, because their modules are imported late.
+_EXIT_OF_REASON: Final = {
+    "timed-out": EXIT_TIMED_OUT,
+    "admin-problem": EXIT_REFUSED,
+    "missing": EXIT_REFUSED,
+}
 #: What shells report for a program that Ctrl-C ended.
 EXIT_INTERRUPTED: Final = 130
 
@@ -28,9 +36,26 @@ EXIT_INTERRUPTED: Final = 130
 VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "up": ("trioroute.cli.up:up", "Run the whole system on this machine."),
     "front-end": ("trioroute.cli.front_end:front_end", "Run one front-end alone."),
+    "apply": ("trioroute.cli.operate.apply:apply", "Make what runs say what files say."),
+    "diff": ("trioroute.cli.operate.apply:diff", "Show what apply would change."),
+    "get": ("trioroute.cli.operate.inspect:get", "List endpoints, deployments, replicas."),
+    "describe": ("trioroute.cli.operate.inspect:describe", "Show everything about one."),
+    "invoke": ("trioroute.cli.operate.invoke:invoke", "Send one request to an endpoint."),
+    "traffic": ("trioroute.cli.operate.traffic:traffic", "Share an endpoint's requests out."),
+    "scale": ("trioroute.cli.operate.traffic:scale", "Change how many replicas there are."),
+    "logs": ("trioroute.cli.operate.inspect:logs", "Show what replicas printed."),
+    "credentials": ("trioroute.cli.operate.keys:credentials", "Show an endpoint's keys."),
+    "regenerate-keys": ("trioroute.cli.operate.keys:regenerate_keys", "Replace a key."),
+    "delete": ("trioroute.cli.operate.apply:delete", "Delete endpoints and deployments."),
     "status": ("trioroute.cli.status:status", "Show coordinator, front-ends and replicas."),
+    "explain": ("trioroute.cli.explain:explain", "Say why the system did what it did."),
+    "events": ("trioroute.cli.explain:events", "Show what coordinators decided lately."),
     "validate": ("trioroute.cli.validate:validate", "Check endpoint and deployment files."),
     "schema": ("trioroute.cli.schema:schema", "Print the JSON schema of the files."),
+    "raft": ("trioroute.cli.operate.raft:raft", "Show the group; hand the office over."),
+    "drain": ("trioroute.cli.operate.raft:drain", "Take a front-end out of service."),
+    "online-endpoint": ("trioroute.cli.azure.endpoint:online_endpoint", "As az ml has it."),
+    "online-deployment": ("trioroute.cli.azure.deployment:online_deployment", "As az ml has it."),
     "plan": ("trioroute.cli.plan:plan", "Size replicas and limits for an expected load."),
 }
 
@@ -125,6 +150,8 @@ def _expected(raised: BaseException) -> list[TrioRouteError]:
 def _exit_code(error: TrioRouteError) -> int:
     if isinstance(error, ConfigError):
         return EXIT_CONFIG
+    if error.reason in _EXIT_OF_REASON:
+        return _EXIT_OF_REASON[error.reason]
     return EXIT_UNREACHABLE if isinstance(error, ControlError) else EXIT_UNHEALTHY
 
 

@@ -146,9 +146,13 @@ def _refusal_of_traffic(state: RegistryState, command: SetTraffic) -> Result | N
         key = deployment_key(command.endpoint, name)
         if percent and key not in state.deployments:
             return Result(f"there is no deployment {key}", Refusal.MISSING)
-    both = [name for name in command.mirror_traffic or {} if command.traffic.get(name)]
+    mirrored = command.mirror_traffic
+    if mirrored is None:
+        mirrored = state.endpoints[command.endpoint].mirror_traffic
+    both = [name for name, percent in mirrored.items() if percent and command.traffic.get(name)]
     if both:
-        return Result(f"{both[0]} has live traffic, so none can be mirrored", Refusal.REFUSED)
+        message = f"{both[0]} cannot get live traffic and mirrored traffic: set one of them to 0"
+        return Result(message, Refusal.REFUSED)
     return None
 
 

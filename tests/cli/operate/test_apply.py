@@ -1,0 +1,54 @@
+"""apply, diff and delete."""
+
+from tests.cli.console import Console
+
+
+def test_applying_twice_changes_nothing_the_second_time(console: Console) -> None:
+    folder = console.write("blue")
+    assert console(f"apply {folder}") == "endpoint fraud created\ndeployment fraud/blue created\n"
+    index = console.desk.state.index
+    out = console(f"apply -f {folder}")
+    assert out == "deployment fraud/blue unchanged\nendpoint fraud unchanged\n"
+    assert console.desk.state.index == index
+
+
+def test_a_difference_is_shown_and_exits_with_1(console: Console) -> None:
+    folder = console.write("blue")
+    console(f"apply {folder}")
+    assert console(f"diff {folder}") == (
+        "deployment fraud/blue unchanged\nendpoint fraud unchanged\n"
+    )
+    console.write("blue", "green", traffic="{blue: 90, green: 10}")
+    out = console(f"diff {folder}", status=1)
+    assert "deployment fraud/green create" in out
+    assert "  traffic.blue: 100 → 90" in out
+    assert console(f"apply {folder} --dry-run") == out
+    assert "fraud/green" not in console.desk.state.deployments
+
+
+def test_a_rollout_that_does_not_end_in_time_exits_with_4(console: Console) -> None:
+    folder = console.write("red", traffic="{red: 100}")
+    console(f"apply {folder} --timeout 0.1", status=4)
+    assert "fraud/red: unknown" in console.err
+    assert "fraud/red" in console.desk.state.deployments
+    console(f"apply {folder} --no-wait")
+
+
+def test_mistakes_in_files_exit_with_2_and_change_nothing(console: Console) -> None:
+    folder = console.write("blue", traffic="{blue: 50}")
+    console(f"apply {folder}", status=2)
+    assert "endpoint.yml:3" in console.err
+    assert console.desk.state.index == 0
+    console("apply", status=2)
+
+
+def test_deleting_is_refused_while_traffic_flows(console: Console) -> None:
+    folder = console.write("blue", "green")
+    console(f"apply {folder}")
+    console("delete fraud/blue", status=5)
+    assert "100 % of the traffic" in console.err
+    assert console("delete fraud/green") == "deleted deployment fraud/green\n"
+    console("delete fruad", status=5)
+    assert "did you mean fraud?" in console.err
+    assert console(f"delete -f {folder}") == "deleted endpoint fraud\n"
+    assert not console.desk.state.deployments

@@ -1,0 +1,55 @@
+"""get, describe and logs."""
+
+import json
+
+import attrs
+import yaml
+
+from tests.cli.console import Console, ready
+from trioroute.cli.operate.inspect import _new_lines
+from trioroute.core.status import ReplicaCondition, ReplicaStatus
+
+
+def test_lists_are_tables_and_single_ones_have_every_field(console: Console) -> None:
+    console(f"apply {console.write('blue')}")
+    header, row = console("get endpoints").splitlines()
+    assert header.split()[:2] == ["NAME", "TRAFFIC"]
+    assert row.split()[:2] == ["fraud", "blue=100"]
+    (found,) = json.loads(console("get deployments fraud/blue -o json"))
+    assert (found["provisioning_state"], found["instance_count"]) == ("Succeeded", 1)
+    described = yaml.safe_load(console("describe endpoint fraud"))
+    assert described["traffic"] == {"blue": 100}
+
+
+def test_parts_can_be_queried(console: Console) -> None:
+    console(f"apply {console.write('blue')}")
+    assert console("get deployments fraud --query [].name -o tsv") == "blue\n"
+    console("get deployments --query [", status=2)
+
+
+def test_front_ends_and_replicas_are_listed(console: Console) -> None:
+    assert "fe-0" in console("get front-ends")
+    assert json.loads(console("get replicas -o json")) == []
+
+
+def test_logs_name_the_replica_when_there_are_several(console: Console) -> None:
+    console(f"apply {console.write('blue')}")
+    replicas = tuple(
+        ReplicaStatus(id=name, state=ReplicaCondition.READY, slots=1) for name in ("r1", "r2")
+    )
+    (endpoint,) = console.view.current.endpoints
+    rows = (ready("blue", replicas=replicas),)
+    console.view.current = attrs.evolve(
+        console.view.current, endpoints=(attrs.evolve(endpoint, deployments=rows),)
+    )
+    console.desk.lines = {"r1": ("one", "two", "three"), "r2": ("four",)}
+    assert console("logs fraud/blue --lines 2") == "r1 two\nr1 three\nr2 four\n"
+    console("logs fraud", status=2)
+    console("logs fraud/bleu", status=5)
+
+
+def test_following_shows_only_what_is_new() -> None:
+    assert _new_lines((), ("a", "b")) == ("a", "b")
+    assert _new_lines(("a", "b"), ("a", "b")) == ()
+    assert _new_lines(("a", "b"), ("b", "c")) == ("c",)
+    assert _new_lines(("a", "b"), ("x",)) == ("x",)

@@ -1,0 +1,26 @@
+"""Options that verbs share."""
+
+import click
+import pytest
+
+from trioroute.cli.options import traffic_of
+
+
+@pytest.mark.parametrize(
+    ("words", "shares"),
+    [
+        (("blue=90 green=10",), {"blue": 90, "green": 10}),
+        (("blue=90", "green=rest"), {"blue": 90, "green": 10}),
+        (("Blue=100",), {"blue": 100}),
+        (("blue=100", "green=rest"), {"blue": 100, "green": 0}),
+        ((), {}),
+    ],
+)
+def test_shares_come_in_one_word_or_several(words: tuple[str, ...], shares: dict[str, int]) -> None:
+    assert traffic_of(words) == shares
+
+
+@pytest.mark.parametrize("word", ["blue", "=10", "blue=", "blue=-1", "blue=1.5", "a=rest b=rest"])
+def test_other_words_are_mistakes(word: str) -> None:
+    with pytest.raises(click.UsageError):
+        traffic_of((word,))

@@ -1,0 +1,35 @@
+"""Updates that lose nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.admin.small_desk import SmallDesk
+from tests.admin.small_view import SmallView
+from tests.client.running_admin import running_admin
+from trioroute.client.editing import Changes, create, load_one, update
+from trioroute.client.resources import ResourceClient
+from trioroute.client.system import System
+from trioroute.core.resources.commands import SetTraffic
+from trioroute.errors import ConfigError
+
+
+def test_a_faster_writer_s_change_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "e.yml"
+    file.write_text("name: echo\nauth_mode: key\ntags: {a: '1'}\n")
+    desk = SmallDesk()
+    with running_admin(SmallView(), desk=desk) as url:
+        client = ResourceClient(System(admin_urls=(url,)))
+        create(client, load_one(client, "endpoint", file))
+        desk.before.append(SetTraffic(endpoint="echo", traffic={}, mirror_traffic={}))
+        update(client, "echo", None, Changes(sets=["tags.b=2"], adds=[], removes=["tags.a"]))
+        with pytest.raises(ConfigError, match="describes an endpoint, not a deployment"):
+            load_one(client, "deployment", file)
+    assert desk.state.endpoints["echo"].tags == {"b": 2}
+
+
+def test_a_file_changes_only_what_it_names() -> None:
+    changes = Changes(named={"instance_count": 3})
+    old = {"name": "blue", "instance_count": 1, "tags": {"a": 1}}
+    made = changes.made_in(old, {"tags": {"b": 2}})
+    assert made == {"name": "blue", "instance_count": 3, "tags": {"a": 1, "b": 2}}

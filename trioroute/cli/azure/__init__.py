@@ -1,0 +1,1 @@
+"""`online-endpoint` and `online-deployment`: az's verbs, flags and abbreviations."""

@@ -1,0 +1,1 @@
+"""Verbs that operate a running system, in trioroute's own form."""

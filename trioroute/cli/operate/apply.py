@@ -1,0 +1,130 @@
+"""`trioroute apply`, `diff` and `delete`: what runs is made to be what files say."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trioroute.cli.options import client_of, system_options, tell, wait_options
+
+if TYPE_CHECKING:
+    from trioroute.client.applying import Step
+    from trioroute.client.resources import ResourceClient
+    from trioroute.spec.load import Loaded
+
+__all__ = ["apply", "delete", "diff"]
+
+_PATH = click.Path(path_type=Path)
+_DIFFERENT = 1
+
+
+@click.command("apply")
+@click.argument("paths", nargs=-1, type=_PATH)
+@click.option("-f", "--file", "files", multiple=True, type=_PATH, help="As an argument.")
+@click.option("--prune", is_flag=True, help="Delete what no file names.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
+@wait_options
+@system_options
+def apply(
+    *,
+    paths: tuple[Path, ...],
+    files: tuple[Path, ...],
+    prune: bool,
+    dry_run: bool,
+    dev: bool,
+    no_wait: bool,
+    timeout: float,
+    admin: str | None,
+    data: Path | None,
+) -> None:
+    """Make what is registered say what the files at PATHS say; again, it changes nothing.
+
+    Waits until every deployment runs. A changed deployment is rolled out beside the old one, which
+    serves until the new one is ready.
+    """
+    from trioroute.client.applying import apply_steps, plan_steps
+
+    client = client_of(admin, data)
+    loaded = _load(client, (*paths, *files), dev=dev)
+    steps = plan_steps(loaded, client.registry(), prune=prune)
+    if not dry_run:
+        wait_s = None if no_wait else timeout
+        apply_steps(client, loaded, steps, wait_s=wait_s, progress=tell)
+    _show_steps(steps, is_done=not dry_run)
+
+
+@click.command("diff")
+@click.argument("paths", nargs=-1, type=_PATH)
+@click.option("-f", "--file", "files", multiple=True, type=_PATH, help="As an argument.")
+@click.option("--prune", is_flag=True, help="Count what no file names as to be deleted.")
+@click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
+@system_options
+def diff(
+    *,
+    paths: tuple[Path, ...],
+    files: tuple[Path, ...],
+    prune: bool,
+    dev: bool,
+    admin: str | None,
+    data: Path | None,
+) -> int:
+    """Show what `apply` would change; exits with 1 when there is something."""
+    from trioroute.client.applying import plan_steps
+
+    client = client_of(admin, data)
+    loaded = _load(client, (*paths, *files), dev=dev)
+    steps = plan_steps(loaded, client.registry(), prune=prune)
+    _show_steps(steps, is_done=False)
+    return _DIFFERENT if any(step.action != "unchanged" for step in steps) else 0
+
+
+@click.command("delete")
+@click.argument("names", nargs=-1)
+@click.option("-f", "--file", "files", multiple=True, type=_PATH, help="Delete what it describes.")
+@system_options
+def delete(
+    *, names: tuple[str, ...], files: tuple[Path, ...], admin: str | None, data: Path | None
+) -> None:
+    """Delete endpoints (NAME) and deployments (ENDPOINT/NAME) that get no traffic."""
+    client = client_of(admin, data)
+    wanted = list(names)
+    if files:
+        # Deployments of an endpoint that goes too go with it, traffic or not.
+        loaded = _load(client, files, dev=True)
+        endpoints = {one.name for one in loaded.endpoints}
+        inner = [one.key for one in loaded.deployments if one.endpoint not in endpoints]
+        wanted += [*inner, *endpoints]
+    if not wanted:
+        raise click.UsageError("nothing to delete: name endpoints, deployments or files")
+    for name in wanted:
+        endpoint, slash, deployment = name.partition("/")
+        if slash:
+            one = client.deployment(endpoint, deployment)
+            client.delete_deployment(endpoint, deployment, version=one.resource_version)
+        else:
+            client.delete_endpoint(name, version=client.endpoint(name).resource_version)
+        click.echo(f"deleted {'deployment' if slash else 'endpoint'} {name}")
+
+
+def _load(client: "ResourceClient", paths: tuple[Path, ...], *, dev: bool) -> "Loaded":
+    from trioroute.client.editing import registered_names
+    from trioroute.spec.load import load_paths
+
+    if not paths:
+        raise click.UsageError("name endpoint and deployment files, or folders of them")
+    loaded = load_paths(
+        paths, dev=dev, loopback=True, registered=registered_names(client.registry())
+    )
+    for warning in loaded.warnings:
+        tell(f"warning: {warning}")
+    return loaded
+
+
+def _show_steps(steps: "list[Step]", *, is_done: bool) -> None:
+    past = {"create": "created", "update": "updated", "delete": "deleted"}
+    for step in steps:
+        word = past.get(step.action, step.action) if is_done else step.action
+        click.echo(f"{step.kind} {step.key} {word}")
+        for line in step.changes:
+            click.echo(f"  {line}")

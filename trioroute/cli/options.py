@@ -1,0 +1,91 @@
+"""Options that many verbs share: which system is meant, and how its answer is shown."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from trioroute.client.resources import ResourceClient
+
+__all__ = ["client_of", "output_options", "system_options", "tell", "traffic_of", "wait_options"]
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+#: Building a runtime takes a minute or two, and a large model another.
+_WAIT_S: Final = 300.0
+
+
+def system_options(command: Decorated) -> Decorated:
+    """--admin and --data."""
+    command = click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        help="Data folder of a `trioroute up` [default: $TRIOROUTE_DATA or .trioroute].",
+    )(command)
+    return click.option(
+        "--admin", metavar="URLS", help="Admin addresses instead [default: $TRIOROUTE_ADMIN]."
+    )(command)
+
+
+def output_options(default: str) -> Callable[[Decorated], Decorated]:
+    """-o and --query, as in `az`."""
+
+    def decorate(command: Decorated) -> Decorated:
+        kinds = click.Choice(["table", "json", "jsonc", "yaml", "yamlc", "tsv", "none"])
+        command = click.option("-o", "--output", type=kinds, default=default, show_default=True)(
+            command
+        )
+        return click.option("--query", metavar="JMESPATH", help="Show only this part.")(command)
+
+    return decorate
+
+
+def wait_options(command: Decorated) -> Decorated:
+    """--no-wait and --timeout."""
+    command = click.option(
+        "--timeout", default=_WAIT_S, show_default=True, help="Seconds to wait for replicas."
+    )(command)
+    return click.option("--no-wait", is_flag=True, help="Return once it is in the log.")(command)
+
+
+def client_of(admin: str | None, data: Path | None) -> "ResourceClient":
+    """The system that the options name.
+
+    Raises:
+        UnreachableError: there is none.
+    """
+    from trioroute.client.resources import ResourceClient
+    from trioroute.client.system import find_system
+
+    return ResourceClient(find_system(admin, data, os.environ))
+
+
+def tell(text: str) -> None:
+    """Progress: to standard error, so that standard output is data only."""
+    click.echo(text, err=True)
+
+
+def traffic_of(words: tuple[str, ...]) -> dict[str, int]:
+    """`blue=90 green=rest`, in one word or several, as in `az --traffic`.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    shares: dict[str, int] = {}
+    rest: str | None = None
+    for word in " ".join(words).split():
+        name, equals, percent = word.partition("=")
+        if not (name and equals):
+            raise click.UsageError(f"expected NAME=PERCENT, found {word!r}")
+        if percent == "rest" and rest is None:
+            rest = name
+        elif percent.isascii() and percent.isdigit():
+            shares[name.lower()] = int(percent)
+        else:
+            raise click.UsageError(f"{word!r}: a share is a whole number of percent, or rest")
+    if rest is not None:
+        shares[rest.lower()] = max(0, 100 - sum(shares.values()))
+    return shares
