@@ -1,6 +1,7 @@
 """The packaged example: valid for everyone who reads it, and trained once."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,15 @@ async def test_makes_a_deployable_example_once(
     tmp_path: Path, runtimes: Path, runtime_python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert runtime_python.name == "python"  # built before, so nothing is told of it
+    server = "lib/*/site-packages/azureml_inference_server_http/server/__pycache__"
+    for compiled in runtime_python.parents[1].glob(server):
+        shutil.rmtree(compiled)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     demo, told = await prepare(tmp_path, runtimes, monkeypatch)
     assert told == ["training two models on the handwritten digits of scikit-learn"]
+    assert list(runtime_python.parents[1].glob(f"{server}/create_app*.pyc")), (
+        "each replica would compile the model server anew"
+    )
     loaded = load_paths(demo.paths)
     assert not loaded.warnings
     (endpoint,) = loaded.endpoints

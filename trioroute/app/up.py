@@ -262,12 +262,17 @@ class _System:
         self._resources.callback(folder.close)
         layout = _lay_out(config, folder)
         self._resources.enter_context(layout.listening)
+        ensure_secret(folder.path)
+        self._processes.start_soon(run_restarting, partial(self._run_runner, layout))
+        self._front_ends = FrontEnds(layout)
+        self._front_ends.start(self._processes)
+        self._screen.progress(f"starting {len(layout.names)} front-ends")
         demo = None
         if config.demo:
+            # While the front-ends start: installing waits for the disk and the network.
             demo = await prepare_demo(self._data, self._screen.progress)
             loaded = self._load([*config.paths, *demo.paths])
-        ensure_secret(folder.path)
-        return await self._start_processes(layout, loaded, demo)
+        return await self._serve(layout, self._front_ends, loaded, demo)
 
     async def end(self) -> None:
         """Ask the front-ends to end, then the replicas they used."""
@@ -287,18 +292,15 @@ class _System:
             self._screen.progress(f"warning: {warning}")
         return loaded
 
-    async def _start_processes(
+    async def _serve(
         self,
         layout: Layout,
+        front_ends: FrontEnds,
         loaded: Loaded,
         demo: PreparedDemo | None,
     ) -> Running:
         started_at = trio.current_time()
-        self._processes.start_soon(run_restarting, partial(self._run_runner, layout))
-        self._front_ends = front_ends = FrontEnds(layout)
-        front_ends.start(self._processes)
         door = AdminDoor({name: layout.admin_url(name) for name in layout.names})
-        self._screen.progress(f"starting {len(layout.names)} front-ends")
         await door.wait_coordinator()
         urls = [layout.admin_url(name) for name in layout.names]
         keys = await register(urls, loaded, self._screen.progress)

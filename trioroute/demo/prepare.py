@@ -35,6 +35,14 @@ _MARKER: Final = ".trained"
 
 _FILES: Final = ("endpoint.yml", "blue-deployment.yml", "green-deployment.yml")
 
+#: What a model server imports when it starts.
+_SERVER_MODULES: Final = (
+    "azureml_inference_server_http.amlserver",
+    "azureml_inference_server_http.server.create_app",
+    "gunicorn.app.wsgiapp",
+    "gunicorn.workers.gthread",
+)
+
 #: How long a cancelled training may take to be gone, seconds.
 _END_GRACE_S: Final = 1.0
 
@@ -88,7 +96,9 @@ async def prepare_demo(data: Path, progress: Callable[[str], None]) -> PreparedD
         marker = folder / _MARKER
         if not marker.exists() or marker.read_text() != digest:
             progress("training two models on the handwritten digits of scikit-learn")
-            await _train(python, folder)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_compile_server, python, folder)
+                await _train(python, folder)
             marker.write_text(digest)
     except OSError as error:
         raise ConfigError(f"the example cannot be put into {folder}: {error}") from None
@@ -121,7 +131,7 @@ async def _train(python: Path, folder: Path) -> None:
     log.unlink(missing_ok=True)
     draft.mkdir()
     command = [str(python), str(folder / "train.py"), str(draft)]
-    process = LeashedProcess.start(command, environment=os.environ, cwd=folder, log=log)
+    process = LeashedProcess.start(command, environment=_environment(), cwd=folder, log=log)
     try:
         status = await process.wait()
     finally:
@@ -132,6 +142,26 @@ async def _train(python: Path, folder: Path) -> None:
     for made in draft.iterdir():
         made.replace(folder / made.name)
     draft.rmdir()
+
+
+async def _compile_server(python: Path, folder: Path) -> None:
+    """Import the model server once, while the other core trains: that compiles what it imports.
+
+    Runtimes are installed without compiling. Otherwise all replicas start at once and each compiles
+    the same modules. Whether it works does not matter here: replicas say what is wrong.
+    """
+    command = [str(python), "-c", f"import {', '.join(_SERVER_MODULES)}"]
+    log = folder / "compile.log"
+    process = LeashedProcess.start(command, environment=_environment(), cwd=folder, log=log)
+    try:
+        await process.wait()
+    finally:
+        await process.end(grace_s=_END_GRACE_S)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but bytecode is kept: it lands in the runtime, which is ours too, for every replica."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _read_report(report: Path) -> tuple[PreparedModel, ...]:
