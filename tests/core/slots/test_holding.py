@@ -464,13 +464,16 @@ def test_a_burst_may_wait_for_replicas_that_are_being_started_but_not_for_ever()
     number = holding.enqueue(KEY, arrived_at=0.0, now=0.0)
     assert holding.burst_wait_s(number, 0.1) == 0.0
     holding.receive(m.Expect(deployment=KEY, wait_s=3.0), 1.0)
-    assert holding.burst_wait_s(number, 1.5) == pytest.approx(2.5)
+    late = holding.enqueue(KEY, arrived_at=4.0, now=4.0)
+    assert holding.burst_wait_s(number, 1.5) == pytest.approx(2.5 + 0.5), "then as any other"
     assert holding.burst_wait_s(number, 5.0) == 0.0
+    assert holding.burst_wait_s(late, 4.0) == 0.0
     holding.receive(m.Expect(deployment=KEY, wait_s=99.0), 5.0)
     left = TIMINGS.burst_wait_max_s - 5.0
     assert holding.burst_wait_s(number, 5.0) == pytest.approx(left)
     holding.receive(m.Expect(deployment=KEY, wait_s=0.0), 6.0)
-    assert holding.burst_wait_s(number, 6.0) == 0.0
+    assert holding.burst_wait_s(number, 6.2) == pytest.approx(0.3), "ready: as any other"
+    assert holding.burst_wait_s(number, 6.5) == 0.0
     holding.receive(m.Expect(deployment="gone/gone", wait_s=1.0), 6.0)
     holding.cancel(number)
     assert holding.burst_wait_s(number, 6.0) == 0.0

@@ -153,6 +153,15 @@ class HeldDeployment:
         own = next(iter(self.waiters.values()))
         return own.arrived_at <= self.oldest_arrived_by + self.own_age_s
 
+    def burst_until(self, waiter: Waiter) -> float:
+        """Until when a request may wait that came while replicas were being started.
+
+        Its clock stands still until they are ready: then it waits as long as any other.
+        """
+        if waiter.arrived_at >= self.expected_by:
+            return 0.0
+        return self.expected_by + self.deployment.queue_wait_max_s
+
     def spare(self, *, keep: int, most: int) -> dict[str, int]:
         """Idle slots to give up: at most so many, keeping so many; the last to serve goes first."""
         left = min(most, sum(count(held.idle) for held in self.replicas.values()) - keep)

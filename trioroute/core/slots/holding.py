@@ -158,8 +158,8 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         waiter = self._waiters.get(number)
         if waiter is None:
             return 0.0
-        longest = waiter.arrived_at + self._timings.burst_wait_max_s
-        return max(0.0, min(self._deployments[waiter.deployment].expected_by, longest) - now)
+        until = self._deployments[waiter.deployment].burst_until(waiter)
+        return max(0.0, min(until, waiter.arrived_at + self._timings.burst_wait_max_s) - now)
 
     def gap_credit_s(self, now: float) -> float:
         """Seconds without a coordinator so far, each gap counted up to `failover_grace_s`."""

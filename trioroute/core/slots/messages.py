@@ -210,7 +210,7 @@ class Recall:
 class Expect:
     """Replicas of the deployment are being started: waiting `wait_s` from now is worth while.
 
-    0 takes it back. Requests in the queue may then wait longer than `queue_wait_max_s`.
+    0 says that no more are. The clocks of requests that came before then stand still until then.
     """
 
     deployment: str
