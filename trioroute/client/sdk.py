@@ -1,0 +1,286 @@
+"""The Python SDK: `trioroute.connect()`, with azure-ai-ml's method names beside our own.
+
+Synchronous, on the standard library's HTTP client. Resources are what their users write: fields by
+Azure's names, as attributes, made from a file, from a mapping, or read back.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+import msgspec
+
+from trioroute.client.applying import Step, apply_steps, plan_steps, wait_provisioned
+from trioroute.client.editing import create, registered_names
+from trioroute.client.errors import UnreachableError
+from trioroute.client.resources import ResourceClient
+from trioroute.client.scoring import invoke_endpoint
+from trioroute.client.showing import (
+    show_deployment,
+    show_deployments,
+    show_endpoint,
+    show_endpoints,
+)
+from trioroute.client.system import find_system
+from trioroute.core.status import ClusterStatus
+from trioroute.spec.load import load_documents, load_paths
+from trioroute.spec.written.documents import Document
+from trioroute.wire.resources import Credentials, TrafficChange
+
+__all__ = ["Client", "Poller", "Resource", "connect"]
+
+_WAIT_S: Final = 300.0
+#: Added by the system when a resource is shown; nobody writes them.
+_SHOWN_ONLY: Final = frozenset(
+    {"scoring_uri", "openapi_uri", "provisioning_state", "provisioning_reason"}
+    | {"resource_version", "generation", "replicas"}
+)
+T = TypeVar("T")
+
+
+class Resource:
+    """An endpoint or a deployment: `endpoint.traffic = {"blue": 100}`.
+
+    Args:
+        content: fields by Azure's names.
+        folder: what relative paths in it are relative to.
+    """
+
+    def __init__(self, content: Mapping[str, Any], *, folder: Path = Path()) -> None:
+        self.__dict__.update(content)
+        self._folder = folder
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The fields that its user may write."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not name.startswith("_") and name not in _SHOWN_ONLY and value not in (None, {})
+        }
+
+    def document(self, kind: str) -> Document:
+        """As it is registered."""
+        return Document(kind=kind, folder=str(self._folder.resolve()), content=self.content)
+
+    def __getattr__(self, name: str) -> Any:
+        """A field that is not set: None where Azure has one, as in its SDK."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Any field; whether Azure has it is told when it is written."""
+        super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        return f"Resource({self.content})"
+
+
+Given = Resource | Mapping[str, Any] | str | os.PathLike[str]
+
+
+@attrs.frozen
+class Poller(Generic[T]):
+    """What Azure's `begin_…` methods return; here everything is done when it is returned."""
+
+    _value: T
+
+    def result(self, timeout: float | None = None) -> T:  # noqa: ARG002 - Azure's
+        """The result."""
+        return self._value
+
+    def done(self) -> bool:
+        """Always."""
+        return True
+
+    def status(self) -> str:
+        """Always the same."""
+        return "Succeeded"
+
+
+@attrs.frozen
+class Endpoints:
+    """`client.online_endpoints`, with azure-ai-ml's names; `client.endpoints` is the same."""
+
+    _client: ResourceClient
+
+    def get(self, name: str) -> Resource:
+        """One endpoint; raises NoSuchResourceError."""
+        return Resource(show_endpoint(self._client, name), folder=self._folder(name))
+
+    def list(self) -> "list[Resource]":
+        """All endpoints."""
+        return [
+            Resource(one, folder=self._folder(one["name"])) for one in show_endpoints(self._client)
+        ]
+
+    def begin_create_or_update(self, endpoint: Given) -> Poller[Resource]:
+        """Make it what is given; traffic that is not named stays as it is."""
+        document = _document(self._client, endpoint, "endpoint")
+        (name,) = [str(document.content["name"])]
+        known = {one.name: one for one in self._client.registry().endpoints}
+        content = dict(document.content)
+        if name in known and "traffic" not in content:
+            content["traffic"] = dict(known[name].traffic)
+        changed = attrs.evolve(document, content=content)
+        create(self._client, load_documents([changed], loopback=True), is_new=False)
+        return Poller(self.get(name))
+
+    def update(self, endpoint: Given) -> Resource:
+        """The same, without a poller."""
+        return self.begin_create_or_update(endpoint).result()
+
+    def begin_delete(self, name: str) -> Poller[None]:
+        """Delete an endpoint and its deployments."""
+        self._client.delete_endpoint(self._client.endpoint(name).name)
+        return Poller(None)
+
+    def set_traffic(self, name: str, traffic: Mapping[str, int]) -> TrafficChange:
+        """Share its requests out differently."""
+        return self._client.set_traffic(name, traffic)
+
+    def get_keys(self, name: str) -> Credentials:
+        """`primary_key` and `secondary_key`."""
+        return self._client.credentials(self._client.endpoint(name).name)
+
+    def begin_regenerate_keys(
+        self, name: str, *, key_type: str = "primary", key_value: str | None = None
+    ) -> Poller[Credentials]:
+        """Replace one key; returns when every front-end takes the new one."""
+        return Poller(self._client.regenerate_key(name, key_type.lower(), key_value))
+
+    def invoke(
+        self,
+        endpoint_name: str,
+        body: object = None,
+        *,
+        request_file: str | os.PathLike[str] | None = None,
+        deployment_name: str | None = None,
+    ) -> str:
+        """Send one request, a file's or a value as JSON; the answer's body.
+
+        Raises:
+            ScoringFailedError: the answer is an error.
+        """
+        data = msgspec.json.encode(body)
+        if request_file is not None:
+            data = Path(request_file).read_bytes()
+        return invoke_endpoint(self._client, endpoint_name, data, deployment=deployment_name)
+
+    def _folder(self, name: str) -> Path:
+        text = self._client.endpoint(name).document
+        return Path(Document.decode(text).folder) if text else Path()
+
+
+@attrs.frozen
+class Deployments:
+    """`client.online_deployments`, with azure-ai-ml's names; `client.deployments` is the same."""
+
+    _client: ResourceClient
+
+    def get(self, name: str, endpoint_name: str) -> Resource:
+        """One deployment; raises NoSuchResourceError."""
+        text = self._client.deployment(endpoint_name, name).document
+        folder = Path(Document.decode(text).folder) if text else Path()
+        return Resource(show_deployment(self._client, endpoint_name, name), folder=folder)
+
+    def list(self, endpoint_name: str) -> "list[Resource]":
+        """An endpoint's deployments."""
+        found = show_deployments(self._client, endpoint_name)
+        return [self.get(one["name"], endpoint_name) for one in found]
+
+    def begin_create_or_update(
+        self, deployment: Given, *, wait_s: float | None = _WAIT_S
+    ) -> Poller[Resource]:
+        """Make it what is given, and wait until it runs.
+
+        Raises:
+            ProvisioningFailedError, WaitTimedOutError: it does not (yet).
+        """
+        document = _document(self._client, deployment, "deployment")
+        written = create(self._client, load_documents([document], loopback=True), is_new=False)
+        endpoint, _, name = document.key.partition("/")
+        if wait_s is not None:
+            awaited = {document.key: written.index}
+            wait_provisioned(self._client, awaited, wait_s=wait_s, progress=lambda _: None)
+        return Poller(self.get(name, endpoint))
+
+    def begin_delete(self, name: str, endpoint_name: str) -> Poller[None]:
+        """Delete a deployment that gets no traffic."""
+        self._client.delete_deployment(endpoint_name, name)
+        return Poller(None)
+
+    def get_logs(self, name: str, endpoint_name: str, *, lines: int = 5000) -> str:
+        """The last lines that its replicas printed."""
+        items = self._client.logs(endpoint_name, name).items
+        return "\n".join(line for log in items for line in log.lines[-lines:])
+
+
+class Client:
+    """One system."""
+
+    def __init__(self, resources: ResourceClient) -> None:
+        self.system = resources.system
+        self._resources = resources
+        self.endpoints = self.online_endpoints = Endpoints(resources)
+        self.deployments = self.online_deployments = Deployments(resources)
+
+    def apply(
+        self,
+        *paths: str | os.PathLike[str],
+        wait_s: float | None = _WAIT_S,
+        prune: bool = False,
+        dev: bool = False,
+    ) -> list[Step]:
+        """As `trioroute apply`; what was done.
+
+        Raises:
+            SpecError: with all that is wrong with the files.
+            ProblemAnswerError: refused.
+            ProvisioningFailedError, WaitTimedOutError: what was registered does not run (yet).
+        """
+        registry = self._resources.registry()
+        loaded = load_paths(
+            [Path(path) for path in paths],
+            dev=dev,
+            loopback=True,
+            registered=registered_names(registry),
+        )
+        steps = plan_steps(loaded, registry, prune=prune)
+        apply_steps(self._resources, loaded, steps, wait_s=wait_s, progress=lambda _: None)
+        return steps
+
+    def status(self) -> ClusterStatus:
+        """The whole system; raises UnreachableError when no front-end answers."""
+        status = self._resources.system.status()
+        if status is None:
+            raise UnreachableError("no front-end answers")
+        return status
+
+
+def connect(admin: str | None = None, data: str | os.PathLike[str] | None = None) -> Client:
+    """The system at these admin addresses, or the one that `trioroute up` runs here.
+
+    Args:
+        admin: addresses separated by commas; otherwise TRIOROUTE_ADMIN.
+        data: data folder of an `up`; otherwise TRIOROUTE_DATA or `.trioroute`.
+
+    Raises:
+        UnreachableError: there is none.
+    """
+    folder = None if data is None else Path(data)
+    return Client(ResourceClient(find_system(admin, folder, os.environ)))
+
+
+def _document(client: ResourceClient, given: Given, kind: str) -> Document:
+    if isinstance(given, Resource):
+        return given.document(kind)
+    if isinstance(given, Mapping):
+        return Resource(given).document(kind)
+    registered = registered_names(client.registry())
+    loaded = load_paths([Path(given)], loopback=True, registered=registered)
+    (document,) = loaded.documents.values()
+    return document
