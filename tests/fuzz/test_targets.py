@@ -8,6 +8,7 @@ import pytest
 from tests.fuzz.driver import main, mutated
 from tests.fuzz.targets import TARGETS, Target
 
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_seeds_and_a_few_mutations_hold(name: str) -> None:
     target = TARGETS[name]
