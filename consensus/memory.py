@@ -104,7 +104,11 @@ class MemoryNetwork:
         if member is not None:
             member.has_power = False
         for key in [key for key in self._flows if key[0] == name]:
-            del self._flows[key]
+            flow = self._flows.pop(key)
+            never_opened = any(isinstance(event, SessionOpened) for _, event in flow.events)
+            target = self._members.get(flow.target)
+            if never_opened and target and target.sessions.get(name) == flow.session:
+                del target.sessions[name]  # nobody there knows of it, so nobody would close it
 
     # What transports call.
 
