@@ -7,10 +7,13 @@ from trioroute.core.headers import (
     PROTECTED,
     ForwardedBy,
     client_request_id,
+    cors_fields,
     decrement_max_forwards,
     forwardable_trailers,
     index_fields,
+    is_origin,
     is_reserved,
+    preflight_fields,
     request_fields,
     response_fields,
     trace_parent,
@@ -206,3 +209,29 @@ def test_index_joins_repeated_fields_in_order() -> None:
     fields = [(b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"a", b"4")]
     assert index_fields(fields) == {b"a": b"1, 3, 4", b"b": b"2"}
     assert index_fields(fields[:2]) == {b"a": b"1", b"b": b"2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("https://app.example", True),
+        ("http://localhost:3000", True),
+        ("http://[::1]:3000", True),
+        ("chrome-extension://abcdef", True),
+        ("*", False),
+        ("https://app.example/", False),
+        ("https://user@app.example", False),
+        ("app.example", False),
+        ("https://a\r\nx: y", False),
+        ("https://a\n", False),
+    ],
+)
+def test_origins_are_as_browsers_write_them(text: str, is_one: bool) -> None:
+    assert is_origin(text) is is_one
+
+
+def test_nobody_else_is_told_who_may_read() -> None:
+    assert cors_fields(("https://a",), b"https://b") == [(b"vary", b"origin")]
+    assert cors_fields(("https://a",), None) == [(b"vary", b"origin")]
+    assert cors_fields(("*",), None) == []
+    assert preflight_fields(("https://a",), b"https://b", methods=b"GET") == [(b"vary", b"origin")]

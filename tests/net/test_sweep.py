@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 import pytest
 
-from trioroute.net.sweep import HALF_CLOSE_GRACE_S, Sweep
+from trioroute.net.sweep import Sweep
 
 
 @attrs.define(eq=False)
@@ -19,6 +19,7 @@ class Connection:
     exchange: object | None = attrs.field(factory=object)
     seen_exchange: object | None = None
     shut_since: float | None = None
+    half_close_grace_s: float = 1.0
     is_answering: bool = False
     struck: int = 0
     lost: int = 0
@@ -86,9 +87,9 @@ def test_a_fin_counts_only_after_the_grace(ends: Ends) -> None:
     sweep = watching(connection)
     client.shutdown(socket.SHUT_WR)
     sweep.look(0.1)
-    sweep.look(0.1 + HALF_CLOSE_GRACE_S - 0.01)
+    sweep.look(0.1 + 1.0 - 0.01)
     assert connection.lost == 0
-    sweep.look(0.1 + HALF_CLOSE_GRACE_S)
+    sweep.look(0.1 + 1.0)
     assert connection.lost == 1
 
 

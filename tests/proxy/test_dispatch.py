@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from typing import Any
 
 import attrs
 import pytest
@@ -34,6 +35,11 @@ def plan_of(
         is_trusted=is_trusted,
         budget_of=lambda _: RetryBudget(),
     )
+
+
+def echo(**settings: Any) -> Endpoint:
+    """The endpoint at `/`, with some settings changed."""
+    return attrs.evolve(snapshot_of([]).endpoints[0], **settings)
 
 
 def sent_lines(plan: Plan, **settings: object) -> list[bytes]:
@@ -137,7 +143,7 @@ def test_nothing_there_and_no_key() -> None:
     with pytest.raises(NoSuchEndpointError):
         plan_of(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", closed)
     with pytest.raises(UnauthorizedError):
-        plan_of(b"GET /api/v1/service/echo/score HTTP/1.1\r\nHost: a\r\n\r\n", closed)
+        plan_of(b"GET /api/v1/service/echo/score HTTP/1.1\r\nHost: a\r\n\r\n", closed).check()
 
 
 def test_a_request_id_is_believed_only_from_a_trusted_proxy() -> None:
@@ -152,6 +158,15 @@ def test_post_is_repeatable_only_when_it_says_so() -> None:
     assert not plan_of(post).is_idempotent
     assert plan_of(post.replace(b"\r\n\r\n", b"\r\nIdempotency-Key: k\r\n\r\n")).is_idempotent
     assert plan_of(post.replace(b"POST", b"PUT")).is_idempotent
+    assert plan_of(post, snapshot_of([], endpoint=echo(idempotent=True))).is_idempotent
+
+
+@pytest.mark.parametrize("forwards", [False, True])
+def test_credentials_go_on_only_where_the_endpoint_says_so(forwards: bool) -> None:
+    snapshot = snapshot_of([], endpoint=echo(forwards_authorization=forwards))
+    request = b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\n\r\n"
+    lines = sent_lines(plan_of(request, snapshot))
+    assert lines.count(b"authorization: Bearer k") == forwards
 
 
 def test_ids_are_random_uuids() -> None:

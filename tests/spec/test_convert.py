@@ -49,6 +49,31 @@ def test_an_endpoints_defaults() -> None:
     assert endpoint("") == Endpoint(name="fraud", auth_mode=AuthMode.KEY)
 
 
+@pytest.mark.parametrize(("grace_ms", "grace_s"), [(None, 1.0), (0, 0.0), (250, 0.25), (-1, None)])
+def test_a_grace_of_zero_is_no_default(grace_ms: int | None, grace_s: float | None) -> None:
+    spec = read("name: fraud\n").spec
+    assert isinstance(spec, azure.Endpoint)
+    made = to_endpoint(spec, EndpointProperties(half_close_grace_ms=grace_ms))
+    assert made.half_close_grace_s == grace_s
+
+
+def test_what_an_endpoint_says_about_exchanges() -> None:
+    extras = EndpointProperties(
+        cors=("*",),
+        status_codes="managed",
+        body_bytes_max=0,
+        server_timing=False,
+        idempotent=True,
+        forward_authorization=True,
+    )
+    spec = read("name: fraud\n").spec
+    assert isinstance(spec, azure.Endpoint)
+    made = to_endpoint(spec, extras)
+    assert (made.cors_origins, made.managed_codes, made.body_bytes_max) == (("*",), True, 0)
+    assert (made.server_timing, made.idempotent) == (False, True)
+    assert made.forwards_authorization
+
+
 def test_traffic_is_folded_as_on_sending() -> None:
     made = endpoint("traffic: {Blue: 100, green: 0}\nmirror_traffic: {Green: 5}\n")
     assert (made.traffic, made.mirror_traffic) == ({"blue": 100}, {"green": 5})

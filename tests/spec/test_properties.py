@@ -35,6 +35,18 @@ def read_deployment(properties: str) -> tuple[DeploymentProperties | None, list[
         ("trioroute.anonymous: true", "anonymous", True),
         ('trioroute.canary.halt_error_rate: "0.05"', "canary_halt_error_rate", 0.05),
         ("trioroute.canary.halt_p99_ratio: 2", "canary_halt_p99_ratio", 2.0),
+        ('trioroute.cors: "*"', "cors", ("*",)),
+        (
+            "trioroute.cors: https://a.example, http://localhost:3000",
+            "cors",
+            ("https://a.example", "http://localhost:3000"),
+        ),
+        ("trioroute.status_codes: managed", "status_codes", "managed"),
+        ('trioroute.body_bytes_max: "1048576"', "body_bytes_max", 1_048_576),
+        ('trioroute.half_close_grace_ms: "-1"', "half_close_grace_ms", -1),
+        ('trioroute.server_timing: "false"', "server_timing", False),
+        ('trioroute.idempotent: "true"', "idempotent", True),
+        ('trioroute.forward_authorization: "true"', "forward_authorization", True),
     ],
 )
 def test_an_endpoints_properties(line: str, name: str, value: object) -> None:
@@ -97,6 +109,40 @@ def test_a_deployments_property_in_an_endpoint() -> None:
 
 def test_another_mount_than_the_root() -> None:
     assert [problem.code for problem in read_endpoint("trioroute.mount: /x")[1]] == ["TR0202"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (
+            "trioroute.cors: https://app.example/index.html",
+            "TR0202",
+            'expected origins like https://host:port, found "https://app.example/index.html"',
+        ),
+        (
+            'trioroute.cors: "*,https://app.example"',
+            "TR0202",
+            'expected origins like https://host:port, found "*"',
+        ),
+        ('trioroute.cors: ","', "TR0202", "expected origins like https://host:port, found none"),
+        ('trioroute.cors: "https://a\\r\\nx: y"', "TR0202", "expected origins like"),
+        ("trioroute.status_codes: azure", "TR0105", "azure"),
+        ('trioroute.half_close_grace_ms: "300001"', "TR0108", "between -1 and 300000"),
+        ('trioroute.body_bytes_max: "-1"', "TR0108", "0 or more"),
+        ('trioroute.server_timings: "false"', "TR0201", "trioroute.server_timings"),
+    ],
+)
+def test_what_an_endpoint_may_not_say(line: str, code: str, message: str) -> None:
+    properties, [error] = read_endpoint(line)
+    assert properties is None
+    assert error.code == code
+    assert message in error.message
+
+
+def test_an_endpoints_property_in_a_deployment() -> None:
+    properties, [error] = read_deployment('trioroute.idempotent: "true"')
+    assert properties is None
+    assert error.message == "trioroute.idempotent belongs into the endpoint's file"
 
 
 def test_other_properties_are_none_of_our_business() -> None:

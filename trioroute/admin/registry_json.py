@@ -14,6 +14,7 @@ import attrs
 import msgspec
 
 from trioroute.admin.view import RefusedError
+from trioroute.core.headers import is_origin
 from trioroute.core.model import (
     CommandSource,
     Deployment,
@@ -180,6 +181,13 @@ def endpoint_faults(endpoint: Endpoint) -> Iterator[str]:
         yield "a key digest is the SHA-256 of a key, 32 bytes"
     if endpoint.mount not in (None, "/"):
         yield "an endpoint can be mounted at / only"
+    origins = endpoint.cors_origins
+    if origins != ("*",) and not all(is_origin(origin) for origin in origins):
+        yield 'cors_origins are like https://host:port, or "*" alone'
+    if endpoint.body_bytes_max is not None and endpoint.body_bytes_max < 0:
+        yield "body_bytes_max must not be negative"
+    if endpoint.half_close_grace_s is not None and not endpoint.half_close_grace_s >= 0:
+        yield "half_close_grace_s must not be negative"
 
 
 def deployment_faults(one: Deployment) -> Iterator[str]:

@@ -17,10 +17,15 @@ __all__ = [
     "REQUEST_ID_MAX",
     "ForwardedBy",
     "client_request_id",
+    "cors_fields",
     "decrement_max_forwards",
     "forwardable_trailers",
     "index_fields",
+    "is_cors_field",
+    "is_origin",
+    "is_preflight",
     "is_reserved",
+    "preflight_fields",
     "request_fields",
     "response_fields",
     "trace_parent",
@@ -132,6 +137,17 @@ _TRACE_PARENT: Final = re.compile(
 )
 
 
+#: An origin as browsers serialise it (RFC 6454 §6.2): no path, no user, lower case.
+_ORIGIN: Final = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+)
+
+_CORS_PREFIX: Final = b"access-control-"
+
+#: How long a browser may remember what it was allowed, seconds; Chromium's limit is two hours.
+_PREFLIGHT_AGE: Final = b"600"
+
+
 def is_reserved(name: bytes) -> bool:
     """Whether a lower-case name is ours in both directions (`x-trioroute-…`)."""
     return name.startswith(_RESERVED_PREFIX)
@@ -166,13 +182,17 @@ def request_fields(
 
 
 def response_fields(
-    fields: Iterable[Field], connection_options: frozenset[bytes] = frozenset()
+    fields: Iterable[Field],
+    connection_options: frozenset[bytes] = frozenset(),
+    *,
+    drops_cors: bool = False,
 ) -> list[Field]:
     """The part of a replica's fields that passes to the client; framing is written anew.
 
     Args:
         fields: as received, names in lower case.
         connection_options: what Connection named.
+        drops_cors: the endpoint has CORS rules of its own; with two answers browsers refuse both.
     """
     return [
         field
@@ -180,6 +200,64 @@ def response_fields(
         if field[0] not in _NOT_COPIED_DOWN
         and field[0] not in connection_options
         and not field[0].startswith(_RESERVED_PREFIX)
+        and not (drops_cors and is_cors_field(field[0]))
+    ]
+
+
+def is_origin(text: str) -> bool:
+    """Whether a configured text can be what a browser sends in `Origin`."""
+    return _ORIGIN.fullmatch(text) is not None
+
+
+def is_cors_field(name: bytes) -> bool:
+    """Whether a lower-case name belongs to the CORS protocol (Fetch, section 3.3)."""
+    return name.startswith(_CORS_PREFIX)
+
+
+def is_preflight(method: bytes, index: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser asks for permission first (Fetch, section 3.3.2)."""
+    return method == b"OPTIONS" and b"origin" in index and b"access-control-request-method" in index
+
+
+def cors_fields(origins: Sequence[str], origin: bytes | None) -> list[Field]:
+    """What an answer says to the page that asked.
+
+    Args:
+        origins: whom the endpoint allows; `*` alone for everybody.
+        origin: the request's Origin; the answer repeats the configured value, never this.
+    """
+    if "*" in origins:
+        allowed: bytes | None = b"*"
+        fields: list[Field] = []
+    else:
+        allowed = next((o.encode() for o in origins if o.encode() == origin), None)
+        fields = [(b"vary", b"origin")]  # caches: the answer to another page differs
+    if allowed is None or origin is None:
+        return fields
+    return [
+        *fields,
+        (b"access-control-allow-origin", allowed),
+        (b"access-control-expose-headers", b"*"),
+    ]
+
+
+def preflight_fields(origins: Sequence[str], origin: bytes, *, methods: bytes) -> list[Field]:
+    """The answer to a preflight; only `Vary` for an origin that is not allowed.
+
+    `*` stands for every header but Authorization (Fetch, section 3.3.3). Credentials that browsers
+    add by themselves (cookies) are not allowed: no endpoint reads them.
+
+    Args:
+        methods: what an endpoint takes, separated by commas.
+    """
+    fields = cors_fields(origins, origin)
+    if not any(name == b"access-control-allow-origin" for name, _ in fields):
+        return fields
+    return [
+        *(field for field in fields if field[0] != b"access-control-expose-headers"),
+        (b"access-control-allow-methods", methods),
+        (b"access-control-allow-headers", b"*, authorization"),
+        (b"access-control-max-age", _PREFLIGHT_AGE),
     ]
 
 

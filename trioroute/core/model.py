@@ -87,6 +87,14 @@ class Endpoint:
         priority: whether clients may set `x-trioroute-priority` (decision 18).
         canary_halt_error_rate: share of failed requests that halts a rising deployment, or None.
         canary_halt_p99_ratio: p99 over that of the others that halts it, or None.
+        cors_origins: who may call from a browser: origins, or `*` alone for everybody (D9).
+        managed_codes: answer 424, 429, 408 where Kubernetes endpoints say 502, 503, 504 (D7).
+        body_bytes_max: longest request body, or None for the worker's own limit.
+        half_close_grace_s: how long a client that shut its sending side before the answer counts
+            as there (decision 16); None for ever.
+        server_timing: tell clients in `Server-Timing` where the time went.
+        idempotent: every request may be sent again after a replica failed on it (contract, 4).
+        forwards_authorization: replicas get the client's `Authorization`.
     """
 
     name: str
@@ -101,6 +109,13 @@ class Endpoint:
     priority: bool = False
     canary_halt_error_rate: float | None = None
     canary_halt_p99_ratio: float | None = None
+    cors_origins: tuple[str, ...] = ()
+    managed_codes: bool = False
+    body_bytes_max: int | None = None
+    half_close_grace_s: float | None = 1.0
+    server_timing: bool = True
+    idempotent: bool = False
+    forwards_authorization: bool = False
 
 
 @attrs.frozen(kw_only=True)

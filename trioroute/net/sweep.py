@@ -14,17 +14,13 @@ from typing import Final, Protocol
 
 import trio
 
-__all__ = ["HALF_CLOSE_GRACE_S", "TICK_S", "Sweep", "Swept"]
+__all__ = ["TICK_S", "Sweep", "Swept"]
 
 #: A reset is noticed after at most two ticks (decision 16).
 TICK_S: Final = 0.04
 
 #: Connections between exchanges have limits of seconds: looking at them once a second will do.
 _IDLE_TICKS: Final = 25
-
-#: A FIN before the answer means "gone" after this long: clients that only shut their sending side
-#: still want the answer (`half_close_grace_ms`).
-HALF_CLOSE_GRACE_S: Final = 1.0
 
 _BROKEN: Final = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
@@ -36,12 +32,15 @@ class Swept(Protocol):
         deadline: when `strike` is due.
         seen_exchange: where the sweep notes which exchange it met.
         shut_since: when the client was first seen to have shut its sending side, or None.
+        half_close_grace_s: a FIN before the answer means "gone" after this long: clients that
+            only shut their sending side still want the answer.
         is_answering: the answer's head was written: a FIN now means nothing by itself.
     """
 
     deadline: float
     seen_exchange: object | None
     shut_since: float | None
+    half_close_grace_s: float
     is_answering: bool
 
     @property
@@ -110,9 +109,11 @@ class Sweep:
     def _judge(self, connection: Swept, events: int, now: float) -> None:
         if events & _BROKEN:
             connection.lose_client()
-        elif connection.shut_since is None:
+            return
+        if connection.shut_since is None:
             connection.shut_since = now
-        elif now - connection.shut_since >= HALF_CLOSE_GRACE_S and not connection.is_answering:
+        shut_s = now - connection.shut_since
+        if shut_s >= connection.half_close_grace_s and not connection.is_answering:
             connection.lose_client()
 
     def _look_at_idle(self, now: float) -> None:

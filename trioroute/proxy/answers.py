@@ -15,6 +15,7 @@ from typing import Final
 import attrs
 
 from trioroute.core.headers import response_fields
+from trioroute.core.model import Endpoint
 from trioroute.core.routing import NO_ROUTE_TEXT
 from trioroute.errors import (
     BodyTooLargeError,
@@ -29,7 +30,16 @@ from trioroute.proxy.upstream import UpstreamConnection
 from trioroute.wire.encode import encode_response_head
 from trioroute.wire.http import Field, Framing, ResponseHead
 
-__all__ = ["ALLOW", "Answer", "Date", "answer_lines", "answer_to", "encode_answer", "is_chunked_to"]
+__all__ = [
+    "ALLOW",
+    "Answer",
+    "Date",
+    "answer_lines",
+    "answer_to",
+    "encode_answer",
+    "is_chunked_to",
+    "shown_status",
+]
 
 ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -146,7 +156,12 @@ def encode_answer(
 
 
 def answer_lines(
-    upstream: UpstreamConnection, head: ResponseHead, *, minor_version: int, must_close: bool
+    upstream: UpstreamConnection,
+    head: ResponseHead,
+    *,
+    endpoint: Endpoint,
+    minor_version: int,
+    must_close: bool,
 ) -> bytes:
     """The lines of a replica's answer that follow from its head, status line first.
 
@@ -156,19 +171,29 @@ def answer_lines(
         minor_version: the client's; chunked framing does not exist in HTTP/1.0.
         must_close: this answer is the last on the client's connection.
     """
-    key = (minor_version, must_close)
+    has_cors, is_managed = bool(endpoint.cors_origins), endpoint.managed_codes
+    key = (minor_version, must_close, has_cors, is_managed)
     if upstream.known_head is head and upstream.known_key == key:
         return upstream.known_lines
-    fields = response_fields(head.fields, head.connection_options)
+    fields = response_fields(head.fields, head.connection_options, drops_cors=has_cors)
+    status = shown_status(head.status, endpoint)
+    if status != head.status:
+        fields.append((b"ms-azureml-model-error-statuscode", b"%d" % head.status))
+        fields.append((b"ms-azureml-model-error-reason", b"model_error"))
     if is_chunked_to(head, minor_version):
         fields.append((b"transfer-encoding", b"chunked"))
     elif head.content_length >= 0 and head.status >= 200 and head.status != 204:
         fields.append((b"content-length", b"%d" % head.content_length))
     if must_close:
         fields.append((b"connection", b"close"))
-    lines = encode_response_head(head.status, fields)[:-2]
+    lines = encode_response_head(status, fields)[:-2]
     upstream.known_head, upstream.known_key, upstream.known_lines = head, key, lines
     return lines
+
+
+def shown_status(status: int, endpoint: Endpoint) -> int:
+    """What a client is told instead of a replica's status: managed endpoints say 424 for errors."""
+    return 424 if endpoint.managed_codes and status >= 400 else status
 
 
 def is_chunked_to(head: ResponseHead, minor_version: int) -> bool:

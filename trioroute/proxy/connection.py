@@ -42,7 +42,7 @@ class ClientConnection:
     """See the module's docstring. Run once by the task that owns it; the sweep may interrupt it.
 
     Attributes:
-        deadline: see `net.sweep.Swept`, as for the next four.
+        deadline: see `net.sweep.Swept`, as for the next five.
         plan: what followed from the last head; a client that repeats itself gets it again.
         scope: set while waiting for something other than the two streams.
     """
@@ -61,6 +61,7 @@ class ClientConnection:
         "exchange",
         "fd",
         "forwarded_by",
+        "half_close_grace_s",
         "is_answering",
         "is_trusted",
         "plan",
@@ -91,6 +92,7 @@ class ClientConnection:
         self.exchange: Exchange | None = None
         self.seen_exchange: object | None = None
         self.shut_since: float | None = None
+        self.half_close_grace_s = float("inf")
         self.is_answering = False
         self.plan: Plan | None = None
         self.scope: trio.CancelScope | None = None

@@ -16,18 +16,22 @@ from trioroute.core.auth import is_authorized
 from trioroute.core.headers import (
     ForwardedBy,
     client_request_id,
+    cors_fields,
     decrement_max_forwards,
+    is_preflight,
+    preflight_fields,
     request_fields,
     trace_parent,
     trusted_request_id,
 )
-from trioroute.core.model import Deployment
+from trioroute.core.model import Deployment, Endpoint
 from trioroute.core.retry import IDEMPOTENT_METHODS, RetryBudget
 from trioroute.core.routing import Match, RoutingTable
 from trioroute.core.slots.holding import Grant
 from trioroute.errors import MalformedRequestError, UnauthorizedError
+from trioroute.proxy.answers import ALLOW
 from trioroute.telemetry.trace_context import parse_traceparent
-from trioroute.wire.encode import encode_request_head
+from trioroute.wire.encode import encode_field_lines, encode_request_head
 from trioroute.wire.http import REFUSED_METHODS, Field, Framing, RequestHead
 
 __all__ = ["UPGRADE_PROTOCOLS", "OwnAnswerError", "Plan", "RequestIds", "make_plan"]
@@ -44,7 +48,12 @@ _VARIANT: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abc
 
 
 class OwnAnswerError(Exception):
-    """The request is for the router itself: `OPTIONS *`, or Max-Forwards has run out."""
+    """The request is for the router itself: `OPTIONS *`, no forwards left, a CORS preflight."""
+
+    def __init__(self, fields: tuple[Field, ...] = ((b"allow", ALLOW),)) -> None:
+        """Remember what the answer says."""
+        super().__init__()
+        self.fields = fields
 
 
 class RequestIds:
@@ -79,6 +88,7 @@ class Plan:
 
     Attributes:
         is_idempotent: a retry after the request was written is safe (contract, section 4).
+        is_authorized: it carries a credential that opens the endpoint.
         echoed: header lines for the client that only the request decides.
         upgrade: the protocol that the client may switch to, empty for none.
     """
@@ -87,6 +97,7 @@ class Plan:
     table: RoutingTable
     match: Match
     is_idempotent: bool
+    is_authorized: bool
     client_request_id: bytes
     echoed: bytes
     trusted_id: bytes | None
@@ -94,6 +105,20 @@ class Plan:
     budget: RetryBudget
     _forwarded_by: ForwardedBy
     _deployments: dict[str, tuple[str, bytes]] = attrs.field(factory=dict)
+
+    def check(self) -> None:
+        """Whether the request may go on. Apart from making a plan: a refusal needs the endpoint.
+
+        Raises:
+            UnauthorizedError: no credential that opens the endpoint.
+            OwnAnswerError: the router answers this itself.
+        """
+        origins = self.match.endpoint.cors_origins
+        if origins and is_preflight(self.head.method, self.head.index):  # without credentials
+            origin = self.head.index[b"origin"]
+            raise OwnAnswerError(tuple(preflight_fields(origins, origin, methods=ALLOW)))
+        if not self.is_authorized:
+            raise UnauthorizedError("no key that opens this endpoint")
 
     def upgrade_for(self, deployment: Deployment) -> bytes:
         """The protocol that this request may switch to, empty for none."""
@@ -150,7 +175,11 @@ class Plan:
         fields: list[Field] = []
         if head.authority:
             fields.append((b"host", head.authority))
-        fields += request_fields(head.fields, head.connection_options)
+        fields += request_fields(
+            head.fields,
+            head.connection_options,
+            keep_authorization=self.match.endpoint.forwards_authorization,
+        )
         if head.framing is Framing.CHUNKED:
             fields.append((b"transfer-encoding", b"chunked"))
         elif head.framing is Framing.LENGTH or head.method in _CONTENT_METHODS:
@@ -178,7 +207,7 @@ def make_plan(
     is_trusted: bool,
     budget_of: Callable[[str], RetryBudget],
 ) -> Plan:
-    """Decide where a request goes and whether it may.
+    """Decide where a request goes, and whether it may: `Plan.check` says so.
 
     Args:
         budget_of: the retry budget of an endpoint.
@@ -187,7 +216,6 @@ def make_plan(
     Raises:
         MalformedRequestError: 405 for a method that is not forwarded, 400 for a bad target.
         NoSuchEndpointError: nothing answers there.
-        UnauthorizedError: no credential that opens the endpoint.
         OwnAnswerError: the router answers this itself.
     """
     if head.method in REFUSED_METHODS:
@@ -198,8 +226,7 @@ def make_plan(
     if head.target == b"*" or remaining == -1:
         raise OwnAnswerError
     match = table.match(head.target, head.index)
-    if not is_authorized(match.endpoint, head.index.get(b"authorization")):
-        raise UnauthorizedError("no key that opens this endpoint")
+    endpoint = match.endpoint
     client_id = client_request_id(head.index.get(b"x-ms-client-request-id")) or b""
     own_id = trusted_request_id(head.index.get(b"x-request-id")) if is_trusted else None
     trace = parse_traceparent(head.index.get(b"traceparent", b""))
@@ -207,14 +234,27 @@ def make_plan(
         head,
         table,
         match,
-        is_idempotent=head.method in IDEMPOTENT_METHODS or b"idempotency-key" in head.index,
+        is_idempotent=head.method in IDEMPOTENT_METHODS
+        or b"idempotency-key" in head.index
+        or endpoint.idempotent,
+        is_authorized=is_authorized(endpoint, head.index.get(b"authorization")),
         client_request_id=client_id,
-        echoed=b"x-ms-client-request-id: %b\r\n" % client_id if client_id else b"",
+        echoed=_echoed_lines(endpoint, head, client_id),
         trusted_id=own_id,
         trace_id=trace.trace_id if trace else "",
-        budget=budget_of(match.endpoint.name),
+        budget=budget_of(endpoint.name),
         forwarded_by=forwarded_by,
     )
+
+
+def _echoed_lines(endpoint: Endpoint, head: RequestHead, client_id: bytes) -> bytes:
+    """What the answer says because of the request alone."""
+    fields: list[Field] = []
+    if client_id:
+        fields.append((b"x-ms-client-request-id", client_id))
+    if endpoint.cors_origins:
+        fields += cors_fields(endpoint.cors_origins, head.index.get(b"origin"))
+    return encode_field_lines(fields)
 
 
 def _remaining_forwards(head: RequestHead) -> int | None:

@@ -6,20 +6,18 @@ scope is entered, nothing waits. Everything unusual is handed to the connection'
 goes on from wherever the exchange is, with the same steps.
 """
 
-from typing import Final
-
 from trioroute.core.headers import forwardable_trailers, response_fields
 from trioroute.core.model import Deployment
 from trioroute.errors import BrokenAnswerError, MalformedRequestError, TrioRouteError
 from trioroute.net.stream import StreamBrokenError
 from trioroute.net.tunnel import run_tunnel
 from trioroute.proxy.answers import (
-    ALLOW,
     Answer,
     answer_lines,
     answer_to,
     encode_answer,
     is_chunked_to,
+    shown_status,
 )
 from trioroute.proxy.attempts import (
     check_sent,
@@ -39,11 +37,6 @@ from trioroute.wire.encode import encode_last_chunk, encode_response_head
 from trioroute.wire.http import Framing, ResponseHead
 
 __all__ = ["Exchange"]
-
-#: `OPTIONS *`, and OPTIONS whose Max-Forwards ran out (contract, items 7 and 18).
-OPTIONS_ANSWER: Final = Answer(
-    status=200, reason="", fields=((b"allow", ALLOW),), body=b"", closes=False
-)
 
 
 class Exchange(ExchangeState):
@@ -165,8 +158,9 @@ class Exchange(ExchangeState):
             connection.begin_exchange(self)
         try:
             await self._serve()
-        except OwnAnswerError:
-            await self._send_own(OPTIONS_ANSWER)
+        except OwnAnswerError as own:
+            answer = Answer(status=200, reason="", fields=own.fields, body=b"", closes=False)
+            await self._send_own(answer)
         except EXPECTED as raised:
             await self._fail(self._error_of(raised))
         finally:
@@ -224,6 +218,9 @@ class Exchange(ExchangeState):
         self.plan = plan
         if plan.trusted_id is not None:
             self.request_id = plan.trusted_id
+        grace_s = plan.match.endpoint.half_close_grace_s
+        connection.half_close_grace_s = float("inf") if grace_s is None else grace_s
+        plan.check()
         return plan
 
     def _take_first_body(self) -> None:
@@ -233,7 +230,8 @@ class Exchange(ExchangeState):
         if decoder.body_done:
             self.body = b""
             return
-        decoder.limit_body(self.plane.limits.body_bytes_max)
+        limit = self.plan.match.endpoint.body_bytes_max if self.plan else None
+        decoder.limit_body(self.plane.limits.body_bytes_max if limit is None else limit)
         self.body = decoder.feed_body()
         self.bytes_in = len(self.body)
 
@@ -295,8 +293,13 @@ class Exchange(ExchangeState):
         is_chunked = is_chunked_to(answer, head.minor_version)
         if self.is_early or (not is_chunked and answer.framing in (Framing.CHUNKED, Framing.EOF)):
             self.keeps_connection = False
+        assert self.plan is not None
         lines = answer_lines(
-            upstream, answer, minor_version=head.minor_version, must_close=not self.keeps_connection
+            upstream,
+            answer,
+            endpoint=self.plan.match.endpoint,
+            minor_version=head.minor_version,
+            must_close=not self.keeps_connection,
         )
         own_lines = self.own_lines(has_date=b"date" in answer.index)
         if is_chunked:
@@ -307,7 +310,8 @@ class Exchange(ExchangeState):
         else:
             body_out = body
         self.rest = b"%b%b\r\n%b" % (lines, own_lines, body_out)
-        self.answer, self.status, self.bytes_out = answer, answer.status, len(body)
+        self.answer, self.bytes_out = answer, len(body)
+        self.status = shown_status(answer.status, self.plan.match.endpoint)
         self.is_relaying = connection.is_answering = True
         if is_whole:
             self.finish_upstream(answer)
@@ -396,12 +400,12 @@ class Exchange(ExchangeState):
             self.keeps_connection = False
             self.connection.stream.reset()
             return
-        endpoint = self.plan.match.endpoint.name if self.plan else ""
+        endpoint = self.plan.match.endpoint if self.plan else None
         answer = answer_to(
             error,
-            endpoint=endpoint,
+            endpoint=endpoint.name if endpoint else "",
             request_id=self.request_id,
-            uses_managed_codes=self.plane.uses_managed_codes,
+            uses_managed_codes=endpoint is not None and endpoint.managed_codes,
             queue_wait_s=self.deployment.queue_wait_max_s if self.deployment else 0.0,
         )
         self.reason = answer.reason

@@ -79,7 +79,6 @@ class Plane:
     ids: RequestIds = attrs.field(factory=RequestIds)
     date: Date = attrs.field(factory=Date)
     trusted_proxies: frozenset[str] = frozenset()
-    uses_managed_codes: bool = False
     is_draining: bool = False
     budgets: dict[str, RetryBudget] = attrs.field(factory=dict)
     exchanges: int = 0

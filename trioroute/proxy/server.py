@@ -85,7 +85,6 @@ class ProxyServer:
         phase: float = 0.0,
         trusted_proxies: Collection[str] = (),
         caps_addresses: bool = True,
-        uses_managed_codes: bool = False,
         tls: ServerTls | None = None,
         replica_tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -96,7 +95,6 @@ class ProxyServer:
             phase: this worker's place in traffic splits, 0 <= phase < 1.
             trusted_proxies: addresses whose forwarding fields and request ids are believed.
             caps_addresses: limit connections of one address (off behind a load balancer).
-            uses_managed_codes: answer 424, 429, 408 where Kubernetes endpoints say 502, 503, 504.
             tls: certificate for the sockets given to `serve` as `tls_sockets`.
             replica_tls: how to speak TLS to replicas; None for plain TCP.
         """
@@ -121,7 +119,6 @@ class ProxyServer:
             new_request_decoder=FastRequestDecoder,
             abandoned=Abandoned(admission.release),
             trusted_proxies=frozenset(trusted_proxies),
-            uses_managed_codes=uses_managed_codes,
         )
         per_address = limits.connection_per_address_max if caps_addresses else None
         self._listener = self._new_listener(self._serve_plain, per_address)

@@ -216,19 +216,34 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         """The lines of this exchange alone: ids, timing, a missing Date."""
         total_s = self.total_s = trio.current_time() - self.arrived_at
         request_id = self.request_id
-        if self.was_answered and has_date and self.attempts == 1 and not self.was_dialled:
+        plan = self.plan
+        has_timing = plan is None or plan.match.endpoint.server_timing
+        is_usual = self.was_answered and has_date and self.attempts == 1 and not self.was_dialled
+        if is_usual and has_timing:
             return _OWN_LINES % (
                 request_id,
                 request_id,
-                self.plan.echoed if self.plan else b"",
+                plan.echoed if plan else b"",
                 self.queue_s * 1e3,
                 (self.dispatched_at - self.arrived_at - self.queue_s) * 1e3,
                 self.upstream_s * 1e3,
                 total_s * 1e3,
             )
-        return self._unusual_lines(has_date)
+        lines = b"x-request-id: %b\r\nx-ms-request-id: %b\r\n%b" % (
+            request_id,
+            request_id,
+            plan.echoed if plan else b"",
+        )
+        if has_timing:
+            lines += b"server-timing: %b\r\n" % self._timing()
+        if self.attempts > 1:
+            lines += b"x-trioroute-attempts: %d\r\n" % self.attempts
+        if not has_date:
+            lines += b"date: %b\r\n" % self.plane.date.now()
+        return lines
 
-    def _unusual_lines(self, has_date: bool) -> bytes:
+    def _timing(self) -> bytes:
+        """Only what happened."""
         timing: list[bytes] = []
         if self.queue_s or self.attempts:
             timing.append(b"queue;dur=%.1f" % (self.queue_s * 1e3))
@@ -239,17 +254,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         if self.was_answered:
             timing.append(b"upstream;dur=%.1f" % (self.upstream_s * 1e3))
         timing.append(b"total;dur=%.1f" % (self.total_s * 1e3))
-        lines = b"x-request-id: %b\r\nx-ms-request-id: %b\r\n%bserver-timing: %b\r\n" % (
-            self.request_id,
-            self.request_id,
-            self.plan.echoed if self.plan else b"",
-            b", ".join(timing),
-        )
-        if self.attempts > 1:
-            lines += b"x-trioroute-attempts: %d\r\n" % self.attempts
-        if not has_date:
-            lines += b"date: %b\r\n" % self.plane.date.now()
-        return lines
+        return b", ".join(timing)
 
     def route_s(self) -> float:
         """All before the first dispatch but the queue."""

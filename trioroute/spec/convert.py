@@ -29,6 +29,8 @@ __all__ = ["to_deployment", "to_endpoint", "to_variables"]
 
 _REQUEST_TIMEOUT_MS: Final = 5000
 _QUEUE_WAIT_MS: Final = 500
+#: Decision 16.
+_HALF_CLOSE_GRACE_S: Final = 1.0
 
 
 def to_endpoint(spec: azure.Endpoint, extras: EndpointProperties) -> Endpoint:
@@ -45,7 +47,21 @@ def to_endpoint(spec: azure.Endpoint, extras: EndpointProperties) -> Endpoint:
         priority=bool(extras.priority),
         canary_halt_error_rate=extras.canary_halt_error_rate,
         canary_halt_p99_ratio=extras.canary_halt_p99_ratio,
+        cors_origins=extras.cors or (),
+        managed_codes=extras.status_codes == "managed",
+        body_bytes_max=extras.body_bytes_max,
+        half_close_grace_s=_to_grace_s(extras.half_close_grace_ms),
+        server_timing=extras.server_timing is not False,
+        idempotent=bool(extras.idempotent),
+        forwards_authorization=bool(extras.forward_authorization),
     )
+
+
+def _to_grace_s(grace_ms: int | None) -> float | None:
+    """-1 means for ever; 0 is no default here but "at once" (contract, section 5)."""
+    if grace_ms is None:
+        return _HALF_CLOSE_GRACE_S
+    return None if grace_ms < 0 else grace_ms / 1000
 
 
 def _to_traffic(traffic: Mapping[str, int] | None) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from trioroute.core.headers import is_origin
 from trioroute.spec.fields.document import Entry, Node
 from trioroute.spec.fields.kinds import FLAG, INVALID, TEXT, Choice, Number, Whole
 from trioroute.spec.fields.objects import setting, settings_of
@@ -21,6 +22,8 @@ __all__ = ["PREFIX", "DeploymentProperties", "EndpointProperties", "read_propert
 PREFIX: Final = "trioroute."
 #: A week. Longer requests exist, but every safety rule waits for the longest one (decision 14).
 _SECONDS_MAX: Final = 7 * 24 * 3600.0
+#: No request that is not a stream lasts longer (Azure's highest request_timeout_ms).
+_HALF_CLOSE_GRACE_MS_MAX: Final = 300_000
 
 
 @attrs.frozen
@@ -95,6 +98,27 @@ class Command:
         return {"type": "string", "pattern": r"\{port\}"}
 
 
+@attrs.frozen
+class Origins:
+    """Origins as browsers write them, separated by commas; `*` alone for all of them."""
+
+    def read(self, node: Node, scope: Scope) -> Any:
+        text = TEXT.read(node, scope)
+        if text is INVALID:
+            return INVALID
+        origins = tuple(part.strip() for part in text.split(",") if part.strip())
+        wrong = [origin for origin in origins if not is_origin(origin)]
+        if origins == ("*",) or (origins and not wrong):
+            return origins
+        shown = f'found "{wrong[0]}"' if wrong else "found none"
+        hint = 'https://app.example,http://localhost:3000 or "*"'
+        scope.error(node, "TR0202", f"expected origins like https://host:port, {shown}", hint)
+        return INVALID
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+
 _SECONDS: Final = Number(0.001, _SECONDS_MAX)
 
 
@@ -112,6 +136,31 @@ class EndpointProperties:
     )
     canary_halt_p99_ratio: float | None = setting(
         Number(1.0, 1000.0), "stop it when its p99 is this many times that of the others"
+    )
+    cors: tuple[str, ...] | None = setting(
+        Origins(), 'origins whose pages may call: https://a.example,https://b.example, or "*"'
+    )
+    status_codes: str | None = setting(
+        Choice(("kubernetes", "managed")),
+        "502, 503, 504 as Kubernetes endpoints answer, or 424, 429, 408 as managed ones",
+        default="kubernetes",
+    )
+    body_bytes_max: int | None = setting(
+        Whole(minimum=0), "longest request body", default="104857600"
+    )
+    half_close_grace_ms: int | None = setting(
+        Whole(minimum=-1, maximum=_HALF_CLOSE_GRACE_MS_MAX),
+        "how long a client that sent its end is still waited for; -1: for ever",
+        default="1000",
+    )
+    server_timing: bool | None = setting(
+        FLAG, "tell clients in Server-Timing where the time went", default="true"
+    )
+    idempotent: bool | None = setting(
+        FLAG, "POST and PATCH, too, may be sent again when a replica fails", default="false"
+    )
+    forward_authorization: bool | None = setting(
+        FLAG, "replicas get the client's Authorization", default="false"
     )
 
 

@@ -13,6 +13,7 @@ from trioroute.errors import InvariantError
 __all__ = [
     "LAST_CHUNK",
     "encode_chunk",
+    "encode_field_lines",
     "encode_last_chunk",
     "encode_request_head",
     "encode_response_head",
@@ -60,6 +61,15 @@ def encode_response_head(status: int, fields: Iterable[tuple[bytes, bytes]]) -> 
         InvariantError: a value would break out of its line: never true of parsed values.
     """
     return _encode(status_line(status)[:-2], fields)
+
+
+def encode_field_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Fields as whole lines, for a head that is put together from parts.
+
+    Raises:
+        InvariantError: as above.
+    """
+    return _encode(b"", fields)[2:-2]
 
 
 def encode_chunk(data: bytes) -> bytes:
