@@ -100,10 +100,15 @@ class BodyTooLargeError(RequestError):
 
 
 class ShedError(TrioRouteError):
-    """Ours, on purpose: the request was refused to protect the others."""
+    """Ours, on purpose: the request was refused to protect the others.
+
+    Attributes:
+        retry_after_s: when to ask again, as the queue looks now; None when that is not known.
+    """
 
     status = 503
     reason = "shed"
+    retry_after_s: float | None = None
 
 
 class QueueFullError(ShedError):

@@ -213,3 +213,16 @@ async def test_an_unlimited_deployment_grants_without_slots() -> None:
         assert grant is not None
         assert not admission.must_stop_sending(grant)
         admission.release(grant)
+
+
+async def test_a_refused_request_is_told_when_to_come_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened(slots=0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_slot, admission, 9.0)
+        await trio.sleep(1.4)
+        with pytest.raises(QueueWaitExceededError) as caught:
+            await wait_for_slot(admission, 0.1)
+        assert caught.value.retry_after_s == pytest.approx(1.5)
+        nursery.cancel_scope.cancel()

@@ -26,7 +26,7 @@ from_holder = st.one_of(
         service_s=st.dictionaries(st.text(), times, max_size=3),
         served=st.dictionaries(st.text(), st.tuples(numbers, numbers, times), max_size=3),
     ),
-    st.builds(m.Acquire, number=numbers, deployment=st.text(), waited_s=times),
+    st.builds(m.Acquire, number=numbers, deployment=st.text(), waited_s=times, wait_max_s=times),
     st.builds(m.Cancel, number=numbers),
     st.builds(m.Return, slots=slots),
     st.builds(m.Stock, deployment=st.text(), idle=numbers),

@@ -23,6 +23,7 @@ from trioroute.errors import (
     NoSuchEndpointError,
     QueueFullError,
     QueueWaitExceededError,
+    ShedError,
     TrioRouteError,
 )
 
@@ -37,6 +38,7 @@ _NO_SLOT: Final = -1
 
 _REFUSALS: Final[dict[str, type[TrioRouteError]]] = {
     "queue-full": QueueFullError,
+    "queue-timeout": QueueWaitExceededError,
     "no-route": NoSuchEndpointError,
     "no-replica": NoReplicaError,
 }
@@ -115,10 +117,13 @@ class Admission:
         if not self.holding.knows(deployment):
             raise NoSuchEndpointError(f"{deployment} is not routed to here")
         if not self.holding.may_queue(deployment):
-            raise QueueFullError(f"{deployment}: the queue is full")
+            raise self._dated(QueueFullError(f"{deployment}: the queue is full"), deployment)
         now = self.clock()
         age_s = trio.current_time() - arrived_at
-        number = self.holding.enqueue(deployment, arrived_at=now - age_s, now=now)
+        wait_max_s = max(0.0, deadline - trio.current_time())
+        number = self.holding.enqueue(
+            deployment, arrived_at=now - age_s, now=now, wait_max_s=wait_max_s
+        )
         parked = self._parked[number] = _Parked()
         self.deliver()
         try:
@@ -129,7 +134,10 @@ class Admission:
         if parked.wake is None:
             self._abandon(number, parked)
             raise self._waited_too_long(deployment)
-        return _granted(deployment, parked.wake)
+        if parked.wake.grant is None:
+            refusal = _REFUSALS.get(parked.wake.reason, NoReplicaError)
+            raise self._dated(refusal(f"{deployment}: {parked.wake.reason}"), deployment)
+        return parked.wake.grant
 
     def release(self, grant: Grant, *, suspect: bool = False) -> None:
         """The request is over and its replica done with it; exactly once for each grant.
@@ -206,8 +214,15 @@ class Admission:
 
     def _waited_too_long(self, deployment: str) -> TrioRouteError:
         if self.holding.has_replicas(deployment):
-            return QueueWaitExceededError(f"{deployment}: no slot came free in time")
+            error = QueueWaitExceededError(f"{deployment}: no slot came free in time")
+            return self._dated(error, deployment)
         return NoReplicaError(f"{deployment}: no replica is ready")
+
+    def _dated(self, error: TrioRouteError, deployment: str) -> TrioRouteError:
+        """Say when to ask again: once as long has passed as the oldest waiter has waited."""
+        if isinstance(error, ShedError) and self.holding.knows(deployment):
+            error.retry_after_s = self.holding.queue_age_s(deployment, self.clock())
+        return error
 
     def _acquire_unlimited(self, deployment: str) -> Grant | None:
         replica = self._unlimited[deployment].take(self._rng.randrange)
@@ -215,9 +230,3 @@ class Admission:
             return None
         self._number += 1
         return Grant(deployment, replica, _NO_SLOT, self.holding.epoch, self._number)
-
-
-def _granted(deployment: str, wake: Wake) -> Grant:
-    if wake.grant is None:
-        raise _REFUSALS.get(wake.reason, NoReplicaError)(f"{deployment}: {wake.reason}")
-    return wake.grant

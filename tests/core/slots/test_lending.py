@@ -236,3 +236,28 @@ def test_holders_are_told_once_when_replicas_are_expected_and_newcomers_too() ->
     again = directory.receive("w0", renewed(world, "w0", 0), now + 1.0)
     assert told(again) == [pytest.approx(2.0)]
     assert told(directory.expect(KEY, 0.0, now + 1.0)) == [0.0, 0.0]
+
+
+# -- predicted waits ------------------------------------------------------------------------
+
+
+def test_who_would_wait_longer_than_it_may_is_refused_at_once() -> None:
+    """Two slots of 1 s each, five wait already: the sixth waits about 3 s."""
+    world, directory, line = settled(holders=2, replicas=2)
+    now, numbers = world.now, iter(range(1, 99))
+
+    def ask(wait_max_s: float) -> bool:
+        number = next(numbers)
+        acquire = m.Acquire(number=number, deployment=KEY, waited_s=0, wait_max_s=wait_max_s)
+        said = to(directory, "w0", acquire, now)
+        return ("w0", m.Refuse(number=number, reason="queue-timeout")) in said
+
+    assert not any(ask(0.1) for _ in range(5)), "how long a request takes is not known yet"
+    directory.tick(now + TIMINGS.recall_s)
+    assert len(line.waiting) == 5
+    line.service_s["w0"] = 1.0
+    assert ask(2.9)
+    assert not ask(3.1)
+    assert not ask(0.0), "who asks again after a take-over is not refused"
+    line.expected_at = now + 9
+    assert not ask(0.1), "help is under way"

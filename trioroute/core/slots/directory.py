@@ -371,6 +371,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         line = self._lines.get(acquire.deployment)
         if line is None:
             self._say(holder.name, m.Refuse(number=acquire.number, reason="no-route"))
+        elif 0 < acquire.wait_max_s < line.predicted_wait_s() and line.expected_at <= now:
+            self._say(holder.name, m.Refuse(number=acquire.number, reason="queue-timeout"))
         elif len(line.waiting) >= line.deployment.queue_depth_max:
             self._say(holder.name, m.Refuse(number=acquire.number, reason="queue-full"))
         else:

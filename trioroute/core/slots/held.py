@@ -162,6 +162,13 @@ class HeldDeployment:
             return 0.0
         return self.expected_by + self.deployment.queue_wait_max_s
 
+    def queue_age_s(self, now: float) -> float:
+        """How long the oldest waiter has waited, as far as is known here: what others face."""
+        ages = [now - waiter.arrived_at for waiter in self.waiters.values()]
+        if self.contended:
+            ages.append(now - self.oldest_arrived_by)
+        return max(ages, default=0.0)
+
     def spare(self, *, keep: int, most: int) -> dict[str, int]:
         """Idle slots to give up: at most so many, keeping so many; the last to serve goes first."""
         left = min(most, sum(count(held.idle) for held in self.replicas.values()) - keep)
@@ -272,9 +279,14 @@ class Session:
         if isinstance(message, m.Renew):
             self._renewed_at = message.sent_at
 
+    @property
+    def knows_stock(self) -> bool:
+        """Whether there is a coordinator of a version that knows more than version 1."""
+        return self.is_open and self.version >= 2
+
     def say_failed(self, replica: str, outcome: Outcome) -> None:
         """A replica could not be reached, or broke off an answer."""
-        if self.is_open and self.version >= 2:
+        if self.knows_stock:
             is_unreachable = outcome is Outcome.UNREACHABLE
             self.say(m.Failed(replica=replica, is_unreachable=is_unreachable))
 
@@ -283,10 +295,16 @@ class Session:
         outbox, self.outbox = self.outbox, []
         return outbox
 
-    def ask_for(self, waiter: Waiter, now: float) -> None:
+    def ask_for(self, waiter: Waiter, now: float, *, wait_max_s: float = 0.0) -> None:
         """A request waits, and for how long already."""
-        waited_s = max(0.0, now - waiter.arrived_at)
-        self.say(m.Acquire(number=waiter.number, deployment=waiter.deployment, waited_s=waited_s))
+        self.say(
+            m.Acquire(
+                number=waiter.number,
+                deployment=waiter.deployment,
+                waited_s=max(0.0, now - waiter.arrived_at),
+                wait_max_s=wait_max_s,
+            )
+        )
 
     def give_back(self, replica: str, mask: int) -> None:
         """Return slots; until a list has seen it, lists are wrong about them."""

@@ -50,16 +50,13 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         # Requests in flight on replicas that the routing no longer names.
         self._orphans: dict[str, HeldReplica] = {}
         self._waiters: dict[int, Waiter] = {}
-        self._routing_version = 0
-        self._number = 0
+        self._routing_version = self._number = 0
         self._session = Session()
-        self._lease_ends_at = _NEVER
-        self._usable_until = _NEVER
+        self._lease_ends_at = self._usable_until = _NEVER
         self._isolated = False
         self._gap = NoCoordinator(timings.failover_grace_s, started_at)
         self._wakes: list[Wake] = []
-        self._returned_late = 0
-        self._grants_returned = 0
+        self._returned_late = self._grants_returned = 0
 
     def acquire_nowait(self, deployment: str, now: float) -> Grant | None:
         """A slot that may be started at once, or None. Never overtakes a waiter of this holder."""
@@ -122,19 +119,24 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             return held is not None and bool(held.held & ~held.recalled & (1 << grant.slot))
         return False
 
-    def enqueue(self, deployment: str, *, arrived_at: float, now: float) -> int:
+    def enqueue(
+        self, deployment: str, *, arrived_at: float, now: float, wait_max_s: float = 0.0
+    ) -> int:
         """Queue a request; returns its number. `take_wakes` tells its fate.
+
+        Args:
+            wait_max_s: the coordinator may refuse it at once when it would wait longer; 0: never.
 
         Raises:
             KeyError: the deployment is not in the routing snapshot.
         """
         group = self._deployments[deployment]
         self._number += 1
-        waiter = Waiter(self._number, deployment, arrived_at, self.gap_credit_s(now))
+        waiter = Waiter(self._number, deployment, arrived_at, self._gap.total_s(now))
         group.waiters[waiter.number] = waiter
         self._waiters[waiter.number] = waiter
         if self._session.is_open:
-            self._session.ask_for(waiter, now)
+            self._session.ask_for(waiter, now, wait_max_s=wait_max_s)
         return waiter.number
 
     def cancel(self, number: int) -> None:
@@ -151,7 +153,7 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         """How much longer the request may wait because there was no coordinator meanwhile."""
         if (waiter := self._waiters.get(number)) is None:
             return 0.0
-        return self.gap_credit_s(now) - waiter.credit_at_arrival_s
+        return self._gap.total_s(now) - waiter.credit_at_arrival_s
 
     def burst_wait_s(self, number: int, now: float) -> float:
         """How much longer the request may wait because replicas are being started for it."""
@@ -160,10 +162,6 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
             return 0.0
         until = self._deployments[waiter.deployment].burst_until(waiter)
         return max(0.0, min(until, waiter.arrived_at + self._timings.burst_wait_max_s) - now)
-
-    def gap_credit_s(self, now: float) -> float:
-        """Seconds without a coordinator so far, each gap counted up to `failover_grace_s`."""
-        return self._gap.total_s(now)
 
     @property
     def has_news(self) -> bool:
@@ -178,6 +176,10 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
     def knows(self, deployment: str) -> bool:
         """Whether the routing names the deployment."""
         return deployment in self._deployments
+
+    def queue_age_s(self, deployment: str, now: float) -> float:
+        """How long the oldest waiter of a deployment has waited, as far as is known here."""
+        return self._deployments[deployment].queue_age_s(now)
 
     def may_queue(self, deployment: str) -> bool:
         """Whether the deployment's part of the queue here is not full."""
@@ -459,10 +461,9 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
 
     def _say_short(self, group: HeldDeployment) -> None:
         """The last idle slot has been taken: another is welcome before it is needed."""
-        if self._session.is_open and self._session.version >= 2 and not group.is_short:
-            group.is_short = not group.contended
-            if group.is_short:
-                self._session.say(m.Stock(deployment=group.deployment.key, idle=0))
+        if self._session.knows_stock and not (group.is_short or group.contended):
+            group.is_short = True
+            self._session.say(m.Stock(deployment=group.deployment.key, idle=0))
 
     def _take_waiter(self, number: int) -> Waiter | None:
         waiter = self._waiters.pop(number, None)

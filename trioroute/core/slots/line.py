@@ -104,6 +104,14 @@ class Line:
             contended=self.contended,
         )
 
+    def predicted_wait_s(self) -> float:
+        """How long one more request would wait, on average; 0 when that is not known."""
+        slots = sum(book.replica.slots for book in self.books.values() if not book.cordoned)
+        if not (self.contended and self.service_s and slots):
+            return 0.0
+        service_s = sum(self.service_s.values()) / len(self.service_s)
+        return (len(self.waiting) + 1) * service_s / slots
+
     def oldest_waited_s(self, now: float) -> float:
         """The age of the oldest waiter; 0 when nobody waits."""
         oldest = next(iter(self.waiting), None)

@@ -94,11 +94,18 @@ class Renew:
 
 @attrs.frozen(kw_only=True)
 class Acquire:
-    """A request waits. `waited_s` is its age, so its place survives a new coordinator."""
+    """A request waits.
+
+    Attributes:
+        waited_s: its age, so its place survives a new coordinator.
+        wait_max_s: it may be refused at once when it would wait longer than this from now; 0 for
+            one that waits already and must not be refused because it asks again.
+    """
 
     number: int
     deployment: str
     waited_s: float
+    wait_max_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
