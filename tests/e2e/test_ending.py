@@ -1,15 +1,19 @@
 """Whatever ends `up`, nothing that it started outlives it."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
 from tests.e2e.system import (
+    REPLICA,
     command_line,
     marked_environment,
     our_processes,
@@ -19,6 +23,7 @@ from tests.e2e.system import (
     wait_until_nothing_runs,
     write_files,
 )
+from trioroute.app.host.ports import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -64,6 +69,33 @@ def test_a_signal_during_start_up_ends_what_was_started(
         assert process.wait(30) == 130
         assert "Traceback" not in process.stderr.read()
     wait_until_nothing_runs(data)
+
+
+@pytest.mark.parametrize("front_ends", [1, 3])
+def test_after_ctrl_c_the_next_start_has_nothing_in_doubt(front_ends: int, tmp_path: Path) -> None:
+    """Else every slot waits for the longest request that the dead could have running: 20 s."""
+    write_files(tmp_path, replicas=1, service_s=0.01)
+    deployment = tmp_path / "deployment.yml"
+    text = deployment.read_text().replace("request_timeout_ms: 1000", "request_timeout_ms: 20000")
+    with replica_at_fixed_address(tmp_path) as address:
+        command = next(line for line in text.splitlines() if "trioroute.command" in line)
+        deployment.write_text(text.replace(command, f'  trioroute.addresses: "{address}"'))
+        for _ in range(2):
+            with running_up(tmp_path, "--front-ends", str(front_ends)) as system:
+                began_at = time.monotonic()
+                assert trio.run(score, system.scoring, "at-once").status == 200
+                assert time.monotonic() - began_at < 10
+
+
+@contextlib.contextmanager
+def replica_at_fixed_address(folder: Path) -> Iterator[str]:
+    (port,) = free_ports("127.0.0.1", 1)
+    command = [sys.executable, str(REPLICA), str(port), str(folder / "records"), "0.01"]
+    with subprocess.Popen(command) as replica:
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            replica.kill()
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What one front-end is told when it starts: parsed once, frozen, all mistakes named at once."""
 
 import re
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,10 @@ from trioroute.app.host.certificates import ListenerFiles, PeerFiles
 from trioroute.app.host.ports import LOOPBACK
 from trioroute.errors import ConfigError
 
-__all__ = ["DrainTimes", "FrontEndConfig", "parse_front_end", "voter_count"]
+__all__ = ["END_TOGETHER", "DrainTimes", "FrontEndConfig", "parse_front_end", "voter_count"]
+
+#: Sent to all front-ends at once instead of SIGTERM: the whole group ends.
+END_TOGETHER: Final = signal.SIGUSR1
 
 #: A DNS label: on a cluster the name is the pod's.
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -34,12 +38,14 @@ class DrainTimes:
             the steps together must stay below it.
         linger_s: for a coordinator to put into the log that its holders ended in order, while
             peers that end too are still there to agree: the next start then has nothing in doubt.
+        together_s: when the whole group ends, for the log to say so of every holder.
     """
 
     hand_over_s: float = 0.5
     unready_s: float = 0.0
     exchanges_s: float = 20.0
     linger_s: float = 0.3
+    together_s: float = 2.0
 
 
 @attrs.frozen(kw_only=True)

@@ -52,12 +52,13 @@ from trioroute.app.host.ports import (
 from trioroute.app.plane import ComposedPlane
 from trioroute.app.replicated import RegistryLog, RegistryMachine
 from trioroute.app.secret import load_secret
-from trioroute.app.settings import FrontEndConfig
+from trioroute.app.settings import END_TOGETHER, FrontEndConfig
 from trioroute.app.view import FrontEndView
 from trioroute.app.worker import Worker, WorkerConfig
 from trioroute.app.workers import Launch, Seat, launch_in_loop, launch_process
 from trioroute.coordinator.service import Coordinator
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
+from trioroute.core.registry import RegistryState
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
@@ -140,7 +141,7 @@ class Supervisor:
         self._network = network
         self._listening = listening
         self._admin = admin
-        machine = RegistryMachine()
+        self._machine = machine = RegistryMachine()
         self._member = Member(
             _member_config(config),
             machine,
@@ -176,9 +177,15 @@ class Supervisor:
         )
         self._office_began_at: float | None = None
         self._is_unready = False
+        self._ends_with_group = False
         self._stopping = trio.Event()
         self._resigning = trio.Event()
         self._insist = trio.CancelScope()
+
+    @property
+    def state(self) -> RegistryState:
+        """The registry as applied here."""
+        return self._machine.registry.state
 
     async def run(self) -> None:
         """Serve until a signal, then end in order."""
@@ -196,10 +203,15 @@ class Supervisor:
                 admin_stopping.set()
             root.cancel_scope.cancel()
 
-    def start_drain(self) -> None:
-        """Begin to end in order; asked again, skip the waits."""
+    def start_drain(self, *, with_group: bool = False) -> None:
+        """Begin to end in order; asked again, skip the waits.
+
+        Args:
+            with_group: all front-ends end now, so the office stays until every holder has left.
+        """
         if self._stopping.is_set():
             self._insist.cancel()
+        self._ends_with_group = with_group
         self._stopping.set()
 
     async def _run_control(self) -> None:
@@ -223,13 +235,30 @@ class Supervisor:
         _LOG.info("draining")
         times = self._config.drain
         self._start_unready()
-        with trio.move_on_after(times.hand_over_s):
-            await self._member.transfer_leadership(timeout_s=times.hand_over_s)
+        if not self._ends_with_group:
+            with trio.move_on_after(times.hand_over_s):
+                await self._member.transfer_leadership(timeout_s=times.hand_over_s)
         await trio.sleep(times.unready_s)
         async with trio.open_nursery() as nursery:
             for seat in self._seats:
                 nursery.start_soon(partial(seat.drain, timeout_s=times.exchanges_s))
+        if self._ends_with_group:
+            with trio.move_on_after(times.together_s):
+                await self._wait_all_left()
         await trio.sleep(times.linger_s)
+
+    async def _wait_all_left(self) -> None:
+        """Until the log says of every holder that it ended in order.
+
+        Not with an office that changes hands meanwhile: a goodbye said to the old coordinator is
+        nothing that the new one knows of.
+        """
+        while True:
+            applied = self._member.applied_index
+            state = self.state
+            if state.clean and set(state.holders) <= set(state.clean):
+                return
+            await self._member.wait_applied_beyond(applied)
 
     async def _run_office(self, epoch: int) -> None:
         """C0. What goes wrong between front-ends ends the office, not the front-end."""
@@ -260,10 +289,11 @@ class Supervisor:
         await self._coordinator.serve_link(stream, peer)
 
     async def _watch_signals(self, *, task_status: trio.TaskStatus[None]) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        watched = (signal.SIGTERM, signal.SIGINT, END_TOGETHER)
+        with trio.open_signal_receiver(*watched) as signals:
             task_status.started()
-            async for _ in signals:
-                self.start_drain()
+            async for number in signals:
+                self.start_drain(with_group=number == END_TOGETHER)
 
     def _office_age_s(self) -> float | None:
         began_at = self._office_began_at

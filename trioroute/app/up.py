@@ -34,7 +34,12 @@ from trioroute.app.host.ports import (
 )
 from trioroute.app.laptop.door import AdminDoor, NotReadyError, Progress
 from trioroute.app.laptop.drills import Drills
-from trioroute.app.laptop.front_ends import FrontEnds, Layout, make_peer_files
+from trioroute.app.laptop.front_ends import (
+    AFTER_DRAIN_S,
+    FrontEnds,
+    Layout,
+    make_peer_files,
+)
 from trioroute.app.laptop.registering import register
 from trioroute.app.secret import ensure_secret
 from trioroute.client.local import SUMMARY_NAME
@@ -71,7 +76,7 @@ _RUNNER_GRACE_S: Final = 4.0
 _LAST_LINES: Final = 15
 
 #: All of ending together; whatever is left then is killed.
-_END_S: Final = _DRAIN_S + _RUNNER_GRACE_S + 3.0
+_END_S: Final = _DRAIN_S + AFTER_DRAIN_S + _RUNNER_GRACE_S + 1.0
 
 
 @attrs.frozen(kw_only=True)

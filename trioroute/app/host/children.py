@@ -6,10 +6,10 @@ the parent-death signal fires when the starting *thread* ends. A pidfd tells Tri
 
 import contextlib
 import os
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals, pidfd_send_signal
 from typing import Final
 
 import attrs
@@ -53,18 +53,18 @@ class Child:
                 self.status = self.popen.wait()
         return self.status
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Send a signal, unless it has ended."""
         if self.status is None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.pidfd, number)
+                pidfd_send_signal(self.pidfd, number)
 
-    async def end(self, *, grace_s: float) -> int:
-        """Ask it to end, insist after `grace_s`; return its exit status."""
-        self.signal(signal.SIGTERM)
+    async def end(self, *, grace_s: float, by: Signals = SIGTERM) -> int:
+        """Ask it to end by a signal, insist after `grace_s`; return its exit status."""
+        self.signal(by)
         with trio.move_on_after(grace_s):
             return await self.wait()
-        self.signal(signal.SIGKILL)
+        self.signal(SIGKILL)
         return await self.wait()
 
 
@@ -97,7 +97,7 @@ async def open_child(
         try:
             yield child
         finally:
-            child.signal(signal.SIGKILL)
+            child.signal(SIGKILL)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _REAP_S):
                 await child.wait()
 

@@ -16,13 +16,17 @@ from trioroute.app.host.children import Child, open_child, run_restarting, tail
 from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.laptop.door import NotReadyError
 from trioroute.app.leash import leashed_command
-from trioroute.app.settings import voter_count
+from trioroute.app.settings import END_TOGETHER, voter_count
 from trioroute.errors import ConfigError, TrioRouteError
 
-__all__ = ["FrontEnds", "Layout", "make_peer_files"]
+__all__ = ["AFTER_DRAIN_S", "FrontEnds", "Layout", "make_peer_files"]
 
 #: `trioroute front-end` exits with this when its settings cannot work: trying again is useless.
 _EXIT_CONFIG: Final = 2
+
+#: What a front-end does after its drain time, seconds: 1 until it insists, 2 for the log to say
+#: that all have ended (`DrainTimes.together_s`), 0.3 lingering; and some for a busy machine.
+AFTER_DRAIN_S: Final = 4.0
 
 #: A front-end that ends so often before the system has ever served will not serve.
 _FAILED_STARTS: Final = 3
@@ -169,13 +173,12 @@ class FrontEnds:
             child.signal(signal.SIGKILL)
 
     async def end(self) -> None:
-        """Ask all to end, each within its drain time; none is started again."""
+        """Ask all to end together, each within its drain time; none is started again."""
         self._is_ending = True
-        # One second more than the drain: the front-end itself insists when its time is over.
-        grace_s = self._layout.drain_s + 1.0
+        grace_s = self._layout.drain_s + AFTER_DRAIN_S
         async with trio.open_nursery() as nursery:
             for child in list(self._running.values()):
-                nursery.start_soon(partial(child.end, grace_s=grace_s))
+                nursery.start_soon(partial(child.end, grace_s=grace_s, by=END_TOGETHER))
 
     async def _run_once(self, name: str) -> None:
         if self._is_ending:
