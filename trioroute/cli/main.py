@@ -57,6 +57,8 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "online-endpoint": ("trioroute.cli.azure.endpoint:online_endpoint", "As az ml has it."),
     "online-deployment": ("trioroute.cli.azure.deployment:online_deployment", "As az ml has it."),
     "plan": ("trioroute.cli.plan:plan", "Size replicas and limits for an expected load."),
+    "completion": ("trioroute.cli.completion:completion", "Print completion for a shell."),
+    "version": ("trioroute.cli.completion:version", "Print the version."),
 }
 
 
