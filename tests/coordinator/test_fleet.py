@@ -15,11 +15,13 @@ from trioroute.core.model import (
     CommandSource,
     Deployment,
     Endpoint,
+    Probe,
+    Replica,
     ReplicaState,
     ScaleKind,
     ScaleSettings,
 )
-from trioroute.core.registry import OpenEpoch, PutRegistry, RegisterHolder
+from trioroute.core.registry import OpenEpoch, PutRegistry, PutReplicas, RegisterHolder
 from trioroute.core.resources.commands import DeleteDeployment, PutDeployment
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.directory import SlotDirectory
@@ -142,13 +144,24 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(scale: ScaleSettings, *, running: int = 0) -> AsyncIterator[World]:
+async def open_world(
+    scale: ScaleSettings,
+    *,
+    running: int = 0,
+    readiness: Probe | None = None,
+    known: tuple[str, ...] = (),
+) -> AsyncIterator[World]:
     log = MemoryLog()
     source = CommandSource(command=("serve", "{port}"), cwd="/")
-    deployment = Deployment(endpoint="e", name="d", source=source, scale=scale)
+    deployment = Deployment(
+        endpoint="e", name="d", source=source, scale=scale, readiness=readiness or Probe()
+    )
     await log.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(deployment,)))
     await log.commit(OpenEpoch(epoch=1))
     await log.commit(RegisterHolder(epoch=1, holder="w0", incarnation=1))
+    ready = tuple(Replica(id=name, deployment=KEY, host="h", port=1) for name in known)
+    if ready:
+        await log.commit(PutReplicas(epoch=1, deployment=KEY, replicas=ready))
     now = trio.current_time()
     directory = SlotDirectory(log.state, epoch=1, timings=TIMINGS, now=now)
     not_ready: set[str] = set()
@@ -254,6 +267,47 @@ async def test_a_replica_that_does_not_get_ready_is_not_waited_for(
         assert world.fleet.expected_wait_s(KEY) > 0
         await trio.sleep(4 * START_S)
         assert world.fleet.expected_wait_s(KEY) == 0.0
+
+
+async def test_a_ready_replica_that_fails_its_probes_is_taken_out_and_comes_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    probe = Probe(period_s=1.0, failure_threshold=3)
+    async with open_world(ScaleSettings(instance_count=1), readiness=probe) as world:
+        await trio.sleep(START_S + 1)
+        world.not_ready.add("all")
+        await trio.sleep(2)
+        assert list(world.replicas()) == ["r0"], "not before the threshold"
+        await trio.sleep(2.5)
+        assert world.replicas() == {}
+        assert world.fleet.replicas(KEY)[0].reason == "answers 503"
+        world.not_ready.clear()
+        await trio.sleep(1)
+        assert list(world.replicas()) == ["r0"]
+
+
+async def test_what_an_earlier_coordinator_found_ready_is_probed_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    probe = Probe(period_s=1.0, failure_threshold=3)
+    known = ("old0",)
+    settings = ScaleSettings(instance_count=1)
+    async with open_world(settings, running=1, readiness=probe, known=known) as world:
+        world.not_ready.add("all")
+        await trio.sleep(2)
+        assert list(world.replicas()) == ["old0"]
+        await trio.sleep(3)
+        assert world.replicas() == {}
+
+
+async def test_a_busy_replica_is_never_probed(autojump_clock: trio.testing.MockClock) -> None:
+    probe = Probe(period_s=1.0, failure_threshold=3)
+    async with open_world(ScaleSettings(instance_count=1), readiness=probe) as world:
+        await trio.sleep(START_S + 1)
+        world.hold({"r0": 1})
+        world.not_ready.add("all")
+        await trio.sleep(10)
+        assert list(world.replicas()) == ["r0"]
 
 
 async def test_only_idle_replicas_are_stopped_after_a_quiet_window(

@@ -253,23 +253,47 @@ class Fleet:
             elif self._is_static(group.deployment):
                 # Whoever wrote the addresses vouches for them; they may not have a probe path.
                 self._ready.add(found.id)
-            elif found.id not in self._ready and found.id not in self._probing:
+            elif found.id not in self._probing:
                 self._probing.add(found.id)
                 nursery.start_soon(self._probe_until_ready, group.deployment, found)
 
     async def _probe_until_ready(self, deployment: Deployment, found: FoundReplica) -> None:
         try:
             while self._is_running(found):
-                reason = await self._ask(deployment, found.host, found.port)
+                # What an earlier coordinator found ready is ready until a probe says otherwise.
+                known = found.id in self._ready
+                reason = "" if known else await self._ask(deployment, found.host, found.port)
                 if not reason:
                     self._ready.add(found.id)
                     self._reasons.pop(found.id, None)
                     self.poke()
-                    return
+                    await self._probe_while_ready(deployment, found)
+                    continue
                 self._reasons[found.id] = reason
                 await trio.sleep(_FIRST_PROBES_S)
         finally:
             self._probing.discard(found.id)
+
+    async def _probe_while_ready(self, deployment: Deployment, found: FoundReplica) -> None:
+        """Ask again every `period`; returns once it is not ready any more.
+
+        Never while it is busy (decision 20): a served answer is the proof, and a server that
+        works on one request at a time would not answer.
+        """
+        settings, failures = deployment.readiness, 0
+        while self._is_running(found) and found.id in self._ready:
+            await trio.sleep(settings.period_s)
+            if self._directory.busy_slots(found.id):
+                continue
+            reason = await self._ask(deployment, found.host, found.port)
+            if not reason:
+                failures = 0
+            elif not self._directory.busy_slots(found.id):
+                failures += 1
+            if failures >= settings.failure_threshold:
+                self._reasons[found.id] = reason
+                self._ready.discard(found.id)
+                self.poke()
 
     def _is_running(self, found: FoundReplica) -> bool:
         now = self._all_found(found.deployment)
