@@ -22,6 +22,8 @@ DATA: Final = Path(".trioroute")
 #: Between two rounds of all front-ends, seconds: a new coordinator is there within one.
 _PAUSE_S: Final = 0.2
 _TIMEOUT_S: Final = 10.0
+#: For how long to try when no front-end at all can be reached, seconds: nothing runs there then.
+_UNREACHABLE_S: Final = 1.0
 #: Nothing has changed, and the same may succeed in a moment.
 _NO_COORDINATOR: Final = "TR0810"
 
@@ -65,7 +67,7 @@ class System:
             ProblemAnswerError: the answer is a refusal; `code` says which.
         """
         encoded = None if body is None else msgspec.json.encode(body)
-        deadline = time.monotonic() + timeout_s
+        began_at = time.monotonic()
         while True:
             failure: Exception = UnreachableError("no admin address is given")
             for url in self.admin_urls:
@@ -75,8 +77,11 @@ class System:
                     return msgspec.json.decode(answer, type=kind)
                 except (UnreachableError, ProblemAnswerError) as error:
                     _raise_final(error)
-                    failure = error
-            if time.monotonic() + _PAUSE_S > deadline:
+                    if not isinstance(failure, ProblemAnswerError):
+                        failure = error
+            is_there = isinstance(failure, ProblemAnswerError)
+            patience_s = timeout_s if is_there else min(timeout_s, _UNREACHABLE_S)
+            if time.monotonic() + _PAUSE_S > began_at + patience_s:
                 raise failure
             time.sleep(_PAUSE_S)
 

@@ -1,6 +1,8 @@
 """get, describe and logs."""
 
 import json
+import subprocess
+import sys
 
 import attrs
 import yaml
@@ -53,3 +55,18 @@ def test_following_shows_only_what_is_new() -> None:
     assert _new_lines(("a", "b"), ("a", "b")) == ()
     assert _new_lines(("a", "b"), ("b", "c")) == ("c",)
     assert _new_lines(("a", "b"), ("x",)) == ("x",)
+
+
+def test_reading_costs_no_more_than_reading() -> None:
+    """Import sets and not times: a shared machine's seconds say little."""
+    script = (
+        "import sys\nfrom trioroute.cli.main import main\n"
+        "sys.argv = ['trioroute', 'get', 'endpoints', '--admin', 'http://127.0.0.1:9']\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert ended.code == 3, ended.code\n"
+        "heavy = {'trio', 'starlette', 'cattrs', 'rich', 'cryptography', 'consensus'}\n"
+        "print(sorted(heavy & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == "[]\n", done.stdout + done.stderr
