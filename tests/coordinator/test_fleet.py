@@ -159,7 +159,7 @@ async def open_world(
     await log.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(deployment,)))
     await log.commit(OpenEpoch(epoch=1))
     await log.commit(RegisterHolder(epoch=1, holder="w0", incarnation=1))
-    ready = tuple(Replica(id=name, deployment=KEY, host="h", port=1) for name in known)
+    ready = tuple(Replica(id=name, deployment=KEY, host="h", port=1, slots=1) for name in known)
     if ready:
         await log.commit(PutReplicas(epoch=1, deployment=KEY, replicas=ready))
     now = trio.current_time()
