@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import attrs
+import yaml
 
 from trioroute.core.model import deployment_key
 from trioroute.errors import ConfigError
@@ -18,7 +19,7 @@ from trioroute.spec.convert import to_variables
 from trioroute.spec.fields.plain import to_plain
 from trioroute.spec.reading import ReadFile
 
-__all__ = ["Document"]
+__all__ = ["Document", "to_yaml"]
 
 _VARIABLES = "environment_variables"
 
@@ -87,3 +88,8 @@ class Document:
     def to_text(self) -> str:
         """As a file that reads to the same: JSON is YAML too."""
         return json.dumps(self.content, indent=2, ensure_ascii=False)
+
+
+def to_yaml(value: Any) -> str:
+    """Plain maps, lists and scalars as YAML, in their order."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
