@@ -7,7 +7,7 @@ import pytest
 
 from consensus import PeerAddress
 from trioroute.app.host.certificates import PeerFiles
-from trioroute.app.settings import FrontEndConfig, parse_front_end, voter_count
+from trioroute.app.settings import ClientTrust, FrontEndConfig, parse_front_end, voter_count
 from trioroute.errors import ConfigError
 
 FILES = PeerFiles(Path("fe-1.pem"), Path("fe-1.key"), Path("authority.pem"))
@@ -65,3 +65,16 @@ def test_peers_on_other_machines_need_certificates() -> None:
     assert "--peer-certificate" in message
     here = PEERS.replace("fe-2.local", "localhost")
     assert parse_front_end(attrs.evolve(GIVEN, peer_files=None), here).peer_files is None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "is_right"),
+    [("10.0.0.7", True), ("::1", True), ("0:0::1", False), ("edge.example", False)],
+)
+def test_trusted_proxies_are_addresses_as_sockets_give_them(proxy: str, is_right: bool) -> None:
+    config = attrs.evolve(GIVEN, clients=ClientTrust(proxies=(proxy,)))
+    if is_right:
+        assert parse_front_end(config, PEERS).clients.proxies == (proxy,)
+    else:
+        with pytest.raises(ConfigError, match="--trusted-proxy"):
+            parse_front_end(config, PEERS)

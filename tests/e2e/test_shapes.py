@@ -1,5 +1,6 @@
 """Every shape of the system serves, and its witness would see a limit that does not hold."""
 
+import http.client
 import json
 import socket
 import subprocess
@@ -50,6 +51,22 @@ def test_the_access_log_has_a_line_for_each_request_of_all_workers(tmp_path: Pat
     assert {line["status"] for line in lines} == {200}
     assert {line["front_end"] for line in lines} <= {"fe-0", "fe-1", "fe-2"}
     assert len({line["request_id"] for line in lines}) == 50
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_trusted_proxys_request_id_is_kept(tmp_path: Path, workers: str) -> None:
+    write_files(tmp_path, replicas=1, service_s=0.01)
+    shape = ["--front-ends", "1", "--workers", workers]
+    for believed in (False, True):
+        trust = ["--trusted-proxy", "127.0.0.1"] * believed
+        with running_up(tmp_path, *shape, *trust, "--no-address-cap") as system:
+            connection = http.client.HTTPConnection(*system.scoring, timeout=10)
+            path = "/api/v1/service/witness/score"
+            connection.request("POST", path, b"1", {"x-request-id": "edge-7"})
+            answer = connection.getresponse()
+            assert answer.status == 200
+            assert (answer.getheader("x-request-id") == "edge-7") is believed
+            connection.close()
 
 
 def test_for_seconds_it_ends_by_itself(tmp_path: Path) -> None:

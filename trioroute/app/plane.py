@@ -19,6 +19,7 @@ from trioroute.app.handdown import worker_end
 from trioroute.app.host.certificates import ListenerFiles, PeerFiles, load_peer_tls
 from trioroute.app.host.network import Network, TcpNetwork
 from trioroute.app.host.ports import ScoringSockets
+from trioroute.app.settings import ClientTrust
 from trioroute.app.worker import ReportLink, Worker, WorkerConfig
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
 from trioroute.core.slots.timings import SlotTimings
@@ -73,6 +74,8 @@ class ComposedPlane:
             worker_index=config.index,
             access_log=None if self._access_log is None else self._access_log.record,
             phase=config.phase,
+            trusted_proxies=config.clients.proxies,
+            caps_addresses=config.clients.caps_addresses,
             tls=None if files is None else ServerTls(files.certificate, files.key),
         )
 
@@ -155,6 +158,8 @@ def main(arguments: Sequence[str]) -> int:
         parser.add_argument(option, type=float, required=True)
     parser.add_argument("--tls-scoring-fd", type=int)
     parser.add_argument("--access-log")
+    parser.add_argument("--trusted-proxy", action="append", default=[])
+    parser.add_argument("--no-address-cap", action="store_true")
     for option in _FILE_OPTIONS:
         parser.add_argument(option, type=Path)
     options = parser.parse_args(arguments)
@@ -167,6 +172,9 @@ def main(arguments: Sequence[str]) -> int:
         drain_s=options.drain,
         tls_files=_listener_files(options),
         access_log=options.access_log,
+        clients=ClientTrust(
+            proxies=tuple(options.trusted_proxy), caps_addresses=not options.no_address_cap
+        ),
     )
     with _scoring_sockets(options) as listening:
         hand_down = socket.socket(fileno=options.hand_down)

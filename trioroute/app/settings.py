@@ -1,5 +1,6 @@
 """What one front-end is told when it starts: parsed once, frozen, all mistakes named at once."""
 
+import ipaddress
 import re
 import signal
 from pathlib import Path
@@ -12,7 +13,14 @@ from trioroute.app.host.certificates import ListenerFiles, PeerFiles
 from trioroute.app.host.ports import LOOPBACK
 from trioroute.errors import ConfigError
 
-__all__ = ["END_TOGETHER", "DrainTimes", "FrontEndConfig", "parse_front_end", "voter_count"]
+__all__ = [
+    "END_TOGETHER",
+    "ClientTrust",
+    "DrainTimes",
+    "FrontEndConfig",
+    "parse_front_end",
+    "voter_count",
+]
 
 #: Sent to all front-ends at once instead of SIGTERM: the whole group ends.
 END_TOGETHER: Final = signal.SIGUSR1
@@ -49,6 +57,25 @@ class DrainTimes:
 
 
 @attrs.frozen(kw_only=True)
+class ClientTrust:
+    """What is known of who connects to the scoring ports.
+
+    Attributes:
+        proxies: addresses whose forwarding fields and request ids are believed.
+        caps_addresses: limit the connections of one address; off behind a load balancer that
+            hides its clients' addresses (decision 19).
+    """
+
+    proxies: tuple[str, ...] = ()
+    caps_addresses: bool = True
+
+    def options(self) -> list[str]:
+        """As command-line words."""
+        words = [f"--trusted-proxy={address}" for address in self.proxies]
+        return words if self.caps_addresses else [*words, "--no-address-cap"]
+
+
+@attrs.frozen(kw_only=True)
 class FrontEndConfig:
     """One front-end.
 
@@ -64,6 +91,7 @@ class FrontEndConfig:
         scoring_fd: descriptor of a listening socket that outlives this process.
         tls_files, tls_port, tls_scoring_fd: the same for HTTPS; without files there is none.
         access_log: file that gets a line for each exchange, or None.
+        clients: what is known of who connects.
         runner: data folder of the replica runner that owns local replicas, or None.
     """
 
@@ -83,6 +111,7 @@ class FrontEndConfig:
     tls_port: int = 8443
     tls_scoring_fd: int | None = None
     access_log: Path | None = None
+    clients: ClientTrust = attrs.field(factory=ClientTrust)
     runner: Path | None = None
     drain: DrainTimes = attrs.field(factory=DrainTimes)
 
@@ -157,5 +186,17 @@ def _problems(config: FrontEndConfig) -> list[str]:
         (0 <= config.admin_port <= _PORT_MAX, f"--admin-port: not in 0 … {_PORT_MAX}"),
         (0 <= config.scoring_port <= _PORT_MAX, f"--port: not in 0 … {_PORT_MAX}"),
         (0 <= config.tls_port <= _PORT_MAX, f"--tls-port: not in 0 … {_PORT_MAX}"),
+        *(
+            (_is_address(proxy), f"--trusted-proxy: {proxy!r} is not an IP address")
+            for proxy in config.clients.proxies
+        ),
     ]
     return [problem for is_right, problem in checks if not is_right]
+
+
+def _is_address(text: str) -> bool:
+    """In the one spelling that a peer's address has, too: they are compared as text."""
+    try:
+        return str(ipaddress.ip_address(text)) == text
+    except ValueError:
+        return False

@@ -323,6 +323,7 @@ class Supervisor:
             drain_s=config.drain.exchanges_s,
             tls_files=config.tls_files,
             access_log=None if config.access_log is None else str(config.access_log),
+            clients=config.clients,
         )
         return Seat(
             worker.holder,
@@ -345,7 +346,10 @@ class Supervisor:
         return partial(
             launch_process,
             name=worker.holder,
-            arguments=tuple(str(word) for option in options.items() for word in option),
+            arguments=(
+                *(str(word) for option in options.items() for word in option),
+                *worker.clients.options(),
+            ),
             listening=self._listening,
             lock_fd=self._folder.lock_fd,
         )

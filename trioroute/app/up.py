@@ -42,6 +42,7 @@ from trioroute.app.laptop.front_ends import (
 )
 from trioroute.app.laptop.registering import register
 from trioroute.app.secret import ensure_secret
+from trioroute.app.settings import ClientTrust
 from trioroute.client.local import SUMMARY_NAME
 from trioroute.core.model import (
     API_PREFIXES,
@@ -91,6 +92,7 @@ class UpConfig:
         workers: worker processes of each front-end.
         tls_files, tls_port: for HTTPS beside HTTP; without files there is none.
         access_log: file that gets a line for each request, or None.
+        clients: what is known of who connects.
         dev: allow settings that are for development only.
         demo: prepare the packaged example and run it besides.
     """
@@ -106,6 +108,7 @@ class UpConfig:
     tls_files: ListenerFiles | None = None
     tls_port: int = 8443
     access_log: Path | None = None
+    clients: ClientTrust = attrs.field(factory=ClientTrust)
     dev: bool = False
 
 
@@ -216,6 +219,7 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
         workers=config.workers,
         drain_s=_DRAIN_S,
         access_log=config.access_log and config.access_log.resolve(),
+        clients=config.clients,
     )
 
 

@@ -18,6 +18,7 @@ import trio
 from trioroute.app.handdown import WorkerEnd
 from trioroute.app.host.certificates import ListenerFiles
 from trioroute.app.host.ports import ScoringSockets
+from trioroute.app.settings import ClientTrust
 from trioroute.core.model import RoutingSnapshot
 from trioroute.errors import LinkLostError
 from trioroute.telemetry.recording import WorkerStats
@@ -45,6 +46,7 @@ class WorkerConfig:
         drain_s: how long a drain may take that a signal asked for, not the supervisor.
         tls_files: certificate for the HTTPS socket, or None.
         access_log: file that gets a line for each exchange, or None.
+        clients: what is known of who connects.
     """
 
     front_end: str
@@ -54,6 +56,7 @@ class WorkerConfig:
     drain_s: float
     tls_files: ListenerFiles | None = None
     access_log: str | None = None
+    clients: ClientTrust = attrs.field(factory=ClientTrust)
 
     @property
     def holder(self) -> str:

@@ -30,6 +30,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--admin-port", default=9090, show_default=True, help="Admin port.")
 @click.option("--runner", type=_PATH, help="Data folder of a replica runner.")
 @click.option("--access-log", type=_PATH, help="File: a line per request.")
+@click.option("--trusted-proxy", multiple=True, help="Address whose X-Forwarded-* is believed.")
+@click.option("--no-address-cap", is_flag=True, help="No limit on connections of one address.")
 @click.option("--drain", default=20.0, show_default=True, help="Seconds to finish what runs.")
 @click.option("--unready", default=0.0, show_default=True, help="Seconds unready before that.")
 def front_end(  # house: one parameter per option is Click's own form
@@ -54,6 +56,8 @@ def front_end(  # house: one parameter per option is Click's own form
     admin_port: int,
     runner: Path | None,
     access_log: Path | None,
+    trusted_proxy: tuple[str, ...],
+    no_address_cap: bool,
     drain: float,
     unready: float,
 ) -> None:
@@ -66,6 +70,7 @@ def front_end(  # house: one parameter per option is Click's own form
 
     from trioroute.app.host.certificates import listener_files, peer_files
     from trioroute.app.settings import (
+        ClientTrust,
         DrainTimes,
         FrontEndConfig,
         parse_front_end,
@@ -90,6 +95,7 @@ def front_end(  # house: one parameter per option is Click's own form
         admin_port=admin_port,
         runner=runner,
         access_log=access_log,
+        clients=ClientTrust(proxies=trusted_proxy, caps_addresses=not no_address_cap),
         drain=DrainTimes(exchanges_s=drain, unready_s=unready),
     )
     trio.run(run_front_end, parse_front_end(config, peers))

@@ -82,6 +82,8 @@ def _shown(path: Path) -> Path:
 @click.option("--tls-port", default=8443, show_default=True, type=_PORT, help="HTTPS; 0: any.")
 @click.option("--data", default=Path(".trioroute"), show_default=True, type=_PATH)
 @click.option("--access-log", type=_PATH, help="File that gets a line for each request.")
+@click.option("--trusted-proxy", multiple=True, help="Address whose X-Forwarded-* is believed.")
+@click.option("--no-address-cap", is_flag=True, help="No limit on connections of one address.")
 @click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
 @click.option("--demo", is_flag=True, help="Run the packaged example and kill its coordinator.")
 @click.option("--for", "for_s", type=click.FloatRange(min=0), help="End after so many seconds.")
@@ -98,6 +100,8 @@ def up(  # house: one parameter per option is Click's own form
     tls_port: int,
     data: Path,
     access_log: Path | None,
+    trusted_proxy: tuple[str, ...],
+    no_address_cap: bool,
     dev: bool,
     demo: bool,
     for_s: float | None,
@@ -110,6 +114,7 @@ def up(  # house: one parameter per option is Click's own form
     import trio
 
     from trioroute.app.host.certificates import listener_files
+    from trioroute.app.settings import ClientTrust
     from trioroute.app.up import UpConfig, run_up
 
     config = UpConfig(
@@ -123,6 +128,7 @@ def up(  # house: one parameter per option is Click's own form
         tls_files=listener_files(tls_certificate, tls_key),
         tls_port=tls_port,
         access_log=access_log,
+        clients=ClientTrust(proxies=trusted_proxy, caps_addresses=not no_address_cap),
         dev=dev,
         demo=demo,
     )
