@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.e2e.system import (
+    PATIENCE_S,
     Outcome,
     System,
     offer_load,
@@ -94,3 +95,35 @@ def test_no_replica_ever_works_on_two_requests(
     records = read_records(tmp_path)
     assert records.running_max == 1
     assert all(count == 1 for count in records.begun.values())
+
+
+def test_a_supervisor_that_hangs_is_told_of_and_left_alone(tmp_path: Path) -> None:
+    write_files(tmp_path, replicas=1, service_s=0.01)
+    screen = tmp_path / "up.stderr"
+    with running_up(tmp_path) as system:
+        coordinator, _ = system.coordinator()
+        victim = next(name for name in system.admin_urls if name != coordinator)
+        pid = system.front_end_pid(victim)
+        workers = workers_of(system, victim)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_until_said(screen, f"{victim} hangs: process {pid} ")
+            (row,) = [r for r in system.status(coordinator).front_ends if r.name == victim]
+            assert (row.is_up, row.error) == (False, "not connected")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        wait_until_said(screen, f"{victim} answers again")
+        wait_until_rejoined(system)
+        assert workers_of(system, victim) == workers, "nothing was wrong with them"
+
+
+def workers_of(system: System, name: str) -> list[int]:
+    lines = our_processes(system.data)
+    return [pid for pid, line in lines if "app.plane:main" in line and f"-end {name} " in line]
+
+
+def wait_until_said(screen: Path, text: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while text not in screen.read_text():
+        assert time.monotonic() < deadline, screen.read_text()
+        time.sleep(0.1)

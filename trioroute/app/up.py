@@ -36,11 +36,13 @@ from trioroute.app.laptop.door import AdminDoor, NotReadyError, Progress
 from trioroute.app.laptop.drills import Drills
 from trioroute.app.laptop.front_ends import (
     AFTER_DRAIN_S,
+    LOG_FOLDER,
     FrontEnds,
     Layout,
     make_peer_files,
 )
 from trioroute.app.laptop.registering import register
+from trioroute.app.laptop.upkeep import bound_logs, watch_front_ends
 from trioroute.app.secret import ensure_secret
 from trioroute.app.settings import ClientTrust
 from trioroute.client.local import SUMMARY_NAME
@@ -204,7 +206,7 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
             check_port_free(_OWN_HOST, port, option="--admin-port")
     else:
         admin_ports = free_ports(_OWN_HOST, len(names))
-    (folder.path / "log").mkdir(exist_ok=True)
+    (folder.path / LOG_FOLDER).mkdir(exist_ok=True)
     return Layout(
         data=folder.path,
         lock_fd=folder.lock_fd,
@@ -331,9 +333,21 @@ class _System:
             drills=drills,
         )
         front_ends.note_served()
+        self._processes.start_soon(self._look_after, layout, front_ends, door)
         _write_summary(running)
         self._screen.show(running)
         return running
+
+    async def _look_after(self, layout: Layout, front_ends: FrontEnds, door: AdminDoor) -> None:
+        def say(text: str) -> None:
+            if not self._is_ending:  # then they are expected to fall silent
+                self._screen.progress(text)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bound_logs, layout.logs)
+            await watch_front_ends(
+                front_ends.names, pid=front_ends.pid, answers=door.answers, say=say
+            )
 
     async def _wait_replicas(self, door: AdminDoor, wished: Mapping[str, int]) -> ClusterStatus:
         """As `AdminDoor.wait_replicas`; a failure also says what the replica printed last.

@@ -28,7 +28,7 @@ from trioroute.app.leash import leashed_command
 from trioroute.core.model import RoutingSnapshot
 from trioroute.errors import LinkLostError
 from trioroute.telemetry.recording import WorkerStats, merge
-from trioroute.wire.handdown import Drain, LinkState, Ready, Snapshot, Stats
+from trioroute.wire.handdown import Drain, LinkState, Ready, Snapshot, Stats, Up
 
 __all__ = [
     "Launch",
@@ -45,6 +45,9 @@ _INSIST_S: Final = 1.0
 #: A worker that serves reports every second. One that says nothing for this long hangs: longer
 #: than any pause of a loaded machine, shorter than anyone would wait for its connections, seconds.
 _SILENT_S: Final = 15.0
+
+#: Reports come every second; this is for one that waits already or is just being written, seconds.
+_SECOND_LOOK_S: Final = 2.0
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -151,11 +154,19 @@ class Seat:
     async def _read_reports(self, end: SupervisorEnd) -> None:
         """Until the hand-down ends, or the watchdog does it: whoever leaves here is killed."""
         while True:
-            with trio.move_on_after(_SILENT_S if self._is_ready else math.inf) as watchdog:
-                self._take(await end.receive())
-            if watchdog.cancelled_caught:
+            report = await self._receive(end)
+            if report is None:
                 _LOG.error("%s has said nothing for %g s", self.holder, _SILENT_S)
                 return
+            self._take(report)
+
+    async def _receive(self, end: SupervisorEnd) -> Up | None:
+        """The next report, None when none comes. Looks twice: after we were stopped ourselves, the
+        deadline is over before anybody has looked at what waits to be read."""
+        for patience_s in (_SILENT_S, _SECOND_LOOK_S):
+            with trio.move_on_after(patience_s if self._is_ready else math.inf):
+                return await end.receive()
+        return None
 
     async def _hand_down(self, end: SupervisorEnd) -> None:
         """Send the newest picture after each change: never a backlog.

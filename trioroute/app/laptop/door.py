@@ -99,6 +99,10 @@ class AdminDoor:
         answer = await self._ask(self._clients[name].readiness)
         return answer is not None and answer[0]
 
+    async def answers(self, name: str) -> bool:
+        """Whether a front-end says anything at all."""
+        return await self._ask(self._clients[name].readiness) is not None
+
     async def put_registry(
         self, endpoints: tuple[Endpoint, ...], deployments: tuple[Deployment, ...]
     ) -> None:

@@ -19,7 +19,10 @@ from trioroute.app.leash import leashed_command
 from trioroute.app.settings import END_TOGETHER, ClientTrust, voter_count
 from trioroute.errors import ConfigError, TrioRouteError
 
-__all__ = ["AFTER_DRAIN_S", "FrontEnds", "Layout", "make_peer_files"]
+__all__ = ["AFTER_DRAIN_S", "LOG_FOLDER", "FrontEnds", "Layout", "make_peer_files"]
+
+#: In the data folder.
+LOG_FOLDER: Final = "log"
 
 #: `trioroute front-end` exits with this when its settings cannot work: trying again is useless.
 _EXIT_CONFIG: Final = 2
@@ -85,9 +88,14 @@ class Layout:
         """A front-end's admin address."""
         return f"http://{self.host}:{self.admin_ports[name]}"
 
+    @property
+    def logs(self) -> Path:
+        """The folder of all processes' output."""
+        return self.data / LOG_FOLDER
+
     def log(self, name: str) -> Path:
         """Where a process's output goes."""
-        return self.data / "log" / f"{name}.log"
+        return self.logs / f"{name}.log"
 
     def front_end_command(self, name: str, lifeline: int) -> list[str]:
         """The command line of one front-end: what a StatefulSet's pod runs too."""
