@@ -14,6 +14,8 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 #: First byte of a text frame that is whole; all frames here are short (RFC 6455 §5.2).
 _TEXT = 0x81
+_PING = 0x89
+_PONG = 0x8A
 
 
 class Replica(BaseHTTPRequestHandler):
@@ -36,6 +38,12 @@ class Replica(BaseHTTPRequestHandler):
         """The SHA-256 of the body, and its length."""
         body = self._body()
         self._answer(f"{hashlib.sha256(body).hexdigest()} {len(body)}".encode())
+
+    def do_HEAD(self) -> None:
+        """The head of a greeting."""
+        self.send_response(200)
+        self.send_header("content-length", "5")
+        self.end_headers()
 
     def do_PUT(self) -> None:
         """As POST."""
@@ -95,11 +103,13 @@ class Replica(BaseHTTPRequestHandler):
             text = bytes(
                 byte ^ mask[at % 4] for at, byte in enumerate(self.rfile.read(length & 0x7F))
             )
-            if kind != _TEXT:
-                self.wfile.write(bytes((kind, len(text))) + text)
-                return
-            text = b"echo " + text
+            if kind == _TEXT:
+                text = b"echo " + text
+            elif kind == _PING:
+                kind = _PONG
             self.wfile.write(bytes((kind, len(text))) + text)
+            if kind not in (_TEXT, _PONG):
+                return
 
 
 def main() -> None:

@@ -4,16 +4,20 @@ import hashlib
 import http.client
 import json
 import os
-import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
+import httpx
+import httpx_sse
 import pytest
+import requests
+import trio
+import websockets.sync.client
+
+from tests.e2e.system import running_up
 
 pytestmark = pytest.mark.slow
 
@@ -42,30 +46,39 @@ chat.onerror = () => process.exit(1);
 """
 
 
-def started(*command: str) -> tuple[subprocess.Popen[str], str]:
-    """A process of ours and the first line it prints."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
-    )
-    assert process.stdout is not None
-    return process, process.stdout.readline()
+ENDPOINT = """\
+name: root
+auth_mode: key
+traffic: {blue: 100}
+properties: {trioroute.mount: "/", trioroute.anonymous: "true"}
+"""
+
+DEPLOYMENT = """\
+name: blue
+type: kubernetes
+endpoint_name: root
+request_settings:
+  max_concurrent_requests_per_instance: 8
+  request_timeout_ms: 20000
+properties:
+  trioroute.addresses: "127.0.0.1:%d"
+  trioroute.upgrade_max_s: "30"
+"""
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Where the data plane listens."""
-    replica, port = started("tests.e2e.http_replica")
-    plane, line = started(
-        "tests.proxy.standalone", "--replica", f"127.0.0.1:{port.strip()}", "--port", "0"
-    )
-    found = re.search(r"127\.0\.0\.1:\d+", line)
-    assert found
-    yield found[0]
-    for process in (plane, replica):
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the only front-end of an `up` listens; the replica behind it takes every path."""
+    folder = tmp_path_factory.mktemp("clients")
+    command = [sys.executable, "-m", "tests.e2e.http_replica"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as replica:
+        assert replica.stdout is not None
+        (folder / "root.yml").write_text(ENDPOINT)
+        (folder / "blue.yml").write_text(DEPLOYMENT % int(replica.stdout.readline()))
+        with running_up(folder, "--front-ends", "1", "--dev") as system:
+            host, port = system.scoring
+            yield f"{host}:{port}"
+        replica.kill()
 
 
 def run(*command: str, given: bytes = b"") -> bytes:
@@ -86,6 +99,7 @@ def digest(body: bytes) -> bytes:
         (),
         ("--http1.0",),
         ("-H", "Expect: 100-continue"),
+        ("--expect100-timeout", "60", "-H", "Expect: 100-continue"),
         ("-H", "Transfer-Encoding: chunked"),
         ("-X", "PUT"),
     ],
@@ -155,27 +169,60 @@ def test_node_websocket(address: str) -> None:
     assert shown.strip() == b"echo hi"
 
 
-def test_wsproto_websocket(address: str) -> None:
-    wsproto = pytest.importorskip("wsproto")  # comes with the admin server
-    ws = pytest.importorskip("wsproto.events")
-    host, _, port = address.partition(":")
-    chat = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
-        sock.sendall(chat.send(ws.Request(host=address, target="/chat")))
-        got: list[object] = []
-        while not got or not isinstance(got[-1], ws.CloseConnection):
-            data = sock.recv(65536)
-            assert data, f"the connection ended early, after {got}"
-            chat.receive_data(data)
-            for event in chat.events():
-                got.append(event)
-                if isinstance(event, ws.AcceptConnection):
-                    sock.sendall(chat.send(ws.TextMessage(data="one")))
-                elif isinstance(event, ws.TextMessage):
-                    assert event.data == "echo one"
-                    sock.sendall(chat.send(ws.CloseConnection(code=1000)))
-    assert [type(event).__name__ for event in got] == [
-        "AcceptConnection",
-        "TextMessage",
-        "CloseConnection",
-    ]
+def test_websockets_echo(address: str) -> None:
+    with websockets.sync.client.connect(f"ws://{address}/chat", proxy=None) as chat:
+        for text in ("one", "two", "x" * 100):
+            chat.send(text)
+            assert chat.recv(timeout=10) == f"echo {text}"
+        chat.ping().wait(10)
+    assert chat.close_code == 1000
+
+
+def test_requests_keeps_a_session(address: str) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        for length in (0, 1, 70_000, 2_000_000):
+            body = os.urandom(length)
+            answer = session.post(f"http://{address}/", data=body, timeout=10)
+            assert answer.content == digest(body)
+        pieces = [os.urandom(50_000) for _ in range(5)]
+        answer = session.put(f"http://{address}/", data=iter(pieces), timeout=10)  # chunked
+        assert answer.content == digest(b"".join(pieces))
+        assert session.head(f"http://{address}/", timeout=10).headers["content-length"] == "5"
+
+
+def test_httpx_sends_many_at_once(address: str) -> None:
+    bodies = [os.urandom(10_000 * number) for number in range(12)]
+
+    async def main() -> list[bytes]:
+        got = [b""] * len(bodies)
+
+        async def ask(number: int) -> None:
+            answer = await client.post("/", content=bodies[number])
+            got[number] = answer.content
+
+        async with httpx.AsyncClient(
+            base_url=f"http://{address}", timeout=15, trust_env=False
+        ) as client:
+            for _ in range(2):
+                async with trio.open_nursery() as nursery:
+                    for number in range(len(bodies)):
+                        nursery.start_soon(ask, number)
+        return got
+
+    assert trio.run(main) == [digest(body) for body in bodies]
+
+
+def test_httpx_reads_events_as_they_come(address: str) -> None:
+    """Server-sent events, parsed by a client made for them; the bound as above."""
+    late_s = []
+    with (
+        httpx.Client(timeout=10, trust_env=False) as client,
+        httpx_sse.connect_sse(client, "GET", f"http://{address}/events") as source,
+    ):
+        for number, event in enumerate(source.iter_sse()):
+            shown, sent_at = event.data.split()
+            assert int(shown) == number
+            late_s.append((time.monotonic_ns() - int(sent_at)) / 1e9)
+    assert len(late_s) == 5
+    assert sorted(late_s)[2] < 0.05
