@@ -175,3 +175,14 @@ async def test_a_lapsed_holder_is_closed(
     await trio.sleep(TIMINGS.booked_s)
     world.links.dispatch(world.directory.tick(trio.current_time()))
     assert await is_closed(stream)
+
+
+async def test_a_session_that_was_still_registering_does_not_begin_after_the_office(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    world = World(nursery)
+    stream = world.dial("fe-0")
+    await say(stream, hello())
+    world.links.close_all()
+    assert await hear(stream, 1) == []
+    assert list(world.directory.live_holders()) == []

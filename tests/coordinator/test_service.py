@@ -54,7 +54,7 @@ class MemoryLog:
         while self.state.index <= index:
             await self._changed.wait()
 
-    def may_grant(self) -> bool:
+    def may_grant(self, epoch: int) -> bool:
         return self.is_fresh
 
 

@@ -84,7 +84,7 @@ def test_a_replica_that_goes_takes_its_homes_along(registry: Registry) -> None:
 def test_a_fenced_holder_has_no_home_and_is_not_known(registry: Registry) -> None:
     registry.apply(RegisterHolder(epoch=0, holder="w0", incarnation=1), 3)
     registry.apply(put_homes(w0=1, w1=2), 4)
-    registry.apply(FenceHolder(epoch=0, holder="w0", reason="dead"), 5)
+    registry.apply(FenceHolder(epoch=0, holder="w0", incarnation=1, reason="dead"), 5)
     assert registry.state.homes[KEY] == {"r0": {"w1": 2}}
     assert "w0" not in registry.state.holders
 
@@ -124,3 +124,10 @@ def test_a_holders_snapshot_has_its_own_homes_only(registry: Registry) -> None:
     assert snapshot.homes == {"r0": 2}
     assert snapshot.version == 3
     assert [replica.id for replica in snapshot.replicas] == ["r0"]
+
+
+def test_a_fence_does_not_meet_a_holder_that_has_started_again(registry: Registry) -> None:
+    registry.apply(RegisterHolder(epoch=0, holder="w0", incarnation=2), 3)
+    fence = FenceHolder(epoch=0, holder="w0", incarnation=1, reason="silent")
+    assert "started again" in registry.apply(fence, 4).error
+    assert "w0" in registry.state.holders

@@ -47,7 +47,8 @@ COMMANDS: list[Command] = [
     PutHomes(
         epoch=3, deployment="iris/script", homes={"r": {"fe-0/0": WIDE}}, leaving={"r": {"x": 2}}
     ),
-    FenceHolder(epoch=3, holder="x", reason="silent"),
+    RegisterHolder(epoch=3, holder="x", incarnation=2),
+    FenceHolder(epoch=3, holder="x", incarnation=2, reason="silent"),
 ]
 
 

@@ -84,7 +84,6 @@ class RegistryLog:
         while self.state.index <= index:
             applied = await self._member.wait_applied_beyond(applied)
 
-    def may_grant(self) -> bool:
-        """Whether this member holds the office with fresh authority at this instant."""
-        office = self._member.office
-        return office is not None and self._member.may_act(office.epoch)
+    def may_grant(self, epoch: int) -> bool:
+        """Whether this member holds the office of that epoch with fresh authority just now."""
+        return self._member.may_act(epoch)

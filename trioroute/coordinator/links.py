@@ -62,6 +62,7 @@ class Links:
         self._may_grant = may_grant
         self._register = register
         self._sessions: dict[str, _Session] = {}
+        self._is_over = False
 
     async def serve(self, stream: trio.abc.Stream, peer: str) -> None:
         """One session, until it ends. A holder must belong to the front-end that connected.
@@ -79,6 +80,8 @@ class Links:
             await self._register(hello.holder, hello.incarnation)
         except (trio.TooSlowError, trio.BrokenResourceError, ControlError):
             return
+        if self._is_over:
+            return
         session = self._replace(hello.holder)
         try:
             with session.scope:
@@ -88,7 +91,7 @@ class Links:
 
     def dispatch(self, effects: list[Effect]) -> None:
         """Say what the directory wants said."""
-        if effects and not self._may_grant():
+        if effects and (self._is_over or not self._may_grant()):
             # Somebody else may hold the office: say nothing, to nobody.
             for session in self._sessions.values():
                 session.scope.cancel()
@@ -103,7 +106,8 @@ class Links:
                 to.say(message)
 
     def close_all(self) -> None:
-        """The office is over: every session ends."""
+        """The office is over: every session ends, and none begins any more."""
+        self._is_over = True
         for session in self._sessions.values():
             session.scope.cancel()
 

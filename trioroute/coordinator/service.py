@@ -7,6 +7,7 @@ rebuilt by its successor, so it may end between any two statements.
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 import attrs
@@ -62,8 +63,8 @@ class Log(Protocol):
         """Return once something later than `index` has been applied here."""
         ...
 
-    def may_grant(self) -> bool:
-        """Whether this member's authority is fresh at this instant."""
+    def may_grant(self, epoch: int) -> bool:
+        """Whether this member holds the office of that epoch with fresh authority just now."""
         ...
 
 
@@ -77,6 +78,8 @@ class _Office:
     began_at: float
     decisions: DecisionDesk
     scaled: dict[str, int] = attrs.field(factory=dict)
+    # The holder whose fence is on its way into the log; it must not be leased anything meanwhile.
+    fencing: str = ""
 
 
 class Coordinator:
@@ -118,7 +121,7 @@ class Coordinator:
         links = Links(
             directory,
             clock=self._clock,
-            may_grant=self._log.may_grant,
+            may_grant=partial(self._log.may_grant, epoch),
             register=self._register,
         )
         fleet = Fleet(
@@ -142,6 +145,7 @@ class Coordinator:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._follow_registry, self._office, state.index)
                 nursery.start_soon(self._run_clockwork, self._office)
+                nursery.start_soon(self._keep_records, self._office)
                 nursery.start_soon(self._plan_homes, self._office)
                 nursery.start_soon(fleet.run)
         finally:
@@ -181,8 +185,8 @@ class Coordinator:
         return None if self._office is None else self._office.directory.statistics()
 
     async def _register(self, holder: str, incarnation: int) -> None:
-        if self._office is None:
-            raise NoCoordinatorError("not in office")
+        if self._office is None or self._office.fencing == holder:
+            raise NoCoordinatorError("not in office, or about to declare this holder dead")
         state = self._log.state
         if state.holders.get(holder) == incarnation and holder not in state.clean:
             return
@@ -212,7 +216,7 @@ class Coordinator:
             await self._log.wait_changed(index)
 
     async def _run_clockwork(self, office: _Office) -> None:
-        """Ends leases, limbo and doubt when their time has come; fences the dead."""
+        """Ends leases, limbo and doubt when their time has come."""
         while True:
             await trio.sleep(_TICK_S)
             now = self._clock()
@@ -222,16 +226,36 @@ class Coordinator:
             for key in office.directory.deployments():
                 wait_s = office.fleet.expected_wait_s(key)
                 office.links.dispatch(office.directory.expect(key, wait_s, now))
-            epoch = office.directory.epoch
+
+    async def _keep_records(self, office: _Office) -> None:
+        """Fences, clean ends and decisions go to the log; apart, for a commit may take seconds."""
+        epoch = office.directory.epoch
+        while True:
+            await trio.sleep(_TICK_S)
             for holder, incarnation in office.directory.holders_to_mark(self._log.state):
                 mark = MarkClean(epoch=epoch, holder=holder, incarnation=incarnation)
                 await self._commit(mark)
-            for holder, reason in office.directory.holders_to_fence(now):
-                if await self._commit(FenceHolder(epoch=epoch, holder=holder, reason=reason)):
-                    self._decided(office, DecisionKind.FENCE, holder, reason)
+            if overdue := office.directory.holders_to_fence(self._clock()):
+                # One at a time: what was true of the next may not be after this commit.
+                await self._fence(office, *overdue[0])
             self._note_decisions(office)
-            if batch := office.decisions.take(now):
+            if batch := office.decisions.take(self._clock()):
                 await self._commit(RecordDecisions(epoch=epoch, decisions=batch))
+
+    async def _fence(self, office: _Office, holder: str, reason: str) -> None:
+        """Declare a holder dead; it may not come back while that is being committed."""
+        command = FenceHolder(
+            epoch=office.directory.epoch,
+            holder=holder,
+            incarnation=self._log.state.holders[holder],
+            reason=reason,
+        )
+        office.fencing = holder
+        try:
+            if await self._commit(command):
+                self._decided(office, DecisionKind.FENCE, holder, reason)
+        finally:
+            office.fencing = ""
 
     def _decided(
         self,
@@ -268,11 +292,13 @@ class Coordinator:
             await trio.sleep(_TICK_S)
             seen = (self._log.state.index, office.directory.live_holders())
             if seen != planned:
-                planned = seen
-                for key in self._log.state.deployments:
-                    await self._plan_homes_of(office, key)
+                keys = [*self._log.state.deployments]
+                done = [await self._plan_homes_of(office, key) for key in keys]
+                # What could not be committed is wanted again.
+                planned = seen if all(done) else None
 
-    async def _plan_homes_of(self, office: _Office, key: str) -> None:
+    async def _plan_homes_of(self, office: _Office, key: str) -> bool:
+        """Whether the homes of a deployment are as they should be, or are on their way there."""
         state = self._log.state
         live = office.directory.live_holders()
         index = state.homes_index.get(key, 0)
@@ -283,12 +309,13 @@ class Coordinator:
             alive=live,
             informed={name for name, version in live.items() if version >= index},
         )
-        if live and plan != current:
-            await self._commit(
-                PutHomes(
-                    epoch=office.directory.epoch,
-                    deployment=key,
-                    homes=plan.homes,
-                    leaving=plan.leaving,
-                )
+        if not live or plan == current:
+            return True
+        return await self._commit(
+            PutHomes(
+                epoch=office.directory.epoch,
+                deployment=key,
+                homes=plan.homes,
+                leaving=plan.leaving,
             )
+        )

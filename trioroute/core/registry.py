@@ -80,10 +80,14 @@ class MarkClean:
 
 @attrs.frozen(kw_only=True)
 class FenceHolder:
-    """Declare a holder dead: its home is gone and no take-over waits for it any more."""
+    """Declare a holder dead: its home is gone and no take-over waits for it any more.
+
+    Of one incarnation only: a fence must not meet a holder that has started again meanwhile.
+    """
 
     epoch: int
     holder: str
+    incarnation: int
     reason: str
 
 
@@ -185,7 +189,7 @@ class Registry:
             return f"no such endpoint: {', '.join(strays)}" if strays else ""
         if command.epoch < state.epoch:
             return f"epoch {command.epoch} is over, {state.epoch} has begun"
-        if isinstance(command, MarkClean):
+        if isinstance(command, MarkClean | FenceHolder):
             is_newest = state.holders.get(command.holder) == command.incarnation
             return "" if is_newest else f"{command.holder} has started again"
         if isinstance(command, PutReplicas | PutHomes):

@@ -43,7 +43,7 @@ class Abandoned:
         """Read `upstream` to the end of its answer, then release `grant`.
 
         Args:
-            deadline: dispatch plus MAXREQ, on `trio.current_time()`.
+            deadline: when it was left, plus MAXREQ, on `trio.current_time()`.
         """
         if self._nursery is None:  # not running: nobody could wait
             upstream.stream.reset()

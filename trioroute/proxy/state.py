@@ -194,7 +194,8 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
             upstream.stream.reset()
             self.plane.admission.release(grant)
         else:
-            deadline = self.dispatched_at + deployment.request_max_s
+            # From now, not from the dispatch: a request that took all its time is still running.
+            deadline = trio.current_time() + deployment.request_max_s
             self.plane.abandoned.take(upstream, grant, deadline=deadline)
 
     def drop(self) -> None:

@@ -238,7 +238,10 @@ class World:
             for name, incarnation in self.directory.holders_to_mark(self.registry.state):
                 self.commit(MarkClean(epoch=epoch, holder=name, incarnation=incarnation))
             for name, reason in self.directory.holders_to_fence(self.now):
-                self.commit(FenceHolder(epoch=epoch, holder=name, reason=reason))
+                incarnation = self.registry.state.holders[name]
+                self.commit(
+                    FenceHolder(epoch=epoch, holder=name, incarnation=incarnation, reason=reason)
+                )
                 self.routing_changed()
             self.plan()
         for worker in self.workers.values():

@@ -7,7 +7,7 @@ import pytest
 
 from tests.core.slots.slotworld import KEY, TIMINGS, World
 from trioroute.core.model import Isolation
-from trioroute.core.registry import PutReplicas
+from trioroute.core.registry import FenceHolder, PutReplicas, RegisterHolder
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.book import SlotBook
 from trioroute.core.slots.directory import SlotDirectory
@@ -220,3 +220,35 @@ def test_a_request_broken_off_by_the_drain_keeps_the_end_from_being_clean() -> N
     assert "w0" not in world.registry.state.clean
     settle(world, 1.1)
     assert "w0" in set(world.registry.state.clean)
+
+
+def test_a_fence_that_meets_its_holder_coming_back_frees_nothing_that_it_may_use() -> None:
+    world = World(holders=1, replicas=1, request_max_s=1.0)
+    settle(world, 1)
+    assert world.directory is not None
+    grant = world.workers["w0"].holding.acquire_nowait(KEY, world.now)
+    assert grant is not None
+    incarnation = world.registry.state.holders["w0"]
+    world.commit(FenceHolder(epoch=1, holder="w0", incarnation=incarnation, reason="late"))
+    said = world.directory.set_routing(world.registry.state, world.now)
+    assert ("w0", None) in said
+    assert world.directory.demand(KEY).in_doubt == 1
+    assert not world.directory.is_unused(grant.replica)
+    lease_s = TIMINGS.booked_s + TIMINGS.request_s(1.0)
+    world.directory.tick(world.now + lease_s - 0.5)
+    assert world.directory.demand(KEY).in_doubt == 1
+    world.directory.tick(world.now + lease_s + 0.1)
+    assert world.directory.demand(KEY).in_doubt == 0
+
+
+def test_a_holder_that_dies_before_its_first_report_is_fenced_in_the_end() -> None:
+    world = World(holders=1, replicas=1)
+    settle(world, 1)
+    assert world.directory is not None
+    hello = m.Hello(version=m.VERSION, holder="w9", incarnation=1, uptime_s=0.0)
+    world.commit(RegisterHolder(epoch=1, holder="w9", incarnation=1))
+    world.directory.set_routing(world.registry.state, world.now)
+    world.directory.receive("w9", hello, world.now)
+    world.directory.link_lost("w9", world.now)
+    later = world.now + TIMINGS.reclaim_s(1.0) + 0.1
+    assert "w9" in [name for name, _ in world.directory.holders_to_fence(later)]

@@ -229,12 +229,25 @@ def test_a_grant_on_a_replica_not_yet_routed_is_asked_for_again() -> None:
     assert again.number == number
 
 
-def test_a_grant_on_a_busy_slot_is_a_bug() -> None:
+def test_a_grant_on_a_busy_slot_is_returned_and_asked_for_again() -> None:
+    """After a long pause of this process the coordinator may have had to think it free."""
     holding = opened(r0=1)
     acquired(holding)
     number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
-    with pytest.raises(InvariantError):
-        holding.receive(m.Grant(number=number, replica="r0", slot=0), 0.2)
+    holding.take_outbox()
+    holding.receive(m.Grant(number=number, replica="r0", slot=0), 0.2)
+    back, again = holding.take_outbox()
+    assert isinstance(back, m.Return)
+    assert isinstance(again, m.Acquire)
+    assert not holding.take_wakes()
+    holding.check()
+
+
+def test_a_recall_does_not_stop_what_runs() -> None:
+    holding = opened(r0=1)
+    grant = acquired(holding)
+    lease(holding, 0.2)
+    assert holding.may_send(grant, 0.3)
 
 
 def test_a_refusal_wakes_with_its_reason() -> None:
@@ -273,7 +286,7 @@ def test_a_replica_that_goes_is_given_back_idle_now_and_busy_at_its_end() -> Non
     holding.set_routing(snapshot(2, replicas=0), 0.2)
     idle = "r1" if grant.replica == "r0" else "r0"
     assert returned(holding)[idle] == 1
-    assert not holding.may_send(grant, 0.2)
+    assert holding.may_send(grant, 0.2), "what runs may run to its end"
     holding.release(grant, 0.3)
     assert returned(holding) == {grant.replica: 1}
     assert holding.statistics().busy == 0

@@ -130,6 +130,15 @@ class SlotBook:
             for entry in self.limbo
         ]
 
+    def end_waiting(self, holder: str, now: float) -> None:
+        """The holder is fenced: its home waits no longer. What has an end of its own keeps it."""
+        self.limbo = [
+            attrs.evolve(entry, until=now)
+            if entry.holder == holder and entry.until == NEVER
+            else entry
+            for entry in self.limbo
+        ]
+
     def split_doubt(self, silent: Iterable[str]) -> None:
         """The doubt of a take-over is over but for the homes of holders that are still silent."""
         doubt = self._union(e.mask for e in self.limbo if e.holder == UNKNOWN_HOLDER)

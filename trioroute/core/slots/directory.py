@@ -111,6 +111,9 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         holder = self._holders.get(name)
         if holder is not None:
             holder.in_session = False
+            if holder.expires_at is None and holder.goodbye_at is None:
+                # No lease's end will declare it silent.
+                holder.silent_since = min(now, holder.silent_since or now)
         for line in self._lines.values():
             line.forget_holder(name)
         return self._settled(now, self._lines)
@@ -273,16 +276,21 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                 self._renewed.update(book.owned)
 
     def _forget_fenced(self, name: str, now: float) -> None:
-        """The log says it is dead: nobody waits for it, and its home is free."""
+        """The log says it is dead: nobody waits for it, and its home is free.
+
+        It may have come back meanwhile: what it was leased stays closed for lease and request.
+        """
         holder = self._holders[name]
+        lease_end = now if holder.expires_at is None else max(now, holder.expires_at)
         self._pending.pop(name, None)
         if holder.in_session:
             self._say(name, CLOSE)
         for line in self._lines.values():
             line.forget_holder(name)
             for book in line.books.values():
-                book.suspend(name, until=now, home_until=now)
-                book.settle(name, now)
+                until = lease_end + self._timings.request_s(line.deployment.request_max_s)
+                book.end_waiting(name, now)
+                book.suspend(name, until=until, home_until=until)
         del self._holders[name]
 
     # -- holders ----------------------------------------------------------------------------

@@ -114,10 +114,12 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
 
         A process that was paused between check and write finds out here (decision 27).
         """
-        if now < self._usable_until or self._still_usable(now):
-            held = self._replicas.get(grant.replica)
-            return held is not None and bool(held.held & ~held.recalled & (1 << grant.slot))
-        return False
+        if now >= self._usable_until and not self._still_usable(now):
+            return False
+        if not self._isolated:
+            return True  # a recall asks for the slot when the request ends, no sooner
+        held = self._replicas.get(grant.replica)
+        return held is not None and not held.recalled & (1 << grant.slot)
 
     def enqueue(
         self, deployment: str, *, arrived_at: float, now: float, wait_max_s: float = 0.0
@@ -401,17 +403,15 @@ class Holding:  # house: one machine with two faces, the worker's and the link's
         bit = 1 << grant.slot
         held = self._replicas.get(grant.replica)
         waiter = self._take_waiter(grant.number)
-        if held is None:
+        if held is None or held.busy & bit:
             self._grants_returned += 1
             self._return(grant.replica, bit)
             if waiter is not None:
-                # Our routing does not name the replica yet: ask again, at the same age.
+                # Our routing does not name it yet, or we were paused for long: ask again, as old.
                 self._waiters[waiter.number] = waiter
                 self._deployments[waiter.deployment].waiters[waiter.number] = waiter
                 self._session.ask_for(waiter, now)
             return
-        if held.busy & bit:
-            raise InvariantError(f"granted a slot on which a request runs: {grant}")
         group = self._deployments[held.replica.deployment]
         group.oldest_arrived_by = now - grant.oldest_waited_s
         held.held |= bit
