@@ -8,13 +8,19 @@ from pathlib import Path
 
 import attrs
 import trio
+import trio.testing
 
+from consensus import MemberConfig, PeerAddress, Transport, boottime
 from trioroute.app.handdown import SupervisorEnd
 from trioroute.app.host.ports import ScoringSockets, open_listening_socket
+from trioroute.app.plane import ComposedPlane
+from trioroute.app.worker import WorkerConfig
 from trioroute.app.workers import launch_process
-from trioroute.core.model import RoutingSnapshot
+from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
+from trioroute.core.slots.messages import Hello
 from trioroute.errors import LinkLostError
 from trioroute.wire.handdown import Down, Ready, Snapshot, Up
+from trioroute.wire.slotlink import holder_decoder
 
 ARGUMENTS = ("--front-end", "fe-0", "--index", "0", "--phase", "0", "--drain", "5")
 
@@ -99,3 +105,34 @@ async def test_the_end_of_the_hand_down_ends_it() -> None:
         with trio.fail_after(20):
             await trio.lowlevel.wait_readable(pidfd)
         os.close(pidfd)
+
+
+async def test_its_uptime_counts_from_when_it_was_started() -> None:
+    """The earlier incarnation was dead by then: from there its slots are in doubt."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    config = WorkerConfig(
+        front_end="fe-0", index=0, incarnation=7, phase=0, drain_s=1, started_at=boottime() - 100
+    )
+    plane = ComposedPlane(config, OneStream(ours))
+    address = CoordinatorAddress(name="fe-1", epoch=3, host="127.0.0.1", port=1)
+    plane.apply_snapshot(RoutingSnapshot(version=1, coordinator=address))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(plane.run_link, lambda connected, epoch: None)
+        hello = holder_decoder().feed(bytes(await theirs.receive_some()))[0]
+        nursery.cancel_scope.cancel()
+    assert isinstance(hello, Hello)
+    assert hello.holder == "fe-0/0"
+    assert 100 <= hello.uptime_s < 200
+
+
+@attrs.frozen
+class OneStream:
+    """A network with one stream in it."""
+
+    stream: trio.abc.Stream
+
+    def transport(self, config: MemberConfig, protocols: object) -> Transport:
+        raise AssertionError("workers are no members")
+
+    async def open_slot_stream(self, address: PeerAddress, front_end: str) -> trio.abc.Stream:
+        return self.stream

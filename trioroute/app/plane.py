@@ -61,6 +61,7 @@ class ComposedPlane:
             timings=SlotTimings(),
             clock=boottime,
             rng=random.SystemRandom(),
+            started_at=config.started_at,
         )
         self._report: ReportLink | None = None
         self._link = SlotLink(self._admission, connect=self._connect, on_change=self._note_link)
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--front-end", required=True)
     for option in ("--index", "--incarnation", "--hand-down", "--scoring-fd"):
         parser.add_argument(option, type=int, required=True)
-    for option in ("--phase", "--drain"):
+    for option in ("--phase", "--drain", "--started-at"):
         parser.add_argument(option, type=float, required=True)
     parser.add_argument("--tls-scoring-fd", type=int)
     parser.add_argument("--access-log")
@@ -170,6 +171,7 @@ def main(arguments: Sequence[str]) -> int:
         incarnation=options.incarnation,
         phase=options.phase,
         drain_s=options.drain,
+        started_at=options.started_at,
         tls_files=_listener_files(options),
         access_log=options.access_log,
         clients=ClientTrust(

@@ -42,6 +42,8 @@ class WorkerConfig:
 
     Attributes:
         front_end, index: together they name the holder.
+        started_at: when this incarnation was started, on `boottime`: its predecessor was dead by
+            then, so the earlier, the sooner its slots are out of doubt. None for now.
         phase: this worker's place in traffic splits, 0 <= phase < 1, different for each.
         drain_s: how long a drain may take that a signal asked for, not the supervisor.
         tls_files: certificate for the HTTPS socket, or None.
@@ -54,6 +56,7 @@ class WorkerConfig:
     incarnation: int
     phase: float
     drain_s: float
+    started_at: float | None = None
     tls_files: ListenerFiles | None = None
     access_log: str | None = None
     clients: ClientTrust = attrs.field(factory=ClientTrust)

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import attrs
 import trio
 
+from consensus import boottime
 from trioroute.app.handdown import (
     SupervisorEnd,
     WorkerEnd,
@@ -220,7 +221,9 @@ async def launch_process(
     """
     upper, lower = socket.socketpair()
     inherited = {"--hand-down": lower.fileno(), **listening.options()}
-    options = {"--incarnation": incarnation, **inherited}
+    # Not the worker's own first look at the clock, which comes after its imports: whoever was here
+    # before is dead already, and its slots are in doubt for the longest request from this moment.
+    options = {"--incarnation": incarnation, "--started-at": boottime(), **inherited}
     words = [str(word) for option in options.items() for word in option]
 
     def command(lifeline: int) -> list[str]:

@@ -60,6 +60,8 @@ class Admission:
         incarnation: rises each time the worker's process is replaced.
         clock: the lease clock; CLOCK_BOOTTIME in production (decision 27).
         rng: picks among the replicas of unlimited deployments.
+        started_at: when this incarnation was started, on that clock; None for now. Its predecessor
+            must have been dead by then.
     """
 
     def __init__(
@@ -70,10 +72,16 @@ class Admission:
         timings: SlotTimings,
         clock: Callable[[], float],
         rng: random.Random,
+        started_at: float | None = None,
     ) -> None:
         self.clock = clock
         self.timings = timings
-        self.holding = Holding(holder, incarnation=incarnation, timings=timings, started_at=clock())
+        self.holding = Holding(
+            holder,
+            incarnation=incarnation,
+            timings=timings,
+            started_at=clock() if started_at is None else started_at,
+        )
         #: Set whenever `holding.take_outbox` has something to send.
         self.news = trio.Event()
         self._rng = rng
