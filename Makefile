@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-BENCH  ?= proxy
+# `make bench` runs proxy; `make bench queue` another one.
+BENCHES := proxy latency queue failover consensus
+BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim clean format
+.PHONY: help demo test check bench sim fuzz black-box clean format $(BENCHES)
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,12 +39,15 @@ format: $(STAMP)  ## rewrite the sources the way check wants them
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP)  ## print figures; BENCH=proxy names which
+bench: $(STAMP)  ## print figures; `make bench queue` names which: proxy latency queue failover consensus
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@$(BIN)/python -m tests.bench.$(BENCH) $(ARGS)
 
-sim: $(STAMP)  ## run the simulator over seeds; ARGS="--seeds 100-199 --jobs 2"
-	@$(BIN)/python -m chaos.sim $(ARGS)
+$(BENCHES): bench
+	@:
+
+sim: $(STAMP)  ## run the simulator over seeds; SEEDS=100-199 names them, ARGS="--jobs 2"
+	@$(BIN)/python -m chaos.sim $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 fuzz: $(STAMP)  ## feed the codecs and frames; TARGET=request_head names one, ARGS="--seconds 60"
 	@for target in $(or $(TARGET),request_head chunked_body response_head peer_frame); do \

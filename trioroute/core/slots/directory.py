@@ -27,7 +27,7 @@ from trioroute.core.slots.waiting import WaitingRequest
 
 __all__ = ["CLOSE", "Effect", "SlotDirectory"]
 
-#: Said instead of a message: the session with this holder must be closed.
+#: Said instead of a message: close the session with this holder.
 CLOSE: Final = None
 #: How often the replicas' times are compared, seconds: long enough for some requests each.
 _JUDGE_S: Final = 5.0
@@ -111,8 +111,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         holder = self._holders.get(name)
         if holder is not None:
             holder.in_session = False
-            if holder.expires_at is None and holder.goodbye_at is None:
-                # No lease's end will declare it silent.
+            if holder.expires_at is None and holder.goodbye_at is None:  # no lease's end to come
                 holder.silent_since = min(now, holder.silent_since or now)
         for line in self._lines.values():
             line.forget_holder(name)
