@@ -290,6 +290,7 @@ traffic:
 properties:
   trioroute.mount: "/"
   trioroute.anonymous: "true"
+  trioroute.body_bytes_max: "2147483647"
 """,
         encoding="utf-8",
     )
@@ -310,7 +311,8 @@ properties:
     )
     start = "from trioroute.cli.main import main; main()"
     command = [sys.executable, "-c", start, "up", str(endpoint), str(deployment), "--dev"]
-    command += ["--front-ends", "1", "--workers", "1", "--data", str(folder / "data")]
+    command += ["--front-ends", "1", "--workers", "1", "--no-address-cap"]
+    command += ["--data", str(folder / "data")]
     return [*command, "--port", str(port), "--admin-port", str(free_port())]
 
 
