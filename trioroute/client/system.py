@@ -77,8 +77,7 @@ class System:
                     return msgspec.json.decode(answer, type=kind)
                 except (UnreachableError, ProblemAnswerError) as error:
                     _raise_final(error)
-                    if not isinstance(failure, ProblemAnswerError):
-                        failure = error
+                    failure = failure if isinstance(failure, ProblemAnswerError) else error
             is_there = isinstance(failure, ProblemAnswerError)
             patience_s = timeout_s if is_there else min(timeout_s, _UNREACHABLE_S)
             if time.monotonic() + _PAUSE_S > began_at + patience_s:

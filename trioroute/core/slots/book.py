@@ -32,7 +32,7 @@ class Limbo:
 
 
 @attrs.define(eq=False)
-class SlotBook:
+class SlotBook:  # house: one method for each event that moves a slot
     """One replica's slots.
 
     Attributes:
