@@ -178,6 +178,9 @@ class Api:
             namespace,
             name,
         )
+        self._check(user, access)
+
+    def _check(self, user: User, access: Access) -> None:
         if not user.is_admin and user != ANONYMOUS:
             self.asked.add(access)
         check_resource(user, access, self.store)
@@ -327,6 +330,12 @@ class Api:
 
     def _apply(self, request: Request, place: _Place, *, patch: Any, write: Write) -> Answer:
         force = is_flag(request.query, "force")
+        if self.store.get(key_of(place.kind, place.namespace, place.name)) is None:
+            # Who makes something by applying it needs the right to create it as well.
+            access = Access(
+                "create", place.kind.group, place.kind.plural, place.namespace, place.name
+            )
+            self._check(self._user(request), access)
         if place.subresource == "scale":
             spec = patch.get("spec", {})
             obj = self._change_scale(place, lambda old: {**old, "spec": spec}, write)

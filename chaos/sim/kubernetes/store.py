@@ -107,6 +107,10 @@ class Store:
         chosen = [key for key in state if namespace in (None, key.namespace)]
         return [state[key] for key in sorted(chosen, key=lambda key: (key.namespace, key.name))]
 
+    def uids(self) -> set[str]:
+        """Of everything that exists."""
+        return {obj["metadata"]["uid"] for obj in self._objects.values()}
+
     def changes_after(self, version: int) -> Iterator[Change]:
         """Every remembered change after a version, oldest first."""
         start = bisect_right(self._changes, version, key=lambda change: change.version)

@@ -1,0 +1,320 @@
+"""Discovery on Kubernetes, through the official client, against the fake API server."""
+
+import attrs
+import pytest
+import trio
+
+from chaos.sim.kubernetes.objects import Write
+from chaos.sim.kubernetes.rights import Access
+from chaos.sim.kubernetes_cluster.kubelet import Idle
+from tests.k8s.cluster import IRIS, NAMESPACE, FakeCluster, Watcher, open_cluster, wait_until
+from trioroute.core.model import CommandSource
+from trioroute.discovery.kube import INSTANCE_TYPES
+from trioroute.discovery.kubemap import EPOCH, MADE_FROM
+from trioroute.errors import StaleEpochError
+
+pytestmark = pytest.mark.slow
+
+
+async def test_wished_replicas_become_pods_and_are_shown_when_ready() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 2)])
+        await wait_until(lambda: watcher.states() == ["running", "running"])
+        first = watcher.running()[0]
+        assert first.host.startswith("10.1.")
+        assert (first.deployment, first.port) == ("iris/blue", 5001)
+        assert first.made_from
+        deployment = cluster.get("Deployment", "iris-blue")
+        assert deployment is not None
+        assert deployment["metadata"]["annotations"][EPOCH] == "1"
+        (owner,) = deployment["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"]) == ("OnlineDeployment", "iris-blue")
+        variables = cluster.get("ConfigMap", "iris-blue")
+        assert variables is not None
+        assert variables["data"] == {"GREETING": "hello"}
+        assert cluster.get("Service", "iris-blue") is not None
+        assert source.problems == {}
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_empty_namespace_is_shown_as_an_empty_picture() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher = Watcher()
+        await nursery.start(watcher.run, cluster.source())
+        await wait_until(lambda: watcher.count == 1)
+        assert watcher.picture == ()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_wish_that_is_fulfilled_writes_nothing() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        await _wait_quiet(cluster)
+        writes = _writes(cluster)
+        await source.set_desired(1, [(IRIS, 1)])
+        await _wait_quiet(cluster)
+        assert _writes(cluster) == writes
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_retired_replica_is_the_one_that_goes() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 3)])
+        await wait_until(lambda: watcher.states() == ["running"] * 3)
+        # The oldest: without a cost the controller would take the youngest.
+        names = [pod["metadata"]["name"] for pod in cluster.list("Pod")]
+        oldest = min(
+            watcher.running(), key=lambda found: names.index(found.id.partition(".")[0])
+        ).id
+        await source.set_desired(1, [(IRIS, 2)], [oldest])
+        await wait_until(lambda: len(watcher.running()) == 2)
+        assert oldest not in {found.id for found in watcher.running()}
+        await wait_until(lambda: len(cluster.list("Pod")) == 2)
+        nursery.cancel_scope.cancel()
+
+
+async def test_shrinking_waits_while_an_unready_pod_would_go_instead() -> None:
+    runtime = Idle()
+    async with open_cluster(runtime) as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 2)])
+        await wait_until(lambda: watcher.states() == ["running"] * 2)
+        runtime.ready_after_s = 1.0
+        await source.set_desired(1, [(IRIS, 3)])
+        await wait_until(lambda: watcher.states() == ["running", "running", "starting"])
+        retired = watcher.running()[0].id
+        await source.set_desired(1, [(IRIS, 2)], [retired])
+        await wait_until(lambda: "has to be ready" in source.problems.get("iris/blue", ""))
+        await wait_until(
+            lambda: (
+                retired not in {found.id for found in watcher.running()}
+                and watcher.states().count("running") == 2
+            )
+        )
+        assert source.problems == {}
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_terminating_pod_is_out_at_once_though_it_is_still_ready() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        slow = attrs.evolve(IRIS, request_timeout_s=30.0)
+        await source.set_desired(1, [(slow, 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        old = watcher.running()[0].id
+        cluster.delete("Pod", old.partition(".")[0])
+        await wait_until(lambda: any(f.id == old and f.state == "stopped" for f in watcher.picture))
+        pod = cluster.get("Pod", old.partition(".")[0])
+        assert pod is not None, "its preStop hook lets what runs there finish"
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_address_that_comes_back_is_another_replica() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        old = watcher.running()[0]
+        cluster.kubelet.next_addresses = [old.host]
+        cluster.delete("Pod", old.id.partition(".")[0])
+        await wait_until(lambda: [f for f in watcher.running() if f.id != old.id])
+        (new,) = watcher.running()
+        assert (new.host, new.id != old.id) == (old.host, True)
+        # Somebody else's pod at that address, with labels of its own, is none of ours.
+        cluster.make("Pod", {"metadata": {"name": "x"}, "spec": {"containers": [_CONTAINER]}})
+        await _wait_quiet(cluster)
+        assert len(watcher.picture) <= 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_changed_source_rolls_out_and_is_marked() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 2)])
+        await wait_until(lambda: watcher.states() == ["running"] * 2)
+        old = {found.made_from for found in watcher.running()}
+        changed = attrs.evolve(IRIS, source=CommandSource(command=(), cwd="", revision="2"))
+        await source.set_desired(1, [(changed, 2)])
+        lowest = [2]
+
+        def rolled() -> bool:
+            lowest.append(len(watcher.running()))
+            marks = {found.made_from for found in watcher.running()}
+            return not marks & old and len(watcher.running()) == 2
+
+        await wait_until(rolled)
+        assert min(lowest) >= 2, "never fewer that can serve than before"
+        labels = [pod["metadata"]["labels"] for pod in cluster.list("Pod")]
+        assert all(MADE_FROM in one for one in labels)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_later_coordinator_wins_and_the_earlier_is_told() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, old, new = Watcher(), cluster.source(), cluster.source()
+        await nursery.start(watcher.run, old)
+        await old.set_desired(3, [(IRIS, 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        await nursery.start(Watcher().run, new)
+        await new.set_desired(4, [(IRIS, 2)])
+        await wait_until(lambda: len(watcher.running()) == 2)
+        with pytest.raises(StaleEpochError):
+            await old.set_desired(3, [(IRIS, 0)])
+        assert len(cluster.list("Pod")) == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_somebody_else_scales_is_reported_and_left_alone() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        cluster.api.objects.scale(
+            cluster.kind("Deployment"), NAMESPACE, "iris-blue", replicas=4, write=_HPA
+        )
+        await wait_until(lambda: "horizontal-pod" in source.problems.get("iris/blue", ""))
+        await wait_until(lambda: len(watcher.running()) == 4)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_deployment_without_its_resource_says_so_in_its_missing_replica() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(attrs.evolve(IRIS, name="green"), 1)])
+        await wait_until(lambda: "no OnlineDeployment" in _reasons(watcher))
+        assert [(f.state, f.port) for f in watcher.picture] == [("starting", 0)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_deleting_the_resource_takes_everything_made_for_it_along() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        await source.set_desired(1, [])
+        cluster.delete("OnlineDeployment", "iris-blue")
+        await wait_until(lambda: not cluster.list("Pod"))
+        assert cluster.list("Deployment") == cluster.list("Service") == []
+        await wait_until(lambda: watcher.picture == ())
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_outage_keeps_the_last_picture_and_ends_without_a_storm() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 2)])
+        await wait_until(lambda: watcher.states() == ["running"] * 2)
+        before = watcher.picture
+        await _wait_quiet(cluster)
+        cluster.server.faults.throttle()
+        cluster.server.cut_all()
+        cluster.api.store.forget()  # every old version is 410 afterwards
+        asked = len(cluster.server.log)
+        cluster.delete("Pod", before[0].id.partition(".")[0])
+        await wait_until(lambda: "api" in source.problems)
+        await trio.sleep(2.0)
+        assert watcher.picture == before, "what was known last"
+        during = len(cluster.server.log) - asked
+        assert during < 30, "three watches that pause between tries"
+        cluster.server.faults.heal()
+        healed_at = trio.current_time()
+        await wait_until(lambda: before[0].id not in {f.id for f in watcher.running()})
+        await wait_until(lambda: len(watcher.running()) == 2)
+        assert trio.current_time() - healed_at < 10
+        relists = [request[1] for request in cluster.server.log[asked:] if _is_list(*request)]
+        assert len([one for one in relists if "/pods" in one]) <= 12
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cut_watch_resumes_where_it_was() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        asked = len(cluster.server.log)
+        cluster.server.cut_watches()
+        await source.set_desired(1, [(IRIS, 2)])
+        await wait_until(lambda: len(watcher.running()) == 2)
+        lists = [request for request in cluster.server.log[asked:] if _is_list(*request)]
+        assert lists == [], "the versions were good: nothing had to be listed again"
+        nursery.cancel_scope.cancel()
+
+
+async def test_rights_that_are_missing_are_named_and_asked_for_slowly() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.delete("RoleBinding", "trioroute")
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await wait_until(lambda: "cannot list resource" in source.problems.get("api", ""))
+        await trio.sleep(1.0)
+        assert len(cluster.server.log) < 30
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_role_allows_exactly_what_discovery_asks_for() -> None:
+    """Every call of a whole life: what the fake saw and what the Role grants are the same set."""
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("ConfigMap", {"metadata": {"name": INSTANCE_TYPES}, "data": {"small": "{}"}})
+        cluster.change(
+            "OnlineDeployment",
+            "iris-blue",
+            lambda old: {**old, "spec": {**old["spec"], "instance_type": "small"}},
+        )
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(IRIS, 2)])
+        await wait_until(lambda: watcher.states() == ["running"] * 2)
+        await source.set_desired(1, [(IRIS, 1)], [watcher.running()[0].id])
+        await wait_until(lambda: len(watcher.running()) == 1)
+        assert source.problems == {}
+        role = cluster.get("Role", "trioroute")
+        assert role is not None
+        granted = {
+            Access(verb, group, resource)
+            for rule in role["rules"]
+            for verb in rule["verbs"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+        }
+        assert cluster.api.asked == granted
+        nursery.cancel_scope.cancel()
+
+
+def _reasons(watcher: Watcher) -> str:
+    return " ".join(found.reason for found in watcher.picture)
+
+
+def _is_list(method: str, target: str) -> bool:
+    return method == "GET" and "watch=" not in target
+
+
+def _writes(cluster: FakeCluster) -> int:
+    return sum(method != "GET" for method, _ in cluster.server.log)
+
+
+async def _wait_quiet(cluster: FakeCluster) -> None:
+    """Until nothing has been asked for a while: threads cannot be waited for otherwise."""
+    seen = -1
+    while seen != len(cluster.server.log):
+        seen = len(cluster.server.log)
+        await trio.sleep(0.3)
+
+
+_HPA = Write(manager="horizontal-pod-autoscaler", subresource="scale")
+_CONTAINER = {"name": "other", "image": "registry.example/other:1"}

@@ -1,0 +1,242 @@
+"""Every overlay is valid, restricted, and in step with the code's constants."""
+
+# house: tests k8s/, which is no Python
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import attrs
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+
+from tests.k8s.rendered import FOLDER, OVERLAYS, documents_of, needs_kustomize, overlay
+from trioroute.app.host.certificates import peer_files
+from trioroute.app.settings import FrontEndConfig, parse_front_end
+from trioroute.cli.front_end import front_end
+from trioroute.cli.kubecrd import KINDS, custom_resource_definition
+from trioroute.discovery.kube import INSTANCE_TYPES
+
+Json = dict[str, Any]
+
+#: Oldest and newest that are promised to work.
+VERSIONS: Final = ("1.28", "1.36")
+#: The peers' port is each front-end's own business in PEERS; this is the one we write there.
+PEERS_PORT: Final = 7946
+
+pytestmark = needs_kustomize
+
+
+def of_kind(documents: Sequence[Json], kind: str) -> list[Json]:
+    return [document for document in documents if document["kind"] == kind]
+
+
+def one(documents: Sequence[Json], kind: str, name: str = "trioroute") -> Json:
+    (found,) = (d for d in of_kind(documents, kind) if d["metadata"]["name"] == name)
+    return found
+
+
+def container_of(name: str) -> Json:
+    (container,) = one(overlay(name), "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def arguments_of(name: str) -> list[str]:
+    """The container's arguments with its variables filled in, as the kubelet does it."""
+    variables = {
+        "POD_NAME": "trioroute-0",
+        "POD_NAMESPACE": "trioroute-system",
+        **one(overlay(name), "ConfigMap")["data"],
+    }
+    return [
+        re.sub(r"\$\((\w+)\)", lambda found: variables[found[1]], word)
+        for word in container_of(name)["args"]
+    ]
+
+
+def options_of(name: str) -> dict[str, str]:
+    return dict(word.removeprefix("--").split("=", 1) for word in arguments_of(name) if "=" in word)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_document_is_valid(name: str, version: str) -> None:
+    for document in overlay(name):
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_front_end_understands_its_arguments(name: str) -> None:
+    verb, *words = arguments_of(name)
+    assert verb == "front-end"
+    context = front_end.make_context("front-end", list(words), resilient_parsing=False)
+    given = context.params
+    config = FrontEndConfig(
+        name=given["name"],
+        data=given["data"],
+        peers=(),
+        voters=given["voters"],
+        generation=given["generation"],
+        peer_files=peer_files(
+            given["peer_certificate"], given["peer_key"], given["peer_authority"]
+        ),
+        kubernetes_namespace=given["kubernetes_namespace"],
+    )
+    parsed = parse_front_end(config, given["peers"])
+    assert len(parsed.peers) == one(overlay(name), "StatefulSet")["spec"]["replicas"]
+    assert len(parsed.voter_names) % 2 == 1
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_peers_are_the_pods_of_the_stateful_set(name: str) -> None:
+    stateful = one(overlay(name), "StatefulSet")
+    service = stateful["spec"]["serviceName"]
+    wanted = [
+        f"trioroute-{number}=trioroute-{number}.{service}:{PEERS_PORT}"
+        for number in range(stateful["spec"]["replicas"])
+    ]
+    assert options_of(name)["peers"].split(",") == wanted
+    peers = one(overlay(name), "Service", service)["spec"]
+    assert (peers["clusterIP"], peers["publishNotReadyAddresses"]) == ("None", True)
+    assert stateful["spec"]["podManagementPolicy"] == "Parallel"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_ports_agree_everywhere(name: str) -> None:
+    options = options_of(name)
+    ports = {port["name"]: port["containerPort"] for port in container_of(name)["ports"]}
+    defaults = attrs.fields_dict(FrontEndConfig)
+    assert ports["scoring"] == int(options["port"]) == defaults["scoring_port"].default
+    assert ports["admin"] == int(options["admin-port"]) == defaults["admin_port"].default
+    assert ports["peers"] == PEERS_PORT
+    if "tls-port" in options:
+        assert ports["scoring-tls"] == int(options["tls-port"]) == defaults["tls_port"].default
+    for service in of_kind(overlay(name), "Service"):
+        for port in service["spec"]["ports"]:
+            assert port["targetPort"] in ports
+    internal = one(overlay(name), "Service", "trioroute-internal")["spec"]
+    assert (internal["type"], internal["ports"][0]["port"]) == ("ClusterIP", 9001)
+    policy = one(overlay(name), "NetworkPolicy")["spec"]
+    opened = {port["port"] for rule in policy["ingress"] for port in rule.get("ports", [])}
+    assert opened == set(ports)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_eviction_leaves_a_majority_of_the_voters(name: str) -> None:
+    voters = int(options_of(name)["voters"])
+    budget = one(overlay(name), "PodDisruptionBudget")["spec"]
+    if voters > 1:
+        assert voters - budget["maxUnavailable"] > voters / 2
+    labels = one(overlay(name), "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    for selector in (
+        budget["selector"],
+        one(overlay(name), "NetworkPolicy")["spec"]["podSelector"],
+    ):
+        assert selector["matchLabels"]
+        assert selector["matchLabels"].items() <= labels.items()
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_grace_period_is_longer_than_the_drain(name: str) -> None:
+    options = options_of(name)
+    spec = one(overlay(name), "StatefulSet")["spec"]["template"]["spec"]
+    drain_s = float(options["drain"]) + float(options["unready"])
+    assert spec["terminationGracePeriodSeconds"] >= drain_s + 10
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_pods_meet_the_restricted_standard(name: str) -> None:
+    assert list(_offences(one(overlay(name), "StatefulSet")["spec"]["template"]["spec"])) == []
+
+
+def test_a_pod_that_is_not_restricted_would_be_found() -> None:
+    spec = json.loads(json.dumps(one(overlay("ha"), "StatefulSet")["spec"]["template"]["spec"]))
+    spec["containers"][0]["securityContext"]["capabilities"]["drop"] = []
+    spec["securityContext"]["runAsNonRoot"] = False
+    spec["hostNetwork"] = True
+    assert len(list(_offences(spec))) == 3
+
+
+def _offences(spec: Json) -> Iterator[str]:
+    """What Pod Security `restricted` refuses, and a root file system that can be written."""
+    context = spec["securityContext"]
+    if not context.get("runAsNonRoot") or not context.get("runAsUser"):
+        yield "may run as root"
+    if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+        yield "no seccomp profile"
+    yield from (field for field in ("hostNetwork", "hostPID", "hostIPC") if spec.get(field))
+    for volume in spec.get("volumes", []):
+        if not {"emptyDir", "secret", "configMap", "persistentVolumeClaim"} & volume.keys():
+            yield f"volume {volume['name']}"
+    for container in spec["containers"]:
+        yield from _container_offences(container)
+
+
+def _container_offences(container: Json) -> Iterator[str]:
+    own = container["securityContext"]
+    if own.get("allowPrivilegeEscalation") is not False:
+        yield "privilege escalation"
+    if own.get("capabilities", {}).get("drop") != ["ALL"]:
+        yield "capabilities"
+    if not own.get("readOnlyRootFilesystem"):
+        yield "writable root"
+    if any("hostPort" in port for port in container["ports"]):
+        yield "host port"
+    if not container["resources"].get("limits") or not container["resources"].get("requests"):
+        yield "no resources"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_probes_are_apart_and_liveness_does_not_ask_for_readiness(name: str) -> None:
+    container = container_of(name)
+    paths = {
+        probe: container[probe]["httpGet"]["path"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe")
+    }
+    assert paths == {
+        "startupProbe": "/livez",
+        "readinessProbe": "/readyz",
+        "livenessProbe": "/livez",
+    }
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_role_reaches_no_secret_and_no_other_namespace(name: str) -> None:
+    documents = overlay(name)
+    assert not of_kind(documents, "ClusterRole") + of_kind(documents, "ClusterRoleBinding")
+    rules = one(documents, "Role")["rules"]
+    for rule in rules:
+        assert "secrets" not in rule["resources"]
+        assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
+        assert not {"delete", "deletecollection"} & set(rule["verbs"])
+    (named,) = (rule["resourceNames"] for rule in rules if "resourceNames" in rule)
+    assert named == [INSTANCE_TYPES]
+
+
+def test_every_secret_that_is_mounted_is_named_in_the_manual() -> None:
+    manual = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for name in OVERLAYS:
+        spec = one(overlay(name), "StatefulSet")["spec"]["template"]["spec"]
+        secrets = [v["secret"]["secretName"] for v in spec["volumes"] if "secret" in v]
+        assert all(secret in manual for secret in secrets)
+
+
+def test_every_knob_is_in_the_manual() -> None:
+    manual = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for name in OVERLAYS:
+        assert f"`{name}`" in manual
+    for knob in one(overlay("ha"), "ConfigMap")["data"]:
+        assert f"`{knob}`" in manual
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_definitions_are_what_the_code_would_write(kind: str) -> None:
+    (written,) = (
+        document
+        for document in documents_of("crds")
+        if document["spec"]["names"]["kind"] == KINDS[kind]
+    )
+    assert written == custom_resource_definition(kind), "run `trioroute render crds k8s/crds`"
+    for version in VERSIONS:
+        kubernetes_validate.validate(written, version, strict=True)

@@ -1,0 +1,395 @@
+"""Replicas that are pods: the coordinator's source on Kubernetes.
+
+It shows pods and reconciles: for every wished deployment a ConfigMap, a Service and a Deployment by
+server-side apply, and the number of replicas through the scale subresource. Only while it is being
+watched, which only the coordinator does. Nothing is done by force: a field that somebody else
+writes is reported and left alone.
+
+Writes are fenced by the epoch that stands in each Deployment and by its resourceVersion: a write of
+an earlier coordinator finds another version, reads the higher epoch, and stops.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import attrs
+import trio
+
+from trioroute.core.found import FoundReplica, mark_of
+from trioroute.core.model import Deployment, StaticSource
+from trioroute.discovery.kubeapi import KubeApi, KubeError, KubeSettings, connect
+from trioroute.discovery.kubemap import (
+    APPLIED,
+    DELETION_COST,
+    EPOCH,
+    POD_NETWORKS,
+    PODS,
+    Network,
+    config_map_of,
+    deployment_of,
+    found_replica,
+    other_scaler,
+    pod_name_of,
+    problem_of,
+    service_of,
+)
+from trioroute.discovery.kubewatch import KubeWatch
+from trioroute.discovery.kubeworkload import InstanceType, read_instance_types, read_workload
+from trioroute.errors import ConfigError, StaleEpochError
+from trioroute.net.backoff import Backoff
+
+__all__ = ["INSTANCE_TYPES", "KubeReplicaSource", "open_kube_source"]
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+_LOG: Final = logging.getLogger(__name__)
+
+#: The ConfigMap with the operator's instance types.
+INSTANCE_TYPES: Final = "trioroute-instance-types"
+
+#: Pods to be stopped cost this, all others 0.
+_RETIRED_COST: Final = "-1000"
+
+#: Calls at a time: reconciling is one after the other, and one more must not wait for a stuck one.
+_THREADS_MAX: Final = 2
+#: Pauses after the API server failed, seconds.
+_PAUSE_FIRST_S: Final = 0.2
+_PAUSE_MAX_S: Final = 3.0
+#: When a field belongs to somebody else: how long until it is tried again, seconds.
+_CONFLICT_S: Final = 30.0
+_CONFLICT: Final = 409
+
+
+@attrs.frozen(kw_only=True)
+class _Wish:
+    epoch: int
+    deployments: Mapping[str, tuple[Deployment, int]]
+    retire: frozenset[str]
+
+
+class KubeReplicaSource:
+    """A `ReplicaSource` whose replicas are pods of one namespace."""
+
+    def __init__(self, api: KubeApi, *, networks: Sequence[Network] = POD_NETWORKS) -> None:
+        """Args:
+        networks: where pods may have their addresses; others are not routed to.
+        """
+        self._api = api
+        self._networks = networks
+        self._limiter = trio.CapacityLimiter(_THREADS_MAX)
+        self._wish = _Wish(epoch=0, deployments={}, retire=frozenset())
+        self._problems: dict[str, str] = {}
+        self._try_at: dict[str, float] = {}
+        self._obeyed_epoch = 0
+        self._dirty = trio.Event()
+        self._shown = trio.Event()
+        self._pods: KubeWatch
+        self._deployments: KubeWatch
+        self._resources: KubeWatch
+        self._instance_types: Mapping[str, InstanceType] = {}
+        self._open_watches()
+
+    def _open_watches(self) -> None:
+        watch = partial(KubeWatch, namespace=self._api.namespace, changed=self._poke)
+        self._pods = watch(self._api.pods(), selector=PODS)
+        self._deployments = watch(self._api.deployments(), selector=PODS)
+        self._resources = watch(self._api.online_deployments())
+
+    async def set_desired(
+        self,
+        epoch: int,
+        desired: Sequence[tuple[Deployment, int]],
+        retire: Sequence[str] = (),
+    ) -> None:
+        """Replace the wish; pods follow while somebody watches. See `ReplicaSource.set_desired`.
+
+        Raises:
+            StaleEpochError: a Deployment was written by a later coordinator.
+        """
+        await trio.lowlevel.checkpoint()
+        known = max([self._obeyed_epoch, *map(_epoch_of, self._deployments.objects.values())])
+        if epoch < known:
+            raise StaleEpochError(known)
+        self._obeyed_epoch = epoch
+        self._try_at.clear()
+        self._wish = _Wish(
+            epoch=epoch,
+            deployments={
+                deployment.key: (deployment, count)
+                for deployment, count in desired
+                if not isinstance(deployment.source, StaticSource)
+            },
+            retire=frozenset(retire),
+        )
+        self._poke()
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncIterator[tuple[FoundReplica, ...]]]:
+        """The pods now and after each change; reconciles meanwhile. See `ReplicaSource.watch`."""
+        self._open_watches()
+        async with trio.open_nursery() as nursery:
+            for watch in (self._pods, self._deployments, self._resources):
+                nursery.start_soon(watch.run)
+            nursery.start_soon(self._reconcile_forever)
+            yield _Pictures(self)
+            nursery.cancel_scope.cancel()
+
+    async def last_lines(self, replica: str) -> tuple[str, ...]:
+        """What the container said when it ended last; its log is not ours to read."""
+        await trio.lowlevel.checkpoint()
+        for found in self._picture():
+            if found.id == replica:
+                return found.last_lines
+        return ()
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Deployment key, or `api`, to what keeps it from being as wished."""
+        watches = (self._pods, self._deployments, self._resources)
+        trouble = next((one.problem for one in watches if one.problem), "")
+        return {**self._problems, **({"api": trouble} if trouble else {})}
+
+    async def wait_other_than(
+        self, seen: tuple[FoundReplica, ...] | None
+    ) -> tuple[FoundReplica, ...]:
+        """The picture, once it is known and differs from the one already seen."""
+        while True:
+            await trio.lowlevel.checkpoint()
+            if self._pods.is_synced and self._deployments.is_synced:
+                picture = self._picture()
+                if picture != seen:
+                    return picture
+            self._shown = trio.Event()
+            await self._shown.wait()
+
+    def _poke(self) -> None:
+        self._dirty.set()
+        self._shown.set()
+
+    def _picture(self) -> tuple[FoundReplica, ...]:
+        found = [found_replica(pod, self._networks) for pod in self._pods.objects.values()]
+        replicas = [one for one in found if one is not None]
+        for key, (deployment, count) in self._wish.deployments.items():
+            replicas += self._missing(deployment, count - _living(replicas, key))
+        return tuple(sorted(replicas, key=lambda one: one.id))
+
+    def _missing(self, deployment: Deployment, count: int) -> list[FoundReplica]:
+        """Replicas that are wished and have no pod yet, to say why."""
+        live = self._live(deployment.key)
+        reason = self._problems.get(deployment.key) or (problem_of(live) if live else "")
+        return [
+            FoundReplica(
+                id=f"{_flat(deployment.key)}.missing.{number}",
+                deployment=deployment.key,
+                host="",
+                port=0,
+                state="starting",
+                reason=reason or "waiting for its pod",
+                made_from=mark_of(deployment.source),
+            )
+            for number in range(max(count, 0))
+        ]
+
+    def _live(self, key: str) -> Json | None:
+        """The Deployment that stands for one of ours."""
+        resource = self._resource(key)
+        name = resource["metadata"]["name"] if resource else ""
+        for one in self._deployments.objects.values():
+            if one["metadata"]["name"] == name:
+                return one
+        return None
+
+    def _resource(self, key: str) -> Json | None:
+        """The custom resource that describes one of ours."""
+        for one in self._resources.objects.values():
+            spec = one.get("spec") or {}
+            said = f"{str(spec.get('endpoint_name', '')).lower()}/{spec.get('name', '')}"
+            if said == key:
+                return one
+        return None
+
+    async def _reconcile_forever(self) -> None:
+        backoff = Backoff(first_s=_PAUSE_FIRST_S, max_s=_PAUSE_MAX_S)
+        while True:
+            await self._dirty.wait()
+            self._dirty = trio.Event()
+            watches = (self._pods, self._deployments, self._resources)
+            if not self._wish.epoch or not all(one.is_synced for one in watches):
+                continue
+            wait_s = await self._reconcile(self._wish, backoff)
+            if wait_s:
+                with trio.move_on_after(wait_s):
+                    # What the API server tells us may be what was missing; a wish may be another.
+                    await self._dirty.wait()
+                self._dirty.set()
+
+    async def _reconcile(self, wish: _Wish, backoff: Backoff) -> float:
+        """Take one step for every deployment. Returns in how many seconds to try again, or 0."""
+        wait_s = 0.0
+        for key, (deployment, count) in wish.deployments.items():
+            if wish is not self._wish:
+                return 0.0
+            if trio.current_time() < self._try_at.get(key, 0.0):
+                continue
+            try:
+                self._note(key, await self._converge(wish, deployment, count))
+                backoff.reset()
+            except KubeError as error:
+                wait_s = max(wait_s, await self._accept_failure(key, error, backoff))
+        return wait_s
+
+    async def _accept_failure(self, key: str, error: KubeError, backoff: Backoff) -> float:
+        """Returns in how many seconds to try this deployment again."""
+        if error.conflicts:
+            self._note(key, f"somebody else has {'; '.join(error.conflicts)}")
+            self._try_at[key] = trio.current_time() + _CONFLICT_S
+            return _CONFLICT_S
+        if error.status != _CONFLICT:
+            self._note(key, f"{error.reason}: {error}")
+        # A conflict of versions needs no words: the newer state is on its way to us.
+        await trio.sleep(max(backoff.next_s(), error.retry_after_s))
+        return _PAUSE_FIRST_S
+
+    def _note(self, key: str, problem: str) -> None:
+        if problem != self._problems.get(key, ""):
+            _LOG.log(logging.WARNING if problem else logging.INFO, "%s: %s", key, problem or "well")
+            self._problems[key] = problem
+            self._shown.set()
+        if not problem:
+            self._problems.pop(key, None)
+
+    async def _converge(self, wish: _Wish, deployment: Deployment, count: int) -> str:
+        """Bring one deployment closer to the wish. Returns what keeps it from being there."""
+        resource = self._resource(deployment.key)
+        if resource is None:
+            return f"there is no OnlineDeployment {deployment.key} in {self._api.namespace}"
+        live = self._live(deployment.key)
+        if live is not None and _epoch_of(live) > wish.epoch:
+            self._obeyed_epoch = max(self._obeyed_epoch, _epoch_of(live))
+            return f"a later coordinator ({_epoch_of(live)}) has taken over"
+        if resource["spec"].get("instance_type", "") not in {"", *self._instance_types}:
+            self._instance_types = await self._read_instance_types()
+        try:
+            workload = read_workload(resource, self._instance_types)
+        except ValueError as error:
+            return str(error)
+        current = count if live is None else int(live["spec"].get("replicas", 1))
+        body = deployment_of(
+            workload,
+            deployment,
+            made_from=mark_of(deployment.source),
+            epoch=wish.epoch,
+            replicas=current,
+        )
+        if live is None or not _is_applied(live, body):
+            await self._call(self._api.apply, config_map_of(workload, deployment))
+            await self._call(self._api.apply, service_of(workload, deployment))
+            if live is not None:
+                body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+            live = await self._call(self._api.apply, body)
+            self._deployments.objects[live["metadata"]["uid"]] = live
+        if current == count:
+            return ""
+        return await self._scale(wish, deployment, live=live, count=count)
+
+    async def _scale(self, wish: _Wish, deployment: Deployment, *, live: Json, count: int) -> str:
+        rival = other_scaler(live)
+        if rival:
+            return f"{rival} changes the number of replicas too: remove it, or give up scaling here"
+        if count < int(live["spec"].get("replicas", 1)):
+            problem = await self._mark_retired(wish, deployment)
+            if problem:
+                return problem
+        name, version = live["metadata"]["name"], live["metadata"]["resourceVersion"]
+        scaled = await self._call(partial(self._api.scale, name, count, version=version))
+        self._deployments.objects[live["metadata"]["uid"]] = {
+            **live,
+            "metadata": {
+                **live["metadata"],
+                "resourceVersion": scaled["metadata"]["resourceVersion"],
+            },
+            "spec": {**live["spec"], "replicas": count},
+        }
+        _LOG.info("%s: %d replicas", deployment.key, count)
+        return ""
+
+    async def _mark_retired(self, wish: _Wish, deployment: Deployment) -> str:
+        """Make the pods that may go the cheapest. Returns why it is too early to shrink.
+
+        Pods that are not ready go first whatever they cost. One that nobody retired would go in the
+        place of one that is drained, so shrinking waits until that one is ready or retired too.
+        """
+        for pod in self._pods.objects.values():
+            found = found_replica(pod, self._networks)
+            if found is None or found.deployment != deployment.key or found.state == "stopped":
+                continue
+            is_retired = found.id in wish.retire
+            if found.state != "running" and not is_retired:
+                return f"{pod_name_of(found.id)} has to be ready before others are stopped"
+            cost = (pod["metadata"].get("annotations") or {}).get(DELETION_COST)
+            wanted = _RETIRED_COST if is_retired else None
+            if cost != wanted:
+                name = pod_name_of(found.id)
+                await self._call(self._api.annotate_pod, name, {DELETION_COST: wanted})
+        return ""
+
+    async def _read_instance_types(self) -> Mapping[str, InstanceType]:
+        config_map = await self._call(self._api.read_config_map, INSTANCE_TYPES)
+        try:
+            return read_instance_types(config_map.get("data") or {})
+        except ValueError as error:
+            raise KubeError(0, "Invalid", f"ConfigMap {INSTANCE_TYPES}: {error}") from None
+
+    async def _call(self, function: Callable[..., T], *args: Any) -> T:
+        """On a thread. A cancelled call may still happen: hence epochs and versions."""
+        return await trio.to_thread.run_sync(
+            partial(function, *args), abandon_on_cancel=True, limiter=self._limiter
+        )
+
+
+def open_kube_source(namespace: str) -> KubeReplicaSource:
+    """The source of the cluster that this process is a pod of.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return KubeReplicaSource(connect(KubeSettings(namespace=namespace)))
+    except KubeError as error:
+        raise ConfigError(f"--kubernetes-namespace {namespace}: {error}") from None
+
+
+class _Pictures:
+    def __init__(self, source: KubeReplicaSource) -> None:
+        self._source = source
+        self._seen: tuple[FoundReplica, ...] | None = None
+
+    def __aiter__(self) -> "_Pictures":
+        return self
+
+    async def __anext__(self) -> tuple[FoundReplica, ...]:
+        self._seen = await self._source.wait_other_than(self._seen)
+        return self._seen
+
+
+def _epoch_of(deployment: Json) -> int:
+    text = (deployment["metadata"].get("annotations") or {}).get(EPOCH, "")
+    return int(text) if text.isdigit() else 0
+
+
+def _is_applied(live: Json, body: Json) -> bool:
+    said = live["metadata"].get("annotations") or {}
+    wanted = body["metadata"]["annotations"]
+    return all(said.get(name) == wanted[name] for name in (APPLIED, EPOCH))
+
+
+def _living(replicas: Sequence[FoundReplica], key: str) -> int:
+    return sum(one.deployment == key and one.state != "stopped" for one in replicas)
+
+
+def _flat(key: str) -> str:
+    return key.replace("/", "-")
