@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DEV    := $(VENV)/.installed-dev
 # `make bench` runs proxy; `make bench queue` another one.
 BENCHES := proxy latency queue failover consensus
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
@@ -20,40 +21,45 @@ $(STAMP): pyproject.toml
 	    echo "Python's venv module is missing. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "setting up $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): $(STAMP)
+	@echo "adding the tools for tests and checks (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP)  ## set up everything and show a killed coordinator costing nothing
 	@$(BIN)/trioroute up --demo $(ARGS)
 
-test: $(STAMP)  ## set up everything and run the tests
+test: $(DEV)  ## set up everything and run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(STAMP)  ## lint, format, types, house rules
+check: $(DEV)  ## lint, format, types, house rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/house
 
-format: $(STAMP)  ## rewrite the sources the way check wants them
+format: $(DEV)  ## rewrite the sources the way check wants them
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP)  ## print figures; `make bench queue` names which: proxy latency queue failover consensus
+bench: $(DEV)  ## print figures; `make bench queue` names which: proxy latency queue failover consensus
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@$(BIN)/python -m tests.bench.$(BENCH) $(ARGS)
 
 $(BENCHES): bench
 	@:
 
-sim: $(STAMP)  ## run the simulator over seeds; SEEDS=100-199 names them, ARGS="--jobs 2"
+sim: $(DEV)  ## run the simulator over seeds; SEEDS=100-199 names them, ARGS="--jobs 2"
 	@$(BIN)/python -m chaos.sim $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
-fuzz: $(STAMP)  ## feed the codecs and frames; TARGET=request_head names one, ARGS="--seconds 60"
+fuzz: $(DEV)  ## feed the codecs and frames; TARGET=request_head names one, ARGS="--seconds 60"
 	@for target in $(or $(TARGET),request_head chunked_body response_head peer_frame); do \
 	    $(BIN)/python -m tests.fuzz.$$target $(ARGS) || exit 1; done
 
-black-box: $(STAMP)  ## the shared HTTP corpora against the running system, where they are present
+black-box: $(DEV)  ## the shared HTTP corpora against the running system, where they are present
 	@$(BIN)/python -m tests.conformance.black_box $(ARGS)
 
 clean:  ## remove what these targets made
