@@ -4,6 +4,7 @@ HTTP/1.1 written down by hand on purpose: a fake that shares the router's parser
 faults, and cutting a watch in the middle of a line needs the bytes.
 """
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any, Final
@@ -151,20 +152,35 @@ class ApiServer:
     async def _run_watch(self, stream: trio.abc.Stream, watch: Watch) -> bool:
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
         await stream.send_all(head + b"transfer-encoding: chunked\r\n\r\n")
+        client = trio.CancelScope()
         with trio.CancelScope() as scope:
             self._watches.add(scope)
             try:
-                async for event in watch.events():
-                    await self._wait_thawed()
-                    line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
-                    await stream.send_all(f"{len(line):x}\r\n".encode() + line + b"\r\n")
-                await stream.send_all(b"0\r\n\r\n")
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_cancel_when_gone, stream, client)
+                    with client:
+                        await self._send_events(stream, watch)
+                    nursery.cancel_scope.cancel()
             finally:
                 self._watches.discard(scope)
         if scope.cancelled_caught:
             await stream.send_all(b'40\r\n{"type":"MODI')
             return False
-        return True
+        return not client.cancelled_caught
+
+    async def _send_events(self, stream: trio.abc.Stream, watch: Watch) -> None:
+        async for event in watch.events():
+            await self._wait_thawed()
+            line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+            await stream.send_all(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+        await stream.send_all(b"0\r\n\r\n")
+
+
+async def _cancel_when_gone(stream: trio.abc.Stream, scope: trio.CancelScope) -> None:
+    """A client says nothing during a watch but that it has gone."""
+    with contextlib.suppress(trio.BrokenResourceError):
+        await stream.receive_some(1)
+    scope.cancel()
 
 
 class _Started:

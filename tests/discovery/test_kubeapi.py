@@ -1,0 +1,69 @@
+"""Errors of the API server and of the way to it, as one kind."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from kubernetes.client.exceptions import ApiException
+
+from tests.k8s.cluster import NAMESPACE, open_cluster
+from trioroute.discovery.kubeapi import KubeError, KubeSettings, connect
+
+
+def test_a_status_gives_reason_message_and_conflicts() -> None:
+    error = ApiException(status=409, reason="Conflict")
+    error.body = (
+        '{"reason": "Conflict", "message": "Apply failed", "details": {"causes": ['
+        '{"reason": "FieldManagerConflict", "field": ".spec.replicas", "message": "with hpa"}]}}'
+    )
+    mapped = KubeError.of(error)
+    assert (mapped.status, mapped.reason, str(mapped)) == (409, "Conflict", "Apply failed")
+    assert mapped.conflicts == (".spec.replicas: with hpa",)
+
+
+def test_an_overloaded_server_answers_in_plain_text() -> None:
+    error = ApiException(status=429, reason="Too Many Requests")
+    error.body = "Too many requests, please try again later.\n"
+    error.headers = {"Retry-After": "3"}
+    mapped = KubeError.of(error)
+    assert (mapped.status, mapped.retry_after_s, mapped.conflicts) == (429, 3.0, ())
+
+
+def test_no_answer_is_an_error_without_a_status() -> None:
+    assert KubeError.of(ConnectionRefusedError("refused")).status == 0
+
+
+async def test_a_call_to_nobody_fails_at_once() -> None:
+    api = connect(KubeSettings(namespace=NAMESPACE, host="http://127.0.0.1:9"))
+    with trio.fail_after(10), pytest.raises(KubeError) as raised:
+        await trio.to_thread.run_sync(api.read_config_map, "x")
+    assert raised.value.reason == "Unreachable"
+
+
+def test_outside_of_a_cluster_somebody_has_to_say_which() -> None:
+    with pytest.raises(KubeError, match="host"):
+        connect(KubeSettings(namespace=NAMESPACE))
+
+
+def test_a_kubeconfig_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KubeError):
+        connect(KubeSettings(namespace=NAMESPACE, kubeconfig=tmp_path / "none"))
+
+
+@pytest.mark.slow
+async def test_reading_and_annotating_go_through() -> None:
+    async with open_cluster() as cluster:
+        cluster.make("ConfigMap", {"metadata": {"name": "a"}, "data": {"x": "1"}})
+        cluster.api.tokens["router"] = cluster.api.tokens["admin"]
+        settings = KubeSettings(
+            namespace=NAMESPACE,
+            host=f"http://127.0.0.1:{cluster.server.port}",
+            token="router",
+        )
+        api = connect(settings)
+        found = await trio.to_thread.run_sync(api.read_config_map, "a")
+        assert found["data"] == {"x": "1"}
+        with pytest.raises(KubeError) as raised:
+            await trio.to_thread.run_sync(api.read_config_map, "none")
+        assert (raised.value.status, raised.value.reason) == (404, "NotFound")
+        assert "token=" not in repr(settings)

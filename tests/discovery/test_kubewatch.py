@@ -1,0 +1,87 @@
+"""One kind's objects, through connections that break."""
+
+import pytest
+import trio
+
+from tests.k8s.cluster import NAMESPACE, FakeCluster, open_cluster, wait_until
+from trioroute.discovery.kubeapi import KubeSettings, connect
+from trioroute.discovery.kubewatch import KubeWatch
+
+pytestmark = pytest.mark.slow
+
+
+def _watch(cluster: FakeCluster) -> KubeWatch:
+    settings = KubeSettings(
+        namespace=NAMESPACE, host=f"http://127.0.0.1:{cluster.server.port}", token="admin"
+    )
+    return KubeWatch(connect(settings).deployments(), namespace=NAMESPACE, changed=lambda: None)
+
+
+def _deployment(name: str) -> dict[str, object]:
+    labels = {"app": name}
+    container = {"name": "model", "image": "i:1"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def _names(watch: KubeWatch) -> list[str]:
+    return sorted(one["metadata"]["name"] for one in watch.objects.values())
+
+
+async def test_objects_come_change_and_go() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("Deployment", _deployment("old"))
+        watch = _watch(cluster)
+        nursery.start_soon(watch.run)
+        await wait_until(lambda: watch.is_synced)
+        assert _names(watch) == ["old"]
+        cluster.make("Deployment", _deployment("new"))
+        await wait_until(lambda: _names(watch) == ["new", "old"])
+        cluster.delete("Deployment", "old")
+        await wait_until(lambda: _names(watch) == ["new"])
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_was_deleted_unseen_is_gone_after_a_410() -> None:
+    """Row 19 of the faults: a lost event must not raise anything from the dead."""
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("Deployment", _deployment("old"))
+        watch = _watch(cluster)
+        nursery.start_soon(watch.run)
+        await wait_until(lambda: watch.is_synced)
+        cluster.server.faults.throttle()
+        cluster.server.cut_all()
+        cluster.delete("Deployment", "old")
+        cluster.make("Deployment", _deployment("old"))
+        cluster.make("Deployment", _deployment("new"))
+        cluster.api.store.forget()
+        await wait_until(lambda: watch.problem)
+        cluster.server.faults.heal()
+        await wait_until(lambda: _names(watch) == ["new", "old"])
+        await wait_until(lambda: not watch.problem)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_frozen_server_goes_on_where_it_stopped() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watch = _watch(cluster)
+        nursery.start_soon(watch.run)
+        await wait_until(lambda: watch.is_synced)
+        cluster.server.faults.freeze()
+        cluster.make("Deployment", _deployment("new"))
+        await trio.sleep(0.3)
+        assert _names(watch) == []
+        cluster.server.faults.thaw()
+        await wait_until(lambda: _names(watch) == ["new"])
+        nursery.cancel_scope.cancel()
+
+
+async def test_ending_takes_the_thread_along() -> None:
+    async with open_cluster() as cluster:
+        watch = _watch(cluster)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run)
+            await wait_until(lambda: cluster.server.watch_count == 1)
+            nursery.cancel_scope.cancel()
+        await wait_until(lambda: cluster.server.watch_count == 0)
