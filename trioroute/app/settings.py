@@ -93,6 +93,7 @@ class FrontEndConfig:
         access_log: file that gets a line for each exchange, or None.
         clients: what is known of who connects.
         runner: data folder of the replica runner that owns local replicas, or None.
+        kubernetes_namespace: where replicas are pods, or None; not beside a runner.
     """
 
     name: str
@@ -113,6 +114,7 @@ class FrontEndConfig:
     access_log: Path | None = None
     clients: ClientTrust = attrs.field(factory=ClientTrust)
     runner: Path | None = None
+    kubernetes_namespace: str | None = None
     drain: DrainTimes = attrs.field(factory=DrainTimes)
 
     @property
@@ -181,6 +183,10 @@ def _problems(config: FrontEndConfig) -> list[str]:
             "--peer-certificate, --peer-key and --peer-authority",
         ),
         (0 < config.voters <= max(len(names), 1), f"--voters: not in 1 … {len(names)}"),
+        (
+            config.runner is None or config.kubernetes_namespace is None,
+            "--runner and --kubernetes-namespace: replicas are processes here or pods, not both",
+        ),
         (config.voters % 2 == 1, "--voters: an even number tolerates no more than one fewer"),
         (0 <= config.workers <= _WORKERS_MAX, f"--workers: not in 0 … {_WORKERS_MAX}"),
         (0 <= config.admin_port <= _PORT_MAX, f"--admin-port: not in 0 … {_PORT_MAX}"),

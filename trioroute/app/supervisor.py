@@ -61,6 +61,7 @@ from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
 from trioroute.core.registry import RegistryState
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.local import LocalReplicaSource
+from trioroute.discovery.source import ReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import ConfigError, ControlError
 
@@ -149,7 +150,7 @@ class Supervisor:
             journal=journal,
             incarnation=folder.incarnation(),
         )
-        self._source = LocalReplicaSource(config.runner) if config.runner is not None else None
+        self._source = _open_source(config)
         self._coordinator = Coordinator(
             RegistryLog(self._member, machine),
             timings=SlotTimings(),
@@ -219,7 +220,7 @@ class Supervisor:
             control.start_soon(run_with_authority, self._member, self._run_office)
             control.start_soon(self._resign_when_asked)
             control.start_soon(self._view.run_rate)
-            if self._source is not None:
+            if isinstance(self._source, LocalReplicaSource):
                 control.start_soon(self._watch_replicas, self._source)
             async with trio.open_nursery() as workers:
                 for seat in self._seats:
@@ -402,6 +403,21 @@ async def run_front_end(config: FrontEndConfig) -> None:
             await supervisor.run()
     finally:
         folder.close()
+
+
+def _open_source(config: FrontEndConfig) -> ReplicaSource | None:
+    """Who runs replicas, if anybody does besides those who wrote down fixed addresses."""
+    if config.runner is not None:
+        return LocalReplicaSource(config.runner)
+    if config.kubernetes_namespace is None:
+        return None
+    try:
+        from trioroute.discovery.kube import open_kube_source
+    except ModuleNotFoundError as error:
+        # An extra: a laptop does without its 20 MB and half a second of imports.
+        message = f"--kubernetes-namespace: {error.name} is missing: pip install 'trioroute[k8s]'"
+        raise ConfigError(message) from None
+    return open_kube_source(config.kubernetes_namespace)
 
 
 def _check_access_log(config: FrontEndConfig) -> None:
