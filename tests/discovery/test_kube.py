@@ -9,9 +9,9 @@ from chaos.sim.kubernetes.rights import Access
 from chaos.sim.kubernetes_cluster.kubelet import Idle
 from tests.k8s.cluster import IRIS, NAMESPACE, FakeCluster, Watcher, open_cluster, wait_until
 from trioroute.core.model import CommandSource
-from trioroute.discovery.kube import INSTANCE_TYPES
+from trioroute.discovery.kube import INSTANCE_TYPES, open_kube_source
 from trioroute.discovery.kubemap import EPOCH, MADE_FROM
-from trioroute.errors import StaleEpochError
+from trioroute.errors import ConfigError, StaleEpochError
 
 pytestmark = pytest.mark.slow
 
@@ -294,6 +294,11 @@ async def test_the_role_allows_exactly_what_discovery_asks_for() -> None:
         }
         assert cluster.api.asked == granted
         nursery.cancel_scope.cancel()
+
+
+def test_outside_of_a_cluster_the_option_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--kubernetes-namespace models"):
+        open_kube_source(NAMESPACE)
 
 
 def _reasons(watcher: Watcher) -> str:

@@ -3,6 +3,7 @@
 import pytest
 import trio
 
+from chaos.sim.kubernetes.objects import Write
 from tests.k8s.cluster import NAMESPACE, FakeCluster, open_cluster, wait_until
 from trioroute.discovery.kubeapi import KubeSettings, connect
 from trioroute.discovery.kubewatch import KubeWatch
@@ -74,6 +75,27 @@ async def test_a_frozen_server_goes_on_where_it_stopped() -> None:
         assert _names(watch) == []
         cluster.server.faults.thaw()
         await wait_until(lambda: _names(watch) == ["new"])
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_answer_older_than_what_was_seen_is_not_taken() -> None:
+    """Found by a stuck rollout: the event of a later write had come before our write's answer."""
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        answer = cluster.make("Deployment", _deployment("a"))
+        watch = _watch(cluster)
+        nursery.start_soon(watch.run)
+        await wait_until(lambda: watch.is_synced)
+        cluster.api.objects.scale(
+            cluster.kind("Deployment"), NAMESPACE, "a", replicas=1, write=Write()
+        )
+        await wait_until(lambda: watch.objects[answer["metadata"]["uid"]]["spec"]["replicas"] == 1)
+        watch.note(answer)
+        (known,) = watch.objects.values()
+        assert known["spec"]["replicas"] == 1
+        later = {**known["metadata"], "resourceVersion": "999999"}
+        watch.note({**known, "metadata": later})
+        (known,) = watch.objects.values()
+        assert known["metadata"] == later
         nursery.cancel_scope.cancel()
 
 

@@ -237,6 +237,7 @@ def test_the_definitions_are_what_the_code_would_write(kind: str) -> None:
         for document in documents_of("crds")
         if document["spec"]["names"]["kind"] == KINDS[kind]
     )
-    assert written == custom_resource_definition(kind), "run `trioroute render crds k8s/crds`"
+    hint = "run `python -m trioroute.cli.kubecrd k8s/crds`"
+    assert written == custom_resource_definition(kind), hint
     for version in VERSIONS:
         kubernetes_validate.validate(written, version, strict=True)

@@ -1,16 +1,17 @@
 """The custom resources, made from the declarations that read Azure's files.
 
+Run as `python -m trioroute.cli.kubecrd k8s/crds` after those have changed.
+
 A structural schema may say less than a JSON Schema: no alternatives of different types, no patterns
 for names. Where the files take several forms (numbers as text, words in any case), a resource takes
 the plain one; where the forms have nothing in common, anything is taken and `spec` judges it.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-
-import click
 
 from trioroute.spec.editor import json_schema
 
@@ -214,9 +215,5 @@ def write_definitions(folder: Path) -> list[Path]:
     return files
 
 
-@click.command("crds")
-@click.argument("folder", type=click.Path(file_okay=False, exists=True, path_type=Path))
-def crds(folder: Path) -> None:
-    """Write the definitions of the custom resources into FOLDER."""
-    for path in write_definitions(folder):
-        click.echo(str(path))
+if __name__ == "__main__":
+    write_definitions(Path(sys.argv[1]))

@@ -291,7 +291,7 @@ class KubeReplicaSource:
             if live is not None:
                 body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
             live = await self._call(self._api.apply, body)
-            self._deployments.objects[live["metadata"]["uid"]] = live
+            self._deployments.note(live)
         if current == count:
             return ""
         return await self._scale(wish, deployment, live=live, count=count)
@@ -306,14 +306,10 @@ class KubeReplicaSource:
                 return problem
         name, version = live["metadata"]["name"], live["metadata"]["resourceVersion"]
         scaled = await self._call(partial(self._api.scale, name, count, version=version))
-        self._deployments.objects[live["metadata"]["uid"]] = {
-            **live,
-            "metadata": {
-                **live["metadata"],
-                "resourceVersion": scaled["metadata"]["resourceVersion"],
-            },
-            "spec": {**live["spec"], "replicas": count},
-        }
+        version = scaled["metadata"]["resourceVersion"]
+        metadata = {**live["metadata"], "resourceVersion": version}
+        spec = {**live["spec"], "replicas": count}
+        self._deployments.note({**live, "metadata": metadata, "spec": spec})
         _LOG.info("%s: %d replicas", deployment.key, count)
         return ""
 

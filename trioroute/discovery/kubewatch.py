@@ -102,6 +102,12 @@ class KubeWatch:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _STOP_S):
                 await trio.to_thread.run_sync(self._informer.stop, abandon_on_cancel=True)
 
+    def note(self, obj: Json) -> None:
+        """Take the answer to a write of ours, unless something newer has been seen meanwhile."""
+        known = self.objects.get(_uid_of(obj))
+        if known is None or _version_of(obj) > _version_of(known):
+            self.objects[_uid_of(obj)] = obj
+
     def _make_list_function(self) -> Lister:
         def ask(**kwargs: Any) -> Any:
             return self._watch(kwargs) if kwargs.get("watch") else self._list(kwargs)
@@ -204,6 +210,11 @@ class KubeWatch:
 
 class _StoppedError(Exception):
     """Ends the informer's call when it is being stopped; never leaves its thread."""
+
+
+def _version_of(obj: Json) -> int:
+    """Versions of one object can be compared as numbers (promised since Kubernetes 1.35)."""
+    return int(obj["metadata"]["resourceVersion"])
 
 
 def _uid_of(obj: Json) -> str:
