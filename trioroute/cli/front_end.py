@@ -29,6 +29,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="Admin address.")
 @click.option("--admin-port", default=9090, show_default=True, help="Admin port.")
 @click.option("--runner", type=_PATH, help="Data folder of a replica runner.")
+@click.option("--kubernetes-namespace", help="Run replicas as pods there; needs trioroute[k8s].")
 @click.option("--access-log", type=_PATH, help="File: a line per request.")
 @click.option("--trusted-proxy", multiple=True, help="Address whose X-Forwarded-* is believed.")
 @click.option("--no-address-cap", is_flag=True, help="No limit on connections of one address.")
@@ -55,6 +56,7 @@ def front_end(  # house: one parameter per option is Click's own form
     admin_host: str,
     admin_port: int,
     runner: Path | None,
+    kubernetes_namespace: str | None,
     access_log: Path | None,
     trusted_proxy: tuple[str, ...],
     no_address_cap: bool,
@@ -94,6 +96,7 @@ def front_end(  # house: one parameter per option is Click's own form
         admin_host=admin_host,
         admin_port=admin_port,
         runner=runner,
+        kubernetes_namespace=kubernetes_namespace,
         access_log=access_log,
         clients=ClientTrust(proxies=trusted_proxy, caps_addresses=not no_address_cap),
         drain=DrainTimes(exchanges_s=drain, unready_s=unready),
