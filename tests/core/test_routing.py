@@ -18,8 +18,8 @@ GREEN = Deployment(
 )
 ECHO = Endpoint(name="echo", traffic={"blue": 90, "green": 10})
 IDLE = Endpoint(name="idle", traffic={"blue": 0})
-ONLY = Deployment(endpoint="root", name="only", source=SOURCE, scoring_path="/")
-ROOT = Endpoint(name="root", traffic={"only": 100}, mount="/")
+ONLY = Deployment(endpoint="mounted", name="only", source=SOURCE, scoring_path="/")
+ROOT = Endpoint(name="mounted", traffic={"only": 100}, mount="/")
 
 PLAIN = RoutingTable.from_snapshot(
     RoutingSnapshot(version=1, endpoints=(ECHO, IDLE), deployments=(BLUE, GREEN))
@@ -82,7 +82,7 @@ def test_inference_config_moves_the_scoring_path_but_not_swagger(
 
 @pytest.mark.parametrize("rest", [b"", b"?q", b"/a", b"/a?q"])
 def test_there_is_exactly_one_slash_at_the_join(rest: bytes) -> None:
-    _, _, upstream = routed(b"/api/v1/service/root/score" + rest, MOUNTED)
+    _, _, upstream = routed(b"/api/v1/service/mounted/score" + rest, MOUNTED)
     assert upstream == (rest if rest.startswith(b"/") else b"/" + rest)
 
 
@@ -216,7 +216,7 @@ def test_other_forms_than_origin_form_are_refused(target: bytes) -> None:
     "target", [b"/", b"/x?y=/../z", b"/a//b%2fc", b"/api/v1/service/typo/score", b"/api"]
 )
 def test_a_mounted_endpoint_gets_what_nobody_else_answers_unchanged(target: bytes) -> None:
-    assert routed(target, MOUNTED) == ("root", "only", target)
+    assert routed(target, MOUNTED) == ("mounted", "only", target)
 
 
 def test_a_mount_does_not_shadow_other_endpoints_nor_their_missing_deployments() -> None:
