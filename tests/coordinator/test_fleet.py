@@ -10,6 +10,7 @@ import trio.testing
 
 from tests.coordinator.test_service import MemoryLog
 from trioroute.coordinator.fleet import Fleet
+from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.found import FoundReplica, mark_of
 from trioroute.core.model import (
     CommandSource,
@@ -24,7 +25,6 @@ from trioroute.core.model import (
 from trioroute.core.registry import OpenEpoch, PutRegistry, PutReplicas, RegisterHolder
 from trioroute.core.resources.commands import DeleteDeployment, PutDeployment
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.directory import SlotDirectory
 from trioroute.core.slots.masks import pack
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.processes.plan import Standing, plan_places

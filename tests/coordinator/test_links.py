@@ -6,9 +6,9 @@ import trio.testing
 
 from tests.coordinator.test_service import MemoryLog
 from trioroute.coordinator.links import Links
+from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.registry import RegisterHolder
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.directory import SlotDirectory
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import NoCoordinatorError
 from trioroute.wire.slotlink import coordinator_decoder, encode_batch

@@ -11,6 +11,7 @@ import trio.testing
 
 from trioroute.coordinator.service import Coordinator
 from trioroute.core.decisions import DecisionKind
+from trioroute.core.holding.held import Grant
 from trioroute.core.model import (
     CoordinatorAddress,
     Deployment,
@@ -20,7 +21,6 @@ from trioroute.core.model import (
     StaticSource,
 )
 from trioroute.core.registry import Command, PutRegistry, Registry, RegistryState, Result
-from trioroute.core.slots.held import Grant
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import LinkLostError, QueueWaitExceededError

@@ -13,6 +13,7 @@ from functools import partial
 
 import trio
 
+from trioroute.core.holding.holding import Grant
 from trioroute.core.model import (
     Deployment,
     Endpoint,
@@ -21,7 +22,6 @@ from trioroute.core.model import (
     RoutingSnapshot,
     StaticSource,
 )
-from trioroute.core.slots.holding import Grant
 from trioroute.errors import NoReplicaError, QueueWaitExceededError
 from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.access_log import AccessRecord

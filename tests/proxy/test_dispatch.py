@@ -10,10 +10,10 @@ import pytest
 from tests.proxy.standalone import snapshot_of
 from tests.proxy.world import blue
 from trioroute.core.headers import ForwardedBy
+from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Endpoint, RoutingSnapshot
 from trioroute.core.retry import RetryBudget
 from trioroute.core.routing import RoutingTable
-from trioroute.core.slots.holding import Grant
 from trioroute.errors import MalformedRequestError, NoSuchEndpointError, UnauthorizedError
 from trioroute.proxy.dispatch import OwnAnswerError, Plan, RequestIds, make_plan
 from trioroute.wire.fast import FastRequestDecoder

@@ -18,11 +18,11 @@ import attrs
 import trio
 
 from trioroute.coordinator.probes import probe
+from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Replica, ReplicaState, StaticSource
 from trioroute.core.registry import Command, PutReplicas, RegistryState
 from trioroute.core.scaling import ReadyTimes, ScaleDecision, Scaler
-from trioroute.core.slots.directory import SlotDirectory
 from trioroute.errors import StaleEpochError
 
 __all__ = ["Fleet", "FleetReplica", "ReplicaSource"]

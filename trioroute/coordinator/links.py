@@ -6,8 +6,8 @@ from typing import Final
 
 import trio
 
+from trioroute.core.directory.directory import CLOSE, Effect, SlotDirectory
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.directory import CLOSE, Effect, SlotDirectory
 from trioroute.errors import ControlError, LinkLostError
 from trioroute.wire.slotlink import encode_batch, holder_decoder
 

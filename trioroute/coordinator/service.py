@@ -16,6 +16,7 @@ import trio
 from trioroute.coordinator.fleet import Fleet, FleetReplica, ReplicaSource
 from trioroute.coordinator.links import Links
 from trioroute.core.decisions import DecisionDesk, DecisionKind
+from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.registry import (
     Command,
     FenceHolder,
@@ -28,7 +29,6 @@ from trioroute.core.registry import (
     Result,
 )
 from trioroute.core.scaling import ScaleDecision
-from trioroute.core.slots.directory import SlotDirectory
 from trioroute.core.slots.figures import Demand, DirectoryStatistics
 from trioroute.core.slots.homes import HomePlan, plan_homes
 from trioroute.core.slots.timings import SlotTimings

@@ -11,7 +11,7 @@ from functools import partial
 
 import trio
 
-from trioroute.core.slots.holding import Grant
+from trioroute.core.holding.holding import Grant
 from trioroute.errors import BrokenAnswerError
 from trioroute.net.stream import StreamBrokenError
 from trioroute.proxy.upstream import AttemptFailedError, UpstreamConnection

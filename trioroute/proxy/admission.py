@@ -1,6 +1,6 @@
 """Getting a grant for a request, waiting for one or being refused, and giving it back.
 
-The driver around `core.slots.holding`: it turns "wake number 7" into a task that goes on. Nothing
+The driver around `core.holding.holding`: it turns "wake number 7" into a task that goes on. Nothing
 here talks to the network; `proxy.link` sends what `holding` has to say whenever `news` is set.
 """
 
@@ -12,11 +12,11 @@ import attrs
 import trio
 
 from trioroute.core.health import Outcome
+from trioroute.core.holding.holding import Grant, Holding, Wake
+from trioroute.core.holding.unlimited import UnlimitedReplicas
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots.figures import HoldingStatistics
-from trioroute.core.slots.holding import Grant, Holding, Wake
 from trioroute.core.slots.timings import SlotTimings
-from trioroute.core.slots.unlimited import UnlimitedReplicas
 from trioroute.errors import (
     DrainingError,
     NoReplicaError,

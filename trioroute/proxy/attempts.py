@@ -6,9 +6,9 @@ One attempt after another until one is answered or the retry table says no (cont
 import trio
 
 from trioroute.core.headers import response_fields
+from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment
 from trioroute.core.retry import ATTEMPTS_MAX, Failure, is_retry_safe
-from trioroute.core.slots.holding import Grant
 from trioroute.errors import (
     BrokenAnswerError,
     ConnectFailedError,

@@ -24,10 +24,10 @@ from trioroute.core.headers import (
     trace_parent,
     trusted_request_id,
 )
+from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment, Endpoint
 from trioroute.core.retry import IDEMPOTENT_METHODS, RetryBudget
 from trioroute.core.routing import Match, RoutingTable
-from trioroute.core.slots.holding import Grant
 from trioroute.errors import MalformedRequestError, UnauthorizedError
 from trioroute.proxy.answers import ALLOW
 from trioroute.telemetry.trace_context import parse_traceparent

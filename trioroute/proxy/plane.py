@@ -9,9 +9,9 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
+from trioroute.core.holding.holding import Grant
 from trioroute.core.retry import RetryBudget
 from trioroute.core.routing import RoutingTable
-from trioroute.core.slots.holding import Grant
 from trioroute.net.reactor import Reactor
 from trioroute.net.sweep import Sweep
 from trioroute.proxy.abandoned import Abandoned

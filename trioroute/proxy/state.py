@@ -18,7 +18,7 @@ from trioroute.telemetry.access_log import AccessRecord
 from trioroute.wire.http import RequestHead, ResponseHead
 
 if TYPE_CHECKING:
-    from trioroute.core.slots.holding import Grant
+    from trioroute.core.holding.holding import Grant
     from trioroute.proxy.connection import ClientConnection
     from trioroute.proxy.dispatch import Plan
     from trioroute.proxy.plane import Plane

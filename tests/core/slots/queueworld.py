@@ -12,6 +12,9 @@ from statistics import fmean, quantiles
 
 import attrs
 
+from trioroute.core.directory.directory import Effect, SlotDirectory
+from trioroute.core.holding.held import Grant
+from trioroute.core.holding.holding import Holding
 from trioroute.core.model import Deployment, Endpoint, Replica, StaticSource
 from trioroute.core.registry import (
     Command,
@@ -23,9 +26,6 @@ from trioroute.core.registry import (
     Registry,
 )
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.directory import Effect, SlotDirectory
-from trioroute.core.slots.held import Grant
-from trioroute.core.slots.holding import Holding
 from trioroute.core.slots.homes import HomePlan, plan_homes
 from trioroute.core.slots.timings import SlotTimings
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import attrs
 
+from trioroute.core.directory.book import NEVER, UNKNOWN_HOLDER
+from trioroute.core.directory.directory import CLOSE, Effect, SlotDirectory
 from trioroute.core.registry import RegistryState
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.book import NEVER, UNKNOWN_HOLDER
-from trioroute.core.slots.directory import CLOSE, Effect, SlotDirectory
 from trioroute.core.slots.masks import unpack_all
 from trioroute.core.slots.timings import SlotTimings
 

@@ -11,6 +11,9 @@ from collections import deque
 
 import attrs
 
+from trioroute.core.directory.directory import CLOSE, SlotDirectory
+from trioroute.core.holding.held import Grant
+from trioroute.core.holding.holding import Holding
 from trioroute.core.model import Deployment, Endpoint, Isolation, Replica, StaticSource
 from trioroute.core.registry import (
     FenceHolder,
@@ -23,9 +26,6 @@ from trioroute.core.registry import (
     Registry,
 )
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.directory import CLOSE, SlotDirectory
-from trioroute.core.slots.held import Grant
-from trioroute.core.slots.holding import Holding
 from trioroute.core.slots.homes import HomePlan, plan_homes
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import StaleEpochError

@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.core.slots.reference import Reference, slots_of
+from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.directory import SlotDirectory
+from trioroute.core.directory.waiting import WaitingLine
 from trioroute.core.model import Deployment, Endpoint, Replica, StaticSource
 from trioroute.core.registry import (
     Command,
@@ -23,11 +26,8 @@ from trioroute.core.registry import (
     RegistryState,
 )
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.book import SlotBook
-from trioroute.core.slots.directory import SlotDirectory
 from trioroute.core.slots.masks import pack_all
 from trioroute.core.slots.timings import SlotTimings
-from trioroute.core.slots.waiting import WaitingLine
 
 KEY = "e/d"
 NAMES = ("w0", "w1", "w2")

@@ -1,1 +1,1 @@
-"""The slots: who may start a request where, on both sides of the slot link."""
+"""What both sides of the slot link share: messages, masks of slots, times, homes."""

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from tests.core.slots.slotworld import KEY, TIMINGS, World
+from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.directory import SlotDirectory
+from trioroute.core.holding.holding import Holding
 from trioroute.core.model import Isolation
 from trioroute.core.registry import FenceHolder, PutReplicas, RegisterHolder
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.book import SlotBook
-from trioroute.core.slots.directory import SlotDirectory
-from trioroute.core.slots.holding import Holding
 from trioroute.core.slots.timings import SlotTimings
 
 

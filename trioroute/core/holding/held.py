@@ -1,19 +1,16 @@
-"""What a holder keeps about each replica, deployment and waiting request, and about its session.
+"""What a holder keeps about each replica, deployment and waiting request.
 
 Values with one owner, `holding.Holding`; the only decision here is which replica serves next.
 """
 
-from collections import deque
 from typing import Final, NamedTuple
 
 import attrs
 
-from trioroute.core.health import Outcome
 from trioroute.core.model import Deployment, Isolation, Replica
-from trioroute.core.slots import messages as m
-from trioroute.core.slots.masks import count, pack, unpack_all
+from trioroute.core.slots.masks import count
 
-__all__ = ["Grant", "HeldDeployment", "HeldReplica", "NoCoordinator", "Session", "Waiter", "Wake"]
+__all__ = ["Grant", "HeldDeployment", "HeldReplica", "Waiter", "Wake"]
 
 #: Over how many of the last measured requests the service time is averaged, about.
 _MEASURED_MAX: Final = 50
@@ -225,100 +222,3 @@ class HeldDeployment:
                 return free.pop()
             return min((held for held in free if held.idle), key=lambda held: count(held.busy))
         return None
-
-
-@attrs.define(eq=False)
-class NoCoordinator:
-    """For how long there was no coordinator, each gap counted up to `most_s`.
-
-    Attributes:
-        since: when the present gap began; None while there is a coordinator.
-    """
-
-    most_s: float
-    since: float | None
-    _before_s: float = 0.0
-
-    def begin(self, now: float) -> None:
-        """The session ended; a gap that lasts already goes on."""
-        if self.since is None:
-            self.since = now
-
-    def end(self, now: float) -> None:
-        """A coordinator has answered."""
-        self._before_s, self.since = self.total_s(now), None
-
-    def total_s(self, now: float) -> float:
-        """All gaps so far."""
-        gap_s = 0.0 if self.since is None else min(now - self.since, self.most_s)
-        return self._before_s + gap_s
-
-
-@attrs.define(eq=False)
-class Session:
-    """One session on the slot link: what is to be said, and what the other side has seen of it.
-
-    Attributes:
-        is_open: whether the coordinator has said its welcome.
-        version: the coordinator's.
-        round_trip_s: how long the newest answered renewal took; 0 while unknown.
-    """
-
-    outbox: list[m.FromHolder] = attrs.field(factory=list)
-    is_open: bool = False
-    version: int = 1
-    round_trip_s: float = 0.0
-    _sent: int = 0
-    _unseen_returns: deque[tuple[int, str, int]] = attrs.field(factory=deque)
-    _renewed_at: float | None = None
-
-    def say(self, message: m.FromHolder) -> None:
-        """To be sent; messages are numbered from 1 in each session."""
-        self.outbox.append(message)
-        self._sent += 1
-        if isinstance(message, m.Renew):
-            self._renewed_at = message.sent_at
-
-    @property
-    def knows_stock(self) -> bool:
-        """Whether there is a coordinator of a version that knows more than version 1."""
-        return self.is_open and self.version >= 2
-
-    def say_failed(self, replica: str, outcome: Outcome) -> None:
-        """A replica could not be reached, or broke off an answer."""
-        if self.knows_stock:
-            is_unreachable = outcome is Outcome.UNREACHABLE
-            self.say(m.Failed(replica=replica, is_unreachable=is_unreachable))
-
-    def take(self) -> list[m.FromHolder]:
-        """What is to be sent now; the caller owns it."""
-        outbox, self.outbox = self.outbox, []
-        return outbox
-
-    def ask_for(self, waiter: Waiter, now: float, *, wait_max_s: float = 0.0) -> None:
-        """A request waits, and for how long already."""
-        self.say(
-            m.Acquire(
-                number=waiter.number,
-                deployment=waiter.deployment,
-                waited_s=max(0.0, now - waiter.arrived_at),
-                wait_max_s=wait_max_s,
-            )
-        )
-
-    def give_back(self, replica: str, mask: int) -> None:
-        """Return slots; until a list has seen it, lists are wrong about them."""
-        self.say(m.Return(slots={replica: pack(mask)}))
-        self._unseen_returns.append((self._sent, replica, mask))
-
-    def read(self, lease: m.Lease, now: float) -> dict[str, int]:
-        """What the list allows, less what was returned meanwhile (decision 24)."""
-        if lease.echo_sent_at == self._renewed_at:
-            # Only the first list that answers a renewal measures anything.
-            self.round_trip_s, self._renewed_at = now - lease.echo_sent_at, None
-        while self._unseen_returns and self._unseen_returns[0][0] <= lease.seen:
-            self._unseen_returns.popleft()
-        allowed = unpack_all(lease.slots)
-        for _, replica, mask in self._unseen_returns:
-            allowed[replica] = allowed.get(replica, 0) & ~mask
-        return allowed

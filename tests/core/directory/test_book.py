@@ -4,8 +4,8 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trioroute.core.directory.book import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
 from trioroute.core.model import Replica, ReplicaState
-from trioroute.core.slots.book import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
 from trioroute.core.slots.masks import all_slots
 
 

@@ -13,17 +13,17 @@ one goes to the oldest waiter anywhere.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from trioroute.core.directory.book import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
+from trioroute.core.directory.lending import Lender
+from trioroute.core.directory.line import HolderRecord, Line
+from trioroute.core.directory.waiting import WaitingRequest
 from trioroute.core.health import HealthChange, Outcome, Served
 from trioroute.core.model import Replica
 from trioroute.core.registry import RegistryState
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.book import NEVER, UNKNOWN_HOLDER, Limbo, SlotBook
 from trioroute.core.slots.figures import Demand, DirectoryStatistics
-from trioroute.core.slots.lending import Lender
-from trioroute.core.slots.line import HolderRecord, Line
 from trioroute.core.slots.masks import all_slots, count, pack_all, unpack, unpack_all
 from trioroute.core.slots.timings import SlotTimings
-from trioroute.core.slots.waiting import WaitingRequest
 
 __all__ = ["CLOSE", "Effect", "SlotDirectory"]
 

@@ -1,7 +1,7 @@
 """Which replica of a holder serves next."""
 
+from trioroute.core.holding.held import HeldDeployment, HeldReplica
 from trioroute.core.model import Deployment, Replica, StaticSource
-from trioroute.core.slots.held import HeldDeployment, HeldReplica
 
 
 def group(slots: int, *held: int) -> tuple[HeldDeployment, list[HeldReplica]]:

@@ -6,10 +6,10 @@ import pytest
 
 from tests.core.slots.queueworld import QueueWorld
 from tests.core.slots.slotworld import KEY, TIMINGS, World
+from trioroute.core.directory.directory import Effect, SlotDirectory
+from trioroute.core.directory.lending import Lender
+from trioroute.core.directory.line import Line
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.directory import Effect, SlotDirectory
-from trioroute.core.slots.lending import Lender
-from trioroute.core.slots.line import Line
 from trioroute.core.slots.masks import pack_all
 
 #: One way between a holder and the coordinator, as on one machine or in one rack.

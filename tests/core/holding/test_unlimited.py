@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from trioroute.core.slots.unlimited import UnlimitedReplicas
+from trioroute.core.holding.unlimited import UnlimitedReplicas
 
 
 def test_the_load_stays_close_to_even() -> None:

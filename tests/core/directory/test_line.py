@@ -1,8 +1,8 @@
 """Where the coordinator lets a granted request start."""
 
+from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.line import Line
 from trioroute.core.model import Deployment, Replica, StaticSource
-from trioroute.core.slots.book import SlotBook
-from trioroute.core.slots.line import Line
 
 
 def line(slots: int, *free: int, since: int = 0) -> Line:

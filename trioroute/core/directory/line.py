@@ -9,12 +9,12 @@ from typing import Final
 
 import attrs
 
+from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.waiting import WaitingLine
 from trioroute.core.health import GroupHealth, Health, HealthChange
 from trioroute.core.model import Deployment
-from trioroute.core.slots.book import SlotBook
 from trioroute.core.slots.figures import Demand
 from trioroute.core.slots.masks import count
-from trioroute.core.slots.waiting import WaitingLine
 
 __all__ = ["HolderRecord", "Line"]
 

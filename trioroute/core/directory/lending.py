@@ -14,12 +14,12 @@ The coordinator's judgement about one deployment at a time, apart from the books
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.line import HolderRecord, Line
+from trioroute.core.directory.waiting import WaitingRequest
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.book import SlotBook
-from trioroute.core.slots.line import HolderRecord, Line
 from trioroute.core.slots.masks import lowest
 from trioroute.core.slots.timings import SlotTimings
-from trioroute.core.slots.waiting import WaitingRequest
 
 __all__ = ["Lender"]
 

@@ -3,9 +3,9 @@
 import pytest
 
 from trioroute.core.health import Outcome
+from trioroute.core.holding.holding import Grant, Holding
 from trioroute.core.model import Deployment, Isolation, Replica, RoutingSnapshot, StaticSource
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.holding import Grant, Holding
 from trioroute.core.slots.masks import pack, unpack
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import InvariantError, StaleEpochError

@@ -13,18 +13,12 @@ log gives to nobody else; one with `isolation: stop` keeps nothing idle.
 from typing import Final
 
 from trioroute.core.health import Outcome
+from trioroute.core.holding.gap import NoCoordinator
+from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Waiter, Wake
+from trioroute.core.holding.session import Session
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.figures import HoldingStatistics
-from trioroute.core.slots.held import (
-    Grant,
-    HeldDeployment,
-    HeldReplica,
-    NoCoordinator,
-    Session,
-    Waiter,
-    Wake,
-)
 from trioroute.core.slots.masks import count, lowest, pack_all
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import InvariantError, StaleEpochError

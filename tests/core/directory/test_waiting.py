@@ -1,6 +1,6 @@
 """Requests in line, by age."""
 
-from trioroute.core.slots.waiting import WaitingLine, WaitingRequest
+from trioroute.core.directory.waiting import WaitingLine, WaitingRequest
 
 
 def test_the_oldest_is_first_whatever_the_order_of_arrival_here() -> None:
