@@ -11,6 +11,7 @@ import trio.testing
 
 from trioroute.coordinator.service import Coordinator
 from trioroute.core.decisions import DecisionKind
+from trioroute.core.health import Outcome
 from trioroute.core.holding.held import Grant
 from trioroute.core.model import (
     CoordinatorAddress,
@@ -282,7 +283,7 @@ async def test_decisions_outlive_the_coordinator_that_made_them(
         await trio.sleep(2)
         worker = group.workers["fe-1"]
         grant = await acquire(worker)
-        worker.release(grant, suspect=True)
+        worker.release(grant, Outcome.UNREACHABLE)
         await trio.sleep(2)
         kinds = [each.kind for each in group.log.state.decisions]
         assert kinds[0] is DecisionKind.TAKE_OVER

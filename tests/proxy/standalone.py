@@ -13,6 +13,7 @@ from functools import partial
 
 import trio
 
+from trioroute.core.health import Outcome
 from trioroute.core.holding.holding import Grant
 from trioroute.core.model import (
     Deployment,
@@ -34,7 +35,7 @@ class LocalSlots:
 
     Attributes:
         released: every grant given back, in order.
-        suspects: the replicas that were reported as out of reach.
+        failed: the replicas that were reported as failing, and how.
         lease_ends_in: how many more calls of `must_stop_sending` say no; None for all of them.
     """
 
@@ -50,7 +51,7 @@ class LocalSlots:
         self._number = 0
         self.busy: dict[tuple[str, int], Grant] = {}
         self.released: list[Grant] = []
-        self.suspects: list[str] = []
+        self.failed: list[tuple[str, Outcome]] = []
         self.lease_ends_in: int | None = None
 
     def acquire_nowait(self, deployment: str) -> Grant | None:
@@ -80,9 +81,9 @@ class LocalSlots:
             if given:  # cancelled while the slot was on its way
                 self.release(given.pop())
 
-    def release(self, grant: Grant, *, suspect: bool = False) -> None:
+    def release(self, grant: Grant, outcome: Outcome = Outcome.SERVED) -> None:
         """See `Admission`."""
-        self.suspects += [grant.replica] if suspect else []
+        self.failed += [(grant.replica, outcome)] if outcome is not Outcome.SERVED else []
         held = self.busy.pop((grant.replica, grant.slot))
         assert held == grant, "released twice, or never granted"
         self.released.append(grant)

@@ -1,9 +1,12 @@
 """A replica that works for nobody keeps its slot until it is done."""
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from tests.proxy.world import OK, POST, Peer, blue, open_world, reset
+from trioroute.core.health import Outcome
+from trioroute.core.model import OnAbandon
 
 
 async def test_half_an_answer_is_read_to_its_end(autojump_clock: MockClock) -> None:
@@ -80,3 +83,47 @@ async def test_an_unfinished_upload_tells_the_replica(autojump_clock: MockClock)
         await ended.wait()
         await world.wait_settled()
         assert trio.current_time() < 0.5
+
+
+@pytest.mark.parametrize(("answers", "expected"), [(True, []), (False, [("r0", Outcome.BROKEN)])])
+async def test_a_late_answer_is_no_fault_and_none_at_all_is(
+    autojump_clock: MockClock, answers: bool, expected: list[tuple[str, Outcome]]
+) -> None:
+    async def late(peer: Peer) -> None:
+        await peer.read_request()
+        await trio.sleep(0.5 if answers else 600.0)
+        await peer.send(OK)
+
+    async with open_world(late, deployment=blue(request_timeout_s=0.3)) as world:
+        assert (await world.ask(POST)).status == 504
+        await world.wait_settled()
+        assert world.slots.failed == expected
+
+
+async def test_half_a_request_deserves_no_answer(autojump_clock: MockClock) -> None:
+    async def reading(peer: Peer) -> None:
+        await peer.read_end()
+        await peer.stream.aclose()
+
+    async with open_world(reading) as world:
+        client = await world.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\nx")
+        await trio.sleep(0.1)
+        reset(client)
+        await trio.sleep(0.3)
+        await world.wait_settled()
+        assert world.slots.failed == []
+
+
+async def test_where_nobody_waits_a_silent_replica_is_reported_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async def silent(peer: Peer) -> None:
+        await peer.read_request()
+        await trio.sleep_forever()
+
+    deployment = blue(request_timeout_s=0.3, on_abandon=OnAbandon.CLOSE)
+    async with open_world(silent, deployment=deployment) as world:
+        assert (await world.ask(POST)).status == 504
+        await world.wait_settled()
+        assert world.slots.failed == [("r0", Outcome.BROKEN)]

@@ -75,6 +75,9 @@ def test_all_else_is_json_without_received_text(
 def test_fields_that_a_code_demands() -> None:
     assert (b"www-authenticate", b"Bearer") in told(UnauthorizedError("")).fields
     assert (b"retry-after", b"1") in told(QueueFullError("")).fields
+    dated = QueueFullError("")
+    dated.retry_after_s = 2.1
+    assert (b"retry-after", b"3") in told(dated).fields
     refused = MalformedRequestError("", status=405, reason="method-not-allowed")
     assert b"allow" in dict(told(refused).fields)
     assert not told(refused).closes

@@ -4,6 +4,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.proxy.world import GET, OK, POST, Peer, blue, open_world
+from trioroute.core.health import Outcome
 
 
 async def ok(peer: Peer) -> None:
@@ -30,7 +31,8 @@ async def test_each_replica_is_tried_once_when_none_is_there(autojump_clock: Moc
         assert answer.status == 502
         assert answer.fields["x-trioroute-attempts"] == "3"
         await world.wait_settled()
-        assert sorted(world.slots.suspects) == ["r0", "r1", "r2"]
+        assert sorted(name for name, _ in world.slots.failed) == ["r0", "r1", "r2"]
+        assert {outcome for _, outcome in world.slots.failed} == {Outcome.UNREACHABLE}
 
 
 async def test_a_streamed_body_that_was_begun_is_not_sent_twice(

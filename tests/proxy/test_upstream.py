@@ -1,10 +1,13 @@
 """Connections to replicas: reuse, words for each failure, pools that follow snapshots."""
 
+import contextlib
+
 import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.proxy.world import GET, OK, POST, Peer, open_world, reset
+from tests.proxy.world import GET, OK, POST, Peer, Script, open_world, reset
+from trioroute.core.health import Outcome
 from trioroute.core.model import Replica
 from trioroute.core.retry import Failure
 from trioroute.errors import ConnectFailedError
@@ -168,3 +171,52 @@ async def test_a_failing_endpoint_spends_its_retry_budget(autojump_clock: MockCl
             await world.ask(GET)
         # 50 first attempts, 10 retries saved up, and a fifth of the requests since.
         assert 60 <= seen <= 71
+
+
+# --- what an exchange says about its replica's health
+
+
+async def half_an_answer(peer: Peer) -> None:
+    await peer.read_request()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+    await peer.stream.aclose()
+
+
+async def no_answer(peer: Peer) -> None:
+    await peer.read_request()
+    await peer.stream.aclose()
+
+
+async def garbage(peer: Peer) -> None:
+    await peer.read_request()
+    await peer.send(b"garbage\r\n\r\n")
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("script", [half_an_answer, no_answer, garbage])
+async def test_a_broken_answer_is_told_to_whoever_judges_health(
+    autojump_clock: MockClock, script: Script
+) -> None:
+    async with open_world(script) as world:
+        client = await world.connect()
+        await client.send(POST)
+        with contextlib.suppress(trio.BrokenResourceError):
+            await client.stream.receive_some()  # a refusal, or a break
+        await world.wait_settled()
+        assert world.slots.failed == [("r0", Outcome.BROKEN)]
+
+
+async def test_a_kept_connection_that_closes_as_we_send_says_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async def once(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.send(OK)
+        await peer.read_request()
+        await peer.stream.aclose()
+
+    async with open_world(once) as world:
+        assert (await world.ask(POST)).status == 200
+        assert (await world.ask(POST)).status == 502
+        await world.wait_settled()
+        assert world.slots.failed == []

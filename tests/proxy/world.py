@@ -24,7 +24,7 @@ from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.access_log import AccessRecord
 from trioroute.wire.http import Limits
 
-__all__ = ["OK", "Answer", "EndedError", "Peer", "World", "blue", "open_world", "reset"]
+__all__ = ["OK", "Answer", "EndedError", "Peer", "Script", "World", "blue", "open_world", "reset"]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

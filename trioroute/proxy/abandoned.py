@@ -11,6 +11,7 @@ from functools import partial
 
 import trio
 
+from trioroute.core.health import Outcome
 from trioroute.core.holding.holding import Grant
 from trioroute.errors import BrokenAnswerError
 from trioroute.net.stream import StreamBrokenError
@@ -27,7 +28,7 @@ class Abandoned:
         expired: how many replicas did not answer within MAXREQ.
     """
 
-    def __init__(self, release: Callable[[Grant], None]) -> None:
+    def __init__(self, release: Callable[[Grant, Outcome], None]) -> None:
         self._release = release
         self._nursery: trio.Nursery | None = None
         self.waiting = 0
@@ -47,7 +48,7 @@ class Abandoned:
         """
         if self._nursery is None:  # not running: nobody could wait
             upstream.stream.reset()
-            self._release(grant)
+            self._release(grant, Outcome.SERVED)
             return
         self.waiting += 1
         if not upstream.is_written:
@@ -60,17 +61,18 @@ class Abandoned:
         # working. The coordinator takes it for busy until the holder's death is proven and MAXREQ
         # has passed (decision 25).
         try:
+            outcome = Outcome.BROKEN  # silent to the end
             with trio.move_on_at(deadline) as scope:
-                await _read_to_end(upstream)
+                outcome = await _read_to_end(upstream)
             if scope.cancelled_caught:
                 self.expired += 1
-            self._release(grant)
+            self._release(grant, outcome)
         finally:
             self.waiting -= 1
             upstream.stream.reset()
 
 
-async def _read_to_end(upstream: UpstreamConnection) -> None:
+async def _read_to_end(upstream: UpstreamConnection) -> Outcome:
     """Read and drop until the answer is whole, or the connection ends or makes no sense."""
     try:
         if not upstream.has_final_head:
@@ -82,4 +84,6 @@ async def _read_to_end(upstream: UpstreamConnection) -> None:
         while not upstream.decoder.body_done:
             await upstream.receive_body()
     except (AttemptFailedError, BrokenAnswerError, StreamBrokenError):
-        return
+        # Half a request deserves no answer, and a replica that closes then does right.
+        return Outcome.BROKEN if upstream.is_written else Outcome.SERVED
+    return Outcome.SERVED

@@ -147,11 +147,11 @@ class Admission:
             raise self._dated(refusal(f"{deployment}: {parked.wake.reason}"), deployment)
         return parked.wake.grant
 
-    def release(self, grant: Grant, *, suspect: bool = False) -> None:
+    def release(self, grant: Grant, outcome: Outcome = Outcome.SERVED) -> None:
         """The request is over and its replica done with it; exactly once for each grant.
 
         Args:
-            suspect: the replica could not be reached: the coordinator is told, others come first.
+            outcome: anything but served is told to the coordinator, and others come first.
 
         Raises:
             InvariantError: released twice.
@@ -159,7 +159,6 @@ class Admission:
         if grant.slot == _NO_SLOT:
             self._unlimited[grant.deployment].give_back(grant.replica)
             return
-        outcome = Outcome.UNREACHABLE if suspect else Outcome.SERVED
         self.holding.release(grant, self.clock(), outcome=outcome)
         if self.holding.has_news:
             self.deliver()

@@ -95,8 +95,8 @@ def answer_to(
 
     Args:
         endpoint: the configured name for the original's texts; empty when none matched.
-        queue_wait_s: how long requests may wait here; a queue that is full, or longer than that,
-            is so for at least as long, so who comes back earlier only adds to it.
+        queue_wait_s: how long requests may wait here. Where the error does not say when to ask
+            again, whoever comes back earlier than this only adds to the queue.
     """
     status, reason = error.status, error.reason
     if isinstance(error, MalformedRequestError):
@@ -116,7 +116,9 @@ def answer_to(
     elif status == 405:
         fields.append((b"allow", ALLOW))
     elif status in (429, 503):
-        fields.append((b"retry-after", b"%d" % max(1, math.ceil(queue_wait_s))))
+        said_s = error.retry_after_s if isinstance(error, ShedError) else None
+        wait_s = queue_wait_s if said_s is None else said_s
+        fields.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
     return Answer(
         status=status,
         reason=reason,

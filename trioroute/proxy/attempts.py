@@ -6,12 +6,12 @@ One attempt after another until one is answered or the retry table says no (cont
 import trio
 
 from trioroute.core.headers import response_fields
+from trioroute.core.health import Outcome
 from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment
 from trioroute.core.retry import ATTEMPTS_MAX, Failure, is_retry_safe
 from trioroute.errors import (
     BrokenAnswerError,
-    ConnectFailedError,
     MalformedRequestError,
     UpstreamError,
 )
@@ -156,10 +156,9 @@ async def run_attempts(state: ExchangeState, plan: Plan, deployment: Deployment)
         try:
             return await _attempt(state, plan, deployment)
         except AttemptFailedError as failed:
-            is_unreached = isinstance(failed.error, ConnectFailedError)
-            if is_unreached:
+            if failed.outcome is Outcome.UNREACHABLE:
                 unreached.append(state.replica)
-            state.let_go(is_replica_done=True, is_suspect=is_unreached)
+            state.let_go(is_replica_done=True, outcome=failed.outcome)
             if not _may_try_again(state, plan, failed, unreached):
                 raise
         await _acquire_again(state, deployment, unreached)
@@ -180,7 +179,7 @@ def _may_try_again(
     )
     if not is_safe or trio.current_time() >= state.answer_deadline:
         return False
-    if isinstance(failed.error, ConnectFailedError):  # as often as replicas are left (decision 17)
+    if failed.outcome is Outcome.UNREACHABLE:  # as often as replicas are left (decision 17)
         return len(set(unreached)) < state.plane.upstreams.count(state.key)
     # A pooled connection that was found closed has cost nobody anything: no budget for that.
     return state.attempts - len(unreached) < ATTEMPTS_MAX and (is_unsent or plan.budget.take())

@@ -7,8 +7,14 @@ goes on from wherever the exchange is, with the same steps.
 """
 
 from trioroute.core.headers import forwardable_trailers, response_fields
+from trioroute.core.health import Outcome
 from trioroute.core.model import Deployment
-from trioroute.errors import BrokenAnswerError, MalformedRequestError, TrioRouteError
+from trioroute.errors import (
+    AnswerTimeoutError,
+    BrokenAnswerError,
+    MalformedRequestError,
+    TrioRouteError,
+)
 from trioroute.net.stream import StreamBrokenError
 from trioroute.net.tunnel import run_tunnel
 from trioroute.proxy.answers import (
@@ -382,7 +388,7 @@ class Exchange(ExchangeState):
 
     def _error_of(self, raised: Exception) -> TrioRouteError:
         if isinstance(raised, AttemptFailedError):
-            self.let_go(is_replica_done=True)
+            self.let_go(is_replica_done=True, outcome=raised.outcome)
             return raised.error
         if isinstance(raised, TrioRouteError):
             return raised
@@ -392,7 +398,8 @@ class Exchange(ExchangeState):
 
     async def _fail(self, error: TrioRouteError) -> None:
         """Tell the client, if it is there and has not been told something else already."""
-        self.let_go(is_replica_done=False)
+        is_late = isinstance(error, AnswerTimeoutError)
+        self.let_go(is_replica_done=False, outcome=Outcome.BROKEN if is_late else Outcome.SERVED)
         self.reason = error.reason
         if isinstance(error, ClientGoneError) or self.connection.is_answering:
             # Cut visibly: what was sent must not look whole (contract, item 23).

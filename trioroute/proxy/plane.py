@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
+from trioroute.core.health import Outcome
 from trioroute.core.holding.holding import Grant
 from trioroute.core.retry import RetryBudget
 from trioroute.core.routing import RoutingTable
@@ -42,11 +43,11 @@ class Admission(Protocol):
             NoReplicaError: nothing to wait for.
         """
 
-    def release(self, grant: Grant, *, suspect: bool = False) -> None:
+    def release(self, grant: Grant, outcome: Outcome = Outcome.SERVED) -> None:
         """Give a slot back, exactly once.
 
         Args:
-            suspect: the replica could not be reached; others should be tried first.
+            outcome: what this exchange says about the replica; passive health lives on it.
         """
 
     def must_stop_sending(self, grant: Grant) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trioroute.core.health import Outcome
 from trioroute.core.model import Deployment, OnAbandon
 from trioroute.errors import AnswerTimeoutError, BrokenAnswerError, TrioRouteError
 from trioroute.proxy.relay import ClientGoneError, Upload
@@ -178,21 +179,21 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
             plane.desyncs += 1
         plane.admission.release(grant)
 
-    def let_go(self, *, is_replica_done: bool, is_suspect: bool = False) -> None:
+    def let_go(self, *, is_replica_done: bool, outcome: Outcome = Outcome.SERVED) -> None:
         """Part from the replica early (decision 15).
 
         Args:
-            is_suspect: it could not be reached at all.
+            outcome: what is known now; a replica that is waited for may still show another.
         """
         upstream, grant, deployment = self.upstream, self.grant, self.deployment
         self.upstream = self.connection.upstream = self.grant = None
         if grant is None or deployment is None:
             return
         if upstream is None:
-            self.plane.admission.release(grant, suspect=is_suspect)
+            self.plane.admission.release(grant, outcome)
         elif is_replica_done or deployment.on_abandon is OnAbandon.CLOSE:
             upstream.stream.reset()
-            self.plane.admission.release(grant)
+            self.plane.admission.release(grant, outcome)
         else:
             # From now, not from the dispatch: a request that took all its time is still running.
             deadline = trio.current_time() + deployment.request_max_s

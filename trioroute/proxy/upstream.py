@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from trioroute.core.health import Outcome
 from trioroute.core.model import Replica
 from trioroute.core.retry import Failure
 from trioroute.errors import BrokenAnswerError, ConnectFailedError, UpstreamError
@@ -30,12 +31,16 @@ class AttemptFailedError(Exception):
     Attributes:
         failure: how far it had come.
         error: what to answer unless another attempt succeeds.
+        outcome: what it says about the replica's health.
     """
 
-    def __init__(self, failure: Failure, error: UpstreamError) -> None:
+    def __init__(
+        self, failure: Failure, error: UpstreamError, outcome: Outcome = Outcome.SERVED
+    ) -> None:
         super().__init__(str(error))
         self.failure = failure
         self.error = error
+        self.outcome = outcome
 
 
 class UpstreamConnection:
@@ -166,14 +171,19 @@ class UpstreamConnection:
         return b""
 
     def failed(self, error: UpstreamError) -> AttemptFailedError:
-        """What to raise when this attempt cannot go on."""
+        """What to raise when this attempt cannot go on.
+
+        A kept connection that ends before a byte of the answer is no sign of ill health: replicas
+        close idle ones, and that may cross the request.
+        """
         if self.is_answered:
             failure = Failure.ANSWERED
         elif self.is_written:
             failure = Failure.WRITTEN
         else:
             failure = Failure.WRITING
-        return AttemptFailedError(failure, error)
+        is_telling = self.is_answered or self.is_fresh
+        return AttemptFailedError(failure, error, Outcome.BROKEN if is_telling else Outcome.SERVED)
 
     def finish(self, head: ResponseHead, *, now: float, idle_s: float) -> bool:
         """Give the connection back to its pool, or close it when anything about it is in doubt.
@@ -289,7 +299,8 @@ class Upstreams:
 
 
 def _unsent(message: str) -> AttemptFailedError:
-    return AttemptFailedError(Failure.UNSENT, ConnectFailedError(message))
+    error = ConnectFailedError(message)
+    return AttemptFailedError(Failure.UNSENT, error, Outcome.UNREACHABLE)
 
 
 def _same_address(one: Replica, other: Replica) -> bool:
