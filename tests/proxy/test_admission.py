@@ -49,12 +49,12 @@ def opened(routing: RoutingSnapshot | None = None, slots: int = 1) -> Admission:
     admission.set_routing(routing or snapshot())
     now = trio.current_time()
     holding = admission.holding
-    holding.open_link(now)
-    holding.receive(m.Welcome(version=1, epoch=1), now)
+    holding.link.open(now)
+    holding.link.receive(m.Welcome(version=1, epoch=1), now)
     packed = {"r0": b"\1"} if slots else {}
-    holding.receive(m.Lease(echo_sent_at=now, seen=99, slots=packed), now)
+    holding.link.receive(m.Lease(echo_sent_at=now, seen=99, slots=packed), now)
     admission.deliver()
-    holding.take_outbox()
+    holding.link.take_outbox()
     return admission
 
 
@@ -87,7 +87,7 @@ async def test_a_wait_ends_at_its_deadline_and_leaves_the_queue(
         await wait_for_slot(admission)
     assert trio.current_time() - began_at == pytest.approx(0.5)
     assert admission.statistics().waiting == 0
-    assert isinstance(admission.holding.take_outbox()[-1], m.Cancel)
+    assert isinstance(admission.holding.link.take_outbox()[-1], m.Cancel)
 
 
 async def test_without_any_replica_the_reason_is_another(
@@ -103,15 +103,15 @@ async def test_a_request_waits_on_for_a_replica_that_is_being_started(
 ) -> None:
     admission = opened(slots=0)
     now = trio.current_time()
-    admission.holding.receive(m.Lease(echo_sent_at=now, seen=99, slots={}), now)
+    admission.holding.link.receive(m.Lease(echo_sent_at=now, seen=99, slots={}), now)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait_for_slot, admission)
         await trio.sleep(0.4)
         now = trio.current_time()
-        admission.holding.receive(m.Expect(deployment=KEY, wait_s=1.3), now)
+        admission.holding.link.receive(m.Expect(deployment=KEY, wait_s=1.3), now)
         await trio.sleep(1.2)
         now = trio.current_time()
-        admission.holding.receive(m.Lease(echo_sent_at=now, seen=99, slots={"r0": b"\1"}), now)
+        admission.holding.link.receive(m.Lease(echo_sent_at=now, seen=99, slots={"r0": b"\1"}), now)
         admission.deliver()
     assert admission.statistics().busy == 0
 
@@ -120,7 +120,7 @@ async def test_without_a_coordinator_the_clock_stands_still_for_the_grace(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     admission = opened(slots=0)
-    admission.holding.close_link(trio.current_time())
+    admission.holding.link.close(trio.current_time())
     began_at = trio.current_time()
     with pytest.raises(QueueWaitExceededError):
         await wait_for_slot(admission)
@@ -157,10 +157,10 @@ async def test_the_coordinators_refusal_reaches_the_waiter(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expect_full)
         await trio.testing.wait_all_tasks_blocked()
-        acquire = admission.holding.take_outbox()[-1]
+        acquire = admission.holding.link.take_outbox()[-1]
         assert isinstance(acquire, m.Acquire)
         refusal = m.Refuse(number=acquire.number, reason="queue-full")
-        admission.holding.receive(refusal, trio.current_time())
+        admission.holding.link.receive(refusal, trio.current_time())
         admission.deliver()
 
 

@@ -93,7 +93,7 @@ class ComposedPlane:
 
     async def say_goodbye(self) -> None:
         """Give back what is idle and leave."""
-        self._admission.holding.say_goodbye()
+        self._admission.holding.link.say_goodbye()
         self._admission.deliver()
         if self._access_log is not None:
             await _flush(self._access_log)

@@ -80,11 +80,11 @@ class SlotLink:
             stream = await self._connect_to(coordinator)
         admission = self._admission
         try:
-            admission.holding.open_link(admission.clock())
+            admission.holding.link.open(admission.clock())
             admission.deliver()
             await self._converse(stream)
         finally:
-            admission.holding.close_link(admission.clock())
+            admission.holding.link.close(admission.clock())
             admission.deliver()
             self._on_change(False, admission.holding.epoch)
             # Reset rather than close gently: what is still on its way must not be read later.
@@ -106,7 +106,7 @@ class SlotLink:
         while data := await stream.receive_some(_READ_BYTES):
             self._heard_at = trio.current_time()
             for message in decoder.feed(bytes(data)):
-                admission.holding.receive(message, admission.clock())
+                admission.holding.link.receive(message, admission.clock())
                 if isinstance(message, m.Welcome):
                     self._backoff.reset()
                     self._on_change(True, message.epoch)
@@ -120,7 +120,7 @@ class SlotLink:
             # One turn of the loop: what other tasks say now goes into the same frame.
             await trio.lowlevel.checkpoint()
             admission.news = trio.Event()
-            batch = admission.holding.take_outbox()
+            batch = admission.holding.link.take_outbox()
             if batch:
                 await stream.send_all(encode_batch(batch))
 
@@ -132,7 +132,7 @@ class SlotLink:
             if trio.current_time() - self._heard_at > timings.lease_s / 2:
                 raise LinkLostError("the coordinator has been silent for half a lease")
             if not admission.holding.in_gap:
-                admission.holding.renew(admission.clock())
+                admission.holding.link.renew(admission.clock())
                 admission.deliver()
 
 

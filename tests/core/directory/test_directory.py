@@ -8,7 +8,7 @@ import pytest
 from tests.core.slots.slotworld import KEY, TIMINGS, World
 from trioroute.core.directory.book import SlotBook
 from trioroute.core.directory.directory import SlotDirectory
-from trioroute.core.holding.holding import Holding
+from trioroute.core.holding.slots import HeldSlots
 from trioroute.core.model import Isolation
 from trioroute.core.registry import FenceHolder, PutReplicas, RegisterHolder
 from trioroute.core.slots import messages as m
@@ -89,7 +89,7 @@ BROKEN_RULES: dict[str, tuple[type, str, Callable[..., Any]]] = {
         "_dead_by",
         lambda _, holder, __: holder.born_by,
     ),
-    "lease end ignored": (Holding, "_still_usable", lambda self, _: self._lease_ends_at > 0),
+    "lease end ignored": (HeldSlots, "still_usable", lambda self, _: self.lease_ends_at > 0),
     "report ignored": (SlotBook, "claim", lambda self, holder, _, __: _CLAIM(self, holder, 0, 0)),
 }
 

@@ -106,7 +106,7 @@ class QueueWorld:
         self._ready_at: dict[tuple[str, str], float] = {}
         for name, holding in self.holdings.items():
             holding.set_routing(registry.snapshot_for(name), 0.0)
-            holding.open_link(0.0)
+            holding.link.open(0.0)
             self._flush(name)
             self._at(0.1 + self.rng.random() * 0.4, partial(self._renew, name))
         self._at(TICK_S, self._tick)
@@ -157,7 +157,7 @@ class QueueWorld:
         heapq.heappush(self._events, (at, self._order, event))
 
     def _renew(self, name: str) -> None:
-        self.holdings[name].renew(self.now)
+        self.holdings[name].link.renew(self.now)
         self._flush(name)
         self._at(self.now + self._timings.renew_s, lambda: self._renew(name))
 
@@ -189,7 +189,7 @@ class QueueWorld:
         for wake in holding.take_wakes():
             assert wake.grant is not None, wake
             self._begin(name, wake.grant, self._waiting[name].pop(wake.number))
-        for message in holding.take_outbox():
+        for message in holding.link.take_outbox():
             self._say(partial(self._hear, name, message))
 
     def _hear(self, name: str, message: m.FromHolder) -> None:
@@ -202,7 +202,7 @@ class QueueWorld:
         self.directory.check()
 
     def _answer(self, name: str, message: m.FromCoordinator) -> None:
-        self.holdings[name].receive(message, self.now)
+        self.holdings[name].link.receive(message, self.now)
         self.holdings[name].check()
         self._flush(name)
 

@@ -164,7 +164,7 @@ class World:
     def leave(self, name: str) -> None:
         """SIGTERM: drain, say goodbye, be gone until `come_back`."""
         worker = self.workers[name]
-        worker.holding.say_goodbye()
+        worker.holding.link.say_goodbye()
         self.flush(worker)
         worker.reachable = False
 
@@ -180,7 +180,7 @@ class World:
             link.open = False
             if link.coordinator is self.directory:
                 self.dispatch(self.directory.link_lost(worker.name, self.now))
-            worker.holding.close_link(self.now)
+            worker.holding.link.close(self.now)
 
     def dial(self, worker: Worker) -> None:
         assert self.directory is not None
@@ -195,7 +195,7 @@ class World:
             )
             self.routing_changed()
         worker.link = Link(self.directory)
-        worker.holding.open_link(self.now)
+        worker.holding.link.open(self.now)
         worker.renew_at = self.now + TIMINGS.renew_s
 
     # -- requests ---------------------------------------------------------------------------
@@ -279,19 +279,19 @@ class World:
             worker.holding.release(grant, self.now)
         worker.finished.clear()
         if worker.link is None and worker.reachable and self.directory is not None:
-            if worker.holding._routing_version < self.index:
+            if worker.holding.routing_version < self.index:
                 self.route(worker)
             self.dial(worker)
         link = worker.link
         if link is not None:
             if self.now >= worker.renew_at and worker.holding.statistics().link_open:
                 worker.renew_at = self.now + TIMINGS.renew_s
-                worker.holding.renew(self.now)
+                worker.holding.link.renew(self.now)
             self._pump_down(worker, link)
         self.flush(worker)
 
     def flush(self, worker: Worker) -> None:
-        outbox = worker.holding.take_outbox()
+        outbox = worker.holding.link.take_outbox()
         link = worker.link
         if link is not None:
             link.up.extend((self.now + link.delay_s, message) for message in outbox)
@@ -312,7 +312,7 @@ class World:
         while link.open and link.down and link.down[0][0] <= self.now:
             _, message = link.down.popleft()
             try:
-                worker.holding.receive(message, self.now)
+                worker.holding.link.receive(message, self.now)
             except StaleEpochError:
                 self.hang_up(worker)
             worker.holding.check()

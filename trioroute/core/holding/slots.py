@@ -1,0 +1,145 @@
+"""Everything that one holder has: replicas and their slots, waiters, the lease and the session.
+
+The one state behind both faces of a holder: `holding.Holding` is what the worker's requests use,
+`link_end.LinkEnd` what the coordinator's messages act on.
+"""
+
+from typing import Final
+
+import attrs
+
+from trioroute.core.holding.gap import NoCoordinator
+from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Waiter, Wake
+from trioroute.core.holding.session import Session
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.masks import count, lowest
+from trioroute.core.slots.timings import SlotTimings
+
+__all__ = ["NO_LEASE", "HeldSlots"]
+
+#: When the lease ends of a holder that has none.
+NO_LEASE: Final = float("-inf")
+
+
+@attrs.define(eq=False)
+class HeldSlots:
+    """One holder's slots and waiters, and the few operations that both faces need.
+
+    Attributes:
+        orphans: requests in flight on replicas that the routing no longer names.
+        number: of the newest grant or waiter; they are numbered together.
+        usable_until: until when slots may be started: the lease, less the time to send.
+    """
+
+    holder: str
+    incarnation: int
+    timings: SlotTimings
+    started_at: float
+    gap: NoCoordinator
+    epoch: int = 0
+    deployments: dict[str, HeldDeployment] = attrs.field(factory=dict)
+    replicas: dict[str, HeldReplica] = attrs.field(factory=dict)
+    orphans: dict[str, HeldReplica] = attrs.field(factory=dict)
+    waiters: dict[int, Waiter] = attrs.field(factory=dict)
+    routing_version: int = 0
+    number: int = 0
+    session: Session = attrs.field(factory=Session)
+    lease_ends_at: float = NO_LEASE
+    usable_until: float = NO_LEASE
+    isolated: bool = False
+    wakes: list[Wake] = attrs.field(factory=list)
+    returned_late: int = 0
+    grants_returned: int = 0
+
+    @property
+    def every(self) -> list[HeldReplica]:
+        """All replicas on which something is held or runs."""
+        return [*self.replicas.values(), *self.orphans.values()]
+
+    def start(self, group: HeldDeployment, now: float) -> Grant | None:
+        """The right to start a request now; None when no slot is idle."""
+        held = group.pick()
+        if held is None:
+            return None
+        slot = lowest(held.idle)
+        held.busy |= 1 << slot
+        self.number += 1
+        group.began(self.number, now)
+        return Grant(group.deployment.key, held.replica.id, slot, self.epoch, self.number)
+
+    def serve_waiters(self, group: HeldDeployment, now: float) -> None:
+        """Start waiters of this holder on its own idle slots, oldest first."""
+        while group.waiters and (now < self.usable_until or self.still_usable(now)):
+            grant = self.start(group, now)
+            if grant is None:
+                return
+            waiter = group.waiters.pop(next(iter(group.waiters)))
+            del self.waiters[waiter.number]
+            if self.session.is_open:
+                self.session.say(m.Cancel(number=waiter.number))
+            self.wakes.append(Wake(waiter.number, grant, ""))
+
+    def still_usable(self, now: float) -> bool:
+        """The lease's end, where isolation begins. True while something may be started."""
+        if now < self.usable_until:
+            return True
+        if self.lease_ends_at == NO_LEASE:
+            return False
+        if not self.isolated:
+            self.isolated = True
+            for group in self.deployments.values():
+                group.isolate()
+            self.usable_until = self.lease_ends_at + self.timings.isolation_max_s
+            return now < self.usable_until
+        self.drop_idle()
+        return False
+
+    def drop_idle(self) -> None:
+        """Keep nothing but what runs, and that only until it ends."""
+        for held in self.replicas.values():
+            held.recalled |= held.busy
+            held.held = held.busy
+
+    def take_waiter(self, number: int) -> Waiter | None:
+        """It waits no longer; None when it did not."""
+        waiter = self.waiters.pop(number, None)
+        if waiter is not None:
+            self.deployments[waiter.deployment].waiters.pop(number)
+        return waiter
+
+    def refuse_all(self, group: HeldDeployment, reason: str) -> None:
+        """Nobody can wait for this deployment any more."""
+        for number in group.waiters:
+            del self.waiters[number]
+            self.wakes.append(Wake(number, None, reason))
+            if self.session.is_open:
+                self.session.say(m.Cancel(number=number))
+
+    def drop_replica(self, held: HeldReplica) -> None:
+        """The routing no longer names it: idle slots go back now, busy ones when they end."""
+        del self.replicas[held.replica.id]
+        if (group := self.deployments.get(held.replica.deployment)) is not None:
+            group.replicas.pop(held.replica.id, None)
+        if held.idle:
+            self.give_back(held, held.idle)
+        held.recalled = held.busy
+        if held.busy:
+            self.orphans[held.replica.id] = held
+
+    def give_back(self, held: HeldReplica, mask: int) -> None:
+        """These slots of ours are the coordinator's again."""
+        held.held &= ~mask
+        self.return_slots(held.replica.id, mask)
+
+    def return_slots(self, replica: str, mask: int) -> None:
+        """Say so; without a session nobody hears it, and the next list takes them away."""
+        if not self.session.is_open:
+            self.returned_late += count(mask)
+            return
+        self.session.give_back(replica, mask)
+
+    def say_short(self, group: HeldDeployment) -> None:
+        """The last idle slot has been taken: another is welcome before it is needed."""
+        if self.session.knows_stock and not (group.is_short or group.contended):
+            group.is_short = True
+            self.session.say(m.Stock(deployment=group.deployment.key, idle=0))
