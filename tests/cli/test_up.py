@@ -10,7 +10,6 @@ from trioroute.app.laptop.front_ends import Layout
 from trioroute.app.up import Running
 from trioroute.cli.main import main
 from trioroute.cli.up import UpScreen
-from trioroute.core.model import Endpoint
 from trioroute.core.status import (
     ClusterStatus,
     CoordinatorStatus,
@@ -73,10 +72,7 @@ def test_the_screen_tells_how_to_score_watch_and_stop(
         )
         running = Running(
             layout=layout,
-            endpoints=(
-                Endpoint(name="wine"),
-                Endpoint(name="open", anonymous=True, mount="/"),
-            ),
+            endpoints={"wine": "/api/v1/service/wine/score", "open": "/"},
             keys={"wine": EndpointKeys("first", "second")},
             samples={"wine": tmp_path / "request.json"},
             status=STATUS,

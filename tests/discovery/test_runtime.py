@@ -163,3 +163,12 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RuntimeBuildError, match="no runtime can be kept"):
         await RuntimeStore(tmp_path / "file" / "runtimes").ensure(Requirements(), lambda _: None)
+
+
+def test_packages_written_into_the_deployment_count_like_a_file_s(tmp_path: Path) -> None:
+    text = '{"dependencies": ["numpy", {"pip": ["joblib==1.4.2"]}]}'
+    found = read_requirements(None, text)
+    assert found.pip == (SERVER, "joblib==1.4.2")
+    assert "under pip in the deployment's conda_file" in found.notices[0]
+    with pytest.raises(ConfigError, match="the deployment's conda_file has no list"):
+        read_requirements(None, "[]")

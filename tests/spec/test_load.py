@@ -333,3 +333,17 @@ def test_wrong_properties_of_all_files_come_together(folder: Folder) -> None:
     folder.write("green.yml", GREEN.replace("9402", "x") + "    type: kubernetes\n")
     paths = [folder.path / "endpoint.yml", folder.path / "green.yml"]
     assert [problem.code for problem in rejected(*paths)] == ["TR0201", "TR0202"]
+
+
+def test_what_azure_would_collect_is_said_to_be_without_effect(folder: Folder) -> None:
+    plain = GREEN + "    type: kubernetes\n"
+    collector = "data_collector: {collections: {model_inputs: {enabled: 'ON'}}}\n"
+    loaded = load_one_deployment(
+        folder, plain + "    app_insights_enabled: true\n    " + collector.replace("ON", "true")
+    )
+    assert [warning.field for warning in loaded.warnings if warning.code == "TR0113"] == [
+        "data_collector",
+        "app_insights_enabled",
+    ]
+    loaded = load_one_deployment(folder, plain + "    " + collector.replace("ON", "false"))
+    assert "TR0113" not in [warning.code for warning in loaded.warnings]

@@ -81,11 +81,13 @@ def test_a_conda_file_is_checked_at_once(folder: Path) -> None:
         assert codes(problems) == ["TR0401"], name
 
 
-def test_packages_in_the_file_are_not_installed(folder: Path) -> None:
-    source, problems = find(folder, SCRIPT + "environment: {conda_file: {dependencies: [a]}}\n")
-    assert isinstance(source, ScriptSource)
+def test_packages_may_stand_in_the_file_itself(folder: Path) -> None:
+    inline = "environment: {conda_file: {dependencies: [python=3.10, {pip: [a==1]}]}}\n"
+    source = script(folder, inline)
     assert source.conda_file is None
-    assert [warning.code for warning in problems.warnings] == ["TR0113"]
+    assert source.conda == '{"dependencies": ["python=3.10", {"pip": ["a==1"]}]}'
+    _, problems = find(folder, SCRIPT + "environment: {conda_file: {dependencies: a}}\n")
+    assert codes(problems) == ["TR0401"]
 
 
 def test_an_image_is_not_used_here(folder: Path) -> None:

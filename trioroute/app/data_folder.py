@@ -13,6 +13,7 @@ from typing import Final, Self
 import attrs
 import trio
 
+from trioroute.client.local import LOCK_NAME, lock_owner, started_at
 from trioroute.errors import ConfigError
 
 __all__ = ["SPAWN_BITS", "DataFolder", "FolderInUseError", "write_private"]
@@ -91,7 +92,7 @@ def _open_lock_file(path: Path) -> int:
     try:
         path.mkdir(parents=True, exist_ok=True)
         # Not for others to read: keys and the journal live beside it.
-        return os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -121,27 +122,13 @@ def _lock_nowait(lock_fd: int) -> bool:
     except BlockingIOError:
         return False
     os.ftruncate(lock_fd, 0)
-    os.pwrite(lock_fd, f"{os.getpid()} {_started_at(os.getpid())}\n".encode(), 0)
+    os.pwrite(lock_fd, f"{os.getpid()} {started_at(os.getpid())}\n".encode(), 0)
     return True
 
 
 def _owner(lock_fd: int) -> int | None:
     """The process that took the lock, None when it has gone (its children may live on)."""
-    words = os.pread(lock_fd, 64, 0).split()
-    if len(words) != 2:
-        return None
-    pid, started_at = int(words[0]), words[1].decode()
-    return pid if _started_at(pid) == started_at else None
-
-
-def _started_at(pid: int) -> str:
-    """When a living process started, in the kernel's ticks; tells a reused process id apart."""
-    try:
-        # The second field is the name in brackets and may hold blanks: count from its end.
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return "gone"
-    return "gone" if words[0] == "Z" else words[19]
+    return lock_owner(os.pread(lock_fd, 64, 0))
 
 
 def _count_boot(path: Path) -> int:

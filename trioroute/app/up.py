@@ -46,11 +46,7 @@ from trioroute.app.laptop.upkeep import bound_logs, watch_front_ends
 from trioroute.app.secret import ensure_secret
 from trioroute.app.settings import ClientTrust
 from trioroute.client.local import SUMMARY_NAME
-from trioroute.core.model import (
-    API_PREFIXES,
-    Endpoint,
-)
-from trioroute.core.resources.provisioning import least_count
+from trioroute.core.model import API_PREFIXES
 from trioroute.core.status import ClusterStatus
 from trioroute.demo.prepare import ENDPOINT, PreparedDemo, prepare_demo
 from trioroute.demo.scoring import ScoringTarget
@@ -95,6 +91,7 @@ class UpConfig:
         tls_files, tls_port: for HTTPS beside HTTP; without files there is none.
         access_log: file that gets a line for each request, or None.
         clients: what is known of who connects.
+        assets: registered model names to local paths (decision 12).
         dev: allow settings that are for development only.
         demo: prepare the packaged example and run it besides.
     """
@@ -111,6 +108,7 @@ class UpConfig:
     tls_port: int = 8443
     access_log: Path | None = None
     clients: ClientTrust = attrs.field(factory=ClientTrust)
+    assets: Mapping[str, Path] = attrs.field(factory=dict)
     dev: bool = False
 
 
@@ -119,6 +117,7 @@ class Running:
     """A system that serves: what its user needs to know of it.
 
     Attributes:
+        endpoints: name to the path where it is scored.
         keys: of the endpoints with key authentication, by endpoint name.
         samples: files that each hold one scoring request, by endpoint name.
         demo: the packaged example, when it was asked for.
@@ -126,7 +125,7 @@ class Running:
     """
 
     layout: Layout
-    endpoints: tuple[Endpoint, ...]
+    endpoints: Mapping[str, str]
     keys: dict[str, EndpointKeys]
     samples: dict[str, Path]
     status: ClusterStatus
@@ -298,7 +297,8 @@ class _System:
         if not paths:
             return Loaded(endpoints=(), deployments=())
         is_local = self._config.host in LOOPBACK
-        loaded = load_paths(paths, dev=self._config.dev, loopback=is_local)
+        config = self._config
+        loaded = load_paths(paths, dev=config.dev, loopback=is_local, assets=config.assets)
         for warning in loaded.warnings:
             self._screen.progress(f"warning: {warning}")
         return loaded
@@ -314,9 +314,9 @@ class _System:
         door = AdminDoor({name: layout.admin_url(name) for name in layout.names})
         await door.wait_coordinator()
         urls = [layout.admin_url(name) for name in layout.names]
-        keys = await register(urls, loaded, self._screen.progress)
-        wished = {d.key: least_count(d) for d in loaded.deployments}
-        status = await self._wait_replicas(door, wished)
+        registered = await register(urls, loaded, self._screen.progress)
+        keys = registered.keys
+        status = await self._wait_replicas(door, registered.wished)
         drills = None
         if demo is not None:
             url = layout.scoring_url + f"{API_PREFIXES[0]}{ENDPOINT}/score"
@@ -324,7 +324,7 @@ class _System:
             drills = Drills(ScoringTarget(url, key), door, front_ends)
         running = Running(
             layout=layout,
-            endpoints=loaded.endpoints,
+            endpoints=registered.endpoints,
             keys=keys,
             samples={} if demo is None else {ENDPOINT: _write_sample(demo)},
             status=status,
@@ -398,6 +398,6 @@ def _write_summary(running: Running) -> None:
         "scoring_url": layout.scoring_url,
         "tls_scoring_url": layout.tls_scoring_url,
         "admin_urls": {name: layout.admin_url(name) for name in layout.names},
-        "endpoints": [endpoint.name for endpoint in running.endpoints],
+        "endpoints": list(running.endpoints),
     }
     write_private(layout.data / SUMMARY_NAME, json.dumps(summary, indent=2).encode())

@@ -10,7 +10,6 @@ import click
 
 if TYPE_CHECKING:
     from trioroute.app.up import Running
-    from trioroute.core.model import Endpoint
 
 __all__ = ["UpScreen", "up"]
 
@@ -44,8 +43,10 @@ class UpScreen:
                 for row in status.deployments
             )
             click.echo(f"✓ endpoint {status.name}: {rows}")
-        for endpoint in running.endpoints:
-            click.echo(f"  score      {self._curl(running, endpoint)}")
+        for endpoint, path in running.endpoints.items():
+            click.echo(f"  score      {self._curl(running, endpoint, path)}")
+        if not running.endpoints:
+            click.echo("  no endpoint yet: trioroute apply endpoint.yml deployment.yml")
         if layout.tls_scoring_url is not None:
             click.echo(f"  HTTPS too  {layout.tls_scoring_url}")
         urls = "  ".join(layout.admin_url(name) for name in layout.names)
@@ -54,13 +55,12 @@ class UpScreen:
         click.echo("  stop       Ctrl-C")
         sys.stdout.flush()
 
-    def _curl(self, running: "Running", endpoint: "Endpoint") -> str:
-        path = "/" if endpoint.mount else f"/api/v1/service/{endpoint.name}/score"
+    def _curl(self, running: "Running", endpoint: str, path: str) -> str:
         words = ["curl", running.layout.scoring_url + path, "-H 'Content-Type: application/json'"]
-        keys = running.keys.get(endpoint.name)
+        keys = running.keys.get(endpoint)
         if keys is not None:
             words.append(f"-H 'Authorization: Bearer {keys.primary}'")
-        sample = running.samples.get(endpoint.name)
+        sample = running.samples.get(endpoint)
         words.append("-d '{}'" if sample is None else f"-d @{_shown(sample)}")
         return " ".join(words)
 
@@ -84,6 +84,7 @@ def _shown(path: Path) -> Path:
 @click.option("--access-log", type=_PATH, help="File that gets a line for each request.")
 @click.option("--trusted-proxy", multiple=True, help="Address whose X-Forwarded-* is believed.")
 @click.option("--no-address-cap", is_flag=True, help="No limit on connections of one address.")
+@click.option("--assets", type=_PATH, help="YAML: registered model names to local paths.")
 @click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
 @click.option("--demo", is_flag=True, help="Run the packaged example and kill its coordinator.")
 @click.option("--for", "for_s", type=click.FloatRange(min=0), help="End after so many seconds.")
@@ -102,6 +103,7 @@ def up(  # house: one parameter per option is Click's own form
     access_log: Path | None,
     trusted_proxy: tuple[str, ...],
     no_address_cap: bool,
+    assets: Path | None,
     dev: bool,
     demo: bool,
     for_s: float | None,
@@ -116,6 +118,7 @@ def up(  # house: one parameter per option is Click's own form
     from trioroute.app.host.certificates import listener_files
     from trioroute.app.settings import ClientTrust
     from trioroute.app.up import UpConfig, run_up
+    from trioroute.spec.sources import read_assets
 
     config = UpConfig(
         paths=paths,
@@ -129,6 +132,7 @@ def up(  # house: one parameter per option is Click's own form
         tls_port=tls_port,
         access_log=access_log,
         clients=ClientTrust(proxies=trusted_proxy, caps_addresses=not no_address_cap),
+        assets={} if assets is None else read_assets(assets),
         dev=dev,
         demo=demo,
     )

@@ -158,6 +158,7 @@ class ScriptSource:
         script: path of the scoring script inside `code`.
         model: absolute path given to the script as AZUREML_MODEL_DIR, or None.
         conda_file: absolute path of the environment's conda file, or None.
+        conda: the content of a conda file that was written in its place, as JSON, or None.
         python: interpreter to use instead of a runtime built by us (`trioroute.python`), or None.
         environment: variables of the deployment.
         revision: what the files said when they were registered; files that changed since make a
@@ -168,6 +169,7 @@ class ScriptSource:
     script: str
     model: str | None = None
     conda_file: str | None = None
+    conda: str | None = None
     python: str | None = None
     environment: Mapping[str, str] = attrs.field(factory=dict)
     revision: str = ""

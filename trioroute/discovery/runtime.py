@@ -84,23 +84,29 @@ class Requirements:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def read_requirements(conda_file: Path | None) -> Requirements:
+def read_requirements(conda_file: Path | None, content: str | None = None) -> Requirements:
     """The pip packages of an environment's conda file, with the model server.
 
     Conda's own packages are not installed (there is no conda here); each gets a notice.
 
+    Args:
+        conda_file: where it is.
+        content: what it says, when it is written into the deployment instead.
+
     Raises:
         ConfigError: the file is missing or is no conda environment.
     """
-    if conda_file is None:
+    if conda_file is None and content is None:
         return Requirements()
+    what = "the deployment's conda_file" if conda_file is None else f"conda file {conda_file}"
     try:
-        content = yaml.safe_load(conda_file.read_text(encoding="utf-8"))
+        text = content if conda_file is None else conda_file.read_text(encoding="utf-8")
+        read = yaml.safe_load(text or "")
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"conda file {conda_file} cannot be read: {error}") from None
-    dependencies = content.get("dependencies", []) if isinstance(content, dict) else None
+        raise ConfigError(f"{what} cannot be read: {error}") from None
+    dependencies = read.get("dependencies", []) if isinstance(read, dict) else None
     if not isinstance(dependencies, list):
-        raise ConfigError(f"conda file {conda_file} has no list of dependencies")
+        raise ConfigError(f"{what} has no list of dependencies")
     pip = [_absolute(line, conda_file) for line in _pip_lines(dependencies)]
     if not any(_name(line) in _BRINGS_SERVER for line in pip):
         pip.insert(0, _SERVER)
@@ -108,7 +114,7 @@ def read_requirements(conda_file: Path | None) -> Requirements:
     return Requirements(
         tuple(pip),
         tuple(
-            f"The conda package {each} is not installed: list it under pip in {conda_file}"
+            f"The conda package {each} is not installed: list it under pip in {what}"
             for each in ignored
             if _name(each) not in _ALWAYS_THERE
         ),
@@ -214,7 +220,7 @@ async def _locked(path: Path, progress: Progress) -> AsyncIterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while not _lock_nowait(descriptor):
-            progress("waiting for another process that builds the same runtime")
+            progress("another replica prepares this runtime already; waiting for that")
             await trio.sleep(_LOOK_S)
         yield
     finally:
@@ -239,10 +245,10 @@ def _pip_lines(dependencies: Sequence[Any]) -> list[str]:
     return [str(line).strip() for lines in lists if isinstance(lines, list) for line in lines]
 
 
-def _absolute(line: str, conda_file: Path) -> str:
+def _absolute(line: str, conda_file: Path | None) -> str:
     """Lines that name another requirements file name it beside the conda file."""
     option, _, path = line.partition(" ")
-    if option in ("-r", "--requirement") and path:
+    if conda_file is not None and option in ("-r", "--requirement") and path:
         return f"-r {conda_file.parent.joinpath(path.strip()).resolve()}"
     return line
 

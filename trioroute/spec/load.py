@@ -103,7 +103,9 @@ def load_documents(
         for each in documents
     ]
     found = [file for file in read if file is not None]
-    loaded = _load(found, SourceFinder(assets or {}, starting), dev=dev, loopback=loopback)
+    known = {name: Path(path) for each in documents for name, path in each.assets.items()}
+    finder = SourceFinder({**known, **(assets or {})}, starting)
+    loaded = _load(found, finder, dev=dev, loopback=loopback)
     problems.raise_if_any()
     return attrs.evolve(loaded, warnings=tuple(problems.warnings))
 
@@ -113,7 +115,7 @@ def _load(found: Sequence[ReadFile], finder: SourceFinder, *, dev: bool, loopbac
     deployments = [_load_deployment(file, finder) for file in found]
     _check_mounts(found, endpoints)
     _check_addresses(found, deployments)
-    documents = [Document.of(file) for file in found]
+    documents = [_document(file, finder) for file in found]
     return Loaded(
         endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
         deployments=tuple(with_revision(each) for each in deployments if each is not None),
@@ -285,6 +287,13 @@ def _check_development(
         file.below(*where).error(file.at(*where), "TR0203", message, hint)
 
 
+def _document(file: ReadFile, finder: SourceFinder) -> Document:
+    document = Document.of(file)
+    model = getattr(file.spec, "model", None)
+    path = finder.asset(model) if isinstance(model, str) else None
+    return document if path is None else attrs.evolve(document, assets={str(model): str(path)})
+
+
 def _check_mounts(files: Sequence[ReadFile], endpoints: Sequence[Endpoint | None]) -> None:
     """The root path can belong to one endpoint only."""
     first: Endpoint | None = None
@@ -315,8 +324,26 @@ def _check_addresses(files: Sequence[ReadFile], deployments: Sequence[Deployment
 def _load_deployment(file: ReadFile, finder: SourceFinder) -> Deployment | None:
     if not isinstance(file.spec, azure.Deployment):
         return None
+    _warn_of_no_effect(file, file.spec)
     extras = read_properties(DeploymentProperties, file)
     if extras is None:
         return None
     source = finder.find(file, file.spec, extras)
     return None if source is None else to_deployment(file.spec, extras, source)
+
+
+def _warn_of_no_effect(file: ReadFile, spec: azure.Deployment) -> None:
+    """Settings that Azure acts on and trioroute does not: nobody should wait for their data."""
+    collector = spec.data_collector
+    collects = collector is not None and any(
+        str(one.enabled).lower() != "false" for one in (collector.collections or {}).values()
+    )
+    if collects:
+        message = "no payload is collected: trioroute logs requests without their bodies"
+        hint = "log what you need in the scoring script; `trioroute logs` shows it"
+        file.below("data_collector").warn(file.at("data_collector"), "TR0113", message, hint)
+    if spec.app_insights_enabled:
+        message = "there is no Application Insights here; traceparent is passed on and logged"
+        hint = "`trioroute up --access-log FILE` has a line for each request, with its trace"
+        where = "app_insights_enabled"
+        file.below(where).warn(file.at(where), "TR0113", message, hint)

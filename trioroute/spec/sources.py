@@ -4,9 +4,10 @@ Nothing is uploaded, so paths in the YAML are used where they are. A missing con
 at once, other missing files only when the deployment is to be started (decision 11).
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -14,6 +15,7 @@ from trioroute.core.model import CommandSource, ScriptSource, Source, StaticSour
 from trioroute.spec import azure
 from trioroute.spec.convert import to_variables
 from trioroute.spec.fields.document import Unreadable, parse
+from trioroute.spec.fields.plain import to_plain
 from trioroute.spec.fields.scope import Scope
 from trioroute.spec.problems import Problem, Problems, SpecError, nearest
 from trioroute.spec.properties import DeploymentProperties
@@ -48,7 +50,7 @@ class SourceFinder:
         if extras.addresses is not None:
             self._refuse_beside_addresses(file, extras)
             return StaticSource(addresses=extras.addresses)
-        conda_file = self._find_conda_file(file, spec)
+        conda_file, conda = self._find_conda(file, spec)
         model = self._find_model(file, spec)
         code = self._find_code(file, spec)
         variables = (
@@ -71,6 +73,7 @@ class SourceFinder:
             script=configuration.scoring_script,
             model=model,
             conda_file=conda_file,
+            conda=conda,
             python=_find_python(file, extras.python),
             environment=variables,
         )
@@ -82,20 +85,20 @@ class SourceFinder:
                 message = "replicas at trioroute.addresses already run; nothing is started for them"
                 file.below("properties", key).error(file.at("properties", key), "TR0109", message)
 
-    def _find_conda_file(self, file: ReadFile, spec: azure.Deployment) -> str | None:
+    def _find_conda(self, file: ReadFile, spec: azure.Deployment) -> tuple[str | None, str | None]:
+        """The path of the conda file, or the content that is written in its place."""
         environment = spec.environment
         if not isinstance(environment, azure.Environment) or not environment.conda_file:
-            return None
+            return None, None
         where = ("environment", "conda_file")
-        if not isinstance(environment.conda_file, str):
-            message = "packages written here are not installed; put them into a file of their own"
-            file.below(*where).warn(file.at(*where), "TR0113", message, "conda_file: conda.yml")
-            return None
-        path = _absolute(file.scope.folder / environment.conda_file)
-        problem = _conda_problem(path)
+        given = environment.conda_file
+        path = _absolute(file.scope.folder / given) if isinstance(given, str) else None
+        problem = _conda_problem(path) if path else _content_problem("what is written here", given)
         if problem:
             file.below(*where).error(file.at(*where), "TR0401", problem)
-        return str(path)
+        if path is not None:
+            return str(path), None
+        return None, json.dumps(to_plain(file.at(*where).value), ensure_ascii=False)
 
     def _find_model(self, file: ReadFile, spec: azure.Deployment) -> str | None:
         """The folder the script finds its model in: that of the path, as in Azure's local mode."""
@@ -111,11 +114,19 @@ class SourceFinder:
             return None
         return self._find_local(file, ("model", "path"), model.path, parent=True)
 
-    def _find_asset(self, file: ReadFile, reference: str) -> Path | None:
-        name = reference.removeprefix("/")
+    def asset(self, reference: str) -> Path | None:
+        """Where a registered model is, or None when it is not known here."""
+        name = reference.removeprefix("azureml:").removeprefix("/")
         for key in (name, name.partition(":")[0].partition("@")[0]):
             if key in self.assets:
                 return _absolute(self.assets[key])
+        return None
+
+    def _find_asset(self, file: ReadFile, reference: str) -> Path | None:
+        path = self.asset(reference)
+        if path is not None:
+            return path
+        name = reference.removeprefix("/")
         word = nearest(name, self.assets)
         hint = f"did you mean {word}?" if word else "name it in the file given as --assets"
         message = f"the registered model {reference} is not known here"
@@ -226,8 +237,14 @@ def _conda_problem(path: Path) -> str:
         return f"{path} cannot be read"
     except Unreadable as error:
         return f"{path} is not a conda file: {error.problem.message}"
-    if not isinstance(content.value.get("dependencies", []), list):
-        return f"{path} is not a conda file: dependencies is not a list"
+    return _content_problem(str(path), content.value)
+
+
+def _content_problem(what: str, content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return f"{what} is not a conda file: expected fields such as dependencies"
+    if not isinstance(content.get("dependencies", []), list):
+        return f"{what} is not a conda file: dependencies is not a list"
     return ""
 
 

@@ -32,11 +32,14 @@ async def test_what_the_files_say_is_all_there_is_and_keys_stay(tmp_path: Path) 
     said: list[str] = []
     with running_admin(SmallView(), desk=desk) as url:
         first = files(tmp_path / "one", "wine")
-        keys = await register([url], first, said.append)
-        bearer = f"Bearer {keys['wine'].secondary}".encode()
+        made = await register([url], first, said.append)
+        bearer = f"Bearer {made.keys['wine'].secondary}".encode()
         assert is_authorized(desk.state.endpoints["wine"], bearer)
-        assert await register([url], first, said.append) == keys
-        assert await register([url], Loaded(endpoints=(), deployments=()), said.append) == keys
+        assert made.endpoints == {"wine": "/api/v1/service/wine/score"}
+        assert made.wished == {"wine/blue": 1}
+        assert await register([url], first, said.append) == made
+        # Without files: the same, out of what is registered.
+        assert await register([url], Loaded(endpoints=(), deployments=()), said.append) == made
         await register([url], files(tmp_path / "two", "iris"), said.append)
     assert set(desk.state.endpoints) == {"iris"}
     assert set(desk.state.deployments) == {"iris/blue"}

@@ -140,7 +140,10 @@ async def test_a_missing_module_is_told_with_the_packages_that_were_left_out(
         source, lambda found: bool(found) and found[0].state == "backing-off"
     )
     assert "ModuleNotFoundError: No module named 'xgboost'. The conda package " in replica.reason
-    assert f"xgboost=2.0 is not installed: list it under pip in {conda_file}" in replica.reason
+    assert (
+        f"xgboost=2.0 is not installed: list it under pip in conda file {conda_file}"
+        in replica.reason
+    )
 
 
 @pytest.mark.parametrize(

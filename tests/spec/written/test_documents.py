@@ -77,3 +77,16 @@ def test_a_deployment_alone_finds_its_endpoint_among_the_registered(files: Path)
         load_paths(alone)
     loaded = load_paths(alone, registered={"fraud": ["green"]})
     assert [each.key for each in loaded.deployments] == ["fraud/blue"]
+
+
+def test_a_registered_model_is_found_again_without_the_file_of_assets(tmp_path: Path) -> None:
+    (tmp_path / "blue.pkl").write_text("")
+    path = tmp_path / "blue.yml"
+    addresses = 'properties: {trioroute.addresses: "127.0.0.1:9401"}\n'
+    command = 'model: azureml:churn:1\nproperties: {trioroute.command: "serve {port}"}\n'
+    path.write_text(DEPLOYMENT.replace(addresses, command))
+    (tmp_path / "endpoint.yml").write_text(ENDPOINT)
+    loaded = load_paths([tmp_path], assets={"churn": tmp_path / "blue.pkl"})
+    document = Document.decode(loaded.documents["fraud/blue"].encode())
+    assert document.assets == {"churn:1": str(tmp_path / "blue.pkl")}
+    assert load_documents([document]).deployments == loaded.deployments

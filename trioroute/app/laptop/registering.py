@@ -1,27 +1,45 @@
-"""Registers what `up` was given, the way `trioroute apply` does, and fetches the keys it made."""
+"""Registers what `up` was given, as `trioroute apply` does, and says what there is then."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import attrs
 import trio
 
 from trioroute.admin.resources.vault import EndpointKeys
 from trioroute.client.applying import apply_steps, plan_steps
 from trioroute.client.resources import ResourceClient
 from trioroute.client.system import System
-from trioroute.spec.load import Loaded
+from trioroute.core.model import API_PREFIXES
+from trioroute.core.resources.provisioning import least_count
+from trioroute.spec.load import Loaded, load_documents
+from trioroute.spec.problems import SpecError
+from trioroute.spec.written.documents import Document
+from trioroute.wire.resources import Resources
 
-__all__ = ["register"]
+__all__ = ["Registered", "register"]
+
+
+@attrs.frozen(kw_only=True)
+class Registered:
+    """What the registry holds.
+
+    Attributes:
+        endpoints: name to the path where it is scored.
+        keys: of every endpoint that has some.
+        wished: deployment key to how many replicas there will be without any load.
+    """
+
+    endpoints: Mapping[str, str]
+    keys: dict[str, EndpointKeys]
+    wished: Mapping[str, int]
 
 
 async def register(
     admin_urls: Sequence[str], loaded: Loaded, progress: Callable[[str], None]
-) -> dict[str, EndpointKeys]:
+) -> Registered:
     """Make the registry say what the files say, and nothing besides; waits for no replica.
 
     Without files everything stays as it was when `up` ended last.
-
-    Returns:
-        The keys of every endpoint that has some.
 
     Raises:
         ProblemAnswerError: a change was refused.
@@ -36,15 +54,38 @@ async def register(
     return await trio.to_thread.run_sync(_register, client, loaded, say, abandon_on_cancel=True)
 
 
-def _register(
-    client: ResourceClient, loaded: Loaded, say: Callable[[str], None]
-) -> dict[str, EndpointKeys]:
+def _register(client: ResourceClient, loaded: Loaded, say: Callable[[str], None]) -> Registered:
     if loaded.documents:
         steps = plan_steps(loaded, client.registry(), prune=True)
         apply_steps(client, loaded, steps, wait_s=None, progress=say)
+    registry = client.registry()
+    if not loaded.documents:
+        loaded = _load_again(registry, say)
+    mounted = {endpoint.name for endpoint in loaded.endpoints if endpoint.mount}
     keys = {}
-    for endpoint in client.registry().endpoints:
+    for endpoint in registry.endpoints:
         if endpoint.has_keys:
             found = client.credentials(endpoint.name)
             keys[endpoint.name] = EndpointKeys(found.primary_key, found.secondary_key)
-    return keys
+    return Registered(
+        endpoints={
+            one.name: "/" if one.name in mounted else f"{API_PREFIXES[0]}{one.name}/score"
+            for one in registry.endpoints
+        },
+        keys=keys,
+        wished={deployment.key: least_count(deployment) for deployment in loaded.deployments},
+    )
+
+
+def _load_again(registry: Resources, say: Callable[[str], None]) -> Loaded:
+    """What the users' documents mean that were registered before."""
+    texts = [one.document for one in registry.endpoints]
+    texts += [one.document for one in registry.deployments]
+    documents = [Document.decode(text) for text in texts if text]
+    try:
+        return load_documents(documents, dev=True, loopback=True)
+    except SpecError as error:
+        # It is registered all the same: replicas start, or say why they do not.
+        for problem in error.problems:
+            say(f"warning: {problem}")
+        return Loaded(endpoints=(), deployments=())

@@ -23,6 +23,7 @@ _DIFFERENT = 1
 @click.option("-f", "--file", "files", multiple=True, type=_PATH, help="As an argument.")
 @click.option("--prune", is_flag=True, help="Delete what no file names.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--assets", type=_PATH, help="YAML: registered model names to local paths.")
 @click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
 @wait_options
 @system_options
@@ -32,6 +33,7 @@ def apply(
     files: tuple[Path, ...],
     prune: bool,
     dry_run: bool,
+    assets: Path | None,
     dev: bool,
     no_wait: bool,
     timeout: float,
@@ -46,7 +48,7 @@ def apply(
     from trioroute.client.applying import apply_steps, plan_steps
 
     client = client_of(admin, data)
-    loaded = _load(client, (*paths, *files), dev=dev)
+    loaded = _load(client, (*paths, *files), assets=assets, dev=dev)
     steps = plan_steps(loaded, client.registry(), prune=prune)
     if not dry_run:
         wait_s = None if no_wait else timeout
@@ -58,6 +60,7 @@ def apply(
 @click.argument("paths", nargs=-1, type=_PATH)
 @click.option("-f", "--file", "files", multiple=True, type=_PATH, help="As an argument.")
 @click.option("--prune", is_flag=True, help="Count what no file names as to be deleted.")
+@click.option("--assets", type=_PATH, help="YAML: registered model names to local paths.")
 @click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
 @system_options
 def diff(
@@ -65,6 +68,7 @@ def diff(
     paths: tuple[Path, ...],
     files: tuple[Path, ...],
     prune: bool,
+    assets: Path | None,
     dev: bool,
     admin: str | None,
     data: Path | None,
@@ -73,7 +77,7 @@ def diff(
     from trioroute.client.applying import plan_steps
 
     client = client_of(admin, data)
-    loaded = _load(client, (*paths, *files), dev=dev)
+    loaded = _load(client, (*paths, *files), assets=assets, dev=dev)
     steps = plan_steps(loaded, client.registry(), prune=prune)
     _show_steps(steps, is_done=False)
     return _DIFFERENT if any(step.action != "unchanged" for step in steps) else 0
@@ -107,14 +111,21 @@ def delete(
         click.echo(f"deleted {'deployment' if slash else 'endpoint'} {name}")
 
 
-def _load(client: "ResourceClient", paths: tuple[Path, ...], *, dev: bool) -> "Loaded":
+def _load(
+    client: "ResourceClient", paths: tuple[Path, ...], *, dev: bool, assets: Path | None = None
+) -> "Loaded":
     from trioroute.client.editing import registered_names
     from trioroute.spec.load import load_paths
+    from trioroute.spec.sources import read_assets
 
     if not paths:
         raise click.UsageError("name endpoint and deployment files, or folders of them")
     loaded = load_paths(
-        paths, dev=dev, loopback=True, registered=registered_names(client.registry())
+        paths,
+        dev=dev,
+        loopback=True,
+        assets=read_assets(assets) if assets else None,
+        registered=registered_names(client.registry()),
     )
     for warning in loaded.warnings:
         tell(f"warning: {warning}")

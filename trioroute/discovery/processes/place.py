@@ -136,7 +136,7 @@ class Place:
         if source.python is not None:
             return source.python
         conda_file = Path(source.conda_file) if source.conda_file is not None else None
-        requirements = read_requirements(conda_file)
+        requirements = read_requirements(conda_file, source.conda)
         self._not_installed = requirements.notices
         return str(
             await self._workshop.runtimes.ensure(

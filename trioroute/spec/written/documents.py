@@ -32,11 +32,14 @@ class Document:
         kind: `endpoint` or `deployment`.
         folder: absolute; what relative paths in it are relative to.
         content: the fields by Azure's names.
+        assets: registered models that it names, and where `--assets` said they are: whoever
+            changes a field later need not give that file again.
     """
 
     kind: str
     folder: str
     content: Mapping[str, Any]
+    assets: Mapping[str, str] = attrs.field(factory=dict)
 
     @classmethod
     def of(cls, file: ReadFile) -> Self:
@@ -67,11 +70,19 @@ class Document:
         if not text:
             raise ConfigError("it was registered without a file, so its fields cannot be edited")
         plain = json.loads(text)
-        return cls(kind=plain["kind"], folder=plain["folder"], content=plain["content"])
+        return cls(
+            kind=plain["kind"],
+            folder=plain["folder"],
+            content=plain["content"],
+            assets=plain.get("assets", {}),
+        )
 
     def encode(self) -> str:
         """As text for the log, the same for equal documents."""
-        return json.dumps(attrs.asdict(self), sort_keys=True, ensure_ascii=False)
+        plain = attrs.asdict(self)
+        if not self.assets:
+            del plain["assets"]
+        return json.dumps(plain, sort_keys=True, ensure_ascii=False)
 
     @property
     def key(self) -> str:
