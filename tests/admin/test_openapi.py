@@ -16,6 +16,8 @@ from trioroute.admin.view import OutcomeUnknownError, RefusedError
 from trioroute.admin.views import build_app
 from trioroute.errors import NoCoordinatorError
 
+ROLES = ("read", "operate", "admin")
+
 
 async def document() -> dict[str, Any]:
     app = build_app(SmallView(), AdminPolicy(), desk=SmallDesk(), stopping=trio.Event())
@@ -58,10 +60,11 @@ async def test_a_registry_refuses_unknown_fields_and_a_status_may_grow() -> None
     assert {"endpoint", "name", "source"} <= set(schemas["Deployment"]["required"])
 
 
-async def test_changes_may_need_the_token_and_reads_do_not() -> None:
-    for methods in (await document())["paths"].values():
-        for method, operation in methods.items():
-            assert ("security" in operation) == (method != "get")
+async def test_everything_but_health_may_need_a_token_and_says_of_which_role() -> None:
+    for path, methods in (await document())["paths"].items():
+        for operation in methods.values():
+            assert ("security" in operation) == (path not in ("/livez", "/readyz"))
+            assert ("security" in operation) == (operation.get("x-role") in ROLES)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ MANUAL = Path(admin.__path__[0], "README.md").read_text()
 
 
 def test_codes_are_unique_and_say_what_they_mean() -> None:
-    assert len({kind.code for kind in PROBLEM_KINDS}) == len(PROBLEM_KINDS) == 15
+    assert len({kind.code for kind in PROBLEM_KINDS}) == len(PROBLEM_KINDS) == 17
     for kind in PROBLEM_KINDS:
         assert re.fullmatch(r"TR08\d\d", kind.code)
         assert 400 <= kind.status < 600

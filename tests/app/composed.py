@@ -13,6 +13,7 @@ from consensus import MemberConfig, MemoryJournal, PeerAddress, Transport
 from consensus.clock import BoottimeClock
 from consensus.memory import MemoryNetwork
 from trioroute.app.data_folder import DataFolder
+from trioroute.app.host.admin import AdminListeners
 from trioroute.app.host.ports import ScoringSockets, open_listening_socket
 from trioroute.app.laptop.door import AdminDoor
 from trioroute.app.settings import FrontEndConfig, voter_count
@@ -66,7 +67,12 @@ class Group:
 
 
 @asynccontextmanager
-async def running_group(folder: Path, count: int) -> AsyncIterator[Group]:
+async def running_group(
+    folder: Path,
+    count: int,
+    *,
+    change_listeners: Callable[[AdminListeners], AdminListeners] = lambda found: found,
+) -> AsyncIterator[Group]:
     """So many front-ends with a coordinator; their data plane is in the supervisors' loop."""
     peers = tuple(PeerAddress(name=f"fe-{n}", host="127.0.0.1", port=1) for n in range(count))
     with ExitStack() as stack:
@@ -94,7 +100,7 @@ async def running_group(folder: Path, count: int) -> AsyncIterator[Group]:
                     journal=MemoryJournal(),
                     # A descriptor of its own: one task of a loop can wait on each.
                     listening=stack.enter_context(ScoringSockets(listening.dup())),
-                    admin=admin,
+                    admin=change_listeners(AdminListeners(full=admin)),
                 )
                 front_end = FrontEnd(supervisor, trio.CancelScope(), trio.Event())
                 front_ends[peer.name] = front_end

@@ -1,7 +1,9 @@
 """`up` refuses what cannot work before it starts a process (what runs is tested end to end)."""
 
+import contextlib
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
@@ -87,6 +89,24 @@ async def test_a_taken_port_frees_the_folder_again(is_scoring: bool, files: Path
         assert f"port {port} is taken by process" in await fail(config, ConfigError)
     folder = await DataFolder.open(files / "data", patience_s=0)
     folder.close()
+
+
+async def test_an_admin_port_cannot_also_be_one_that_only_reads(files: Path) -> None:
+    """9091 is the read-only port of a cluster, and the second front-end's admin port here."""
+    config = UpConfig(paths=[files], data=files / "data", port=0, read_only_port=9091)
+    config = attrs.evolve(config, admin_port=_free_row())
+    config = attrs.evolve(config, read_only_port=config.admin_port + 1)
+    assert f"{config.admin_port + 1} is an admin port" in await fail(config, ConfigError)
+
+
+def _free_row() -> int:
+    """The first of five ports in a row that nobody has just now."""
+    for first in range(20_000, 30_000, 5):
+        with contextlib.suppress(ConfigError), contextlib.ExitStack() as row:
+            for port in range(first, first + 5):
+                row.enter_context(open_listening_socket("127.0.0.1", port, option=""))
+            return first
+    raise AssertionError("no five free ports")
 
 
 @pytest.mark.slow

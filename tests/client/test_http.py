@@ -8,7 +8,8 @@ import pytest
 
 from tests.admin.small_view import STATUS, SmallView
 from tests.client.running_admin import listening_port, running_admin
-from trioroute.admin.guard import AdminPolicy, digest_of_token
+from trioroute.admin.guard import AdminPolicy
+from trioroute.admin.roles import AdminToken, Role, digest_of_token
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
 from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.client.http import AdminClient
@@ -67,7 +68,9 @@ def test_orders_are_passed_on() -> None:
 
 
 def test_the_token_is_sent_and_not_shown() -> None:
-    policy = AdminPolicy(token_digest=digest_of_token("secret"))
+    policy = AdminPolicy(
+        tokens=(AdminToken(name="t", role=Role.ADMIN, digest=digest_of_token("secret")),)
+    )
     view = SmallView()
     with running_admin(view, policy) as url:
         client = AdminClient(url, token="secret")

@@ -24,6 +24,8 @@ Json = dict[str, Any]
 VERSIONS: Final = ("1.28", "1.36")
 #: The peers' port is each front-end's own business in PEERS; this is the one we write there.
 PEERS_PORT: Final = 7946
+#: Not a default: on one machine it would be another front-end's admin port.
+READ_ONLY_PORT: Final = 9091
 
 pytestmark = needs_kustomize
 
@@ -109,6 +111,7 @@ def test_ports_agree_everywhere(name: str) -> None:
     defaults = attrs.fields_dict(FrontEndConfig)
     assert ports["scoring"] == int(options["port"]) == defaults["scoring_port"].default
     assert ports["admin"] == int(options["admin-port"]) == defaults["admin_port"].default
+    assert ports["read-only"] == int(options["read-only-port"]) == READ_ONLY_PORT
     assert ports["peers"] == PEERS_PORT
     if "tls-port" in options:
         assert ports["scoring-tls"] == int(options["tls-port"]) == defaults["tls_port"].default

@@ -11,9 +11,17 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from trioroute.admin.problems import ProblemKind
+from trioroute.admin.problems import (
+    CROSS_SITE,
+    FORBIDDEN,
+    READ_ONLY,
+    TOO_MANY_FAILURES,
+    UNAUTHORIZED,
+    ProblemKind,
+)
 from trioroute.admin.registry_json import SOURCES, DeploymentFields
 from trioroute.admin.resources.bodies import WISHES
+from trioroute.admin.roles import Access
 from trioroute.core.model import Endpoint
 
 __all__ = ["Answer", "Document", "Operation", "describe"]
@@ -59,6 +67,7 @@ class Operation:
 
     Attributes:
         name: of the handler; unique, clients are generated with it.
+        access: what it needs; without a default, so that nobody forgets to say.
         takes: name of the body's schema; empty for no body.
         is_conditional: whether the change can insist on a resource version.
         problems: the errors it can end with, besides those of every request.
@@ -69,6 +78,7 @@ class Operation:
     name: str
     summary: str
     answers: tuple[Answer, ...]
+    access: Access
     takes: str = ""
     is_conditional: bool = False
     problems: tuple[ProblemKind, ...] = ()
@@ -112,7 +122,7 @@ def describe(operations: Sequence[Operation], version: str) -> Document:
                 "adminToken": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "Needed for changes where an admin token is set.",
+                    "description": "Needed where admin tokens are set; each has a role.",
                 }
             },
         },
@@ -125,7 +135,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "responses": {
             **{str(answer.status): _answer(answer) for answer in operation.answers},
-            **_problem_answers(operation.problems),
+            **_problem_answers((*_refusals(operation.access), *operation.problems)),
         },
     }
     if names := _PARAMETER.findall(operation.path):
@@ -133,9 +143,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": text} for name in names
         ]
-    if operation.method != "GET":
-        # Either is right: whether a token is set is the operator's choice.
+    if operation.access.role is not None:
+        # Either is right: whether tokens are set is the operator's choice.
         described["security"] = [{}, {"adminToken": []}]
+        described["x-role"] = operation.access.role.name.lower()
     if operation.is_conditional:
         described.setdefault("parameters", []).extend(_CONDITIONS)
     if operation.takes:
@@ -144,6 +155,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "content": {_JSON: {"schema": {"$ref": _REF.format(name=operation.takes)}}},
         }
     return described
+
+
+def _refusals(access: Access) -> tuple[ProblemKind, ...]:
+    """How any operation can be refused before it begins."""
+    if access.role is None:
+        return (CROSS_SITE,)
+    return (UNAUTHORIZED, CROSS_SITE, READ_ONLY, FORBIDDEN, TOO_MANY_FAILURES)
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 __all__ = [
     "CONFLICT",
     "CROSS_SITE",
+    "FORBIDDEN",
     "INTERNAL",
     "MALFORMED",
     "METHOD_NOT_ALLOWED",
@@ -19,6 +20,7 @@ __all__ = [
     "READ_ONLY",
     "REFUSED",
     "TOO_LARGE",
+    "TOO_MANY_FAILURES",
     "TOO_MANY_STREAMS",
     "TOO_SLOW",
     "UNAUTHORIZED",
@@ -45,7 +47,7 @@ TOO_LARGE: Final = ProblemKind("TR0804", 413, "the body is too large")
 WRONG_MEDIA_TYPE: Final = ProblemKind("TR0805", 415, "the body must be application/json")
 UNAUTHORIZED: Final = ProblemKind("TR0806", 401, "the admin token is missing or wrong")
 CROSS_SITE: Final = ProblemKind("TR0807", 403, "not for pages of other sites")
-READ_ONLY: Final = ProblemKind("TR0808", 403, "this listener only reads")
+READ_ONLY: Final = ProblemKind("TR0808", 403, "not on the read-only listener")
 REFUSED: Final = ProblemKind("TR0809", 409, "refused, nothing has changed")
 NO_COORDINATOR: Final = ProblemKind("TR0810", 503, "no coordinator, nothing has changed")
 OUTCOME_UNKNOWN: Final = ProblemKind("TR0811", 504, "not known whether the change was made")
@@ -53,6 +55,8 @@ TOO_MANY_STREAMS: Final = ProblemKind("TR0812", 503, "too many streams are open"
 INTERNAL: Final = ProblemKind("TR0813", 500, "a fault in trioroute")
 TOO_SLOW: Final = ProblemKind("TR0814", 408, "the body did not arrive in time")
 CONFLICT: Final = ProblemKind("TR0815", 409, "changed by somebody else meanwhile")
+FORBIDDEN: Final = ProblemKind("TR0816", 403, "the admin token's role does not allow this")
+TOO_MANY_FAILURES: Final = ProblemKind("TR0817", 429, "too many wrong tokens from this address")
 
 #: All of them, for the documentation and for tests.
 PROBLEM_KINDS: Final = tuple(
@@ -60,7 +64,7 @@ PROBLEM_KINDS: Final = tuple(
 )
 
 #: Kinds after which the same request may succeed by itself.
-_RETRY_AFTER_S: Final = {NO_COORDINATOR: "1", TOO_MANY_STREAMS: "5"}
+_RETRY_AFTER_S: Final = {NO_COORDINATOR: "1", TOO_MANY_STREAMS: "5", TOO_MANY_FAILURES: "1"}
 
 
 class ProblemError(Exception):

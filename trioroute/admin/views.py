@@ -4,7 +4,7 @@ Any front-end answers; `SystemView` says how. Handlers never ask whether the cli
 under Hypercorn's Trio worker that question is always answered no (hypercorn#210).
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -17,9 +17,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from trioroute.admin import problems
-from trioroute.admin.guard import AdminPolicy, Guard
+from trioroute.admin.guard import AdminPolicy, Gate, Guard
 from trioroute.admin.metrics import render
-from trioroute.admin.openapi import describe
+from trioroute.admin.openapi import Operation, describe
 from trioroute.admin.operations import (
     OPERATIONS,
     EndpointList,
@@ -39,6 +39,8 @@ from trioroute.errors import NoCoordinatorError
 
 __all__ = ["build_app"]
 
+_Handler = Callable[[Request], Awaitable[Response]]
+
 
 def build_app(view: SystemView, policy: AdminPolicy, *, desk: Desk, stopping: trio.Event) -> Guard:
     """The ASGI application of one admin listener.
@@ -52,15 +54,30 @@ def build_app(view: SystemView, policy: AdminPolicy, *, desk: Desk, stopping: tr
     """
     api = _Api(view, Streams(view.status, stopping))
     resources = ResourceHandlers(desk, api.replicas_of)
+    gate = Gate(policy)
     routes = [
         Route(
             operation.path,
-            getattr(api, operation.name, None) or getattr(resources, operation.name),
+            _behind(
+                gate,
+                operation,
+                getattr(api, operation.name, None) or getattr(resources, operation.name),
+            ),
             methods=[operation.method],
         )
         for operation in OPERATIONS
     ]
     return Guard(Starlette(routes=routes, exception_handlers=_exception_handlers()), policy)
+
+
+def _behind(gate: Gate, operation: Operation, handler: _Handler) -> _Handler:
+    """The handler, for whoever may have its operation."""
+
+    async def answer(request: Request) -> Response:
+        gate.check(operation.access, request)
+        return await handler(request)
+
+    return answer
 
 
 @attrs.define

@@ -87,6 +87,8 @@ class FrontEndConfig:
         generation: number of the peers' list; members of another generation are refused.
         peer_files: certificates for the peers port; without them all peers are on this machine.
         workers: worker processes; 0 runs the data plane in the supervisor's loop.
+        admin_tokens: file of admin tokens, or None: whoever reaches the admin port may do anything.
+        read_only_host, read_only_port: where only reading is answered; no port: nowhere.
         scoring_host, scoring_port: where to listen, unless `scoring_fd` is given.
         scoring_fd: descriptor of a listening socket that outlives this process.
         tls_files, tls_port, tls_scoring_fd: the same for HTTPS; without files there is none.
@@ -105,6 +107,9 @@ class FrontEndConfig:
     workers: int = 1
     admin_host: str = "127.0.0.1"
     admin_port: int = 9090
+    admin_tokens: Path | None = None
+    read_only_host: str = "127.0.0.1"
+    read_only_port: int | None = None
     scoring_host: str = "127.0.0.1"
     scoring_port: int = 8080
     scoring_fd: int | None = None
@@ -190,6 +195,10 @@ def _problems(config: FrontEndConfig) -> list[str]:
         (config.voters % 2 == 1, "--voters: an even number tolerates no more than one fewer"),
         (0 <= config.workers <= _WORKERS_MAX, f"--workers: not in 0 … {_WORKERS_MAX}"),
         (0 <= config.admin_port <= _PORT_MAX, f"--admin-port: not in 0 … {_PORT_MAX}"),
+        (
+            config.read_only_port is None or 0 <= config.read_only_port <= _PORT_MAX,
+            f"--read-only-port: not in 0 … {_PORT_MAX}",
+        ),
         (0 <= config.scoring_port <= _PORT_MAX, f"--port: not in 0 … {_PORT_MAX}"),
         (0 <= config.tls_port <= _PORT_MAX, f"--tls-port: not in 0 … {_PORT_MAX}"),
         *(

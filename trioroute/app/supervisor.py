@@ -34,13 +34,13 @@ from consensus import (
     open_journal,
     run_with_authority,
 )
-from trioroute.admin.guard import AdminPolicy
 from trioroute.admin.resources.vault import KeyVault
 from trioroute.admin.server import serve_admin
 from trioroute.admin.views import build_app
 from trioroute.app.data_folder import DataFolder
 from trioroute.app.desk import RegistryDesk
 from trioroute.app.handdown import WorkerEnd
+from trioroute.app.host.admin import AdminListeners, open_admin_listeners
 from trioroute.app.host.certificates import load_peer_tls
 from trioroute.app.host.network import SLOTS_PROTOCOL, Network, TcpNetwork
 from trioroute.app.host.ports import (
@@ -128,14 +128,14 @@ class Supervisor:
         network: Network,
         journal: Journal,
         listening: ScoringSockets,
-        admin: socket.socket,
+        admin: AdminListeners,
     ) -> None:
         """Put the parts together; nothing runs yet.
 
         Args:
             folder: locked, so that no other process can speak for this front-end.
             listening: the scoring sockets; they are not closed here.
-            admin: the admin API's socket.
+            admin: the admin API's sockets.
         """
         self._config = config
         self._folder = folder
@@ -162,7 +162,7 @@ class Supervisor:
         self._seats = [self._seat(index) for index in range(max(config.workers, 1))]
         self._found: tuple[FoundReplica, ...] = ()
         self._view = FrontEndView(
-            attrs.evolve(config, admin_port=admin.getsockname()[1]),
+            attrs.evolve(config, admin_port=admin.full.getsockname()[1]),
             self._member,
             machine.registry,
             seats=self._seats,
@@ -191,12 +191,13 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until a signal, then end in order."""
         admin_stopping = trio.Event()
-        app = build_app(self._view, AdminPolicy(), desk=self._desk, stopping=admin_stopping)
         async with trio.open_nursery() as root:
             await root.start(self._watch_signals)
             async with trio.open_nursery() as observe:
-                serve = partial(serve_admin, app, self._admin, stopping=admin_stopping)
-                await observe.start(serve)
+                for listening, policy in self._admin.policies():
+                    app = build_app(self._view, policy, desk=self._desk, stopping=admin_stopping)
+                    serve = partial(serve_admin, app, listening, stopping=admin_stopping)
+                    await observe.start(serve)
                 async with trio.open_nursery() as consensus:
                     await consensus.start(self._member.run)
                     await self._run_control()
@@ -384,9 +385,7 @@ async def run_front_end(config: FrontEndConfig) -> None:
     try:
         with (
             _scoring_sockets(config) as listening,
-            open_listening_socket(
-                config.admin_host, config.admin_port, option="--admin-port"
-            ) as admin,
+            open_admin_listeners(config) as admin,
         ):
             # Found out here, where it can be said by whom, and not by the member's first task.
             own = config.own_address

@@ -51,6 +51,7 @@ from trioroute.core.status import ClusterStatus
 from trioroute.demo.prepare import ENDPOINT, PreparedDemo, prepare_demo
 from trioroute.demo.scoring import ScoringTarget
 from trioroute.discovery.local import LocalReplicaSource
+from trioroute.errors import ConfigError
 from trioroute.spec.load import Loaded, load_paths
 
 __all__ = ["Running", "Screen", "UpConfig", "run_up"]
@@ -87,6 +88,7 @@ class UpConfig:
         data: the data folder.
         host: where the scoring port listens; everything else stays on this machine.
         port, admin_port: 0 lets the kernel choose. Front-end number i has admin_port + i.
+        read_only_port: likewise, for what only reads; None: nowhere.
         workers: worker processes of each front-end.
         tls_files, tls_port: for HTTPS beside HTTP; without files there is none.
         access_log: file that gets a line for each request, or None.
@@ -104,6 +106,7 @@ class UpConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     admin_port: int = 9090
+    read_only_port: int | None = None
     tls_files: ListenerFiles | None = None
     tls_port: int = 8443
     access_log: Path | None = None
@@ -199,12 +202,16 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
         ConfigError: a port is taken.
     """
     names = [f"fe-{number}" for number in range(config.front_ends)]
-    if config.admin_port:
-        admin_ports = [config.admin_port + number for number in range(len(names))]
-        for port in admin_ports:
-            check_port_free(_OWN_HOST, port, option="--admin-port")
-    else:
-        admin_ports = free_ports(_OWN_HOST, len(names))
+    admin_ports = _ports(config.admin_port, len(names), option="--admin-port")
+    read_only_ports: list[int] = []
+    if config.read_only_port is not None:
+        read_only_ports = _ports(config.read_only_port, len(names), option="--read-only-port")
+        if both := set(read_only_ports) & set(admin_ports):
+            # 9091, the cluster's port for it, is the second front-end's admin port here.
+            raise ConfigError(
+                f"--read-only-port: {min(both)} is an admin port; those of {len(names)} "
+                f"front-ends are {admin_ports[0]} to {admin_ports[-1]}"
+            )
     (folder.path / LOG_FOLDER).mkdir(exist_ok=True)
     return Layout(
         data=folder.path,
@@ -215,6 +222,7 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
         listening=_open_scoring_sockets(config),
         tls_files=config.tls_files,
         admin_ports=dict(zip(names, admin_ports, strict=True)),
+        read_only_ports=dict(zip(names, read_only_ports, strict=False)),
         # Nobody but the front-ends themselves dials these, so any will do.
         peer_ports=dict(zip(names, free_ports(_OWN_HOST, len(names)), strict=True)),
         workers=config.workers,
@@ -222,6 +230,20 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
         access_log=config.access_log and config.access_log.resolve(),
         clients=config.clients,
     )
+
+
+def _ports(first: int, count: int, *, option: str) -> list[int]:
+    """So many ports from `first` on, or any where it is 0.
+
+    Raises:
+        ConfigError: one is taken.
+    """
+    if not first:
+        return free_ports(_OWN_HOST, count)
+    ports = [first + number for number in range(count)]
+    for port in ports:
+        check_port_free(_OWN_HOST, port, option=option)
+    return ports
 
 
 def _open_scoring_sockets(config: UpConfig) -> ScoringSockets:
@@ -398,6 +420,9 @@ def _write_summary(running: Running) -> None:
         "scoring_url": layout.scoring_url,
         "tls_scoring_url": layout.tls_scoring_url,
         "admin_urls": {name: layout.admin_url(name) for name in layout.names},
+        "read_only_urls": {
+            name: f"http://{layout.host}:{port}" for name, port in layout.read_only_ports.items()
+        },
         "endpoints": list(running.endpoints),
     }
     write_private(layout.data / SUMMARY_NAME, json.dumps(summary, indent=2).encode())

@@ -28,6 +28,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--scoring-fd", type=int, help="Inherited listening socket, instead of --port.")
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="Admin address.")
 @click.option("--admin-port", default=9090, show_default=True, help="Admin port.")
+@click.option("--admin-tokens", type=_PATH, help="File: who may do what (ROLE NAME sha256:HEX).")
+@click.option("--read-only-host", default="127.0.0.1", show_default=True, help="Its address.")
+@click.option("--read-only-port", type=int, help="Admin port that only reads (on a cluster: 9091).")
 @click.option("--runner", type=_PATH, help="Data folder of a replica runner.")
 @click.option("--kubernetes-namespace", help="Run replicas as pods there; needs trioroute[k8s].")
 @click.option("--access-log", type=_PATH, help="File: a line per request.")
@@ -55,6 +58,9 @@ def front_end(  # house: one parameter per option is Click's own form
     tls_scoring_fd: int | None,
     admin_host: str,
     admin_port: int,
+    admin_tokens: Path | None,
+    read_only_host: str,
+    read_only_port: int | None,
     runner: Path | None,
     kubernetes_namespace: str | None,
     access_log: Path | None,
@@ -95,6 +101,9 @@ def front_end(  # house: one parameter per option is Click's own form
         tls_scoring_fd=tls_scoring_fd,
         admin_host=admin_host,
         admin_port=admin_port,
+        admin_tokens=admin_tokens,
+        read_only_host=read_only_host,
+        read_only_port=read_only_port,
         runner=runner,
         kubernetes_namespace=kubernetes_namespace,
         access_log=access_log,

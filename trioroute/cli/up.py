@@ -77,6 +77,7 @@ def _shown(path: Path) -> Path:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=_PORT, help="Scoring; 0: any.")
 @click.option("--admin-port", default=9090, show_default=True, type=_PORT, help="First; 0: any.")
+@click.option("--read-only-port", type=_PORT, help="First that only reads; 0: any [default: none].")
 @click.option("--tls-certificate", type=_PATH, help="PEM: serve HTTPS too, with this.")
 @click.option("--tls-key", type=_PATH, help="PEM: the key of that.")
 @click.option("--tls-port", default=8443, show_default=True, type=_PORT, help="HTTPS; 0: any.")
@@ -96,6 +97,7 @@ def up(  # house: one parameter per option is Click's own form
     host: str,
     port: int,
     admin_port: int,
+    read_only_port: int | None,
     tls_certificate: Path | None,
     tls_key: Path | None,
     tls_port: int,
@@ -128,6 +130,7 @@ def up(  # house: one parameter per option is Click's own form
         host=host,
         port=port,
         admin_port=admin_port,
+        read_only_port=read_only_port,
         tls_files=listener_files(tls_certificate, tls_key),
         tls_port=tls_port,
         access_log=access_log,

@@ -10,8 +10,9 @@ from trio.testing import MockClock
 from tests.admin.asgi import Answer, call
 from tests.admin.small_desk import SmallDesk
 from tests.admin.small_view import SmallView
-from trioroute.admin.guard import AdminPolicy, Guard, digest_of_token
+from trioroute.admin.guard import AdminPolicy, Guard
 from trioroute.admin.resources.vault import KeyVault
+from trioroute.admin.roles import AdminToken, Role, digest_of_token
 from trioroute.admin.view import OutcomeUnknownError
 from trioroute.admin.views import build_app
 from trioroute.core.auth import is_authorized
@@ -261,7 +262,9 @@ async def test_keys_of_which_only_digests_are_known_cannot_be_shown(
 
 
 async def test_keys_need_the_admin_token_where_there_is_one(desk: SmallDesk) -> None:
-    policy = AdminPolicy(token_digest=digest_of_token("t"))
+    policy = AdminPolicy(
+        tokens=(AdminToken(name="t", role=Role.ADMIN, digest=digest_of_token("t")),)
+    )
     app = build_app(SmallView(), policy, desk=desk, stopping=trio.Event())
     await desk.change(PutEndpoint(endpoint=Endpoint(name="echo", key_digests=(bytes(32),))))
     assert (await send(app, "POST", f"{ECHO}/credentials")).status == 401

@@ -4,6 +4,7 @@ from typing import Final
 
 from trioroute.admin import problems
 from trioroute.admin.openapi import Answer, Operation
+from trioroute.admin.roles import Access
 from trioroute.core.decisions import DecisionList
 from trioroute.wire.resources import Credentials, LogList, Resources, TrafficChange, Written
 
@@ -13,8 +14,7 @@ _JSON: Final = "application/json"
 
 #: How every change can end.
 CHANGING: Final = (
-    *(problems.UNAUTHORIZED, problems.CROSS_SITE, problems.READ_ONLY, problems.REFUSED),
-    *(problems.NO_COORDINATOR, problems.OUTCOME_UNKNOWN, problems.INTERNAL),
+    *(problems.REFUSED, problems.NO_COORDINATOR, problems.OUTCOME_UNKNOWN, problems.INTERNAL),
 )
 _OF_ONE: Final = (problems.NOT_FOUND, problems.CONFLICT, *CHANGING)
 _WITH_BODY: Final = (
@@ -31,6 +31,7 @@ RESOURCE_OPERATIONS: Final = (
         method="GET",
         path="/v1/decisions",
         name="get_decisions",
+        access=Access.SCRAPE,
         summary="What coordinators decided lately and why: scaling, take-overs, fences, health.",
         answers=(Answer(status=200, meaning="Now.", body=DecisionList, media_type=_JSON),),
     ),
@@ -38,6 +39,7 @@ RESOURCE_OPERATIONS: Final = (
         method="GET",
         path="/v1/registry",
         name="get_registry",
+        access=Access.READ,
         summary="All that is registered, with versions and what its users wrote; no keys.",
         answers=(Answer(status=200, meaning="Now.", body=Resources, media_type=_JSON),),
     ),
@@ -45,6 +47,7 @@ RESOURCE_OPERATIONS: Final = (
         method="PUT",
         path=_ENDPOINT,
         name="put_endpoint",
+        access=Access.ADMIN,
         summary="Make or change an endpoint; keys are made when it needs them and has none.",
         answers=(_WRITTEN,),
         takes="EndpointWish",
@@ -55,6 +58,7 @@ RESOURCE_OPERATIONS: Final = (
         method="DELETE",
         path=_ENDPOINT,
         name="delete_endpoint",
+        access=Access.ADMIN,
         summary="Delete an endpoint and its deployments.",
         answers=(_WRITTEN,),
         is_conditional=True,
@@ -64,6 +68,7 @@ RESOURCE_OPERATIONS: Final = (
         method="PATCH",
         path="/v1/endpoints/{endpoint}/traffic",
         name="patch_traffic",
+        access=Access.OPERATE,
         summary="Change how an endpoint's requests are shared out.",
         answers=(
             Answer(status=200, meaning="It is in the log.", body=TrafficChange, media_type=_JSON),
@@ -76,6 +81,7 @@ RESOURCE_OPERATIONS: Final = (
         method="POST",
         path="/v1/endpoints/{endpoint}/credentials",
         name="post_credentials",
+        access=Access.ADMIN,
         summary="An endpoint's keys, for whoever may make changes.",
         answers=(Answer(status=200, meaning="Now.", body=Credentials, media_type=_JSON),),
         problems=_OF_ONE,
@@ -84,6 +90,7 @@ RESOURCE_OPERATIONS: Final = (
         method="POST",
         path="/v1/endpoints/{endpoint}/credentials/regenerate",
         name="post_regenerate",
+        access=Access.ADMIN,
         summary="Replace one of an endpoint's keys; answers when every front-end takes the new.",
         answers=(Answer(status=200, meaning="The keys.", body=Credentials, media_type=_JSON),),
         takes="KeyWish",
@@ -93,6 +100,7 @@ RESOURCE_OPERATIONS: Final = (
         method="PUT",
         path=_DEPLOYMENT,
         name="put_deployment",
+        access=Access.OPERATE,
         summary="Make or change a deployment.",
         answers=(_WRITTEN,),
         takes="DeploymentWish",
@@ -103,6 +111,7 @@ RESOURCE_OPERATIONS: Final = (
         method="DELETE",
         path=_DEPLOYMENT,
         name="delete_deployment",
+        access=Access.OPERATE,
         summary="Delete a deployment that gets no traffic.",
         answers=(_WRITTEN,),
         is_conditional=True,
@@ -112,6 +121,7 @@ RESOURCE_OPERATIONS: Final = (
         method="GET",
         path=_DEPLOYMENT + "/logs",
         name="get_logs",
+        access=Access.READ,
         summary="The end of what a deployment's replicas printed, where they are local.",
         answers=(Answer(status=200, meaning="Now.", body=LogList, media_type=_JSON),),
         problems=(problems.NOT_FOUND,),

@@ -48,7 +48,7 @@ class Layout:
         host: where the admin and peers ports listen: this machine only.
         listening: the scoring sockets, which outlive every front-end (decision 2).
         tls_files: certificate for the HTTPS socket, or None.
-        admin_ports, peer_ports: by front-end name.
+        admin_ports, peer_ports, read_only_ports: by front-end name.
         peer_files: throw-away certificates for the peers port, by front-end name.
         access_log: file that gets a line for each request, or None.
         clients: what is known of who connects.
@@ -67,6 +67,7 @@ class Layout:
     tls_files: ListenerFiles | None = None
     access_log: Path | None = None
     clients: ClientTrust = attrs.field(factory=ClientTrust)
+    read_only_ports: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,6 +114,8 @@ class Layout:
             "--drain": self.drain_s,
             **self.peer_files[name].options(),
         }
+        if name in self.read_only_ports:
+            options["--read-only-port"] = self.read_only_ports[name]
         if self.tls_files is not None:
             options |= self.tls_files.options()
         if self.access_log is not None:

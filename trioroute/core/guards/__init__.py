@@ -1,0 +1,1 @@
+"""Guards: against guessed credentials, and against new versions that fail."""
