@@ -6,9 +6,18 @@ import attrs
 import pytest
 
 from consensus import PeerAddress
-from trioroute.app.host.certificates import PeerFiles
-from trioroute.app.settings import ClientTrust, FrontEndConfig, parse_front_end, voter_count
+from trioroute import proxy
+from trioroute.app.host.certificates import PeerFiles, ReplicaFiles
+from trioroute.app.settings import (
+    ClientTrust,
+    FrontEndConfig,
+    ProxySettings,
+    parse_front_end,
+    parse_limits,
+    voter_count,
+)
 from trioroute.errors import ConfigError
+from trioroute.wire.http import Limits, explain_limits
 
 FILES = PeerFiles(Path("fe-1.pem"), Path("fe-1.key"), Path("authority.pem"))
 GIVEN = FrontEndConfig(name="fe-1", data=Path("data"), peers=(), voters=3, peer_files=FILES)
@@ -78,3 +87,65 @@ def test_trusted_proxies_are_addresses_as_sockets_give_them(proxy: str, is_right
     else:
         with pytest.raises(ConfigError, match="--trusted-proxy"):
             parse_front_end(config, PEERS)
+
+
+# --- the data plane's
+
+
+def test_limits_are_given_by_name() -> None:
+    limits = parse_limits(["client_idle_s=0.5", "field_count_max=64"])
+    assert limits == Limits(client_idle_s=0.5, field_count_max=64)
+    assert parse_limits([]) == Limits()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["client_idel_s=5"], "there is no such limit; did you mean client_idle_s?"),
+        (["zzz=5"], "there are method_bytes_max, "),
+        (["client_idle_s"], "expected NAME=VALUE"),
+        (["client_idle_s=soon"], "expected a number of seconds, such as client_idle_s=75.0"),
+        (["client_idle_s=-1"], "expected a number of seconds"),
+        (["client_idle_s=nan"], "expected a number of seconds"),
+        (["client_idle_s=0"], "client_idle_s must be 0.001 to 86400 seconds, it is 0"),
+        (["field_count_max=1_0"], "expected a whole number, such as field_count_max=128"),
+        (["field_count_max=1.5"], "expected a whole number"),
+        (["field_count_max=0"], "field_count_max must be at least 1, it is 0"),
+        (["target_bytes_max=7999"], "target_bytes_max must be at least 8000, it is 7999"),
+        (["head_bytes_max=9000"], "target_bytes_max is 16384, but a whole head may have only 9000"),
+        (["linger_s=1", "linger_s=1"], "linger_s is given twice"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_limits(words)
+    assert str(raised.value).startswith("--limit")
+    assert said in str(raised.value)
+
+
+def test_every_mistaken_limit_is_named_at_once() -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_limits(["a=1", "linger_s=x", "b"])
+    assert len(str(raised.value).splitlines()) == 3
+
+
+def test_settings_pass_through_a_command_line_unharmed() -> None:
+    limits = Limits(client_idle_s=0.001, linger_s=12.345678901, field_count_max=64)
+    files = ReplicaFiles(Path("ca.pem"), Path("own.pem"), Path("own.key"))
+    words = ProxySettings(limits=limits, replica_files=files, access_log_per_s=9).options()
+    given = [word.removeprefix("--limit=") for word in words if word.startswith("--limit=")]
+    assert parse_limits(given) == limits
+    assert words[len(given) :] == [
+        "--access-log-per-s=9",
+        "--replica-authority=ca.pem",
+        "--replica-certificate=own.pem",
+        "--replica-key=own.key",
+    ]
+    assert ProxySettings().options() == []
+
+
+def test_the_manual_has_every_limit_as_it_is() -> None:
+    manual = Path(proxy.__path__[0], "README.md").read_text(encoding="utf-8")
+    rows = ["| `{}` | {} | {} | {} |".format(*limit) for limit in explain_limits()]
+    table = manual.partition("| limit | default | struck | why |\n|---|---|---|---|\n")[2]
+    assert table.partition("\n\n")[0].splitlines() == rows

@@ -45,6 +45,16 @@ def test_an_access_log_that_cannot_be_written(
     assert f"--access-log {tmp_path / 'none' / 'access.log'}: No such file" in said
 
 
+def test_limits_and_files_for_replicas_are_checked_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    own = ("--name", "fe-0", "--data", str(tmp_path), "--peers", "fe-0=127.0.0.1:7946")
+    assert "did you mean linger_s?" in refusal(capsys, *own, "--limit", "lingers=2")
+    said = refusal(capsys, *own, "--replica-authority", str(tmp_path / "none.pem"))
+    assert "--replica-authority" in said
+    assert "No such file" in said
+
+
 def test_a_descriptor_that_is_no_socket(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refusal(
         capsys,

@@ -65,6 +65,15 @@ def test_requests_may_end_before_the_model_server_is_told_to() -> None:
     assert spec["terminationGracePeriodSeconds"] > pause_s
 
 
+def test_a_server_with_tls_is_probed_with_it() -> None:
+    for has_tls, scheme in ((False, None), (True, "HTTPS")):
+        deployment = attrs.evolve(IRIS, replica_tls=has_tls)
+        body = deployment_of(WORKLOAD, deployment, made_from="m1", epoch=7, replicas=2)
+        (container,) = body["spec"]["template"]["spec"]["containers"]
+        for probe in ("readinessProbe", "livenessProbe"):
+            assert container[probe]["httpGet"].get("scheme") == scheme
+
+
 def test_a_change_never_leaves_fewer_that_can_serve() -> None:
     rolling = _applied()["spec"]["strategy"]["rollingUpdate"]
     assert rolling == {"maxSurge": 1, "maxUnavailable": 0}

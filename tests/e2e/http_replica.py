@@ -1,9 +1,12 @@
 """A replica for real clients: echoes, streams events and speaks WebSocket.
 
-Run: python -m tests.e2e.http_replica; prints its port.
+Run: python -m tests.e2e.http_replica; prints its port. With `--tls KEY_AND_CERTIFICATE AUTHORITY`
+it speaks TLS, and only to who shows a certificate that the authority has signed.
 """
 
+import argparse
 import hashlib
+import ssl
 import time
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -114,8 +117,18 @@ class Replica(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until killed."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Replica)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--tls", nargs=2, metavar=("KEY_AND_CERTIFICATE", "AUTHORITY"))
+    options = parser.parse_args()
+    server = ThreadingHTTPServer(("127.0.0.1", options.port), Replica)
     server.daemon_threads = True
+    if options.tls is not None:
+        pair, authority = options.tls
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority)
+        context.load_cert_chain(pair)
+        context.verify_mode = ssl.CERT_REQUIRED
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

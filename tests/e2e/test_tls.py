@@ -1,8 +1,9 @@
-"""HTTPS beside HTTP under a real `up`: both versions, and new certificates while it runs."""
+"""HTTPS in front of a real `up`, with new certificates while it runs, and TLS behind it."""
 
 import shutil
 import socket
 import ssl
+import sys
 import time
 from pathlib import Path
 from typing import Self
@@ -11,9 +12,12 @@ import pytest
 import trio
 import trustme
 
-from tests.e2e.system import PATIENCE_S, running_up, score, write_files
+from tests.e2e.system import ENDPOINT, PATIENCE_S, running_up, score, write_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+#: A replica that can speak TLS, and asks for a certificate then.
+REPLICA = Path(__file__).with_name("http_replica.py")
 
 REQUEST = (
     b"POST /api/v1/service/witness/score HTTP/1.1\r\nhost: witness\r\n"
@@ -88,6 +92,43 @@ def test_https_in_both_versions_and_new_certificates_drop_nobody(tmp_path: Path)
             # … and the connection of before goes on.
             assert early.certificate() == first
             assert early.score().startswith(b"HTTP/1.1 200 ")
+
+
+DEPLOYMENT = """\
+name: blue
+endpoint_name: witness
+instance_type: local
+instance_count: 1
+readiness_probe: {initial_delay: 0, period: 1, timeout: 2}
+properties:
+  trioroute.command: "COMMAND"
+  trioroute.replica_tls: "true"
+  trioroute.replica_tls_name: model.internal
+"""
+
+
+def test_replicas_that_speak_tls_are_probed_and_asked_with_it(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    for name in ("model.internal", "front-end.internal"):
+        issued = authority.issue_cert(name)
+        issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / name))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "endpoint.yml").write_text(ENDPOINT)
+    words = [sys.executable, REPLICA, "--port", "{port}", "--tls"]
+    words += [tmp_path / "model.internal", tmp_path / "authority.pem"]
+    command = " ".join(map(str, words))
+    (folder / "blue.yml").write_text(DEPLOYMENT.replace("COMMAND", command))
+    own = tmp_path / "front-end.internal"
+    options = ["--replica-authority", tmp_path / "authority.pem"]
+    options += ["--replica-certificate", own, "--replica-key", own]
+    with running_up(folder, *map(str, options), "--limit", "upstream_idle_s=30") as system:
+        assert "blue 1/1 ready" in system.screen
+        answers = [trio.run(score, system.scoring, f"{n}") for n in range(4)]
+        assert {answer.status for answer in answers} == {200}
+        log = (folder / "data" / "log" / "fe-0.log").read_text()
+        assert "set on the command line: --limit=upstream_idle_s=30.0" in log
 
 
 def certificate_of_new_connection(port: int, authority: trustme.CA) -> bytes:

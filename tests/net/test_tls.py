@@ -1,5 +1,6 @@
 """TLS over real sockets against the standard library's client, and contexts that follow files."""
 
+import contextlib
 import os
 import socket
 import ssl
@@ -10,7 +11,7 @@ import trio
 import trustme
 
 from trioroute.net.stream import StreamBrokenError
-from trioroute.net.tls import ServerTls, TlsStream, client_context
+from trioroute.net.tls import ClientTls, ServerTls, TlsStream
 
 
 def files(folder: Path, authority: trustme.CA) -> tuple[Path, Path]:
@@ -117,7 +118,7 @@ async def test_the_two_ends_fit_and_an_idle_end_is_quiet(
     trust = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(trust))
     one = TlsStream(sock, server.context)
-    other = TlsStream(peer, client_context(trust), server_hostname="127.0.0.1")
+    other = TlsStream(peer, ClientTls(trust).context(), server_hostname="127.0.0.1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(one.do_handshake)
         nursery.start_soon(other.do_handshake)
@@ -147,3 +148,50 @@ def test_new_files_make_a_new_context_and_broken_ones_keep_the_old(
     assert server.reload_if_changed()
     assert server.context is not before
     assert server.reloads == 1
+
+
+def test_a_clients_context_follows_its_files(authority: trustme.CA, tmp_path: Path) -> None:
+    trust = tmp_path / "trust.pem"
+    tls = ClientTls(trust)
+    with pytest.raises(OSError, match="No such file"):
+        tls.context()
+    authority.cert_pem.write_to_path(str(trust))
+    first = tls.context()
+    assert tls.context() is first
+    assert first.verify_mode is ssl.CERT_REQUIRED
+    assert first.check_hostname
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "next.pem"))
+    (tmp_path / "next.pem").replace(trust)
+    second = tls.context()
+    assert second is not first
+    trust.write_text("no certificate")
+    assert tls.context() is second
+    trust.unlink()
+    assert tls.context() is second
+
+
+async def test_a_replica_that_asks_is_shown_our_certificate(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    for name in ("theirs", "ours"):
+        issued = authority.issue_cert("127.0.0.1" if name == "theirs" else "front-end.test")
+        issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / name))
+    trust = tmp_path / "trust.pem"
+    authority.cert_pem.write_to_path(str(trust))
+    asking = ServerTls(tmp_path / "theirs", tmp_path / "theirs").context
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_verify_locations(trust)
+    for ours, is_welcome in ((tmp_path / "ours", True), (None, False)):
+        sock, peer = connected()
+        one = TlsStream(sock, asking)
+        other = TlsStream(peer, ClientTls(trust, ours, ours).context(), server_hostname="127.0.0.1")
+        with contextlib.ExitStack() as ends:
+            for stream in (one, other):
+                ends.callback(stream.reset)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(other.do_handshake)
+                if is_welcome:
+                    await one.do_handshake()
+                else:
+                    with pytest.raises(StreamBrokenError):
+                        await one.do_handshake()

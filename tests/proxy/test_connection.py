@@ -153,6 +153,18 @@ async def test_a_request_of_exactly_one_read_is_not_left_lying(
         assert trio.current_time() < 1.0
 
 
+async def test_a_request_behind_a_body_of_exactly_one_read_is_not_left_lying(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world(ok, limits=Limits(relay_bytes_max=4096)) as world:
+        client = await world.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4096\r\n\r\n")
+        await trio.sleep(0.1)
+        await client.send(bytes(4096) + GET)
+        with trio.fail_after(5):
+            assert [(await client.read_answer()).status for _ in range(2)] == [200, 200]
+
+
 async def test_a_bug_ends_one_connection_and_is_counted(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

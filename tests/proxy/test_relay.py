@@ -74,6 +74,25 @@ async def test_the_replica_sees_a_slow_upload_as_it_comes(autojump_clock: MockCl
     assert [at - began_at for at, _ in seen] == [1.0, 2.0, 3.0]
 
 
+async def test_a_read_is_no_longer_than_the_setting(autojump_clock: MockClock) -> None:
+    sizes: list[int] = []
+
+    async def reading(peer: Peer) -> None:
+        await peer.read_until(b"\r\n\r\n")
+        while sum(sizes) < 200_000:
+            sizes.append(int(await peer.read_until(b"\r\n"), 16))
+            await peer.read_exactly(sizes[-1] + 2)
+        await peer.send(OK)
+
+    async with open_world(reading, limits=Limits(relay_bytes_max=5000)) as world:
+        client = await world.connect()
+        await client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await client.send(b"30d40\r\n" + bytes(200_000) + b"\r\n0\r\n\r\n")
+        assert (await client.read_answer()).status == 200
+    # Each read becomes one chunk, so the chunks show what was read at once.
+    assert max(sizes) <= 5000
+
+
 async def test_events_arrive_one_by_one(autojump_clock: MockClock) -> None:
     async def events(peer: Peer) -> None:
         await peer.read_request()

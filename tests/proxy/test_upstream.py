@@ -1,17 +1,24 @@
 """Connections to replicas: reuse, words for each failure, pools that follow snapshots."""
 
 import contextlib
+import ssl
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 import trio
+import trustme
 from trio.testing import MockClock
 
 from tests.proxy.world import GET, OK, POST, Peer, Script, open_world, reset
 from trioroute.core.health import Outcome
-from trioroute.core.model import Replica
+from trioroute.core.model import Deployment, Replica, RoutingSnapshot, StaticSource
 from trioroute.core.retry import Failure
 from trioroute.errors import ConnectFailedError
 from trioroute.net.reactor import Reactor
+from trioroute.net.tls import ClientTls
 from trioroute.proxy.upstream import AttemptFailedError, Upstreams
 from trioroute.wire.fast import FastResponseDecoder
 from trioroute.wire.http import Limits
@@ -19,9 +26,14 @@ from trioroute.wire.http import Limits
 REPEATABLE = GET
 
 
-def upstreams(*replicas: Replica) -> Upstreams:
-    made = Upstreams(limits=Limits(), new_decoder=FastResponseDecoder, reactor=Reactor())
-    made.apply(replicas)
+def upstreams(*replicas: Replica, tls: ClientTls | None = None) -> Upstreams:
+    made = Upstreams(
+        limits=Limits(),
+        new_decoder=FastResponseDecoder,
+        reactor=Reactor(),
+        tls=tls or ClientTls(),
+    )
+    made.apply(RoutingSnapshot(version=1, replicas=replicas))
     return made
 
 
@@ -42,7 +54,7 @@ def test_replicas_are_counted_by_deployment() -> None:
     made = upstreams(replica("r0"), replica("r1"))
     assert (made.count("e/d"), made.count("e/other")) == (2, 0)
     assert made.authority("r0") == b"127.0.0.1:1"
-    made.apply((replica("r1"),))
+    made.apply(RoutingSnapshot(version=2, replicas=(replica("r1"),)))
     assert made.count("e/d") == 1
     assert list(made.statistics()) == ["r1"]
 
@@ -220,3 +232,88 @@ async def test_a_kept_connection_that_closes_as_we_send_says_nothing(
         assert (await world.ask(POST)).status == 502
         await world.wait_settled()
         assert world.slots.failed == []
+
+
+# --- TLS
+
+
+@attrs.define
+class Speaking:
+    """A replica that speaks TLS, as its deployment and the snapshot have it."""
+
+    port: int
+    trust: Path
+
+    def snapshot(self, **deployment: Any) -> RoutingSnapshot:
+        source = StaticSource(addresses=())
+        return RoutingSnapshot(
+            version=1,
+            deployments=(Deployment(endpoint="e", name="d", source=source, **deployment),),
+            replicas=(replica("r0", self.port),),
+        )
+
+
+@pytest.fixture
+async def speaking(tmp_path: Path, nursery: trio.Nursery) -> Speaking:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("model.internal").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "trust.pem"))
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            await trio.SSLStream(stream, context, server_side=True).do_handshake()
+            await trio.sleep_forever()
+
+    listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+    return Speaking(listeners[0].socket.getsockname()[1], tmp_path / "trust.pem")
+
+
+async def test_a_replica_with_tls_is_verified_under_its_deployments_name(
+    speaking: Speaking,
+) -> None:
+    made = upstreams(tls=ClientTls(speaking.trust))
+    made.apply(speaking.snapshot(replica_tls=True, replica_tls_name="model.internal"))
+    (await made.open("r0")).close()
+    for settings, said in (
+        ({"replica_tls": True}, "IP address mismatch"),
+        ({"replica_tls": True, "replica_tls_name": "other.internal"}, "other.internal"),
+    ):
+        made.apply(speaking.snapshot(**settings))
+        with pytest.raises(AttemptFailedError, match=said) as caught:
+            await made.open("r0")
+        assert caught.value.failure is Failure.UNSENT
+        assert caught.value.outcome is Outcome.UNREACHABLE
+    stranger = upstreams()
+    stranger.apply(speaking.snapshot(replica_tls=True, replica_tls_name="model.internal"))
+    with pytest.raises(AttemptFailedError, match="certificate verify failed"):
+        await stranger.open("r0")
+
+
+async def test_our_own_files_missing_is_said_and_not_raised(speaking: Speaking) -> None:
+    made = upstreams(tls=ClientTls(Path("/nowhere/ca.pem")))
+    made.apply(speaking.snapshot(replica_tls=True))
+    with pytest.raises(AttemptFailedError, match="No such file"):
+        await made.open("r0")
+
+
+async def test_a_pool_is_never_used_under_other_terms(speaking: Speaking) -> None:
+    terms: list[dict[str, Any]] = [
+        {},
+        {"replica_tls": True, "replica_tls_name": "model.internal"},
+        {"replica_tls": True, "replica_tls_name": "other.internal"},
+        {},
+    ]
+    made = upstreams(tls=ClientTls(speaking.trust))
+    for number, settings in enumerate(terms):
+        made.apply(speaking.snapshot(**settings))
+        assert made.take("r0", 0.0) is None, number
+        if settings.get("replica_tls_name") == "other.internal":
+            continue
+        kept = await made.open("r0")
+        kept.idle_until = 100.0
+        kept.pool.put(kept)
+        made.apply(speaking.snapshot(**settings))
+        assert made.take("r0", 0.0) is kept
+        kept.pool.put(kept)
+    made.close()

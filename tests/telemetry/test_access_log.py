@@ -53,6 +53,18 @@ def test_a_full_queue_drops_and_counts() -> None:
     assert kept == ["0", "1", "after"]
 
 
+def test_so_many_lines_a_second_and_no_more() -> None:
+    written: list[bytes] = []
+    log = AccessLog(written.append, per_s_max=2)
+    for second, count in ((100, 3), (101, 1), (102, 5)):
+        for i in range(count):
+            log.record(AccessRecord(ts=second + i / 10, request_id=""))
+    log.flush()
+    seconds = [int(json.loads(line)["ts"]) for line in b"".join(written).splitlines()]
+    assert seconds == [100, 100, 101, 102, 102]
+    assert log.dropped == 4
+
+
 def test_nothing_queued_writes_nothing() -> None:
     written: list[bytes] = []
     AccessLog(written.append).flush()

@@ -16,10 +16,10 @@ import trio
 from consensus import PeerAddress, boottime
 from consensus.certificates import PeerTls
 from trioroute.app.handdown import worker_end
-from trioroute.app.host.certificates import ListenerFiles, PeerFiles, load_peer_tls
+from trioroute.app.host.certificates import ListenerFiles, PeerFiles, load_peer_tls, replica_files
 from trioroute.app.host.network import Network, TcpNetwork
 from trioroute.app.host.ports import ScoringSockets
-from trioroute.app.settings import ClientTrust
+from trioroute.app.settings import ClientTrust, ProxySettings, parse_limits
 from trioroute.app.worker import ReportLink, Worker, WorkerConfig
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
 from trioroute.core.slots.timings import SlotTimings
@@ -29,7 +29,6 @@ from trioroute.proxy.link import SlotLink
 from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.access_log import AccessLog
 from trioroute.telemetry.recording import Recorder, WorkerStats
-from trioroute.wire.http import Limits
 
 __all__ = ["ComposedPlane", "main"]
 
@@ -45,6 +44,9 @@ _FILE_OPTIONS: Final = (
     "--peer-certificate",
     "--peer-key",
     "--peer-authority",
+    "--replica-authority",
+    "--replica-certificate",
+    "--replica-key",
 )
 
 
@@ -70,7 +72,7 @@ class ComposedPlane:
         self._server = ProxyServer(
             admission=self._admission,
             recorder=self._recorder,
-            limits=Limits(),
+            limits=config.proxy.limits,
             name=config.front_end,
             worker_index=config.index,
             access_log=None if self._access_log is None else self._access_log.record,
@@ -78,6 +80,7 @@ class ComposedPlane:
             trusted_proxies=config.clients.proxies,
             caps_addresses=config.clients.caps_addresses,
             tls=None if files is None else ServerTls(files.certificate, files.key),
+            replica_tls=config.proxy.replica_files.tls(),
         )
 
     def apply_snapshot(self, snapshot: RoutingSnapshot) -> None:
@@ -134,7 +137,8 @@ def _open_access_log(config: WorkerConfig) -> AccessLog | None:
     if config.access_log is None:
         return None
     # Unbuffered: one system call for each batch of lines. Open as long as the process lives.
-    return AccessLog(Path(config.access_log).open("ab", buffering=0).write)
+    file = Path(config.access_log).open("ab", buffering=0)  # noqa: SIM115 - closed by the end
+    return AccessLog(file.write, per_s_max=config.proxy.access_log_per_s)
 
 
 async def _flush_for_ever(log: AccessLog) -> None:
@@ -161,6 +165,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--access-log")
     parser.add_argument("--trusted-proxy", action="append", default=[])
     parser.add_argument("--no-address-cap", action="store_true")
+    parser.add_argument("--limit", action="append", default=[])
+    parser.add_argument("--access-log-per-s", type=int, default=0)
     for option in _FILE_OPTIONS:
         parser.add_argument(option, type=Path)
     options = parser.parse_args(arguments)
@@ -177,6 +183,7 @@ def main(arguments: Sequence[str]) -> int:
         clients=ClientTrust(
             proxies=tuple(options.trusted_proxy), caps_addresses=not options.no_address_cap
         ),
+        proxy=_proxy_settings(options),
     )
     with _scoring_sockets(options) as listening:
         hand_down = socket.socket(fileno=options.hand_down)
@@ -188,6 +195,16 @@ def _scoring_sockets(options: argparse.Namespace) -> ScoringSockets:
     fd = options.tls_scoring_fd
     tls = None if fd is None else socket.socket(fileno=fd)
     return ScoringSockets(socket.socket(fileno=options.scoring_fd), tls)
+
+
+def _proxy_settings(options: argparse.Namespace) -> ProxySettings:
+    return ProxySettings(
+        limits=parse_limits(options.limit),
+        replica_files=replica_files(
+            options.replica_authority, options.replica_certificate, options.replica_key
+        ),
+        access_log_per_s=options.access_log_per_s,
+    )
 
 
 def _listener_files(options: argparse.Namespace) -> ListenerFiles | None:

@@ -3,22 +3,27 @@
 import ipaddress
 import re
 import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from consensus import PeerAddress
-from trioroute.app.host.certificates import ListenerFiles, PeerFiles
+from trioroute.app.host.certificates import ListenerFiles, PeerFiles, ReplicaFiles
 from trioroute.app.host.ports import LOOPBACK
 from trioroute.errors import ConfigError
+from trioroute.spec.problems import nearest
+from trioroute.wire.http import Limits
 
 __all__ = [
     "END_TOGETHER",
     "ClientTrust",
     "DrainTimes",
     "FrontEndConfig",
+    "ProxySettings",
     "parse_front_end",
+    "parse_limits",
     "voter_count",
 ]
 
@@ -27,6 +32,10 @@ END_TOGETHER: Final = signal.SIGUSR1
 
 #: A DNS label: on a cluster the name is the pod's.
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+#: Values of limits, as plain as they can be written.
+_WHOLE: Final = re.compile(r"[0-9]{1,15}")
+_NUMBER: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 
 _PORT_MAX: Final = 65535
 
@@ -76,6 +85,33 @@ class ClientTrust:
 
 
 @attrs.frozen(kw_only=True)
+class ProxySettings:
+    """What the data plane is told, whoever starts it.
+
+    Attributes:
+        limits: see `wire.http.Limits`.
+        replica_files: for replicas that speak TLS.
+        access_log_per_s: most lines a second of one worker; 0 for all of them.
+    """
+
+    limits: Limits = attrs.field(factory=Limits)
+    replica_files: ReplicaFiles = attrs.field(factory=ReplicaFiles)
+    access_log_per_s: int = 0
+
+    def options(self) -> list[str]:
+        """As command-line words: what is not as it is by default."""
+        words = [
+            f"--limit={limit.name}={value}"
+            for limit in attrs.fields(Limits)
+            if (value := getattr(self.limits, limit.name)) != limit.default
+        ]
+        if self.access_log_per_s:
+            words.append(f"--access-log-per-s={self.access_log_per_s}")
+        words += [f"{option}={file}" for option, file in self.replica_files.options().items()]
+        return words
+
+
+@attrs.frozen(kw_only=True)
 class FrontEndConfig:
     """One front-end.
 
@@ -94,6 +130,7 @@ class FrontEndConfig:
         tls_files, tls_port, tls_scoring_fd: the same for HTTPS; without files there is none.
         access_log: file that gets a line for each exchange, or None.
         clients: what is known of who connects.
+        proxy: what its workers' data planes are told.
         runner: data folder of the replica runner that owns local replicas, or None.
         kubernetes_namespace: where replicas are pods, or None; not beside a runner.
     """
@@ -118,6 +155,7 @@ class FrontEndConfig:
     tls_scoring_fd: int | None = None
     access_log: Path | None = None
     clients: ClientTrust = attrs.field(factory=ClientTrust)
+    proxy: ProxySettings = attrs.field(factory=ProxySettings)
     runner: Path | None = None
     kubernetes_namespace: str | None = None
     drain: DrainTimes = attrs.field(factory=DrainTimes)
@@ -157,6 +195,53 @@ def parse_front_end(config: FrontEndConfig, peers: str) -> FrontEndConfig:
     if problems:
         raise ConfigError("\n".join(problems))
     return config
+
+
+def parse_limits(words: Sequence[str]) -> Limits:
+    """Limits given as `name=value`; all others are as they are by default.
+
+    Raises:
+        ConfigError: names every mistake, one a line.
+    """
+    limits = attrs.fields_dict(Limits)
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            problems.append(f"--limit {word}: expected NAME=VALUE")
+        elif name not in limits:
+            similar = nearest(name, limits)
+            hint = f"did you mean {similar}?" if similar else f"there are {', '.join(limits)}"
+            problems.append(f"--limit {word}: there is no such limit; {hint}")
+        elif name in values:
+            problems.append(f"--limit {word}: {name} is given twice")
+        else:
+            _read_limit(name, text, limits[name].type is int, values, problems)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    try:
+        chosen = Limits(**values)
+    except ValueError as error:
+        raise ConfigError(f"--limit: {error}") from None
+    for name in ("target_bytes_max", "field_bytes_max"):
+        if getattr(chosen, name) > chosen.head_bytes_max:
+            raise ConfigError(
+                f"--limit: {name} is {getattr(chosen, name)}, but a whole head may have only"
+                f" {chosen.head_bytes_max} bytes (head_bytes_max)"
+            )
+    return chosen
+
+
+def _read_limit(
+    name: str, text: str, is_whole: bool, values: dict[str, Any], problems: list[str]
+) -> None:
+    if (_WHOLE if is_whole else _NUMBER).fullmatch(text) is None:
+        kind = "a whole number" if is_whole else "a number of seconds"
+        example = f"{name}={getattr(Limits(), name)}"
+        problems.append(f"--limit {name}={text}: expected {kind}, such as {example}")
+        return
+    values[name] = int(text) if is_whole else float(text)
 
 
 def _parse_peers(text: str, problems: list[str]) -> list[PeerAddress]:

@@ -157,6 +157,7 @@ class Supervisor:
             clock=boottime,
             open_fixed=StaticReplicaSource,
             processes=self._source,
+            replica_tls=config.proxy.replica_files.tls(),
         )
         self._feed = _Feed(config, self._member, machine)
         self._seats = [self._seat(index) for index in range(max(config.workers, 1))]
@@ -326,6 +327,7 @@ class Supervisor:
             tls_files=config.tls_files,
             access_log=None if config.access_log is None else str(config.access_log),
             clients=config.clients,
+            proxy=config.proxy,
         )
         return Seat(
             worker.holder,
@@ -351,6 +353,7 @@ class Supervisor:
             arguments=(
                 *(str(word) for option in options.items() for word in option),
                 *worker.clients.options(),
+                *worker.proxy.options(),
             ),
             listening=self._listening,
             lock_fd=self._folder.lock_fd,
@@ -378,6 +381,9 @@ async def run_front_end(config: FrontEndConfig) -> None:
         format=f"%(asctime)s {config.name} %(levelname)s %(name)s %(message)s",
     )
     _check_access_log(config)
+    config.proxy.replica_files.check()
+    for word in config.proxy.options():
+        _LOG.info("set on the command line: %s", word)
     files = config.peer_files
     tls = None if files is None else load_peer_tls(files, config.name)
     raise_descriptor_limit()  # for the workers too, which inherit it

@@ -44,7 +44,7 @@ from trioroute.app.laptop.front_ends import (
 from trioroute.app.laptop.registering import register
 from trioroute.app.laptop.upkeep import bound_logs, watch_front_ends
 from trioroute.app.secret import ensure_secret
-from trioroute.app.settings import ClientTrust
+from trioroute.app.settings import ClientTrust, ProxySettings
 from trioroute.client.local import SUMMARY_NAME
 from trioroute.core.model import API_PREFIXES
 from trioroute.core.status import ClusterStatus
@@ -94,6 +94,7 @@ class UpConfig:
         access_log: file that gets a line for each request, or None.
         clients: what is known of who connects.
         assets: registered model names to local paths (decision 12).
+        proxy: what data planes are told.
         dev: allow settings that are for development only.
         demo: prepare the packaged example and run it besides.
     """
@@ -112,6 +113,7 @@ class UpConfig:
     access_log: Path | None = None
     clients: ClientTrust = attrs.field(factory=ClientTrust)
     assets: Mapping[str, Path] = attrs.field(factory=dict)
+    proxy: ProxySettings = attrs.field(factory=ProxySettings)
     dev: bool = False
 
 
@@ -229,6 +231,7 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
         drain_s=_DRAIN_S,
         access_log=config.access_log and config.access_log.resolve(),
         clients=config.clients,
+        proxy=config.proxy,
     )
 
 
@@ -290,6 +293,7 @@ class _System:
         loaded = self._load(config.paths)
         if config.tls_files is not None:
             config.tls_files.check()
+        config.proxy.replica_files.check()
         folder = await DataFolder.open(self._data, patience_s=_LOCK_PATIENCE_S)
         self._resources.callback(folder.close)
         layout = _lay_out(config, folder)

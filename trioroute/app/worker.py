@@ -18,7 +18,7 @@ import trio
 from trioroute.app.handdown import WorkerEnd
 from trioroute.app.host.certificates import ListenerFiles
 from trioroute.app.host.ports import ScoringSockets
-from trioroute.app.settings import ClientTrust
+from trioroute.app.settings import ClientTrust, ProxySettings
 from trioroute.core.model import RoutingSnapshot
 from trioroute.errors import LinkLostError
 from trioroute.telemetry.recording import WorkerStats
@@ -49,6 +49,7 @@ class WorkerConfig:
         tls_files: certificate for the HTTPS socket, or None.
         access_log: file that gets a line for each exchange, or None.
         clients: what is known of who connects.
+        proxy: limits, files for TLS to replicas, and how much the access log takes.
     """
 
     front_end: str
@@ -60,6 +61,7 @@ class WorkerConfig:
     tls_files: ListenerFiles | None = None
     access_log: str | None = None
     clients: ClientTrust = attrs.field(factory=ClientTrust)
+    proxy: ProxySettings = attrs.field(factory=ProxySettings)
 
     @property
     def holder(self) -> str:

@@ -1,8 +1,14 @@
 """`trioroute front-end`: one front-end alone, as a pod of a StatefulSet runs it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from trioroute.cli.options import proxy_options
+
+if TYPE_CHECKING:
+    from trioroute.app.settings import ProxySettings
 
 __all__ = ["front_end"]
 
@@ -33,6 +39,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--read-only-port", type=int, help="Admin port that only reads (on a cluster: 9091).")
 @click.option("--runner", type=_PATH, help="Data folder of a replica runner.")
 @click.option("--kubernetes-namespace", help="Run replicas as pods there; needs trioroute[k8s].")
+@proxy_options
 @click.option("--access-log", type=_PATH, help="File: a line per request.")
 @click.option("--trusted-proxy", multiple=True, help="Address whose X-Forwarded-* is believed.")
 @click.option("--no-address-cap", is_flag=True, help="No limit on connections of one address.")
@@ -66,6 +73,7 @@ def front_end(  # house: one parameter per option is Click's own form
     access_log: Path | None,
     trusted_proxy: tuple[str, ...],
     no_address_cap: bool,
+    proxy: "ProxySettings",
     drain: float,
     unready: float,
 ) -> None:
@@ -108,6 +116,7 @@ def front_end(  # house: one parameter per option is Click's own form
         kubernetes_namespace=kubernetes_namespace,
         access_log=access_log,
         clients=ClientTrust(proxies=trusted_proxy, caps_addresses=not no_address_cap),
+        proxy=proxy,
         drain=DrainTimes(exchanges_s=drain, unready_s=unready),
     )
     trio.run(run_front_end, parse_front_end(config, peers))

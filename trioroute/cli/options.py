@@ -1,16 +1,25 @@
 """Options that many verbs share: which system is meant, and how its answer is shown."""
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
 if TYPE_CHECKING:
     from trioroute.client.resources import ResourceClient
 
-__all__ = ["client_of", "output_options", "system_options", "tell", "traffic_of", "wait_options"]
+__all__ = [
+    "client_of",
+    "output_options",
+    "proxy_options",
+    "system_options",
+    "tell",
+    "traffic_of",
+    "wait_options",
+]
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -49,6 +58,52 @@ def wait_options(command: Decorated) -> Decorated:
         "--timeout", default=_WAIT_S, show_default=True, help="Seconds to wait for replicas."
     )(command)
     return click.option("--no-wait", is_flag=True, help="Return once it is in the log.")(command)
+
+
+def proxy_options(command: Decorated) -> Decorated:
+    """What the data plane can be told; the command gets it as one `proxy`: `ProxySettings`."""
+    file = click.Path(path_type=Path)
+    options = (
+        click.option(
+            "--limit",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Change a limit of the data plane (trioroute/proxy/README.md has the table).",
+        ),
+        click.option("--replica-authority", type=file, help="PEM: who signs replicas' TLS."),
+        click.option("--replica-certificate", type=file, help="PEM: shown to such replicas."),
+        click.option("--replica-key", type=file, help="PEM: the key of that."),
+        click.option(
+            "--access-log-per-s",
+            default=0,
+            type=click.IntRange(0),
+            help="Most lines a second of each worker; 0: all.",
+        ),
+    )
+
+    @functools.wraps(command)
+    def with_settings(
+        limit: tuple[str, ...],
+        replica_authority: Path | None,
+        replica_certificate: Path | None,
+        replica_key: Path | None,
+        access_log_per_s: int,
+        **others: Any,
+    ) -> Any:
+        from trioroute.app.host.certificates import replica_files
+        from trioroute.app.settings import ProxySettings, parse_limits
+
+        proxy = ProxySettings(
+            limits=parse_limits(limit),
+            replica_files=replica_files(replica_authority, replica_certificate, replica_key),
+            access_log_per_s=access_log_per_s,
+        )
+        return command(proxy=proxy, **others)
+
+    wrapped: Any = with_settings
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return cast("Decorated", wrapped)
 
 
 def client_of(admin: str | None, data: Path | None) -> "ResourceClient":

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trioroute.cli.options import proxy_options
+
 if TYPE_CHECKING:
+    from trioroute.app.settings import ProxySettings
     from trioroute.app.up import Running
 
 __all__ = ["UpScreen", "up"]
@@ -82,6 +85,7 @@ def _shown(path: Path) -> Path:
 @click.option("--tls-key", type=_PATH, help="PEM: the key of that.")
 @click.option("--tls-port", default=8443, show_default=True, type=_PORT, help="HTTPS; 0: any.")
 @click.option("--data", default=Path(".trioroute"), show_default=True, type=_PATH)
+@proxy_options
 @click.option("--access-log", type=_PATH, help="File that gets a line for each request.")
 @click.option("--trusted-proxy", multiple=True, help="Address whose X-Forwarded-* is believed.")
 @click.option("--no-address-cap", is_flag=True, help="No limit on connections of one address.")
@@ -106,6 +110,7 @@ def up(  # house: one parameter per option is Click's own form
     trusted_proxy: tuple[str, ...],
     no_address_cap: bool,
     assets: Path | None,
+    proxy: "ProxySettings",
     dev: bool,
     demo: bool,
     for_s: float | None,
@@ -136,6 +141,7 @@ def up(  # house: one parameter per option is Click's own form
         access_log=access_log,
         clients=ClientTrust(proxies=trusted_proxy, caps_addresses=not no_address_cap),
         assets={} if assets is None else read_assets(assets),
+        proxy=proxy,
         dev=dev,
         demo=demo,
     )

@@ -6,6 +6,7 @@ from trioroute.core.model import Deployment
 from trioroute.errors import BrokenAnswerError
 from trioroute.net.dial import DialError, open_stream
 from trioroute.net.stream import SocketStream, StreamBrokenError
+from trioroute.net.tls import ClientTls
 from trioroute.wire.fast import FastResponseDecoder
 from trioroute.wire.http import Limits
 
@@ -14,18 +15,29 @@ __all__ = ["probe"]
 _LIMITS = Limits()
 
 
-async def probe(deployment: Deployment, host: str, port: int) -> str:
+async def probe(
+    deployment: Deployment, host: str, port: int, *, tls: ClientTls | None = None
+) -> str:
     """Ask for the readiness path once.
 
     Ready is any status of 200 to 399, as Kubernetes defines it for HTTP probes.
+
+    Args:
+        tls: for deployments whose replicas speak it; None: trusting the system.
 
     Returns:
         Empty when the replica is ready; else why it is not, in a few words.
     """
     timeout_s = deployment.readiness.timeout_s
     try:
-        stream = await open_stream(host, port, timeout_s=timeout_s)
-    except DialError as error:
+        stream = await open_stream(
+            host,
+            port,
+            timeout_s=timeout_s,
+            tls=(tls or ClientTls()).context() if deployment.replica_tls else None,
+            tls_name=deployment.replica_tls_name,
+        )
+    except (DialError, OSError) as error:
         return f"cannot be reached: {error}"
     try:
         return await _ask(stream, deployment.readiness_path, f"{host}:{port}", timeout_s)

@@ -15,6 +15,7 @@ import trio
 
 from trioroute.coordinator.fleet import Fleet, FleetReplica, ReplicaSource
 from trioroute.coordinator.links import Links
+from trioroute.coordinator.probes import probe
 from trioroute.core.decisions import DecisionDesk, DecisionKind
 from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.registry import (
@@ -33,6 +34,7 @@ from trioroute.core.slots.figures import Demand, DirectoryStatistics
 from trioroute.core.slots.homes import HomePlan, plan_homes
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import ControlError, NoCoordinatorError
+from trioroute.net.tls import ClientTls
 
 __all__ = ["Coordinator", "Log"]
 
@@ -89,6 +91,7 @@ class Coordinator:
         clock: the lease clock.
         open_fixed: makes the source of fixed addresses, a fresh one for each epoch.
         processes: the source that starts and stops replicas; None where there is none.
+        replica_tls: how to probe replicas that speak TLS; None: trusting the system.
         unix_time: what decision records are dated by.
     """
 
@@ -100,9 +103,11 @@ class Coordinator:
         clock: Callable[[], float],
         open_fixed: Callable[[], ReplicaSource],
         processes: ReplicaSource | None,
+        replica_tls: ClientTls | None = None,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self._log = log
+        self._probe = partial(probe, tls=replica_tls)
         self._unix_time = unix_time
         self._open_fixed = open_fixed
         self._timings = timings
@@ -130,6 +135,7 @@ class Coordinator:
             commit=self._commit,
             fixed=self._open_fixed(),
             processes=self._processes,
+            ask=self._probe,
         )
         self._office = _Office(directory, links, fleet, trio.current_time(), DecisionDesk(epoch))
         self._decided(

@@ -211,6 +211,8 @@ class Deployment:
         scoring_port: where a container listens; local replicas are given a free port instead.
         isolation_max_s: for how long `Isolation.SERVE` lasts (decision 26).
         probe_while_busy: whether a probe can be answered while all slots are taken (decision 20).
+        replica_tls: replicas speak TLS.
+        replica_tls_name: whom their certificates must be for; empty for their address.
     """
 
     endpoint: str
@@ -235,6 +237,8 @@ class Deployment:
     scoring_port: int = 5001
     isolation_max_s: float = 600.0
     probe_while_busy: bool = False
+    replica_tls: bool = False
+    replica_tls_name: str = ""
 
     @property
     def key(self) -> str:

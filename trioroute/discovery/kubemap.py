@@ -147,8 +147,8 @@ def _container(workload: Workload, deployment: Deployment, *, grace_s: int) -> J
         "ports": [{"name": PORT_NAME, "containerPort": deployment.scoring_port}],
         "envFrom": [{"configMapRef": {"name": workload.name}}],
         "resources": workload.resources,
-        "readinessProbe": _probe(deployment.readiness, deployment.readiness_path),
-        "livenessProbe": _probe(deployment.liveness, deployment.liveness_path),
+        "readinessProbe": _probe(deployment.readiness, deployment.readiness_path, deployment),
+        "livenessProbe": _probe(deployment.liveness, deployment.liveness_path, deployment),
         # Requests that run may end: the server is told to stop only when the last one must have.
         "lifecycle": {"preStop": {"sleep": {"seconds": grace_s}}},
         "securityContext": {
@@ -191,9 +191,11 @@ def _variables(workload: Workload) -> dict[str, str]:
     return {**variables, **workload.variables}
 
 
-def _probe(probe: Probe, path: str) -> Json:
+def _probe(probe: Probe, path: str, deployment: Deployment) -> Json:
+    # The kubelet shows no certificate: a server that demands one has to answer probes without.
+    scheme = {"scheme": "HTTPS"} if deployment.replica_tls else {}
     return {
-        "httpGet": {"path": path, "port": PORT_NAME},
+        "httpGet": {"path": path, "port": PORT_NAME, **scheme},
         "initialDelaySeconds": math.ceil(probe.initial_delay_s),
         "periodSeconds": max(math.ceil(probe.period_s), 1),
         "timeoutSeconds": max(math.ceil(probe.timeout_s), 1),

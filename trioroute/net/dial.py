@@ -25,14 +25,20 @@ class DialError(Exception):
 
 
 async def open_stream(
-    host: str, port: int, *, timeout_s: float, tls: ssl.SSLContext | None = None
+    host: str,
+    port: int,
+    *,
+    timeout_s: float,
+    tls: ssl.SSLContext | None = None,
+    tls_name: str = "",
 ) -> SocketStream:
     """Connect to `host:port`.
 
     Args:
         host: an IPv4 or IPv6 address, or a name that the system's resolver knows (slow path).
         timeout_s: the longest to wait, TLS handshake included.
-        tls: speak TLS and verify that the certificate is for `host`; None for plain TCP.
+        tls: speak TLS and verify the certificate; None for plain TCP.
+        tls_name: whom the certificate must be for; empty for `host`.
 
     Raises:
         DialError: the connection could not be opened in that time.
@@ -42,7 +48,7 @@ async def open_stream(
         sock = await _connected(family, address)
         if tls is None:
             return SocketStream(sock)
-        stream = TlsStream(sock, tls, server_hostname=host)
+        stream = TlsStream(sock, tls, server_hostname=tls_name or host)
         try:
             await stream.do_handshake()
         except StreamBrokenError as error:

@@ -24,9 +24,9 @@ from trioroute.net.reactor import Reactor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RECEIVE_BYTES", "SocketStream", "StreamBrokenError", "StreamInterruptedError"]
+__all__ = ["SocketStream", "StreamBrokenError", "StreamInterruptedError"]
 
-#: One read, and so the most that is buffered for one direction (contract, section 3).
+#: One read, unless a setting says otherwise (contract, section 3: the relay buffer).
 RECEIVE_BYTES: Final = 64 * 1024
 
 #: Calls in a row that needed no wait before the task yields to the others.
@@ -45,7 +45,12 @@ class StreamInterruptedError(Exception):
 
 
 class SocketStream:  # house: two directions, each with a call that waits and one that does not
-    """A connected stream socket, owned by this object from now on."""
+    """A connected stream socket, owned by this object from now on.
+
+    Attributes:
+        receive_bytes: the most that one read takes, and so what is held a direction.
+        has_edge: there may be something to read that no edge will tell of (again).
+    """
 
     __slots__ = (
         "_poll",
@@ -56,6 +61,7 @@ class SocketStream:  # house: two directions, each with a call that waits and on
         "has_edge",
         "is_closed",
         "on_readable",
+        "receive_bytes",
     )
 
     def __init__(self, sock: socket.socket) -> None:
@@ -71,6 +77,7 @@ class SocketStream:  # house: two directions, each with a call that waits and on
         self.is_closed = False
         self.on_readable: Callable[[], None] | None = None
         self.has_edge = False
+        self.receive_bytes = RECEIVE_BYTES
 
     @property
     def is_calm(self) -> bool:
@@ -82,18 +89,21 @@ class SocketStream:  # house: two directions, each with a call that waits and on
         self._reactor = reactor
         reactor.add(self)
 
-    def receive_nowait(self, max_bytes: int = RECEIVE_BYTES) -> bytes | None:
+    def receive_nowait(self) -> bytes | None:
         """What has arrived; None when nothing has, `b""` when the peer shut its sending side.
 
         Raises:
             StreamBrokenError: the connection was reset or failed.
         """
         try:
-            return self._socket.recv(max_bytes)
+            data = self._socket.recv(self.receive_bytes)
         except BlockingIOError:
             return None
         except OSError as error:
             raise StreamBrokenError(str(error)) from None
+        if len(data) == self.receive_bytes:
+            self.has_edge = True  # there may be more, and no other edge will say so
+        return data
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """Hand bytes to the kernel; returns how many it took, 0 when it would block.
@@ -136,7 +146,7 @@ class SocketStream:  # house: two directions, each with a call that waits and on
         except trio.ClosedResourceError:
             raise StreamInterruptedError from None
 
-    async def receive(self, max_bytes: int = RECEIVE_BYTES) -> bytes:
+    async def receive(self) -> bytes:
         """At least one byte, or `b""` when the peer shut its sending side.
 
         Raises:
@@ -147,7 +157,7 @@ class SocketStream:  # house: two directions, each with a call that waits and on
         if self._unwaited > UNWAITED_MAX:
             self._unwaited = 0
             await trio.lowlevel.checkpoint()
-        while (data := self.receive_nowait(max_bytes)) is None:
+        while (data := self.receive_nowait()) is None:
             await self.wait_readable()
         return data
 

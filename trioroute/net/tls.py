@@ -11,23 +11,27 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-import attrs
-
 from trioroute.net.reactor import Reactor
-from trioroute.net.stream import RECEIVE_BYTES, SocketStream, StreamBrokenError
+from trioroute.net.stream import SocketStream, StreamBrokenError
 
-__all__ = ["ServerTls", "TlsStream", "client_context"]
+__all__ = ["ClientTls", "ServerTls", "TlsStream"]
 
 #: One TLS record; a larger plaintext write would only be split by the library.
 _RECORD_BYTES: Final = 16 * 1024
 
 
-@attrs.frozen
-class _Stamp:
-    """What tells one state of the two files from another."""
+#: What tells one state of some files from another: of each, when it was written and which it is.
+_Stamp = tuple[tuple[int, int], ...]
 
-    certificate: tuple[int, int]
-    key: tuple[int, int]
+
+def _stamp(*files: Path | None) -> _Stamp:
+    """The files' state now.
+
+    Raises:
+        OSError: one is missing.
+    """
+    stats = [file.stat() for file in files if file is not None]
+    return tuple((stat.st_mtime_ns, stat.st_ino) for stat in stats)
 
 
 class ServerTls:
@@ -46,7 +50,7 @@ class ServerTls:
         """
         self._certificate = certificate
         self._key = key
-        self._stamp = self._read_stamp()
+        self._stamp = _stamp(certificate, key)
         self.context = self._load()
         self.reloads = 0
         self.error: str | None = None
@@ -54,7 +58,7 @@ class ServerTls:
     def reload_if_changed(self) -> bool:
         """Look at the files; returns True when a new context is in use from now on."""
         try:
-            stamp = self._read_stamp()
+            stamp = _stamp(self._certificate, self._key)
             if stamp == self._stamp:
                 return False
             self.context = self._load()
@@ -66,10 +70,6 @@ class ServerTls:
         self.reloads += 1
         return True
 
-    def _read_stamp(self) -> _Stamp:
-        certificate, key = self._certificate.stat(), self._key.stat()
-        return _Stamp((certificate.st_mtime_ns, certificate.st_ino), (key.st_mtime_ns, key.st_ino))
-
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -78,16 +78,58 @@ class ServerTls:
         return context
 
 
-def client_context(authority: Path | None = None) -> ssl.SSLContext:
-    """A context for connections to replicas.
+class ClientTls:
+    """The context for connections to replicas, made when first needed and anew when files change.
 
-    Args:
-        authority: PEM file of the certificates to trust; None for the system's.
+    Certificates are always verified: TLS to somebody unknown protects from nobody. A replica's
+    own certificate may be the authority's file, and the name to expect is the dialler's to say.
     """
-    context = ssl.create_default_context(cafile=None if authority is None else str(authority))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+
+    def __init__(
+        self,
+        authority: Path | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
+        """Remember the files; they are read when the first connection is opened.
+
+        Args:
+            authority: PEM of the certificates to trust; None for the system's.
+            certificate, key: PEM to show replicas that ask who we are; None for nobody.
+        """
+        self._authority = authority
+        self._certificate = certificate
+        self._key = key
+        self._stamp: _Stamp | None = None
+        self._context: ssl.SSLContext | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """For a connection that is opened now: what the files said when last they fitted together.
+
+        Raises:
+            OSError: they never did (`ssl.SSLError` when one is no certificate or key).
+        """
+        try:
+            # Looked at for each new connection: those are few, and three `stat` cost nothing beside
+            # a handshake.
+            stamp = _stamp(self._authority, self._certificate, self._key)
+            if self._context is None or stamp != self._stamp:
+                self._context = self._load()
+                self._stamp = stamp
+        except OSError:
+            if self._context is None:
+                raise
+        return self._context
+
+    def _load(self) -> ssl.SSLContext:
+        authority = None if self._authority is None else str(self._authority)
+        context = ssl.create_default_context(cafile=authority)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        if self._certificate is not None:
+            # An empty password, or OpenSSL would ask a terminal that nobody watches.
+            context.load_cert_chain(self._certificate, self._key, password="")
+        return context
 
 
 class TlsStream(SocketStream):  # house: as its base, and the handshake
@@ -155,12 +197,12 @@ class TlsStream(SocketStream):  # house: as its base, and the handshake
                 await self._flush()
                 return
 
-    def receive_nowait(self, max_bytes: int = RECEIVE_BYTES) -> bytes | None:
+    def receive_nowait(self) -> bytes | None:
         """As in `SocketStream`; an end without close_notify counts as a break."""
         self._is_dry = False
         while True:
             try:
-                return self._tls.read(max_bytes)
+                return self._tls.read(self.receive_bytes)
             except ssl.SSLWantReadError:
                 data = super().receive_nowait()
                 if data is None:

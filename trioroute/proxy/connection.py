@@ -14,12 +14,7 @@ import trio
 
 from trioroute.core.headers import ForwardedBy
 from trioroute.errors import InvariantError, MalformedRequestError, TrioRouteError
-from trioroute.net.stream import (
-    RECEIVE_BYTES,
-    SocketStream,
-    StreamBrokenError,
-    StreamInterruptedError,
-)
+from trioroute.net.stream import SocketStream, StreamBrokenError, StreamInterruptedError
 from trioroute.proxy.answers import Answer, answer_to, encode_answer
 from trioroute.proxy.exchange import Exchange
 from trioroute.proxy.plane import Plane
@@ -206,8 +201,6 @@ class ClientConnection:
                 return
             self.stream.on_readable = None
             if received:
-                if len(received) == RECEIVE_BYTES:
-                    self.stream.has_edge = True  # there may be more, and no other edge will say so
                 head = self.decoder.feed_head(received)
                 if head is None:
                     self._await_rest_of_head()
@@ -333,19 +326,7 @@ class ClientConnection:
         request_id = plane.ids.next()
         answer = answer_to(error, endpoint="", request_id=request_id)
         self.deadline = plane.sweep.now + plane.limits.linger_s
-        plane.recorder.record_exchange(
-            endpoint="",
-            deployment="",
-            status=answer.status,
-            reason=answer.reason,
-            queue_s=0.0,
-            route_s=0.0,
-            upstream_s=0.0,
-            total_s=0.0,
-            bytes_in=0,
-            bytes_out=0,
-            attempts=0,
-        )
+        plane.record_refusal(answer)
         await self.stream.send_all(_refusal(plane, answer, request_id))
 
     async def _linger(self) -> None:

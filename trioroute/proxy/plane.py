@@ -16,7 +16,7 @@ from trioroute.core.routing import RoutingTable
 from trioroute.net.reactor import Reactor
 from trioroute.net.sweep import Sweep
 from trioroute.proxy.abandoned import Abandoned
-from trioroute.proxy.answers import Date
+from trioroute.proxy.answers import Answer, Date
 from trioroute.proxy.dispatch import RequestIds
 from trioroute.proxy.upstream import Upstreams
 from trioroute.telemetry.access_log import AccessRecord
@@ -94,3 +94,19 @@ class Plane:
         if found is None:
             found = self.budgets[endpoint] = RetryBudget()
         return found
+
+    def record_refusal(self, answer: Answer) -> None:
+        """Count what was answered without ever having been a request."""
+        self.recorder.record_exchange(
+            endpoint="",
+            deployment="",
+            status=answer.status,
+            reason=answer.reason,
+            queue_s=0.0,
+            route_s=0.0,
+            upstream_s=0.0,
+            total_s=0.0,
+            bytes_in=0,
+            bytes_out=0,
+            attempts=0,
+        )

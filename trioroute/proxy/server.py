@@ -10,7 +10,6 @@ Task tree (W3 and W4 of the architecture's picture; outer outlives inner)::
 import contextlib
 import gc
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -25,7 +24,7 @@ from trioroute.net.pool import PoolStatistics
 from trioroute.net.reactor import Reactor
 from trioroute.net.stream import SocketStream, StreamBrokenError, StreamInterruptedError
 from trioroute.net.sweep import Sweep
-from trioroute.net.tls import ServerTls, TlsStream
+from trioroute.net.tls import ClientTls, ServerTls, TlsStream
 from trioroute.proxy.abandoned import Abandoned
 from trioroute.proxy.answers import Answer, encode_answer
 from trioroute.proxy.connection import ClientConnection
@@ -86,7 +85,7 @@ class ProxyServer:
         trusted_proxies: Collection[str] = (),
         caps_addresses: bool = True,
         tls: ServerTls | None = None,
-        replica_tls: ssl.SSLContext | None = None,
+        replica_tls: ClientTls | None = None,
     ) -> None:
         """Compose the parts; nothing runs yet.
 
@@ -96,13 +95,16 @@ class ProxyServer:
             trusted_proxies: addresses whose forwarding fields and request ids are believed.
             caps_addresses: limit connections of one address (off behind a load balancer).
             tls: certificate for the sockets given to `serve` as `tls_sockets`.
-            replica_tls: how to speak TLS to replicas; None for plain TCP.
+            replica_tls: how to speak TLS to the replicas that do; None: trusting the system.
         """
         self._phase = phase
         self._tls = tls
         sweep, reactor = Sweep(), Reactor()
         upstreams = Upstreams(
-            limits=limits, new_decoder=FastResponseDecoder, reactor=reactor, tls=replica_tls
+            limits=limits,
+            new_decoder=FastResponseDecoder,
+            reactor=reactor,
+            tls=replica_tls or ClientTls(),
         )
         sweep.pools.append(upstreams)
         self._plane = Plane(
@@ -129,7 +131,7 @@ class ProxyServer:
         """Route by a new picture from the next request on; pools of vanished replicas close."""
         plane = self._plane
         plane.table = RoutingTable.from_snapshot(snapshot, phase=self._phase, previous=plane.table)
-        plane.upstreams.apply(snapshot.replicas)
+        plane.upstreams.apply(snapshot)
 
     async def serve(
         self,
@@ -232,6 +234,7 @@ class ProxyServer:
 
     async def _serve_plain(self, sock: socket.socket, address: str, is_within: bool) -> None:
         stream = SocketStream(sock)
+        stream.receive_bytes = self._plane.limits.relay_bytes_max
         if is_within:
             await ClientConnection(self._plane, stream, address, is_tls=False).run()
         else:
@@ -242,6 +245,7 @@ class ProxyServer:
         if not is_within:
             return  # a handshake is the dearest thing to do for a connection that is refused
         stream = TlsStream(sock, self._tls.context)
+        stream.receive_bytes = self._plane.limits.relay_bytes_max
         try:
             with trio.fail_after(self._plane.limits.head_read_s):
                 await stream.do_handshake()
@@ -259,6 +263,7 @@ class ProxyServer:
             body=b"",
             closes=True,
         )
+        self._plane.record_refusal(answer)
         date = self._plane.date.now()
         with contextlib.suppress(StreamBrokenError):
             stream.send_nowait(encode_answer(answer, own_lines=b"", date=date, must_close=True))

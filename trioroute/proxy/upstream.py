@@ -5,18 +5,20 @@ The gate for what goes wrong on the replica's side: socket errors and parser err
 carries the error to answer with.
 """
 
-import ssl
 from collections.abc import Callable
 from typing import Final
 
+import attrs
+
 from trioroute.core.health import Outcome
-from trioroute.core.model import Replica
+from trioroute.core.model import Deployment, Replica, RoutingSnapshot
 from trioroute.core.retry import Failure
 from trioroute.errors import BrokenAnswerError, ConnectFailedError, UpstreamError
 from trioroute.net.dial import DialError, open_stream
 from trioroute.net.pool import Pool, PoolStatistics
 from trioroute.net.reactor import Reactor
 from trioroute.net.stream import SocketStream, StreamBrokenError
+from trioroute.net.tls import ClientTls
 from trioroute.wire.http import Limits, ResponseDecoder, ResponseHead
 
 __all__ = ["AttemptFailedError", "UpstreamConnection", "Upstreams"]
@@ -203,6 +205,27 @@ class UpstreamConnection:
         return is_clean
 
 
+@attrs.frozen(kw_only=True)
+class _Target:
+    """How a replica is spoken to: connections to one target may be used for one another."""
+
+    deployment: str
+    host: str
+    port: int
+    has_tls: bool
+    tls_name: str
+
+    @classmethod
+    def of(cls, replica: Replica, deployment: Deployment | None) -> "_Target":
+        return cls(
+            deployment=replica.deployment,
+            host=replica.host,
+            port=replica.port,
+            has_tls=deployment is not None and deployment.replica_tls,
+            tls_name="" if deployment is None else deployment.replica_tls_name,
+        )
+
+
 class Upstreams:
     """The pools of one worker, one for each replica of the snapshot in force."""
 
@@ -212,32 +235,38 @@ class Upstreams:
         limits: Limits,
         new_decoder: Callable[[Limits], ResponseDecoder],
         reactor: Reactor,
-        tls: ssl.SSLContext | None = None,
+        tls: ClientTls,
     ) -> None:
         """Begin without replicas.
 
         Args:
-            tls: how to speak TLS to replicas; None for plain TCP.
+            tls: how to speak TLS to the replicas that do.
         """
         self._limits = limits
         self._new_decoder = new_decoder
         self._reactor = reactor
         self._tls = tls
-        self._replicas: dict[str, tuple[Replica, Pool[UpstreamConnection]]] = {}
+        self._replicas: dict[str, tuple[_Target, Pool[UpstreamConnection]]] = {}
         self.dialled = 0
 
-    def apply(self, replicas: tuple[Replica, ...]) -> None:
-        """Take a new set; pools of vanished replicas are closed, which spares what is in use."""
-        known: dict[str, tuple[Replica, Pool[UpstreamConnection]]] = {}
-        for replica in replicas:
+    def apply(self, snapshot: RoutingSnapshot) -> None:
+        """Take a new set; pools of vanished replicas are closed, which spares what is in use.
+
+        So are those of replicas that are spoken to otherwise: elsewhere, with TLS or without, or
+        under another name.
+        """
+        deployments = {deployment.key: deployment for deployment in snapshot.deployments}
+        known: dict[str, tuple[_Target, Pool[UpstreamConnection]]] = {}
+        for replica in snapshot.replicas:
+            target = _Target.of(replica, deployments.get(replica.deployment))
             before = self._replicas.pop(replica.id, None)
-            if before is not None and _same_address(before[0], replica):
+            if before is not None and before[0] == target:
                 before[1].idle_max = replica.slots
-                known[replica.id] = (replica, before[1])
+                known[replica.id] = before
                 continue
             if before is not None:
                 before[1].close()
-            known[replica.id] = (replica, Pool(idle_max=replica.slots))
+            known[replica.id] = (target, Pool(idle_max=replica.slots))
         for _, pool in self._replicas.values():
             pool.close()
         self._replicas = known
@@ -256,26 +285,33 @@ class Upstreams:
         Raises:
             AttemptFailedError: refused, unreachable or too slow; nothing was sent.
         """
-        replica, pool = self._find(replica_id)
+        target, pool = self._find(replica_id)
         self.dialled += 1
         try:
             stream = await open_stream(
-                replica.host, replica.port, timeout_s=self._limits.connect_s, tls=self._tls
+                target.host,
+                target.port,
+                timeout_s=self._limits.connect_s,
+                tls=self._tls.context() if target.has_tls else None,
+                tls_name=target.tls_name,
             )
         except DialError as error:
             raise _unsent(str(error)) from None
+        except OSError as error:  # our own files
+            raise _unsent(f"TLS: {error}") from None
+        stream.receive_bytes = self._limits.relay_bytes_max
         stream.attach(self._reactor)
         return UpstreamConnection(stream, self._new_decoder(self._limits), pool)
 
     def authority(self, replica_id: str) -> bytes:
         """The replica's `host:port`, for requests that named no host."""
-        replica = self._find(replica_id)[0]
-        host = f"[{replica.host}]" if ":" in replica.host else replica.host
-        return f"{host}:{replica.port}".encode()
+        target = self._find(replica_id)[0]
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        return f"{host}:{target.port}".encode()
 
     def count(self, deployment: str) -> int:
         """How many replicas of a deployment there are: the bound on connect failures."""
-        return sum(replica.deployment == deployment for replica, _ in self._replicas.values())
+        return sum(target.deployment == deployment for target, _ in self._replicas.values())
 
     def sweep(self, now: float) -> None:
         """Close idle connections that are late or turned readable."""
@@ -291,7 +327,7 @@ class Upstreams:
         """By replica id."""
         return {name: pool.statistics() for name, (_, pool) in self._replicas.items()}
 
-    def _find(self, replica_id: str) -> "tuple[Replica, Pool[UpstreamConnection]]":
+    def _find(self, replica_id: str) -> "tuple[_Target, Pool[UpstreamConnection]]":
         found = self._replicas.get(replica_id)
         if found is None:
             raise _unsent("the replica is gone")
@@ -301,10 +337,6 @@ class Upstreams:
 def _unsent(message: str) -> AttemptFailedError:
     error = ConnectFailedError(message)
     return AttemptFailedError(Failure.UNSENT, error, Outcome.UNREACHABLE)
-
-
-def _same_address(one: Replica, other: Replica) -> bool:
-    return (one.host, one.port) == (other.host, other.port)
 
 
 def _kept_alive_s(said: bytes, default_s: float) -> float:

@@ -102,6 +102,8 @@ def to_deployment(
         scoring_port=routes.scoring_route.port if routes else 5001,
         isolation_max_s=extras.isolation_max_s or 600.0,
         probe_while_busy=bool(extras.probe_while_busy),
+        replica_tls=bool(extras.replica_tls),
+        replica_tls_name=extras.replica_tls_name or "",
     )
 
 

@@ -191,6 +191,12 @@ class DeploymentProperties:
     probe_while_busy: bool | None = setting(
         FLAG, "the server answers probes while it infers", default="false"
     )
+    replica_tls: bool | None = setting(
+        FLAG, "replicas speak TLS; --replica-authority names who signs", default="false"
+    )
+    replica_tls_name: str | None = setting(
+        TEXT, "whom their certificates are for, where it is not the address"
+    )
 
 
 Extras = TypeVar("Extras", EndpointProperties, DeploymentProperties)

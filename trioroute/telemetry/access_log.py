@@ -5,6 +5,7 @@ The worker's loop only appends a record to a bounded queue. Whoever owns the log
 counted rather than requests delayed. Keys, header values and bodies are never in a record.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -68,23 +69,37 @@ class AccessLog:
     Args:
         write: takes whole lines, for example the `write` of a file opened unbuffered for appending.
         pending_max: how many records may wait.
+        per_s_max: how many records a second are taken; 0 for all.
     """
 
-    def __init__(self, write: Callable[[bytes], object], *, pending_max: int = PENDING_MAX) -> None:
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        *,
+        pending_max: int = PENDING_MAX,
+        per_s_max: int = 0,
+    ) -> None:
         self._write = write
         self._pending_max = pending_max
+        self._per_s_max = per_s_max or sys.maxsize
+        self._second = 0
+        self._taken = 0
         # Appended to by the loop and emptied by a thread: both ends of a deque are atomic.
         self._pending: deque[AccessRecord] = deque()
         self._encoder = msgspec.json.Encoder()
-        #: Records thrown away since the start, because the queue was full or a write failed.
+        #: Records thrown away since the start: too many a second, queue full, or a write failed.
         self.dropped = 0
 
     def record(self, record: AccessRecord) -> None:
         """Queue one record, or count it as dropped. Never waits."""
-        if len(self._pending) >= self._pending_max:
+        second = int(record.ts)  # of its beginning: a slow request counts where it began
+        if second != self._second:
+            self._second, self._taken = second, 0
+        if self._taken >= self._per_s_max or len(self._pending) >= self._pending_max:
             self.dropped += 1
-        else:
-            self._pending.append(record)
+            return
+        self._taken += 1
+        self._pending.append(record)
 
     def flush(self) -> None:
         """Write what is queued now. Blocks; call it from a thread, one at a time.

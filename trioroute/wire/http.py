@@ -31,6 +31,7 @@ __all__ = [
     "RequestHead",
     "ResponseDecoder",
     "ResponseHead",
+    "explain_limits",
 ]
 
 #: A header field: lower-case name, value without surrounding white space.
@@ -53,88 +54,140 @@ class Framing(enum.Enum):
     EOF = "eof"  # responses only: until the upstream closes cleanly
 
 
-def _positive(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    if value <= 0:
-        raise ValueError(f"{attribute.name} must be greater than 0, it is {value}")
+#: A day. Whoever wants a limit longer than that wants none, and there is none that is none.
+_SECONDS_MAX: Final = 86_400.0
+_SECONDS_MIN: Final = 0.001
 
 
-def _setting(default: float, *, at_least: float = 0, at_most: float = float("inf")) -> float:
+def _seconds(default: float, *, struck: str, why: str) -> float:
+    """A time limit. See `explain_limits` for `struck` and `why`."""
+
     def check(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-        if not at_least <= value <= at_most:
+        if not _SECONDS_MIN <= value <= _SECONDS_MAX:
             raise ValueError(
-                f"{attribute.name} must be between {at_least} and {at_most}, it is {value}"
+                f"{attribute.name} must be {_SECONDS_MIN:g} to {_SECONDS_MAX:g} seconds,"
+                f" it is {value:g}"
             )
 
-    return attrs.field(default=default, validator=[_positive, check])
+    return attrs.field(default=default, validator=check, metadata={"struck": struck, "why": why})
 
 
-def _count(default: int, *, at_least: int = 1) -> int:
-    return attrs.field(
-        default=default,
-        validator=[attrs.validators.instance_of(int), attrs.validators.ge(at_least)],
-    )
+def _count(default: int, *, struck: str, why: str, at_least: int = 1) -> int:
+    """A limit of bytes or of things. See `explain_limits` for `struck` and `why`."""
+
+    def check(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+        if not isinstance(value, int):
+            raise TypeError(f"{attribute.name} must be a whole number, it is {value!r}")
+        if value < at_least:
+            raise ValueError(f"{attribute.name} must be at least {at_least}, it is {value}")
+
+    return attrs.field(default=default, validator=check, metadata={"struck": struck, "why": why})
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Every limit of the data plane (contract, section 3), with the reason for its default.
+    """Every limit of the data plane (contract, section 3); times in seconds.
+
+    Limits of one endpoint or deployment (its body, its request, its queue) are settings of theirs.
 
     Raises:
         ValueError: a value is not usable; the message names the field and its bounds.
     """
 
-    #: No registered method is longer than 17 octets; 400 above.
-    method_bytes_max: int = _count(32)
-    #: RFC 9112 §3 asks for 8,000 at least; HAProxy buffers 16 KiB; 414 above.
-    target_bytes_max: int = _count(16 * 1024, at_least=8_000)
-    #: nginx allows 8 KiB a line; tokens of identity providers come near that; 431 above.
-    field_bytes_max: int = _count(16 * 1024)
-    #: Envoy allows 60 KiB, HAProxy 16 KiB; 431 above. Leading empty line not counted.
-    head_bytes_max: int = _count(64 * 1024)
-    #: Envoy allows 100, HAProxy 101; 431 above.
-    field_count_max: int = _count(128)
-    #: A size is at most 16 digits; the rest is extensions that nobody uses; 400 above.
-    chunk_line_bytes_max: int = _count(4 * 1024, at_least=20)
-    #: All extensions of one message together: they cost us time and carry nothing; 400 above.
-    chunk_extension_bytes_max: int = _count(16 * 1024)
-    #: Trailers carry checksums and signatures at most; 400 above.
-    trailer_count_max: int = _count(32)
-    #: As above, bytes.
-    trailer_bytes_max: int = _count(8 * 1024)
-    #: Azure ML v1 took 100 MB; an endpoint may set its own; 413 above.
-    body_bytes_max: int = _count(100 * 1024 * 1024)
-    #: From the first byte of a head and from accept: HAProxy advises 5 s, nginx 60 s; 408 above.
-    head_read_s: float = _setting(10.0)
-    #: Between two reads of a request body: nginx 60 s; 408 above.
-    body_idle_s: float = _setting(30.0)
-    #: Until the response head, where an endpoint says nothing: Azure's default; 504 above.
-    request_timeout_s: float = _setting(5.0, at_most=300.0)
-    #: Between two reads of a response body: Envoy's stream idle time; visible break above.
-    response_idle_s: float = _setting(300.0)
-    #: A replica is near: what does not connect in 1 s is not there.
-    connect_s: float = _setting(1.0)
-    #: Interim answers to one request, then 502: 1,000 of them were seen passed on elsewhere.
-    interim_count_max: int = _count(16)
-    #: How long a replica may stay silent before we send `100 Continue` ourselves.
-    continue_wait_s: float = _setting(1.0)
-    #: An idle client connection: nginx 75 s.
-    client_idle_s: float = _setting(75.0)
-    #: An idle upstream connection: common Python servers close theirs after 2 to 5 s.
-    upstream_idle_s: float = _setting(1.5)
-    #: Bytes held a direction before reading stops: Envoy's edge advice is 32 KiB.
-    relay_bytes_max: int = _count(64 * 1024, at_least=4 * 1024)
-    #: A lingering close reads and drops this much or this long (contract, item 28).
-    linger_bytes_max: int = _count(64 * 1024)
-    #: As above, seconds.
-    linger_s: float = _setting(2.0)
-    #: Client connections of one process: Envoy 10,000 a listener; 503 above.
-    connection_count_max: int = _count(10_000)
-    #: Client connections from one address; off where that address is a trusted proxy.
-    connection_per_address_max: int = _count(256)
-    #: A client that takes nothing for this long is reset: nginx `send_timeout`.
-    write_stall_s: float = _setting(60.0)
-    #: An upgraded connection without a byte either way (contract, U4).
-    upgrade_idle_s: float = _setting(300.0)
+    method_bytes_max: int = _count(
+        32, struck="400", why="no registered method is longer than 17 octets"
+    )
+    target_bytes_max: int = _count(
+        16 * 1024,
+        struck="414",
+        why="RFC 9112 §3 asks for 8,000 at least; HAProxy buffers 16 KiB",
+        at_least=8_000,
+    )
+    field_bytes_max: int = _count(
+        16 * 1024,
+        struck="431",
+        why="one line: nginx allows 8 KiB; tokens of identity providers come near that",
+    )
+    head_bytes_max: int = _count(
+        64 * 1024, struck="431, 502", why="Envoy allows 60 KiB, HAProxy 16 KiB"
+    )
+    field_count_max: int = _count(128, struck="431, 502", why="Envoy allows 100, HAProxy 101")
+    chunk_line_bytes_max: int = _count(
+        4 * 1024,
+        struck="400, break",
+        why="a size has at most 16 digits; the rest is extensions that nobody uses",
+        at_least=20,
+    )
+    chunk_extension_bytes_max: int = _count(
+        16 * 1024,
+        struck="400, break",
+        why="all of one message together: they cost time and carry nothing",
+    )
+    trailer_count_max: int = _count(
+        32, struck="400, break", why="trailers carry checksums and signatures at most"
+    )
+    trailer_bytes_max: int = _count(8 * 1024, struck="400, break", why="all of them together")
+    body_bytes_max: int = _count(
+        100 * 1024 * 1024, struck="413", why="Azure ML v1 took 100 MB; an endpoint may set its own"
+    )
+    head_read_s: float = _seconds(
+        10.0,
+        struck="408",
+        why="from accept and from a head's first byte: HAProxy advises 5 s, nginx 60 s",
+    )
+    body_idle_s: float = _seconds(
+        30.0, struck="408", why="between two reads of a request's body: nginx 60 s"
+    )
+    response_idle_s: float = _seconds(
+        300.0, struck="break", why="between two reads of an answer's body: Envoy's stream idle time"
+    )
+    connect_s: float = _seconds(
+        1.0,
+        struck="next replica, 502",
+        why="a replica is near: what does not connect in 1 s is not there",
+    )
+    interim_count_max: int = _count(
+        16, struck="502", why="answers 1xx to one request; proxies passed 1,000 of them on"
+    )
+    continue_wait_s: float = _seconds(
+        1.0, struck="100 by us", why="a client that waits for `100 Continue` may wait for ever"
+    )
+    client_idle_s: float = _seconds(75.0, struck="close", why="between two requests: nginx 75 s")
+    upstream_idle_s: float = _seconds(
+        1.5,
+        struck="close",
+        why="common Python servers close after 2 to 5 s; a replica's Keep-Alive wins",
+    )
+    relay_bytes_max: int = _count(
+        64 * 1024,
+        struck="back-pressure",
+        why="one read, and so what is held a direction: Envoy's edge advice is 32 KiB",
+        at_least=4 * 1024,
+    )
+    linger_bytes_max: int = _count(
+        64 * 1024, struck="close", why="a lingering close reads and drops this much"
+    )
+    linger_s: float = _seconds(2.0, struck="close", why="or for this long")
+    connection_count_max: int = _count(
+        10_000, struck="503, close", why="of one worker process: Envoy 10,000 a listener"
+    )
+    connection_per_address_max: int = _count(
+        256, struck="503, close", why="one address of them; not trusted proxies' (decision 19)"
+    )
+    write_stall_s: float = _seconds(
+        60.0, struck="reset", why="a client takes nothing: nginx `send_timeout`"
+    )
+    upgrade_idle_s: float = _seconds(
+        300.0, struck="reset", why="an upgraded connection is silent both ways (contract, U4)"
+    )
+
+
+def explain_limits() -> list[tuple[str, str, str, str]]:
+    """Of each limit: its name, its default, what happens when it is struck, and why so."""
+    return [
+        (limit.name, f"{limit.default:,}", limit.metadata["struck"], limit.metadata["why"])
+        for limit in attrs.fields(Limits)
+    ]
 
 
 @attrs.define(slots=True, eq=False)  # not frozen: that would triple the cost of making one

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from consensus.certificates import write_throwaway_certificates
-from trioroute.app.host.certificates import ListenerFiles, PeerFiles, load_peer_tls
+from trioroute.app.host.certificates import ListenerFiles, PeerFiles, load_peer_tls, replica_files
 from trioroute.errors import ConfigError
 
 
@@ -78,3 +78,17 @@ def test_a_key_with_a_password_is_refused_without_asking_for_it(folder: Path) ->
     (folder / "sealed.key").write_bytes(secret)
     with pytest.raises(ConfigError, match="holds no unencrypted PEM key"):
         ListenerFiles(folder / "fe-0.pem", folder / "sealed.key").check()
+
+
+def test_files_for_tls_to_replicas(folder: Path) -> None:
+    authority, own = folder / "authority.pem", (folder / "fe-0.pem", folder / "fe-0.key")
+    files = replica_files(authority, *own)
+    files.check()
+    assert files.tls().context().cert_store_stats()["x509_ca"] == 1
+    replica_files(None, None, None).check()
+    with pytest.raises(ConfigError, match="--replica-certificate and --replica-key go together"):
+        replica_files(authority, own[0], None)
+    with pytest.raises(ConfigError, match=r"--replica-key .* is not the key of"):
+        replica_files(authority, own[0], folder / "fe-1.key").check()
+    with pytest.raises(ConfigError, match=r"--replica-authority .* holds no PEM certificate"):
+        replica_files(own[1], None, None).check()

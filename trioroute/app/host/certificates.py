@@ -9,8 +9,17 @@ import attrs
 
 from consensus.certificates import PeerTls, load_tls
 from trioroute.errors import ConfigError
+from trioroute.net.tls import ClientTls
 
-__all__ = ["ListenerFiles", "PeerFiles", "listener_files", "load_peer_tls", "peer_files"]
+__all__ = [
+    "ListenerFiles",
+    "PeerFiles",
+    "ReplicaFiles",
+    "listener_files",
+    "load_peer_tls",
+    "peer_files",
+    "replica_files",
+]
 
 #: A handshake of TLS 1.3 takes three flights; one more brings the alert that refuses it.
 _FLIGHTS_MAX: Final = 4
@@ -74,6 +83,43 @@ class PeerFiles:
         return _Pair("--peer-certificate", self.certificate, "--peer-key", self.key)
 
 
+@attrs.frozen
+class ReplicaFiles:
+    """Whose replicas' certificates are believed, and who we are to them: PEM files.
+
+    Attributes:
+        authority: who signs replicas' certificates, or such a certificate itself; None: whom the
+            system trusts.
+        certificate, key: shown to replicas that ask; None for neither.
+    """
+
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def options(self) -> dict[str, object]:
+        """The command line that says the same."""
+        files = {"--replica-authority": self.authority}
+        if self.certificate is not None:
+            files |= {"--replica-certificate": self.certificate, "--replica-key": self.key}
+        return {option: file for option, file in files.items() if file is not None}
+
+    def check(self) -> None:
+        """Find out early that they cannot be used.
+
+        Raises:
+            ConfigError: one is missing or no such thing, or the key is another certificate's.
+        """
+        if self.authority is not None:
+            _check_authority(self.authority, "--replica-authority")
+        if self.certificate is not None and self.key is not None:
+            _check_pair(_Pair("--replica-certificate", self.certificate, "--replica-key", self.key))
+
+    def tls(self) -> ClientTls:
+        """What opens connections with them; it follows the files."""
+        return ClientTls(self.authority, self.certificate, self.key)
+
+
 def listener_files(certificate: Path | None, key: Path | None) -> ListenerFiles | None:
     """The scoring port's files as named on a command line, None when there are none.
 
@@ -104,6 +150,19 @@ def peer_files(
     return PeerFiles(certificate, key, authority)
 
 
+def replica_files(
+    authority: Path | None, certificate: Path | None, key: Path | None
+) -> ReplicaFiles:
+    """The files for TLS to replicas as named on a command line.
+
+    Raises:
+        ConfigError: a certificate without its key, or the other way round.
+    """
+    if (certificate is None) != (key is None):
+        raise ConfigError("--replica-certificate and --replica-key go together: name both or none")
+    return ReplicaFiles(authority, certificate, key)
+
+
 def load_peer_tls(files: PeerFiles, name: str) -> PeerTls:
     """Load a front-end's files and try them on themselves.
 
@@ -115,11 +174,7 @@ def load_peer_tls(files: PeerFiles, name: str) -> PeerTls:
     """
     authority = files.authority
     _check_pair(files.pair())
-    _check_readable(authority, "--peer-authority")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(authority)
-    except ssl.SSLError:
-        raise ConfigError(f"--peer-authority {authority} holds no PEM certificate") from None
+    _check_authority(authority, "--peer-authority")
     tls = load_tls(certificate=files.certificate, key=files.key, authority=authority)
     try:
         _greet_oneself(tls, name)
@@ -149,6 +204,14 @@ def _check_pair(pair: _Pair) -> None:
         is_other = error.reason == "KEY_VALUES_MISMATCH"
         why = f"is not the key of {certificate}" if is_other else "holds no unencrypted PEM key"
         raise ConfigError(f"{pair.key_option} {key} {why}") from None
+
+
+def _check_authority(path: Path, option: str) -> None:
+    _check_readable(path, option)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ConfigError(f"{option} {path} holds no PEM certificate") from None
 
 
 def _check_readable(path: Path, option: str) -> None:

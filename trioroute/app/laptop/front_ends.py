@@ -16,7 +16,7 @@ from trioroute.app.host.children import Child, open_child, run_restarting, tail
 from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.laptop.door import NotReadyError
 from trioroute.app.leash import leashed_command
-from trioroute.app.settings import END_TOGETHER, ClientTrust, voter_count
+from trioroute.app.settings import END_TOGETHER, ClientTrust, ProxySettings, voter_count
 from trioroute.errors import ConfigError, TrioRouteError
 
 __all__ = ["AFTER_DRAIN_S", "LOG_FOLDER", "FrontEnds", "Layout", "make_peer_files"]
@@ -52,6 +52,7 @@ class Layout:
         peer_files: throw-away certificates for the peers port, by front-end name.
         access_log: file that gets a line for each request, or None.
         clients: what is known of who connects.
+        proxy: what data planes are told.
         drain_s: how long a front-end may finish what is in flight when it is asked to end.
     """
 
@@ -68,6 +69,7 @@ class Layout:
     access_log: Path | None = None
     clients: ClientTrust = attrs.field(factory=ClientTrust)
     read_only_ports: Mapping[str, int] = attrs.field(factory=dict)
+    proxy: ProxySettings = attrs.field(factory=ProxySettings)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,7 +123,7 @@ class Layout:
         if self.access_log is not None:
             options["--access-log"] = self.access_log
         arguments = [str(word) for option in options.items() for word in option]
-        arguments += self.clients.options()
+        arguments += [*self.clients.options(), *self.proxy.options()]
         target = "trioroute.cli.main:main"
         return leashed_command(target, ["front-end", *arguments], lifeline=lifeline)
 
