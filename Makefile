@@ -9,7 +9,7 @@ BENCHES := proxy latency queue failover consensus
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim fuzz black-box clean format $(BENCHES)
+.PHONY: help demo test check bench sim chaos chaos-slice chaos-long fuzz black-box clean format $(BENCHES)
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,15 @@ $(BENCHES): bench
 
 sim: $(DEV)  ## run the simulator over seeds; SEEDS=100-199 names them, ARGS="--jobs 2"
 	@$(BIN)/python -m chaos.sim $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+chaos: $(DEV)  ## hurt real processes under load for ten minutes; ARGS="--seed 7" replays a run
+	@$(BIN)/python -m chaos $(or $(SCENARIO),nemesis) $(ARGS)
+
+chaos-slice: $(DEV)  ## the minute of it that the tests run too
+	@$(BIN)/python -m chaos nemesis-slice $(ARGS)
+
+chaos-long: $(DEV)  ## five hundred faults of every kind this machine can do
+	@$(BIN)/python -m chaos nemesis-long $(ARGS)
 
 fuzz: $(DEV)  ## feed the codecs and frames; TARGET=request_head names one, ARGS="--seconds 60"
 	@for target in $(or $(TARGET),request_head chunked_body response_head peer_frame); do \

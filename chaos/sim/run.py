@@ -54,7 +54,7 @@ async def _simulate(seed: int, duration_s: float, voters: int) -> History:
         for name in world.names:
             world.start(name)
         await trio.sleep(2)
-        rng = random.Random(f"nemesis {seed}")  # noqa: S311 - repeatable on purpose
+        rng = random.Random(f"nemesis {seed}")
         await torment(world, rng, duration_s=duration_s)
         with trio.move_on_after(_RECOVERY_MAX_S):
             await _recover(world)

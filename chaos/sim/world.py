@@ -114,7 +114,7 @@ class World:
 
     def __init__(self, nursery: trio.Nursery, *, seed: int, voters: int) -> None:
         self.history = History()
-        self.rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.rng = random.Random(seed)
         self.names = tuple(f"fe-{number}" for number in range(voters))
         self.network = MemoryNetwork(seed=seed)
         self.disks = {name: SimulatedDisk(self._fork_rng()) for name in self.names}
@@ -124,7 +124,7 @@ class World:
         self._calls = 0
 
     def _fork_rng(self) -> random.Random:
-        return random.Random(self.rng.random())  # noqa: S311 - repeatable on purpose
+        return random.Random(self.rng.random())
 
     def note(self, fault: str) -> None:
         """Write down what was done to whom."""

@@ -87,7 +87,7 @@ class Processes:
     ) -> None:
         request = container["readinessProbe"]["httpGet"]
         port = container["ports"][0]["containerPort"]
-        while not await self._probe(address, port, request["path"]):  # noqa: ASYNC110
+        while not await self._probe(address, port, request["path"]):
             await trio.sleep(_PROBE_S)
         ready(True)
 

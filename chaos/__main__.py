@@ -1,0 +1,88 @@
+"""`python -m chaos RUN`: run a scenario, print what it came to; exit 1 when it broke a promise."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import attrs
+import trio
+
+from chaos.faults import KINDS
+from chaos.plan import make_plan
+from chaos.processes.world import ProcessesWorld
+from chaos.report import Judgement, judge, shown, to_json
+from chaos.scenarios.table import SCENARIOS
+from chaos.world import Scenario, World
+
+__all__ = ["main"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from a command line; the exit status is 1 when a rule was broken, 3 when invalid."""
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("scenario", choices=[*SCENARIOS, "list", "kinds"])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", type=int, help="how many; the scenario's own number otherwise")
+    parser.add_argument("--kinds", help="only these kinds of fault, with commas")
+    parser.add_argument("--rate", type=float, help="requests per second offered")
+    parser.add_argument("--report", type=Path, help="write what happened here, as JSON")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
+    options = parser.parse_args(argv)
+    if options.scenario in ("list", "kinds"):
+        _print_list(options.scenario)
+        return 0
+    scenario = _adapted(SCENARIOS[options.scenario], options)
+    print(f"scenario {scenario.name}, seed {options.seed}", flush=True)
+    world = ProcessesWorld(say=_say, keep=options.keep)
+    judgement = run_scenario(scenario, world, options.seed)
+    if options.report is not None:
+        options.report.write_text(json.dumps(to_json(judgement), indent=1))
+    words = sys.argv[1:] if argv is None else argv
+    print(shown(judgement, replay=f"python -m chaos {' '.join(words)}"), flush=True)
+    if judgement.violations:
+        return 1
+    return 3 if judgement.invalid else 0
+
+
+def run_scenario(scenario: Scenario, world: World, seed: int) -> Judgement:
+    """Plan, run and judge.
+
+    Raises:
+        ValueError: none of the scenario's kinds of fault is possible here.
+    """
+    plan = make_plan(seed, scenario.profile, without=world.impossible())
+    history = trio.run(world.run, scenario, plan)
+    return judge(history, scenario.levels)
+
+
+def _adapted(scenario: Scenario, options: argparse.Namespace) -> Scenario:
+    """The scenario with what the command line says otherwise; levels that depend on it yield."""
+    profile, levels, load = scenario.profile, scenario.levels, scenario.load
+    if options.kinds:
+        profile = attrs.evolve(profile, kinds=tuple(options.kinds.split(",")))
+        levels = attrs.evolve(levels, kinds_min=1)
+    if options.faults is not None:
+        profile = attrs.evolve(profile, fault_count=options.faults)
+        levels = attrs.evolve(levels, kinds_min=min(levels.kinds_min, options.faults))
+    if options.rate is not None:
+        load = attrs.evolve(load, rate=options.rate)
+        levels = attrs.evolve(levels, rate_min=min(levels.rate_min, options.rate * 0.9))
+    return attrs.evolve(scenario, profile=profile, levels=levels, load=load)
+
+
+def _print_list(what: str) -> None:
+    if what == "kinds":
+        for kind in KINDS:
+            print(f"{kind.name:18} row {kind.row:2}  {kind.does}")
+        return
+    for name, scenario in SCENARIOS.items():
+        print(f"{name:18} {scenario.claim.splitlines()[0]}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

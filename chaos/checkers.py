@@ -1,0 +1,342 @@
+"""What must hold in every history, I1 … I7. Pure: a history in, violations out.
+
+Checkers read histories, never averages: each violation names the request, the replica or the
+process that it is about.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import attrs
+
+from chaos.faults import Reach, kind_named
+from chaos.history import Census, History, Outcome, Request, Span
+
+__all__ = ["CHECKERS", "Levels", "Violation", "check", "invalidity"]
+
+#: I3: the first execution and two retries.
+_EXECUTIONS_MAX: Final = 3
+
+#: With these the router says that it never sent the request to a replica.
+_NEVER_SENT: Final = frozenset(
+    {"queue-timeout", "queue-full", "draining", "no-replica", "no-route"}
+)
+
+#: I1 allows a request its deadline and this.
+_LATE_S: Final = 1.0
+
+#: A client sees the end of its connection a moment before or after the fault is noted.
+_NOTED_S: Final = 0.25
+
+
+@attrs.frozen(kw_only=True)
+class Levels:
+    """The service levels a scenario states; a run outside them is a violation.
+
+    Attributes:
+        rate_min: requests per second offered, below which a run is invalid.
+        kinds_min: kinds of fault, below which a run is invalid.
+        recover_max_s: how long any fault's recovery may take on any machine.
+        failed_max: how many requests of surviving front-ends may fail, None for what the kinds
+            of the run's faults allow.
+        ok_share_min: least share of all requests that got their replica's answer.
+        descriptors_growth: how many more descriptors a process may hold after than before, beside
+            one idle connection for every slot, which is what pools keep.
+        memory_growth: by which share more memory.
+        overtaking_max_s: by how much a later request may begin before an earlier one that waits,
+            None where the load cannot show it.
+    """
+
+    rate_min: float = 200.0
+    kinds_min: int = 1
+    recover_max_s: float = 30.0
+    failed_max: int | None = None
+    ok_share_min: float = 0.0
+    descriptors_growth: int = 12
+    memory_growth: float = 0.25
+    overtaking_max_s: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Violation:
+    """One broken rule. `at` is seconds after the load began, where it has a time."""
+
+    rule: str
+    text: str
+    at: float | None = None
+
+
+_Complaints = Iterator[tuple[str, float | None]]
+
+
+def one_outcome(history: History, _: Levels) -> _Complaints:
+    """I1: every accepted request ends, in time, once."""
+    numbers: set[int] = set()
+    for request in history.requests:
+        if request.number in numbers:
+            yield f"{_name(request)} has two outcomes", request.sent_at
+        numbers.add(request.number)
+        if request.outcome is Outcome.RUNNING:
+            yield f"{_name(request)} has no outcome", request.sent_at
+        elif _is_late(request) and not _excuses(history, request):
+            took_s = (request.ended_at or 0.0) - request.sent_at
+            text = f"{_name(request)} took {took_s:.2f} s, its deadline is {request.deadline_s:g} s"
+            yield text, request.sent_at
+
+
+def own_answer(history: History, _: Levels) -> _Complaints:
+    """I2: a 2xx answer carries its own request's nonce, whole."""
+    for request in history.requests:
+        if request.is_ok and request.is_own is not True:
+            yield f"{_name(request)} got another answer: {request.detail}", request.ended_at
+
+
+def executed_at_most(history: History, _: Levels) -> _Complaints:
+    """I3: no request runs twice unless it may be repeated; refused ones do not run at all."""
+    counts: defaultdict[int, int] = defaultdict(int)
+    for execution in history.executions:
+        counts[execution.number] += 1
+    for request in history.requests:
+        count = counts[request.number]
+        most = _EXECUTIONS_MAX if request.is_retryable else 1
+        if count > most:
+            yield f"{_name(request)} ran {count} times, at most {most}", request.sent_at
+        if request.is_ok and not count:
+            yield f"{_name(request)} was answered and never ran", request.ended_at
+        if request.reason in _NEVER_SENT and count and not request.is_retryable:
+            yield f"{_name(request)} was refused ({request.reason}) and ran", request.ended_at
+
+
+def within_limits(history: History, _: Levels) -> _Complaints:
+    """I4: a replica never works on more requests than it has slots."""
+    events: defaultdict[tuple[str, str], list[tuple[float, int, int]]] = defaultdict(list)
+    for execution in history.executions:
+        of_replica = events[execution.replica, execution.life]
+        of_replica.append((execution.begun_at, 1, execution.number))
+        if execution.ended_at is not None:
+            of_replica.append((execution.ended_at, -1, execution.number))
+    for (replica, _life), of_replica in events.items():
+        limit = history.slots[replica]
+        running: set[int] = set()
+        # At the same instant an end counts before a begin.
+        for at, step, number in sorted(of_replica, key=lambda event: (event[0], event[1])):
+            (running.add if step > 0 else running.discard)(number)
+            if step > 0 and len(running) > limit:
+                ids = ", ".join(f"#{running_number}" for running_number in sorted(running))
+                yield f"{replica} works on {len(running)} requests, limit {limit}: {ids}", at
+
+
+def allowed_failures(history: History, levels: Levels) -> _Complaints:
+    """I5: whatever failed, failed for a reason that a fault of that moment allows."""
+    unexcused = 0
+    for request in history.requests:
+        if request.is_ok or request.outcome in (Outcome.LEFT, Outcome.RUNNING):
+            continue
+        if request.outcome is Outcome.ANSWERED and not request.reason and request.status >= 400:
+            yield f"{_name(request)} got {request.status} without a reason", request.ended_at
+        elif not _excuses(history, request):
+            unexcused += 1
+            yield f"{_name(request)} failed: {_how(request)}", request.ended_at
+    failed = sum(r.outcome is not Outcome.LEFT and not r.is_ok for r in _ended(history))
+    if levels.failed_max is not None and failed - unexcused > levels.failed_max:
+        yield f"{failed} requests failed, at most {levels.failed_max}", None
+    total = sum(request.outcome is not Outcome.LEFT for request in history.requests)
+    if total and (total - failed) / total < levels.ok_share_min:
+        share = (total - failed) / total
+        yield f"{share:.4%} of {total} requests were answered, {levels.ok_share_min:.2%} owed", None
+
+
+def recovers(history: History, levels: Levels) -> _Complaints:
+    """I6: after every fault all is ready again, and at the end nothing is left over."""
+    for span in history.spans:
+        if span.failure:
+            yield f"{span.kind} on {span.target}: {span.failure}", span.injected_at
+        elif span.healed_at is None or span.recovered_at is None:
+            yield f"{span.kind} on {span.target}: never recovered", span.injected_at
+        elif span.recovered_at - span.healed_at > levels.recover_max_s:
+            took_s = span.recovered_at - span.healed_at
+            yield f"{span.kind} on {span.target}: recovered after {took_s:.1f} s", span.injected_at
+    final = history.final
+    if final is None:
+        return
+    for words, value in (("requests run", final.busy), ("requests wait", final.queued)):
+        if value:
+            yield f"without load {value} {words}", None
+    for name in final.unready:
+        yield f"{name} is not ready at the end", None
+    if final.replicas_ready != final.replicas_wished:
+        yield f"{final.replicas_ready} of {final.replicas_wished} replicas are ready", None
+    for text in final.probes_failed:
+        yield f"after healing a request failed: {text}", None
+
+
+def nothing_leaks(history: History, levels: Levels) -> _Complaints:
+    """I7: idle again, no process holds more than before."""
+    for stray in history.strays:
+        yield f"outlived the run: {stray}", None
+    before, after = history.before, history.after
+    if before is None or after is None:
+        return
+    for role, count in after.processes.items():
+        if count != before.processes.get(role):
+            yield f"{count} processes are {role}s, were {before.processes.get(role)}", None
+    yield from _growths(before, after, levels, sum(history.slots.values()))
+
+
+def _growths(before: Census, after: Census, levels: Levels, pooled_max: int) -> _Complaints:
+    for role, count in after.descriptors.items():
+        allowed = before.descriptors.get(role, 0) + levels.descriptors_growth + pooled_max
+        if count > allowed:
+            yield f"a {role} holds {count} descriptors, {allowed} allowed", None
+    for role, held in after.memory_bytes.items():
+        allowed = round(before.memory_bytes.get(role, 0) * (1 + levels.memory_growth))
+        if held > allowed:
+            yield f"a {role} holds {held >> 10} KiB, {allowed >> 10} allowed", None
+
+
+def epochs_rise(history: History, _: Levels) -> _Complaints:
+    """No front-end tells of an older epoch after a newer one, and all agree whose each is."""
+    owners: dict[int, str] = {}
+    newest: dict[str, int] = {}
+    for office in history.offices:
+        owner = owners.setdefault(office.epoch, office.name)
+        if owner != office.name:
+            yield f"epoch {office.epoch} belongs to {owner} and to {office.name}", office.at
+        before = newest.get(office.reporter, 0)
+        if office.epoch < before:
+            text = f"{office.reporter} tells of epoch {office.epoch} after {before}"
+            yield text, office.at
+        newest[office.reporter] = max(before, office.epoch)
+
+
+def no_secrets(history: History, _: Levels) -> _Complaints:
+    """Keys appear in no log, no metric, no status."""
+    for place in history.secrets:
+        yield f"a key stands in {place}", None
+
+
+def in_order(history: History, levels: Levels) -> _Complaints:
+    """First come, first served, where a scenario's load can show it."""
+    bound_s = levels.overtaking_max_s
+    if bound_s is None:
+        return
+    begun = {execution.number: execution.begun_at for execution in history.executions}
+    served = sorted(
+        (request for request in history.requests if request.number in begun),
+        key=lambda request: request.sent_at,
+    )
+    # From the youngest on: whoever began last among the older ones is compared with the first.
+    earliest_after: list[float] = [float("inf")] * (len(served) + 1)
+    for position in range(len(served) - 1, -1, -1):
+        began_at = begun[served[position].number]
+        earliest_after[position] = min(earliest_after[position + 1], began_at)
+    younger = 0
+    for request in served:
+        while younger < len(served) and served[younger].sent_at <= request.sent_at + bound_s:
+            younger += 1
+        late_s = begun[request.number] - earliest_after[younger]
+        if late_s > bound_s:
+            text = f"{_name(request)} was overtaken by {late_s:.2f} s"
+            if not _any_span(history, request.sent_at, begun[request.number]):
+                yield text, request.sent_at
+
+
+def world_agrees(history: History, _: Levels) -> _Complaints:
+    """What a world found that judges itself."""
+    for complaint in history.complaints:
+        yield complaint, None
+
+
+Checker = Callable[[History, Levels], _Complaints]
+
+CHECKERS: Final[tuple[Checker, ...]] = (
+    one_outcome,
+    own_answer,
+    executed_at_most,
+    within_limits,
+    allowed_failures,
+    recovers,
+    nothing_leaks,
+    epochs_rise,
+    no_secrets,
+    in_order,
+    world_agrees,
+)
+
+
+def check(history: History, levels: Levels) -> list[Violation]:
+    """Every violation in a history, in the order of the rules."""
+    return [
+        Violation(
+            rule=rule.__name__,
+            text=text,
+            at=None if at is None else at - history.began_at,
+        )
+        for rule in CHECKERS
+        for text, at in rule(history, levels)
+    ]
+
+
+def invalidity(history: History, levels: Levels) -> list[str]:
+    """Why a run proves nothing although it may have no violation; empty when it does."""
+    reasons = []
+    rate = history.rate
+    if history.world != "simulated" and rate < levels.rate_min:
+        reasons.append(f"{rate:.0f} requests/s were offered, at least {levels.rate_min:g} count")
+    kinds = {span.kind for span in history.spans if not span.failure}
+    if len(kinds) < levels.kinds_min:
+        reasons.append(f"{len(kinds)} kinds of fault ran, at least {levels.kinds_min} count")
+    return reasons
+
+
+def _ended(history: History) -> list[Request]:
+    return [request for request in history.requests if request.outcome is not Outcome.RUNNING]
+
+
+def _name(request: Request) -> str:
+    where = f" at {request.front_end}" if request.front_end else ""
+    return f"#{request.number} ({request.client}{where})"
+
+
+def _how(request: Request) -> str:
+    if request.outcome is Outcome.ANSWERED:
+        return f"{request.status} {request.reason}"
+    detail = f" ({request.detail})" if request.detail else ""
+    return f"{request.outcome.value}{detail}"
+
+
+def _is_late(request: Request) -> bool:
+    if request.ended_at is None or request.outcome is Outcome.LEFT:
+        return False
+    return request.ended_at - request.sent_at > request.deadline_s + _LATE_S
+
+
+def _overlaps(span: Span, begins_at: float, ends_at: float) -> bool:
+    kind = kind_named(span.kind)
+    healed_at = span.recovered_at or span.healed_at
+    over_at = float("inf") if healed_at is None else healed_at + kind.settle_s
+    return begins_at <= over_at and ends_at >= span.injected_at - _NOTED_S
+
+
+def _any_span(history: History, begins_at: float, ends_at: float) -> bool:
+    return any(_overlaps(span, begins_at, ends_at) for span in history.spans)
+
+
+def _excuses(history: History, request: Request) -> bool:
+    """Whether some fault of that time allows this request to end as it did."""
+    ended_at = float("inf") if request.ended_at is None else request.ended_at
+    spans = [span for span in history.spans if _overlaps(span, request.sent_at, ended_at)]
+    return any(_allows(span, request) for span in spans)
+
+
+def _allows(span: Span, request: Request) -> bool:
+    kind = kind_named(span.kind)
+    if request.outcome is Outcome.ANSWERED and not request.is_ok:
+        return request.reason in kind.reasons
+    if request.outcome is Outcome.UNREACHED:
+        return kind.reach is Reach.ANY_CLIENT
+    if kind.reach is Reach.ITS_CLIENTS:
+        # Where all share one socket nobody can say whose connection it was.
+        return not request.front_end or request.front_end in span.front_ends
+    return kind.reach is Reach.ANY_CLIENT

@@ -1,0 +1,482 @@
+"""The vocabulary: every kind of fault, what it needs, whom it may hurt, and how soon it is over."""
+
+import enum
+from typing import Final
+
+import attrs
+
+__all__ = ["KINDS", "Fault", "Kind", "Need", "Reach", "Target", "kind_named"]
+
+
+class Need(enum.Enum):
+    """What a machine must offer; probed before a run, and what is missing is skipped loudly."""
+
+    NOTHING = "nothing"
+    FREEZER = "a writable freezer cgroup"
+    CPU_GROUP = "a writable cpu cgroup"
+    MEMORY_GROUP = "a writable memory cgroup"
+    MOUNT = "mounting a small tmpfs"
+    TRACER = "strace on processes of our own"
+    LIMITS = "prlimit on processes of our own"
+    SOCKET_KILL = "ss -K"
+    CLOCK_NAMESPACE = "unshare -T"
+    FAKE_CLOCK = "libfaketime"
+    HOSTS_FILE = "a mount namespace with a hosts file of its own"
+    NAMESPACES = "network namespaces"
+
+
+class Target(enum.Enum):
+    """Whom a fault is done to; the world picks one by the fault's dice when the time comes."""
+
+    COORDINATOR = "coordinator"
+    FOLLOWER = "follower"
+    FRONT_END = "front-end"
+    TWO_FRONT_ENDS = "two front-ends"
+    ALL_FRONT_ENDS = "all front-ends"
+    REPLICA = "replica"
+    CLIENTS = "clients"
+
+
+class Reach(enum.Enum):
+    """Whose connections may break, or wait longer than their deadline, without a violation."""
+
+    NOBODY = "nobody"
+    ITS_CLIENTS = "the target's own clients"
+    ANY_CLIENT = "any client"
+
+
+#: Reasons of the router's own answers, `x-trioroute-error`.
+_REPLICA_GONE: Final = frozenset({"connect-failed", "broken-answer", "no-replica"})
+_REPLICA_SLOW: Final = frozenset({"answer-timeout", "queue-timeout", "queue-full"})
+_NO_SLOTS: Final = frozenset({"queue-timeout", "queue-full", "no-replica"})
+
+
+@attrs.frozen(kw_only=True)
+class Kind:
+    """One kind of fault.
+
+    Attributes:
+        name: kebab-case; in plans, histories and reports.
+        row: its row in the project's table of faults.
+        does: one sentence for people.
+        reach: whose connections may break.
+        reasons: what the router may say to anybody meanwhile (I5).
+        hold_s: shortest and longest time between injecting and healing, seconds.
+        settle_s: how long after healing its errors may still come: requests that were in doubt.
+        recover_s: goal: everything ready again so soon after healing, on an idle machine.
+    """
+
+    name: str
+    row: int
+    does: str
+    target: Target
+    need: Need = Need.NOTHING
+    reach: Reach = Reach.NOBODY
+    reasons: frozenset[str] = frozenset()
+    hold_s: tuple[float, float] = (0.5, 2.0)
+    settle_s: float = 1.0
+    recover_s: float = 5.0
+
+
+@attrs.frozen(kw_only=True)
+class Fault:
+    """One fault of a plan.
+
+    Attributes:
+        kind: its name.
+        at_s: when, after the load began; never before the last one has healed.
+        hold_s: from injecting to healing.
+        pick: 0 … 1, which of the possible targets.
+        strength: 0 … 1, how bad, where the kind has degrees.
+    """
+
+    kind: str
+    at_s: float
+    hold_s: float
+    pick: float
+    strength: float
+
+
+#: Keeps the rows short: a front-end that dies takes its own clients' connections with it.
+_DIES: Final = Reach.ITS_CLIENTS
+
+KINDS: Final[tuple[Kind, ...]] = (
+    # Processes.
+    Kind(
+        name="end-front-end",
+        row=1,
+        does="SIGTERM to a front-end, then a new start",
+        target=Target.FRONT_END,
+        hold_s=(0.1, 0.5),
+    ),
+    Kind(
+        name="kill-front-end",
+        row=2,
+        does="SIGKILL to a front-end that does not coordinate, then a new start",
+        target=Target.FOLLOWER,
+        reach=_DIES,
+        hold_s=(0.1, 1.0),
+    ),
+    Kind(
+        name="kill-worker",
+        row=2,
+        does="SIGKILL to one worker; its supervisor starts the next",
+        target=Target.FRONT_END,
+        reach=_DIES,
+        hold_s=(0.1, 0.2),
+    ),
+    Kind(
+        name="kill-coordinator",
+        row=3,
+        does="SIGKILL to the coordinator's front-end, then a new start",
+        target=Target.COORDINATOR,
+        reach=_DIES,
+        hold_s=(0.1, 1.0),
+    ),
+    Kind(
+        name="pause-coordinator",
+        row=4,
+        does="SIGSTOP and SIGCONT to the coordinator's whole front-end",
+        target=Target.COORDINATOR,
+        reach=_DIES,
+        reasons=_NO_SLOTS | {"answer-timeout"},
+        hold_s=(0.1, 4.0),
+    ),
+    Kind(
+        name="pause-supervisor",
+        row=4,
+        does="SIGSTOP and SIGCONT to the coordinating supervisor alone; its worker goes on",
+        target=Target.COORDINATOR,
+        reach=_DIES,
+        reasons=_NO_SLOTS,
+        hold_s=(0.5, 4.0),
+    ),
+    Kind(
+        name="freeze-front-end",
+        row=4,
+        does="a front-end's processes in a frozen cgroup",
+        target=Target.FRONT_END,
+        need=Need.FREEZER,
+        reach=_DIES,
+        reasons=_NO_SLOTS | {"answer-timeout"},
+        hold_s=(0.3, 4.0),
+    ),
+    Kind(
+        name="pause-worker",
+        row=29,
+        does="SIGSTOP and SIGCONT to one worker, shorter and longer than a lease",
+        target=Target.FRONT_END,
+        reach=_DIES,
+        reasons=_NO_SLOTS | {"answer-timeout"},
+        hold_s=(0.3, 3.5),
+    ),
+    Kind(
+        name="kill-two",
+        row=5,
+        does="SIGKILL to two of three front-ends: no quorum until they are back",
+        target=Target.TWO_FRONT_ENDS,
+        reach=_DIES,
+        reasons=_NO_SLOTS,
+        hold_s=(0.5, 2.0),
+        settle_s=6.0,
+        recover_s=10.0,
+    ),
+    Kind(
+        name="kill-all",
+        row=6,
+        does="SIGKILL to every front-end; all start from their disks",
+        target=Target.ALL_FRONT_ENDS,
+        reach=Reach.ANY_CLIENT,
+        reasons=_NO_SLOTS | {"no-route"},
+        hold_s=(0.1, 0.5),
+        settle_s=8.0,
+        recover_s=15.0,
+    ),
+    Kind(
+        name="hand-over",
+        row=3,
+        does="the coordinator is asked to hand over its office",
+        target=Target.COORDINATOR,
+        hold_s=(0.1, 0.2),
+    ),
+    # Between front-ends.
+    Kind(
+        name="cut-coordinator",
+        row=7,
+        does="the coordinator's peers are cut off, both ways",
+        target=Target.COORDINATOR,
+        reasons=_NO_SLOTS,
+        hold_s=(1.0, 4.0),
+    ),
+    Kind(
+        name="cut-follower",
+        row=7,
+        does="another front-end's peers are cut off, both ways",
+        target=Target.FOLLOWER,
+        reasons=_NO_SLOTS,
+        hold_s=(1.0, 4.0),
+    ),
+    Kind(
+        name="mute",
+        row=8,
+        does="a front-end's peers do not hear it; it hears them",
+        target=Target.FRONT_END,
+        reasons=_NO_SLOTS,
+        hold_s=(1.0, 4.0),
+    ),
+    Kind(
+        name="deaf",
+        row=8,
+        does="a front-end does not hear its peers; they hear it",
+        target=Target.FRONT_END,
+        reasons=_NO_SLOTS,
+        hold_s=(1.0, 4.0),
+    ),
+    Kind(
+        name="delay-peers",
+        row=9,
+        does="everything between front-ends comes 20 … 100 ms late, with jitter",
+        target=Target.ALL_FRONT_ENDS,
+        reasons=_NO_SLOTS,
+        hold_s=(1.0, 4.0),
+    ),
+    Kind(
+        name="narrow-peers",
+        row=9,
+        does="front-ends share a line of 8 … 64 KiB/s, in pieces of a few bytes",
+        target=Target.FRONT_END,
+        reasons=_NO_SLOTS,
+        hold_s=(1.0, 3.0),
+    ),
+    Kind(
+        name="reset-peers",
+        row=9,
+        does="every connection of a front-end with its peers is reset, again and again",
+        target=Target.FRONT_END,
+        reasons=_NO_SLOTS,
+        hold_s=(0.5, 2.0),
+    ),
+    Kind(
+        name="corrupt-peers",
+        row=9,
+        does="bytes between a front-end and its peers change on the way",
+        target=Target.FRONT_END,
+        reasons=_NO_SLOTS,
+        hold_s=(0.5, 2.0),
+    ),
+    # Replicas.
+    Kind(
+        name="kill-replica",
+        row=10,
+        does="SIGKILL to a model server, then a new start",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=_REPLICA_GONE | _NO_SLOTS,
+        hold_s=(0.2, 1.0),
+    ),
+    Kind(
+        name="pause-replica",
+        row=11,
+        does="SIGSTOP and SIGCONT to a model server, shorter than a request may last",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=_REPLICA_GONE | _REPLICA_SLOW,
+        hold_s=(0.3, 1.5),
+        settle_s=3.0,
+    ),
+    Kind(
+        name="mute-replica",
+        row=12,
+        does="a model server accepts and never answers",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=_REPLICA_GONE | _REPLICA_SLOW,
+        settle_s=3.0,
+    ),
+    Kind(
+        name="reset-replica",
+        row=12,
+        does="connections to a model server are reset after some bytes of an answer",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=_REPLICA_GONE | _NO_SLOTS,
+    ),
+    Kind(
+        name="trickle-replica",
+        row=12,
+        does="a model server's answers come byte by byte",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=_REPLICA_GONE | _REPLICA_SLOW,
+        settle_s=3.0,
+    ),
+    Kind(
+        name="garble-replica",
+        row=13,
+        does="a model server's answers begin with garbage",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=_REPLICA_GONE | _NO_SLOTS,
+    ),
+    Kind(
+        name="truncate-replica",
+        row=10,
+        does="a model server closes in order in the middle of an answer",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=_REPLICA_GONE | _NO_SLOTS,
+    ),
+    Kind(
+        name="refuse-replica",
+        row=14,
+        does="connects to a model server are reset at once, idle connections too",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=_REPLICA_GONE | _NO_SLOTS,
+    ),
+    # Clients.
+    Kind(
+        name="clients-leave",
+        row=15,
+        does="a burst of clients that reset while queued, running or streaming",
+        target=Target.CLIENTS,
+        reasons=frozenset({"queue-timeout", "queue-full"}),
+    ),
+    Kind(
+        name="slow-clients",
+        row=16,
+        does="connections that send their heads byte by byte and never finish",
+        target=Target.CLIENTS,
+        hold_s=(1.0, 3.0),
+    ),
+    Kind(
+        name="overload",
+        row=17,
+        does="several times the capacity is offered",
+        target=Target.CLIENTS,
+        reasons=frozenset({"queue-timeout", "queue-full"}),
+        hold_s=(0.5, 1.5),
+        settle_s=6.0,
+    ),
+    # Resources.
+    Kind(
+        name="disk-full",
+        row=23,
+        does="the disk of one front-end's journal is full",
+        target=Target.FRONT_END,
+        need=Need.MOUNT,
+        reach=_DIES,
+        reasons=_NO_SLOTS,
+        hold_s=(0.5, 2.0),
+    ),
+    Kind(
+        name="slow-disk",
+        row=23,
+        does="every fsync of one front-end takes 50 … 300 ms longer",
+        target=Target.FRONT_END,
+        need=Need.TRACER,
+        reach=_DIES,
+        reasons=_NO_SLOTS,
+        hold_s=(1.0, 3.0),
+    ),
+    Kind(
+        name="failing-disk",
+        row=23,
+        does="every fsync of one front-end fails with EIO",
+        target=Target.FRONT_END,
+        need=Need.TRACER,
+        reach=_DIES,
+        reasons=_NO_SLOTS,
+        hold_s=(0.5, 1.5),
+    ),
+    Kind(
+        name="damaged-journal",
+        row=24,
+        does="a killed front-end's journal loses its tail before the next start",
+        target=Target.FOLLOWER,
+        reach=_DIES,
+        hold_s=(0.1, 0.5),
+        recover_s=8.0,
+    ),
+    Kind(
+        name="few-descriptors",
+        row=25,
+        does="one worker may open hardly any more descriptors",
+        target=Target.FRONT_END,
+        need=Need.LIMITS,
+        reach=_DIES,
+        reasons=_REPLICA_GONE | _NO_SLOTS,
+        hold_s=(0.5, 2.0),
+    ),
+    Kind(
+        name="little-memory",
+        row=26,
+        does="a front-end's memory limit is what it uses: what it asks for more may kill it",
+        target=Target.FRONT_END,
+        need=Need.MEMORY_GROUP,
+        reach=_DIES,
+        reasons=_NO_SLOTS,
+        hold_s=(0.5, 2.0),
+    ),
+    Kind(
+        name="little-cpu",
+        row=27,
+        does="a front-end gets a fifth of a core",
+        target=Target.FRONT_END,
+        need=Need.CPU_GROUP,
+        reach=_DIES,
+        reasons=_NO_SLOTS | {"answer-timeout"},
+        hold_s=(1.0, 3.0),
+        settle_s=3.0,
+    ),
+    Kind(
+        name="wall-clock",
+        row=28,
+        does="a front-end's wall clock jumps an hour on or two back",
+        target=Target.FRONT_END,
+        need=Need.FAKE_CLOCK,
+    ),
+    Kind(
+        name="other-boot-time",
+        row=28,
+        does="a front-end is started again with monotonic clocks an hour ahead of its peers'",
+        target=Target.FOLLOWER,
+        need=Need.CLOCK_NAMESPACE,
+        hold_s=(0.1, 0.5),
+    ),
+    Kind(
+        name="no-names",
+        row=22,
+        does="names of peers resolve no more, and every connection to them is reset",
+        target=Target.FRONT_END,
+        need=Need.HOSTS_FILE,
+        reasons=_NO_SLOTS,
+        hold_s=(0.5, 2.0),
+    ),
+    # Operators.
+    Kind(
+        name="bad-settings",
+        row=30,
+        does="registrations that cannot work are sent to the admin API",
+        target=Target.FRONT_END,
+        hold_s=(0.1, 0.3),
+    ),
+    Kind(
+        name="rotate-key",
+        row=31,
+        does="a second key is added, used, and the first one withdrawn",
+        target=Target.CLIENTS,
+        hold_s=(1.0, 2.0),
+    ),
+)
+
+_BY_NAME: Final = {kind.name: kind for kind in KINDS}
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of a fault.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    return _BY_NAME[name]

@@ -1,0 +1,167 @@
+"""What happened in one run against processes: values that checkers read and nothing else writes.
+
+Every time is seconds of one monotonic clock of the machine, which all its processes share.
+"""
+
+import enum
+
+import attrs
+
+__all__ = ["Census", "Execution", "FinalRead", "History", "Office", "Outcome", "Request", "Span"]
+
+
+class Outcome(enum.Enum):
+    """How a request ended, as its client saw it."""
+
+    ANSWERED = "answered"  # one complete response, whatever its status
+    BROKEN = "broken"  # the connection ended visibly before a response was complete
+    UNREACHED = "unreached"  # no front-end took the connection: never accepted
+    HUNG = "hung"  # neither an answer nor an end within the client's own limit
+    LEFT = "left"  # the client went away on purpose
+    RUNNING = "running"  # the run ended first: a bug of the harness if it stays
+
+
+@attrs.define(kw_only=True)
+class Request:
+    """One numbered request.
+
+    Attributes:
+        client: which kind of client sent it.
+        front_end: who accepted the connection; empty before, and where all share one socket.
+        refusals: how many front-ends refused the connection before.
+        reason: `x-trioroute-error` of an answer that the router made itself.
+        is_own: whether the body carried this request's nonce; None without a body of a replica.
+        deadline_s: by when it must have an outcome, counted from `sent_at`.
+    """
+
+    number: int
+    client: str
+    method: str = "POST"
+    is_retryable: bool = False
+    front_end: str = ""
+    sent_at: float = 0.0
+    first_byte_at: float | None = None
+    ended_at: float | None = None
+    outcome: Outcome = Outcome.RUNNING
+    status: int = 0
+    reason: str = ""
+    is_own: bool | None = None
+    refusals: int = 0
+    detail: str = ""
+    deadline_s: float = 0.0
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether it got its replica's own answer."""
+        return self.outcome is Outcome.ANSWERED and 200 <= self.status < 300
+
+
+@attrs.frozen(kw_only=True)
+class Execution:
+    """One request on one replica. `ended_at` None: its process died first."""
+
+    number: int
+    replica: str
+    life: str
+    begun_at: float
+    ended_at: float | None
+    slot: str = ""
+
+
+@attrs.define(kw_only=True)
+class Span:
+    """One fault as it was done. `healed_at`, `recovered_at` None: not reached."""
+
+    kind: str
+    target: str
+    front_ends: frozenset[str] = frozenset()
+    injected_at: float
+    healed_at: float | None = None
+    recovered_at: float | None = None
+    failure: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Office:
+    """Who coordinated, as one front-end said when it was asked."""
+
+    at: float
+    epoch: int
+    name: str
+    reporter: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Census:
+    """What the system's processes hold, by role (`supervisor`, `worker`).
+
+    Attributes:
+        processes: how many there are.
+        descriptors: the most that any one of the role has open.
+        memory_bytes: the most that any one of the role has resident.
+    """
+
+    at: float
+    processes: dict[str, int]
+    descriptors: dict[str, int]
+    memory_bytes: dict[str, int]
+
+
+@attrs.frozen(kw_only=True)
+class FinalRead:
+    """What the system says of itself after healing, without load."""
+
+    coordinator: str = ""
+    epoch: int = 0
+    ready: tuple[str, ...] = ()
+    unready: tuple[str, ...] = ()
+    busy: int = 0
+    queued: int = 0
+    replicas_ready: int = 0
+    replicas_wished: int = 0
+    probes_failed: tuple[str, ...] = ()
+
+
+@attrs.define(kw_only=True)
+class History:
+    """One run.
+
+    Attributes:
+        slots: replica to its limit.
+        offices: who coordinated, whenever a front-end said something new.
+        skipped: kinds that could not run, with what they need.
+        secrets: where something secret was found, of logs, metrics and status.
+        strays: processes or folders that outlived the run.
+        rss_samples: (time, role, bytes), for slopes.
+    """
+
+    scenario: str
+    world: str
+    seed: int
+    began_at: float = 0.0
+    ended_at: float = 0.0
+    requests: list[Request] = attrs.field(factory=list)
+    executions: list[Execution] = attrs.field(factory=list)
+    spans: list[Span] = attrs.field(factory=list)
+    slots: dict[str, int] = attrs.field(factory=dict)
+    offices: list[Office] = attrs.field(factory=list)
+    skipped: dict[str, str] = attrs.field(factory=dict)
+    before: Census | None = None
+    after: Census | None = None
+    final: FinalRead | None = None
+    secrets: list[str] = attrs.field(factory=list)
+    strays: list[str] = attrs.field(factory=list)
+    rss_samples: list[tuple[float, str, int]] = attrs.field(factory=list)
+    #: Complaints of a world that judges itself (the simulated one).
+    complaints: list[str] = attrs.field(factory=list)
+
+    @property
+    def duration_s(self) -> float:
+        """For how long load was offered."""
+        return self.ended_at - self.began_at
+
+    @property
+    def rate(self) -> float:
+        """Requests per second that were offered in that time."""
+        offered = sum(self.began_at <= r.sent_at <= self.ended_at for r in self.requests)
+        return offered / self.duration_s if self.duration_s > 0 else 0.0

@@ -1,0 +1,72 @@
+"""What processes hold, by the kernel's own account: descriptors, memory, children."""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from chaos.history import Census
+
+__all__ = ["children_of", "command_of", "marked", "take_census"]
+
+_PAGE_BYTES: Final = 4096
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that one has started and that live."""
+    found = []
+    for task in _entries(Path(f"/proc/{pid}/task")):
+        with contextlib.suppress(OSError):
+            found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def command_of(pid: int) -> str:
+    """Its command line, empty when it has gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def marked(name: str, value: str) -> list[int]:
+    """Every living process that has this variable in its environment."""
+    mark = f"{name}={value}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        # Others' processes cannot be read, and some end while we look.
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def take_census(at: float, roles: Mapping[str, Iterable[int]]) -> Census:
+    """Count what the processes of each role hold now.
+
+    Args:
+        roles: process ids by role; those that end while we look are not counted.
+    """
+    processes: defaultdict[str, int] = defaultdict(int)
+    descriptors: defaultdict[str, int] = defaultdict(int)
+    memory: defaultdict[str, int] = defaultdict(int)
+    for role, pids in roles.items():
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                open_now = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+                processes[role] += 1
+                descriptors[role] = max(descriptors[role], open_now)
+                memory[role] = max(memory[role], pages * _PAGE_BYTES)
+    return Census(
+        at=at,
+        processes=dict(processes),
+        descriptors=dict(descriptors),
+        memory_bytes=dict(memory),
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return list(folder.iterdir())
+    return []

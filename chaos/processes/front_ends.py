@@ -1,0 +1,244 @@
+"""The front-ends of a run: real `trioroute front-end` processes that can be ended and started."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from chaos.processes.census import children_of, command_of
+from chaos.processes.relay import Relay
+from trioroute.app.host.ports import free_ports
+from trioroute.app.laptop.front_ends import make_peer_files
+from trioroute.app.leash import NO_LIFELINE, leashed_command
+from trioroute.app.settings import voter_count
+from trioroute.client.errors import UnreachableError
+from trioroute.client.http import AdminClient
+from trioroute.core.status import ClusterStatus
+
+__all__ = ["MARK", "FrontEnd", "FrontEnds"]
+
+#: In the environment of all that a run starts, so that whatever outlives it is found.
+MARK: Final = "TRIOROUTE_CHAOS_RUN"
+
+#: How long load balancers in front of it get to see that it is unready, seconds.
+_UNREADY_S: Final = 0.5
+_DRAIN_S: Final = 8.0
+_ADMIN_S: Final = 2.0
+
+#: How often readiness is asked for, seconds: as load balancers do, only faster.
+_LOOK_S: Final = 0.1
+_LOOK_MAX_S: Final = 1.0
+
+
+@attrs.define
+class FrontEnd:
+    """One of them, running or not.
+
+    Attributes:
+        wrapper: a command that the next start runs under (`unshare …`).
+        environment: added to the next start's.
+        is_wanted: whether clients' balancers see it ready.
+        lives: how often it was started.
+    """
+
+    name: str
+    scoring_port: int
+    admin_port: int
+    peer_port: int
+    data: Path
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    wrapper: tuple[str, ...] = ()
+    environment: dict[str, str] = attrs.field(factory=dict)
+    is_wanted: bool = False
+    lives: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    def admin(self) -> AdminClient:
+        """Its admin API."""
+        return AdminClient(f"http://127.0.0.1:{self.admin_port}", timeout_s=_ADMIN_S)
+
+    def supervisor_pid(self) -> int:
+        """Its control process, under whatever wrapper."""
+        assert self.process is not None
+        pids = [self.process.pid]
+        while pids:
+            pid = pids.pop()
+            words = command_of(pid).split()
+            if words[:1] and words[0] not in self.wrapper:
+                return pid
+            pids += children_of(pid)
+        return self.process.pid
+
+    def worker_pids(self) -> list[int]:
+        """Its data plane's processes."""
+        return [pid for pid in children_of(self.supervisor_pid()) if "app.plane" in command_of(pid)]
+
+    def pids(self) -> list[int]:
+        """All of its processes, supervisor first."""
+        return [self.supervisor_pid(), *self.worker_pids()]
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the supervisor."""
+        if self.is_running:
+            os.kill(self.supervisor_pid(), number)
+
+    async def wait_ended(self) -> None:
+        """Return when the process has gone."""
+        while self.is_running:
+            await trio.sleep(0.01)
+
+
+class FrontEnds:
+    """All of them, and the lines between them."""
+
+    def __init__(self, folder: Path, names: Sequence[str], *, shares_socket: bool) -> None:
+        """Lay them out; nothing is started.
+
+        Args:
+            folder: made and owned by the caller.
+            shares_socket: one listening socket for all, which outlives them (decision 2).
+        """
+        count = len(names)
+        ports = free_ports("127.0.0.1", 3 * count)
+        self._folder = folder
+        self._peer_files = make_peer_files(folder / "peers", names)
+        self._shared = _shared_socket() if shares_socket else None
+        self.shared_port = self._shared.getsockname()[1] if self._shared else 0
+        self.all: dict[str, FrontEnd] = {}
+        for number, name in enumerate(names):
+            data = folder / "data" / name
+            data.mkdir(parents=True)
+            self.all[name] = FrontEnd(
+                name=name,
+                scoring_port=self.shared_port or ports[number],
+                admin_port=ports[count + number],
+                peer_port=ports[2 * count + number],
+                data=data,
+                log=folder / f"{name}.log",
+            )
+        #: (who dials, who is dialled): the line that the dialling one's connections take.
+        self.lines: dict[tuple[str, str], Relay] = {
+            (one, other): Relay(("127.0.0.1", self.all[other].peer_port))
+            for one in names
+            for other in names
+            if one != other
+        }
+
+    def start(self, name: str) -> None:
+        """Start one; in the main thread, for the kernel ties children to threads."""
+        one = self.all[name]
+        assert not one.is_running, name
+        listening = [] if self._shared is None else ["--scoring-fd", self._shared.fileno()]
+        arguments: list[object] = [
+            *("front-end", "--name", name, "--data", one.data, "--peers", self._peers_of(name)),
+            *("--voters", voter_count(len(self.all)), "--port", one.scoring_port, *listening),
+            *("--admin-port", one.admin_port, "--drain", _DRAIN_S, "--no-address-cap"),
+            *("--unready", 0 if self._shared else _UNREADY_S),
+            *(word for pair in self._peer_files[name].options().items() for word in pair),
+        ]
+        words = [str(word) for word in arguments]
+        command = leashed_command("trioroute.cli.main:main", words, lifeline=NO_LIFELINE)
+        if one.wrapper:
+            # Behind a wrapper that forks, the parent is the wrapper; it holds the leash then.
+            command = [*one.wrapper, command[0], "-P", "-m", "trioroute.cli.main", *words]
+        with one.log.open("ab") as log:
+            one.process = subprocess.Popen(
+                command,
+                stderr=log,
+                stdout=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, MARK: str(self._folder), **one.environment},
+                pass_fds=() if self._shared is None else (self._shared.fileno(),),
+                start_new_session=True,
+            )
+        one.lives += 1
+
+    async def watch_readiness(self, name: str) -> None:
+        """Keep `is_wanted` as a load balancer would see it, until cancelled."""
+        one = self.all[name]
+        while True:
+            one.is_wanted = one.is_running and await _is_ready(one.admin_port)
+            await trio.sleep(_LOOK_S)
+
+    def lines_of(self, name: str) -> tuple[list[Relay], list[Relay]]:
+        """Lines that a front-end dials over, and lines that it is dialled over."""
+        dialled = [line for (one, _), line in self.lines.items() if one == name]
+        accepted = [line for (_, other), line in self.lines.items() if other == name]
+        return dialled, accepted
+
+    async def status(self) -> tuple[str, ClusterStatus] | None:
+        """What the first one that answers says; its name with it."""
+        for name, one in self.all.items():
+            if one.is_wanted:
+                try:
+                    return name, await trio.to_thread.run_sync(one.admin().status)
+                except UnreachableError:
+                    continue
+        return None
+
+    async def coordinator(self, *, patience_s: float = 15.0) -> str:
+        """Who holds the office, as somebody who runs says.
+
+        Raises:
+            trio.TooSlowError: nobody does for too long.
+        """
+        with trio.fail_after(patience_s):
+            while True:
+                said = await self.status()
+                office = said[1].coordinator if said else None
+                if office is not None and self.all[office.name].is_running:
+                    return office.name
+                await trio.sleep(0.05)
+
+    def end_all(self) -> None:
+        """Kill whatever runs and give the socket back."""
+        for one in self.all.values():
+            if one.process is not None:
+                one.process.kill()
+                one.process.wait()
+        if self._shared is not None:
+            self._shared.close()
+
+    def roles(self) -> Mapping[str, list[int]]:
+        """Process ids of all that run, by role."""
+        running = [one for one in self.all.values() if one.is_running]
+        return {
+            "supervisor": [one.supervisor_pid() for one in running],
+            "worker": [pid for one in running for pid in one.worker_pids()],
+        }
+
+    def _peers_of(self, name: str) -> str:
+        """Everybody else is reached over a line; itself listens at its own port."""
+        ports = {
+            other: one.peer_port if other == name else self.lines[name, other].port
+            for other, one in self.all.items()
+        }
+        return ",".join(f"{other}=127.0.0.1:{port}" for other, port in ports.items())
+
+
+def _shared_socket() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=1024)
+
+
+async def _is_ready(admin_port: int) -> bool:
+    """One `GET /readyz`, cheaply."""
+    try:
+        with trio.fail_after(_LOOK_MAX_S):
+            async with await trio.open_tcp_stream("127.0.0.1", admin_port) as stream:
+                await stream.send_all(
+                    b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+                )
+                return (await stream.receive_some(64)).startswith(b"HTTP/1.1 200")
+    except (OSError, trio.BrokenResourceError, trio.TooSlowError):
+        return False

@@ -1,0 +1,240 @@
+"""A line between two processes that can be made bad: the fault proxy, in user space, on Trio.
+
+Latency, jitter, bandwidth, black hole, slicing, corruption, reset or end after some bytes, refusal.
+It stands between front-ends, and between front-ends and replicas; clients are never behind one.
+A black hole keeps bytes and delivers them when it is healed, as TCP does after a partition.
+"""
+
+import contextlib
+import random
+import socket
+import struct
+from collections import deque
+from typing import Final
+
+import attrs
+import trio
+
+__all__ = ["Direction", "Relay"]
+
+_READ_BYTES: Final = 65536
+
+#: SO_LINGER on, 0 s: closing sends RST.
+_RESETTING: Final = struct.pack("ii", 1, 0)
+
+
+@attrs.define(kw_only=True)
+class Direction:
+    """How one direction of a line treats what goes over it. All bytes pass when it is new.
+
+    Attributes:
+        delay_s, jitter_s: every piece comes so much later, plus up to the jitter, in order.
+        bytes_per_s: at most so many, None for no limit.
+        piece_bytes: cut into pieces of so many bytes, each sent by itself.
+        is_cut: nothing passes until this is false again.
+        corrupt_every: one byte of so many is changed, None for none.
+        prefix: sent before the first byte of every new connection.
+        reset_after, end_after: the connection is reset, or closed in order, after so many bytes.
+    """
+
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    bytes_per_s: float | None = None
+    piece_bytes: int | None = None
+    is_cut: bool = False
+    corrupt_every: int | None = None
+    prefix: bytes = b""
+    reset_after: int | None = None
+    end_after: int | None = None
+
+    def heal(self) -> None:
+        """Everything passes again."""
+        for field in attrs.fields(Direction):
+            setattr(self, field.name, field.default)
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether bytes pass at once and unchanged."""
+        return self == _CALM
+
+
+_CALM: Final = Direction()
+
+#: How often a cut line looks whether it is healed, seconds.
+_LOOK_S: Final = 0.02
+
+
+class _LineBrokenError(Exception):
+    """The fault says that this connection ends now."""
+
+    def __init__(self, *, is_reset: bool) -> None:
+        super().__init__()
+        self.is_reset = is_reset
+
+
+class _Pipe:
+    """One direction of one connection."""
+
+    def __init__(
+        self, direction: Direction, source: trio.SocketStream, sink: trio.SocketStream
+    ) -> None:
+        self._direction = direction
+        self._source = source
+        self._sink = sink
+        self._passed = 0
+        self._due: deque[tuple[float, bytes]] = deque()
+        self._arrived = trio.Event()
+        self._has_ended = False
+
+    async def run(self) -> None:
+        """Carry bytes until the source ends; then end the sink."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._deliver)
+            async for data in self._source:
+                if self._direction.is_calm and not self._due:
+                    await self._sink.send_all(data)
+                    self._passed += len(data)
+                else:
+                    await self._take(bytes(data))
+            self._has_ended = True
+            self._arrived.set()
+
+    async def _take(self, data: bytes) -> None:
+        line = self._direction
+        jitter_s = random.uniform(0, line.jitter_s)
+        earliest = self._due[-1][0] if self._due else 0.0
+        due = max(earliest, trio.current_time() + line.delay_s + jitter_s)
+        self._due.append((due, data))
+        self._arrived.set()
+        # Bounded as a socket's buffers are: a line that is cut takes no more than one piece.
+        while line.is_cut and self._due:
+            await trio.sleep(_LOOK_S)
+
+    async def _deliver(self) -> None:
+        while True:
+            while not self._due:
+                if self._has_ended:
+                    await self._sink.send_eof()
+                    return
+                await self._arrived.wait()
+                self._arrived = trio.Event()
+            due, data = self._due[0]
+            await trio.sleep_until(due)
+            while self._direction.is_cut:
+                await trio.sleep(_LOOK_S)
+            await self._send(data)
+            self._due.popleft()
+
+    async def _send(self, data: bytes) -> None:
+        line = self._direction
+        if line.prefix and not self._passed:
+            await self._sink.send_all(line.prefix)
+        if line.corrupt_every:
+            data = _corrupted(data, self._passed, line.corrupt_every)
+        for limit, is_reset in ((line.reset_after, True), (line.end_after, False)):
+            if limit is not None and self._passed + len(data) > limit:
+                await self._sink.send_all(data[: max(0, limit - self._passed)])
+                raise _LineBrokenError(is_reset=is_reset)
+        step = line.piece_bytes or len(data)
+        for at in range(0, len(data), step):
+            piece = data[at : at + step]
+            await self._sink.send_all(piece)
+            self._passed += len(piece)
+            if line.bytes_per_s:
+                await trio.sleep(len(piece) / line.bytes_per_s)
+
+
+def _corrupted(data: bytes, offset: int, every: int) -> bytes:
+    changed = bytearray(data)
+    for at in range(-offset % every, len(data), every):
+        changed[at] ^= 0x20
+    return bytes(changed)
+
+
+class Relay:
+    """A listening port whose connections go on to a target, over a line that can be made bad."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.target = target
+        self.forth = Direction()
+        self.back = Direction()
+        self.is_refusing = False
+        self.accepted = 0
+        self._listener = trio.SocketListener(_listening_socket())
+        self._open: set[trio.SocketStream] = set()
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on loopback."""
+        port: int = self._listener.socket.getsockname()[1]
+        return port
+
+    async def run(self) -> None:
+        """Carry connections until cancelled."""
+        await trio.serve_listeners(self._carry, [self._listener])
+
+    def reset_all(self) -> None:
+        """Every connection that is open now ends with RST, on both sides."""
+        for stream in self._open:
+            _prepare_reset(stream)
+        for stream in list(self._open):
+            stream.socket.close()
+
+    def heal(self) -> None:
+        """New bytes pass as if nothing had been."""
+        self.is_refusing = False
+        self.forth.heal()
+        self.back.heal()
+
+    async def _carry(self, client: trio.SocketStream) -> None:
+        self.accepted += 1
+        if self.is_refusing:
+            _prepare_reset(client)
+            await client.aclose()
+            return
+        try:
+            server = await trio.open_tcp_stream(*self.target)
+        except OSError:
+            _prepare_reset(client)
+            await client.aclose()
+            return
+        for stream in (client, server):
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._open |= {client, server}
+        try:
+            async with client, server:
+                await self._exchange(client, server)
+        finally:
+            self._open -= {client, server}
+
+    async def _exchange(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
+        """Both directions; whatever ends one with an error ends both, as visibly as it was."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_Pipe(self.forth, client, server).run)
+                nursery.start_soon(_Pipe(self.back, server, client).run)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            _prepare_reset(client)
+            _prepare_reset(server)
+        except* _LineBrokenError as broken:
+            if any(error.is_reset for error in _leaves(broken)):
+                _prepare_reset(client)
+            _prepare_reset(server)
+
+
+def _leaves(group: BaseExceptionGroup[_LineBrokenError]) -> list[_LineBrokenError]:
+    found: list[_LineBrokenError] = []
+    for error in group.exceptions:
+        found += [error] if isinstance(error, _LineBrokenError) else _leaves(error)
+    return found
+
+
+def _prepare_reset(stream: trio.SocketStream) -> None:
+    with contextlib.suppress(OSError):
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)
+
+
+def _listening_socket() -> trio.socket.SocketType:
+    sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+    sock.setblocking(False)
+    return trio.socket.from_stdlib_socket(sock)

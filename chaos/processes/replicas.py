@@ -1,0 +1,133 @@
+"""The model servers of a run: few processes with several ports each, every port behind a line."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from chaos.history import Execution
+from chaos.processes.front_ends import MARK
+from chaos.processes.relay import Relay
+from trioroute.app.host.ports import free_ports
+from trioroute.app.leash import NO_LIFELINE, leashed_command
+
+__all__ = ["ReplicaProcess", "Replicas", "read_executions"]
+
+_BEGIN: Final = "+"
+
+
+@attrs.define
+class ReplicaProcess:
+    """Some model servers that live and die together."""
+
+    name: str
+    addresses: tuple[tuple[str, int], ...]
+    lines: tuple[Relay, ...]
+    process: "subprocess.Popen[bytes] | None" = None
+    lives: int = 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the process."""
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, number)
+
+
+class Replicas:
+    """All of them."""
+
+    def __init__(self, folder: Path, *, count: int, processes: int, has_chat: bool) -> None:
+        """Lay them out; nothing is started.
+
+        Args:
+            count: of the ordinary deployment.
+            has_chat: one more, alone in a process, for upgraded connections.
+        """
+        self._folder = folder
+        self._records = folder / "records"
+        self._records.mkdir()
+        ports = free_ports("127.0.0.1", count + has_chat)
+        dealt = [ports[number:count:processes] for number in range(processes)]
+        dealt += [ports[count:]] if has_chat else []
+        self.processes = [_laid_out(f"replicas-{n}", group) for n, group in enumerate(dealt)]
+        self.ordinary = self.processes[:processes]
+        self.chat = self.processes[processes:]
+
+    def lines(self, of: list[ReplicaProcess]) -> tuple[tuple[str, int], ...]:
+        """The addresses that front-ends are told."""
+        return tuple(("127.0.0.1", line.port) for one in of for line in one.lines)
+
+    def names(self, of: list[ReplicaProcess]) -> list[str]:
+        """As they stand in the records."""
+        return [f"{host}:{port}" for one in of for host, port in one.addresses]
+
+    def start(self, one: ReplicaProcess) -> None:
+        """Start a process; in the main thread, for the kernel ties children to threads."""
+        record = self._records / f"{one.name}-{one.lives}"
+        words = [str(record), *(f"{host}:{port}" for host, port in one.addresses)]
+        with (self._folder / f"{one.name}.log").open("ab") as log:
+            one.process = subprocess.Popen(
+                leashed_command("chaos.processes.replica:main", words, lifeline=NO_LIFELINE),
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, MARK: str(self._folder)},
+                start_new_session=True,
+            )
+        one.lives += 1
+
+    def end_all(self) -> None:
+        """Kill whatever runs."""
+        for one in self.processes:
+            if one.process is not None:
+                one.process.kill()
+                one.process.wait()
+
+    def executions(self) -> list[Execution]:
+        """What all lives of all processes have recorded."""
+        return [
+            execution
+            for path in sorted(self._records.iterdir())
+            for execution in read_executions(path.read_text(), path.name)
+        ]
+
+
+def _laid_out(name: str, ports: list[int]) -> ReplicaProcess:
+    addresses = tuple(("127.0.0.1", port) for port in ports)
+    return ReplicaProcess(name, addresses, tuple(Relay(address) for address in addresses))
+
+
+def read_executions(text: str, life: str) -> list[Execution]:
+    """One life's record; a last line that was cut off by a kill does not count."""
+    begun: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    done: list[Execution] = []
+    for line in text.splitlines(keepends=True):
+        if not line.endswith("\n"):
+            continue
+        step, number, replica, at, *slot = line.split()
+        if step == _BEGIN:
+            begun.setdefault((number, replica), []).append((float(at), slot[0]))
+            continue
+        begun_at, of_slot = begun[number, replica].pop(0)
+        done.append(_execution(number, replica, life, (begun_at, float(at), of_slot)))
+    open_still = [
+        _execution(number, replica, life, (at, None, slot))
+        for (number, replica), starts in begun.items()
+        for at, slot in starts
+    ]
+    return done + open_still
+
+
+def _execution(
+    number: str, replica: str, life: str, times: tuple[float, float | None, str]
+) -> Execution:
+    begun_at, ended_at, slot = times
+    return Execution(
+        number=int(number),
+        replica=replica,
+        life=life,
+        begun_at=begun_at,
+        ended_at=ended_at,
+        slot=slot,
+    )

@@ -1,0 +1,234 @@
+"""A whole running system of real processes: what faults are done to and what load is offered to."""
+
+import contextlib
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from chaos.faults import Fault, Target
+from chaos.history import FinalRead
+from chaos.processes.front_ends import FrontEnd, FrontEnds
+from chaos.processes.replicas import ReplicaProcess, Replicas
+from chaos.workload.clients import Clients, Shape
+from chaos.world import Setup
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
+from trioroute.core.auth import digest_of, key_from
+from trioroute.core.model import Deployment, Endpoint, StaticSource
+from trioroute.core.status import ClusterStatus, ReplicaCondition
+
+__all__ = ["CHAT", "ENDPOINT", "System"]
+
+ENDPOINT: Final = "work"
+CHAT: Final = "chat"
+
+#: How long upgraded connections may last: no client stays longer, so MAXREQ is short.
+_CHAT_S: Final = 2.0
+
+_START_MAX_S: Final = 60.0
+_LOOK_S: Final = 0.05
+
+
+class System:
+    """See the module's docstring. The `Door` of its clients."""
+
+    def __init__(self, folder: Path, setup: Setup) -> None:
+        names = [f"fe-{number}" for number in range(setup.front_ends)]
+        self.setup = setup
+        self.folder = folder
+        self.front_ends = FrontEnds(folder, names, shares_socket=setup.shares_socket)
+        self.replicas = Replicas(
+            folder,
+            count=setup.replicas,
+            processes=setup.replica_processes,
+            has_chat=setup.has_chat,
+        )
+        #: All keys that were ever valid; the last one is used.
+        self.keys = [key_from(secrets.token_bytes(32))]
+        self.clients = Clients(
+            self,
+            Shape(
+                path=f"/api/v1/service/{ENDPOINT}/score",
+                chat_path=f"/api/v1/service/{CHAT}/score",
+                service_s=setup.service_s,
+                deadline_s=setup.deadline_s,
+            ),
+        )
+
+    # Where requests go.
+
+    def order(self, number: int) -> list[tuple[str, int]]:
+        """Ready front-ends first, each number beginning at another; then the rest."""
+        if self.setup.shares_socket:
+            return [("", self.front_ends.shared_port)]
+        every = list(self.front_ends.all.values())
+        turned = every[number % len(every) :] + every[: number % len(every)]
+        turned.sort(key=lambda one: not one.is_wanted)
+        return [(one.name, one.scoring_port) for one in turned]
+
+    def authorization(self) -> str:
+        """The newest key."""
+        return f"Bearer {self.keys[-1]}"
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """Every replica's limit."""
+        names = self.replicas.names(self.replicas.processes)
+        chat = set(self.replicas.names(self.replicas.chat))
+        return {name: 1 if name in chat else self.setup.slots for name in names}
+
+    # Start, wait, read.
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Start everything and wait until it serves.
+
+        Raises:
+            trio.TooSlowError: it does not.
+        """
+        for line in self.front_ends.lines.values():
+            nursery.start_soon(line.run)
+        for one in self.replicas.processes:
+            self.replicas.start(one)
+            for line in one.lines:
+                nursery.start_soon(line.run)
+        for name in self.front_ends.all:
+            self.front_ends.start(name)
+            nursery.start_soon(self.front_ends.watch_readiness, name)
+        with trio.fail_after(_START_MAX_S):
+            await self.front_ends.coordinator(patience_s=_START_MAX_S)
+            await self.register(self.keys)
+            await self.wait_whole()
+
+    async def register(self, keys: Iterable[str]) -> None:
+        """Put the endpoints and deployments, with these keys valid, through whoever takes it."""
+        digests = tuple(digest_of(key) for key in keys)
+        endpoints = [Endpoint(name=ENDPOINT, traffic={"blue": 100}, key_digests=digests)]
+        deployments = [self._deployment(ENDPOINT, self.replicas.ordinary, None)]
+        if self.setup.has_chat:
+            endpoints.append(Endpoint(name=CHAT, traffic={"blue": 100}, key_digests=digests))
+            deployments.append(self._deployment(CHAT, self.replicas.chat, _CHAT_S))
+        while True:
+            for one in self.front_ends.all.values():
+                with contextlib.suppress(UnreachableError, ProblemAnswerError):
+                    await trio.to_thread.run_sync(
+                        one.admin().put_registry, tuple(endpoints), tuple(deployments)
+                    )
+                    return
+            await trio.sleep(_LOOK_S)
+
+    def _deployment(
+        self, endpoint: str, processes: list[ReplicaProcess], upgrade_s: float | None
+    ) -> Deployment:
+        return Deployment(
+            endpoint=endpoint,
+            name="blue",
+            source=StaticSource(addresses=self.replicas.lines(processes)),
+            slots_per_replica=self.setup.slots if upgrade_s is None else 1,
+            request_timeout_s=self.setup.request_timeout_s,
+            queue_wait_max_s=self.setup.queue_wait_max_s,
+            upgrade_max_s=upgrade_s,
+        )
+
+    async def wait_whole(self) -> None:
+        """Return when every front-end is ready, knows the coordinator and has all replicas."""
+        while True:
+            reads = [await self._read(one) for one in self.front_ends.all.values()]
+            whole = [read for read in reads if read is not None and self._is_whole(read)]
+            offices = {(r.coordinator.name, r.coordinator.epoch) for r in whole if r.coordinator}
+            if len(whole) == len(reads) and len(offices) == 1:
+                return
+            await trio.sleep(_LOOK_S)
+
+    def _is_whole(self, status: ClusterStatus) -> bool:
+        ready, wished = _count_ready(status), len(self.slots)
+        return (
+            status.coordinator is not None
+            and ready == wished
+            and all(row.is_up and not row.unready_reason for row in status.front_ends)
+        )
+
+    async def _read(self, one: FrontEnd) -> ClusterStatus | None:
+        if not one.is_wanted:
+            return None
+        try:
+            return await trio.to_thread.run_sync(one.admin().status)
+        except (UnreachableError, ProblemAnswerError):
+            return None
+
+    async def read_finally(self, probe_count: int) -> FinalRead:
+        """What the system says of itself without load, and whether it still serves."""
+        with trio.move_on_after(self.setup.deadline_s):
+            # In-flight counts reach the status with the next report of each worker.
+            while (read := await self._busy_and_queued()) is None or any(read):
+                await trio.sleep(_LOOK_S)
+        failed = []
+        for _ in range(probe_count):
+            request = await self.clients.send("new")
+            if not request.is_ok:
+                text = request.reason or request.detail or request.outcome.value
+                failed.append(f"#{request.number} at {request.front_end}: {text}")
+        busy, queued = await self._busy_and_queued() or (0, 0)
+        said = await self.front_ends.status()
+        status = said[1] if said else ClusterStatus(reporter="")
+        every = self.front_ends.all.values()
+        office = status.coordinator
+        return FinalRead(
+            coordinator=office.name if office else "",
+            epoch=office.epoch if office else 0,
+            ready=tuple(one.name for one in every if one.is_wanted),
+            unready=tuple(one.name for one in every if not one.is_wanted),
+            busy=busy,
+            queued=queued,
+            replicas_ready=_count_ready(status),
+            replicas_wished=len(self.slots),
+            probes_failed=tuple(failed),
+        )
+
+    async def _busy_and_queued(self) -> tuple[int, int] | None:
+        said = await self.front_ends.status()
+        if said is None:
+            return None
+        rows = [row for endpoint in said[1].endpoints for row in endpoint.deployments]
+        return sum(row.busy or 0 for row in rows), sum(row.queued or 0 for row in rows)
+
+    # Whom a fault is done to.
+
+    async def pick(self, target: Target, fault: Fault) -> list[FrontEnd]:
+        """The front-ends that a fault's dice and target name now."""
+        every = list(self.front_ends.all.values())
+        if target is Target.ALL_FRONT_ENDS:
+            return every
+        coordinator = await self.front_ends.coordinator()
+        if target is Target.COORDINATOR:
+            return [self.front_ends.all[coordinator]]
+        if target is Target.FOLLOWER:
+            every = [one for one in every if one.name != coordinator]
+        start = int(fault.pick * len(every))
+        count = 2 if target is Target.TWO_FRONT_ENDS else 1
+        return [every[(start + step) % len(every)] for step in range(count)]
+
+    def pick_replica(self, fault: Fault) -> ReplicaProcess:
+        """The group of model servers that a fault's dice name."""
+        processes = self.replicas.processes
+        return processes[int(fault.pick * len(processes))]
+
+    def secrets_in_logs(self) -> list[str]:
+        """Where any key stands, in all that the processes wrote."""
+        words = [key.encode() for key in self.keys]
+        found = []
+        for path in self.folder.glob("*.log"):
+            text = path.read_bytes()
+            found += [path.name for word in words if word in text]
+        return found
+
+
+def _count_ready(status: ClusterStatus) -> int:
+    states = [
+        replica.state
+        for endpoint in status.endpoints
+        for deployment in endpoint.deployments
+        for replica in deployment.replicas
+    ]
+    return sum(state is ReplicaCondition.READY for state in states)

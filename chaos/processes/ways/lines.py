@@ -1,0 +1,159 @@
+"""Faults of the lines between front-ends, and between front-ends and model servers."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import trio
+
+from chaos.faults import Fault, Target
+from chaos.processes.relay import Relay
+from chaos.processes.system import System
+from chaos.processes.ways.aim import Aim, Way, at_front_ends
+
+__all__ = ["WAYS"]
+
+#: How often `reset-peers` strikes, seconds.
+_RESET_S: Final = 0.25
+
+
+def _lines(system: System, name: str) -> list[Relay]:
+    dialled, accepted = system.front_ends.lines_of(name)
+    return dialled + accepted
+
+
+@asynccontextmanager
+async def _cut(
+    system: System, fault: Fault, *, target: Target, is_mute: bool, is_deaf: bool
+) -> AsyncIterator[Aim]:
+    hit = await system.pick(target, fault)
+    dialled, accepted = system.front_ends.lines_of(hit[0].name)
+    for line in dialled:
+        line.forth.is_cut, line.back.is_cut = is_mute, is_deaf
+    for line in accepted:
+        line.forth.is_cut, line.back.is_cut = is_deaf, is_mute
+    try:
+        yield at_front_ends(hit)
+    finally:
+        for line in dialled + accepted:
+            line.heal()
+
+
+@asynccontextmanager
+async def _delay(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    lines = list(system.front_ends.lines.values())
+    delay_s = 0.02 + 0.08 * fault.strength
+    for line in lines:
+        for direction in (line.forth, line.back):
+            direction.delay_s, direction.jitter_s = delay_s, delay_s / 2
+    try:
+        yield Aim(target=f"every line {delay_s * 1000:.0f} ms")
+    finally:
+        for line in lines:
+            line.heal()
+
+
+@asynccontextmanager
+async def _narrow(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    hit = await system.pick(Target.FRONT_END, fault)
+    lines = _lines(system, hit[0].name)
+    for line in lines:
+        for direction in (line.forth, line.back):
+            direction.bytes_per_s = 8192 * (1 + 7 * fault.strength)
+            direction.piece_bytes = 64
+    try:
+        yield at_front_ends(hit)
+    finally:
+        for line in lines:
+            line.heal()
+
+
+@asynccontextmanager
+async def _reset(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    hit = await system.pick(Target.FRONT_END, fault)
+    lines = _lines(system, hit[0].name)
+
+    async def strike() -> None:
+        while True:
+            for line in lines:
+                line.reset_all()
+            await trio.sleep(_RESET_S)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(strike)
+        yield at_front_ends(hit)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _corrupt(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    hit = await system.pick(Target.FRONT_END, fault)
+    lines = _lines(system, hit[0].name)
+    for line in lines:
+        line.forth.corrupt_every = line.back.corrupt_every = 97 + int(400 * fault.strength)
+    try:
+        yield at_front_ends(hit)
+    finally:
+        for line in lines:
+            line.heal()
+
+
+@asynccontextmanager
+async def _spoil_replica(
+    system: System, fault: Fault, *, spoil: Callable[[Relay, float], None]
+) -> AsyncIterator[Aim]:
+    hit = system.pick_replica(fault)
+    for line in hit.lines:
+        spoil(line, fault.strength)
+    try:
+        yield Aim(target=hit.name)
+    finally:
+        for line in hit.lines:
+            line.heal()
+
+
+def _mute(line: Relay, _: float) -> None:
+    line.back.is_cut = True
+
+
+def _reset_after(line: Relay, strength: float) -> None:
+    line.back.reset_after = int(200 * strength)
+
+
+def _end_after(line: Relay, strength: float) -> None:
+    line.back.end_after = int(200 * strength)
+
+
+def _trickle(line: Relay, _: float) -> None:
+    line.back.piece_bytes = 1
+    line.back.bytes_per_s = 2000
+
+
+def _garble(line: Relay, _: float) -> None:
+    # Connections that are open have passed their first bytes: the next ones are new.
+    line.reset_all()
+    line.back.prefix = b"GARBAGE \x00\xff\r\n"
+
+
+def _refuse(line: Relay, _: float) -> None:
+    line.is_refusing = True
+    line.reset_all()
+
+
+WAYS: Final[dict[str, Way]] = {
+    "cut-coordinator": partial(_cut, target=Target.COORDINATOR, is_mute=True, is_deaf=True),
+    "cut-follower": partial(_cut, target=Target.FOLLOWER, is_mute=True, is_deaf=True),
+    "mute": partial(_cut, target=Target.FRONT_END, is_mute=True, is_deaf=False),
+    "deaf": partial(_cut, target=Target.FRONT_END, is_mute=False, is_deaf=True),
+    "delay-peers": _delay,
+    "narrow-peers": _narrow,
+    "reset-peers": _reset,
+    "corrupt-peers": _corrupt,
+    "mute-replica": partial(_spoil_replica, spoil=_mute),
+    "reset-replica": partial(_spoil_replica, spoil=_reset_after),
+    "truncate-replica": partial(_spoil_replica, spoil=_end_after),
+    "trickle-replica": partial(_spoil_replica, spoil=_trickle),
+    "garble-replica": partial(_spoil_replica, spoil=_garble),
+    "refuse-replica": partial(_spoil_replica, spoil=_refuse),
+}

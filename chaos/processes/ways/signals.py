@@ -1,0 +1,128 @@
+"""Faults of processes: signals to front-ends, workers and model servers, and new starts."""
+
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import trio
+
+from chaos.faults import Fault, Target
+from chaos.processes.front_ends import FrontEnd
+from chaos.processes.system import System
+from chaos.processes.ways.aim import Aim, Way, at_front_ends
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
+
+__all__ = ["WAYS", "send_to"]
+
+#: A SIGTERM is followed by unready, drain and good-byes; longer than this is a hang.
+_END_MAX_S: Final = 20.0
+
+
+def send_to(pids: Iterable[int], number: signal.Signals) -> None:
+    """To each that still lives."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _restart(system: System, hit: Iterable[FrontEnd]) -> None:
+    for one in hit:
+        if not one.is_running:
+            system.front_ends.start(one.name)
+
+
+@asynccontextmanager
+async def _kill(system: System, fault: Fault, *, target: Target) -> AsyncIterator[Aim]:
+    hit = await system.pick(target, fault)
+    for one in hit:
+        one.signal(signal.SIGKILL)
+    for one in hit:
+        await one.wait_ended()
+    try:
+        yield at_front_ends(hit)
+    finally:
+        _restart(system, hit)
+
+
+@asynccontextmanager
+async def _end(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    hit = await system.pick(Target.FRONT_END, fault)
+    for one in hit:
+        one.signal(signal.SIGTERM)
+    with trio.fail_after(_END_MAX_S):
+        for one in hit:
+            await one.wait_ended()
+    try:
+        yield at_front_ends(hit)
+    finally:
+        _restart(system, hit)
+
+
+@asynccontextmanager
+async def _kill_worker(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    hit = await system.pick(Target.FRONT_END, fault)
+    send_to(hit[0].worker_pids(), signal.SIGKILL)
+    yield at_front_ends(hit)
+
+
+@asynccontextmanager
+async def _pause(system: System, fault: Fault, *, target: Target, who: str) -> AsyncIterator[Aim]:
+    hit = await system.pick(target, fault)
+    pids = {"all": hit[0].pids, "worker": hit[0].worker_pids, "supervisor": hit[0].pids}[who]()
+    pids = pids[:1] if who == "supervisor" else pids
+    send_to(pids, signal.SIGSTOP)
+    try:
+        yield at_front_ends(hit)
+    finally:
+        send_to(pids, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def _hand_over(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    hit = await system.pick(Target.COORDINATOR, fault)
+    # An office that is changing hands already refuses; that is an answer, not a failure.
+    with contextlib.suppress(ProblemAnswerError, UnreachableError):
+        await trio.to_thread.run_sync(hit[0].admin().transfer_coordinator)
+    yield at_front_ends(hit)
+
+
+@asynccontextmanager
+async def _kill_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    hit = system.pick_replica(fault)
+    hit.signal(signal.SIGKILL)
+    try:
+        yield Aim(target=hit.name)
+    finally:
+        assert hit.process is not None
+        hit.process.wait()
+        system.replicas.start(hit)
+
+
+@asynccontextmanager
+async def _pause_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    hit = system.pick_replica(fault)
+    hit.signal(signal.SIGSTOP)
+    try:
+        yield Aim(target=hit.name)
+    finally:
+        hit.signal(signal.SIGCONT)
+
+
+WAYS: Final[dict[str, Way]] = {
+    "end-front-end": _end,
+    "kill-front-end": partial(_kill, target=Target.FOLLOWER),
+    "kill-coordinator": partial(_kill, target=Target.COORDINATOR),
+    "kill-two": partial(_kill, target=Target.TWO_FRONT_ENDS),
+    "kill-all": partial(_kill, target=Target.ALL_FRONT_ENDS),
+    "kill-worker": _kill_worker,
+    "pause-coordinator": partial(_pause, target=Target.COORDINATOR, who="all"),
+    "pause-supervisor": partial(_pause, target=Target.COORDINATOR, who="supervisor"),
+    "pause-worker": partial(_pause, target=Target.FRONT_END, who="worker"),
+    "hand-over": _hand_over,
+    "kill-replica": _kill_replica,
+    "pause-replica": _pause_replica,
+}

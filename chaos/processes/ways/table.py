@@ -1,0 +1,10 @@
+"""Every kind of fault that this world can do, by name."""
+
+from typing import Final
+
+from chaos.processes.ways import lines, signals
+from chaos.processes.ways.aim import Way
+
+__all__ = ["WAYS"]
+
+WAYS: Final[dict[str, Way]] = {**signals.WAYS, **lines.WAYS}

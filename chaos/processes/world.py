@@ -1,0 +1,187 @@
+"""The world of real processes: builds a system, offers load, does the plan, reads what happened."""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from chaos.faults import Fault, Reach, kind_named
+from chaos.history import Census, History, Office, Span
+from chaos.plan import Plan
+from chaos.processes.capabilities import impossible_kinds
+from chaos.processes.census import marked, take_census
+from chaos.processes.front_ends import MARK
+from chaos.processes.system import System
+from chaos.processes.ways.table import WAYS
+from chaos.workload.load import offer
+from chaos.world import Scenario
+
+__all__ = ["ProcessesWorld"]
+
+#: How long a system may take to be whole again before the run gives up on it, seconds.
+_RECOVERY_MAX_S: Final = 60.0
+
+#: Load before the first census, so that pools, caches and code are what they will be.
+_WARM_UP_S: Final = 3.0
+_SETTLE_S: Final = 1.5
+
+_LOOK_S: Final = 0.05
+_FINAL_PROBES: Final = 20
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@attrs.frozen(kw_only=True)
+class ProcessesWorld:
+    """Real front-ends, real replicas, real sockets, on loopback.
+
+    Attributes:
+        say: where progress goes.
+        keep: keep the run's folder (logs, records), and say where it is.
+    """
+
+    say: Callable[[str], None] = _silent
+    keep: bool = False
+
+    @property
+    def name(self) -> str:
+        """See `World`."""
+        return "processes"
+
+    def impossible(self) -> Mapping[str, str]:
+        """See `World`."""
+        return impossible_kinds(iter(WAYS))
+
+    async def run(self, scenario: Scenario, plan: Plan) -> History:
+        """See `World`."""
+        history = History(scenario=scenario.name, world=self.name, seed=plan.seed)
+        impossible = self.impossible()
+        history.skipped = {name: impossible[name] for name in plan.skipped}
+        with _folder(keep=self.keep, say=self.say) as folder:
+            system = System(folder, scenario.setup)
+            history.slots = system.slots
+            try:
+                async with trio.open_nursery() as nursery:
+                    await system.start(nursery)
+                    self.say(f"serving with {len(system.front_ends.all)} front-ends")
+                    await self._torment(system, scenario, plan, history)
+                    nursery.cancel_scope.cancel()
+            finally:
+                system.front_ends.end_all()
+                system.replicas.end_all()
+            history.executions = system.replicas.executions()
+            history.requests = system.clients.requests
+            history.complaints += system.clients.unasked
+            history.secrets = system.secrets_in_logs()
+            history.strays = await _strays(folder)
+        return history
+
+    async def _torment(
+        self, system: System, scenario: Scenario, plan: Plan, history: History
+    ) -> None:
+        await _load_for(system, scenario, plan.seed, _WARM_UP_S)
+        history.before = await _quiet_census(system)
+        stop = trio.Event()
+        async with trio.open_nursery() as nursery:
+            watching = trio.CancelScope()
+            nursery.start_soon(_watch_offices, system, history, watching)
+            history.began_at = time.monotonic()
+            nursery.start_soon(offer, system.clients, scenario.load, plan.seed, stop)
+            for number, fault in enumerate(plan.faults, start=1):
+                await trio.sleep(max(0.0, history.began_at + fault.at_s - time.monotonic()))
+                span = await self._do(system, fault, history)
+                self.say(f"{number:4}/{len(plan.faults)} {_told(span, history)}")
+                if span.failure or span.recovered_at is None:
+                    break
+            await trio.sleep(_SETTLE_S)
+            history.ended_at = time.monotonic()
+            stop.set()
+            watching.cancel()
+        history.final = await system.read_finally(_FINAL_PROBES)
+        history.after = await _quiet_census(system)
+
+    async def _do(self, system: System, fault: Fault, history: History) -> Span:
+        """One fault from injecting to recovery."""
+        span = Span(kind=fault.kind, target="", injected_at=time.monotonic())
+        if kind_named(fault.kind).reach is Reach.ITS_CLIENTS:
+            # Until the way says whom it hits, anybody's connection may be the one.
+            span.front_ends = frozenset(system.front_ends.all)
+        history.spans.append(span)
+        try:
+            async with WAYS[fault.kind](system, fault) as aim:
+                span.target, span.front_ends = aim.target, aim.front_ends
+                await trio.sleep(fault.hold_s)
+        except trio.TooSlowError:
+            span.failure = "could not be done: nobody coordinates, or nothing ends"
+        span.healed_at = time.monotonic()
+        with trio.move_on_after(_RECOVERY_MAX_S):
+            await system.wait_whole()
+            span.recovered_at = time.monotonic()
+        return span
+
+
+def _told(span: Span, history: History) -> str:
+    at_s = span.injected_at - history.began_at
+    if span.healed_at is None or span.recovered_at is None:
+        return f"{at_s:6.1f} s {span.kind} {span.target}: NOT RECOVERED {span.failure}"
+    held_s, took_s = span.healed_at - span.injected_at, span.recovered_at - span.healed_at
+    return f"{at_s:6.1f} s {span.kind} {span.target} for {held_s:.1f} s, whole after {took_s:.1f} s"
+
+
+async def _load_for(system: System, scenario: Scenario, seed: int, duration_s: float) -> None:
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(offer, system.clients, scenario.load, seed, stop)
+        await trio.sleep(duration_s)
+        stop.set()
+
+
+async def _quiet_census(system: System) -> Census:
+    # What clients keep open is theirs, not a leak.
+    await system.clients.close()
+    await trio.sleep(_SETTLE_S)
+    return take_census(time.monotonic(), system.front_ends.roles())
+
+
+async def _watch_offices(system: System, history: History, scope: trio.CancelScope) -> None:
+    """Note who coordinates, as an onlooker sees it."""
+    seen: dict[str, Office] = {}
+    with scope:
+        while True:
+            said = await system.front_ends.status()
+            office = said[1].coordinator if said else None
+            if said is not None and office is not None:
+                reporter, now = said[0], time.monotonic()
+                told = Office(at=now, epoch=office.epoch, name=office.name, reporter=reporter)
+                if attrs.evolve(told, at=0.0) != seen.get(reporter):
+                    history.offices.append(told)
+                    seen[reporter] = attrs.evolve(told, at=0.0)
+            await trio.sleep(_LOOK_S)
+
+
+@contextlib.contextmanager
+def _folder(*, keep: bool, say: Callable[[str], None]) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="trioroute-chaos-"))
+    try:
+        yield folder
+    finally:
+        if keep:
+            say(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _strays(folder: Path) -> list[str]:
+    """What outlives the run for more than a moment; killed by its own id then."""
+    deadline = trio.current_time() + 5
+    while (left := marked(MARK, str(folder))) and trio.current_time() < deadline:
+        await trio.sleep(_LOOK_S)
+    return [f"process {pid}" for pid in left]

@@ -1,0 +1,139 @@
+"""What a run came to: lines for people, JSON for machines."""
+
+from collections import Counter, defaultdict
+from typing import Any, Final
+
+import attrs
+
+from chaos.checkers import Levels, Violation, check, invalidity
+from chaos.faults import kind_named
+from chaos.history import History, Outcome
+
+__all__ = ["Judgement", "judge", "quantile", "shown", "to_json"]
+
+#: More than these of one rule say no more than that there are many.
+_SHOWN_MAX: Final = 5
+
+
+@attrs.frozen(kw_only=True)
+class Judgement:
+    """A history and what the checkers say of it."""
+
+    history: History
+    levels: Levels
+    violations: tuple[Violation, ...]
+    invalid: tuple[str, ...]
+
+    @property
+    def is_green(self) -> bool:
+        """Whether the run proves what its scenario claims."""
+        return not self.violations and not self.invalid
+
+
+def judge(history: History, levels: Levels) -> Judgement:
+    """Check a history against its scenario's levels."""
+    return Judgement(
+        history=history,
+        levels=levels,
+        violations=tuple(check(history, levels)),
+        invalid=tuple(invalidity(history, levels)),
+    )
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value below which a share of all lie; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def shown(judgement: Judgement, *, replay: str = "") -> str:
+    """The report in lines; the last one names the kinds that ran and the verdict."""
+    history = judgement.history
+    lines = [f"{history.scenario} in {history.world}, seed {history.seed}"]
+    lines += [
+        f"SKIPPED fault={kind_named(name).row} kind={name} needs={needs}"
+        for name, needs in sorted(history.skipped.items())
+    ]
+    lines += _request_lines(history)
+    lines += _fault_lines(history)
+    counts: Counter[str] = Counter()
+    for violation in judgement.violations:
+        counts[violation.rule] += 1
+        if counts[violation.rule] <= _SHOWN_MAX:
+            when = "" if violation.at is None else f" at {violation.at:.2f} s"
+            lines.append(f"VIOLATION {violation.rule}{when}: {violation.text}")
+    for rule, count in counts.items():
+        if count > _SHOWN_MAX:
+            lines.append(f"VIOLATION {rule}: {count - _SHOWN_MAX} more")
+    lines += [f"INVALID: {reason}" for reason in judgement.invalid]
+    if not judgement.is_green and replay:
+        lines.append(f"replay: {replay}")
+    lines.append(_verdict(judgement))
+    return "\n".join(lines)
+
+
+def _request_lines(history: History) -> list[str]:
+    if not history.requests:
+        return []
+    outcomes = Counter(
+        "ok" if request.is_ok else request.reason or request.outcome.value
+        for request in history.requests
+    )
+    times = [r.ended_at - r.sent_at for r in history.requests if r.is_ok and r.ended_at]
+    text = ", ".join(f"{name} {count}" for name, count in outcomes.most_common())
+    return [
+        f"{len(history.requests)} requests; {history.rate:.0f}/s for {history.duration_s:.0f} s",
+        f"  {text}",
+        f"  answered in p50 {quantile(times, 0.5) * 1000:.0f} ms, p99"
+        f" {quantile(times, 0.99) * 1000:.0f} ms, max {max(times, default=0.0) * 1000:.0f} ms;"
+        f" {len(history.executions)} executions,"
+        f" {len({office.epoch for office in history.offices})} epochs seen",
+    ]
+
+
+def _fault_lines(history: History) -> list[str]:
+    by_kind: defaultdict[str, list[float]] = defaultdict(list)
+    for span in history.spans:
+        if span.healed_at is not None and span.recovered_at is not None:
+            by_kind[span.kind].append(span.recovered_at - span.healed_at)
+    return [
+        f"  {name:17} × {len(took):3}  recovered p50 {quantile(took, 0.5):5.2f} s,"
+        f" max {max(took):5.2f} s (goal {kind_named(name).recover_s:g})"
+        for name, took in sorted(by_kind.items())
+    ]
+
+
+def _verdict(judgement: Judgement) -> str:
+    history = judgement.history
+    kinds = sorted({span.kind for span in history.spans})
+    if judgement.violations:
+        word = f"FAILED, {len(judgement.violations)} violations"
+    else:
+        word = "INVALID" if judgement.invalid else "OK, 0 violations"
+    ran = f" ({', '.join(kinds)})" if kinds else ""
+    return f"{word}: {len(history.spans)} faults of {len(kinds)} kinds{ran}"
+
+
+def to_json(judgement: Judgement) -> dict[str, Any]:
+    """The same for machines; requests only where something was wrong with them."""
+    history = judgement.history
+    odd = [r for r in history.requests if not r.is_ok and r.outcome is not Outcome.LEFT]
+    return {
+        "scenario": history.scenario,
+        "world": history.world,
+        "seed": history.seed,
+        "green": judgement.is_green,
+        "violations": [attrs.asdict(violation) for violation in judgement.violations],
+        "invalid": list(judgement.invalid),
+        "skipped": history.skipped,
+        "duration_s": history.duration_s,
+        "requests": len(history.requests),
+        "faults": [
+            {**attrs.asdict(span), "front_ends": sorted(span.front_ends)} for span in history.spans
+        ],
+        "epochs": sorted({office.epoch for office in history.offices}),
+        "not_ok": [{**attrs.asdict(r), "outcome": r.outcome.value} for r in odd],
+        "final": None if history.final is None else attrs.asdict(history.final),
+        "before": None if history.before is None else attrs.asdict(history.before),
+        "after": None if history.after is None else attrs.asdict(history.after),
+    }

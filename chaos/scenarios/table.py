@@ -1,0 +1,12 @@
+"""Every scenario by name."""
+
+from typing import Final
+
+from chaos.scenarios import nemesis
+from chaos.world import Scenario
+
+__all__ = ["SCENARIOS"]
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    scenario.name: scenario for scenario in (nemesis.SCENARIO, nemesis.SLICE, nemesis.LONG)
+}

@@ -1,0 +1,1 @@
+"""Load that is offered whatever becomes of it: numbered requests by several kinds of client."""

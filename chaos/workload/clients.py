@@ -1,0 +1,307 @@
+"""The kinds of client: each sends one numbered request its own way and notes how it ended."""
+
+import hashlib
+import os
+import socket
+import struct
+import time
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from chaos.history import Outcome, Request
+from chaos.workload.answers import Answer, AnswerBrokenError, Wire
+
+__all__ = ["CLIENT_KINDS", "Clients", "Door", "Shape"]
+
+_RESETTING: Final = struct.pack("ii", 1, 0)
+
+#: Connects that are refused are tried at the next front-end, for so long, seconds.
+_CONNECT_MAX_S: Final = 5.0
+_CONNECT_PAUSE_S: Final = 0.05
+
+#: A client gives up so long after the deadline: later than the checker calls it hung.
+_PATIENCE_S: Final = 5.0
+
+_LARGE_BYTES: Final = 48 * 1024
+
+
+class Door(Protocol):
+    """Where requests go; the world behind it decides which front-ends are offered."""
+
+    def order(self, number: int) -> list[tuple[str, int]]:
+        """Front-ends to try, name and port on loopback, best first. Name empty: shared socket."""
+        ...
+
+    def authorization(self) -> str:
+        """The credential that is valid now."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Shape:
+    """What requests ask for.
+
+    Attributes:
+        path, chat_path: where to score, and where to upgrade.
+        service_s: what an ordinary request costs a replica; streams take four times that.
+        deadline_s: by when every request must have an outcome.
+    """
+
+    path: str
+    chat_path: str
+    service_s: float
+    deadline_s: float
+
+
+# house: one method a kind of client
+class Clients:
+    """All clients of a run: their requests, and the connections kept between them."""
+
+    def __init__(self, door: Door, shape: Shape) -> None:
+        self.requests: list[Request] = []
+        #: Bytes that came on idle connections: an answer that nobody asked for (I1).
+        self.unasked: list[str] = []
+        self._door = door
+        self._shape = shape
+        self._kept: dict[int, list[Wire]] = {}
+        self._nonce_root = os.urandom(4).hex()
+
+    async def send(self, kind: str) -> Request:
+        """One request by one kind of client; returns when it has ended."""
+        act, method, is_retryable = CLIENT_KINDS[kind]
+        request = Request(
+            number=len(self.requests) + 1,
+            client=kind,
+            method=method,
+            is_retryable=is_retryable,
+            sent_at=time.monotonic(),
+            deadline_s=self._shape.deadline_s,
+        )
+        self.requests.append(request)
+        with trio.move_on_after(self._shape.deadline_s + _PATIENCE_S) as scope:
+            try:
+                await act(self, request)
+            except AnswerBrokenError as error:
+                self._end(request, Outcome.BROKEN, str(error))
+        if scope.cancelled_caught:
+            self._end(request, Outcome.HUNG)
+        return request
+
+    async def close(self) -> None:
+        """Close what is kept open."""
+        for wires in self._kept.values():
+            for wire in wires:
+                await trio.aclose_forcefully(wire.stream)
+        self._kept.clear()
+
+    # What the kinds are made of.
+
+    async def ordinary(self, request: Request) -> None:
+        """A small POST over a connection that is used again."""
+        await self._exchange(request, b'{"data": [1, 2, 3]}')
+
+    async def new_connection(self, request: Request) -> None:
+        """A small POST over a connection of its own."""
+        await self._exchange(request, b"{}", keeps=False)
+
+    async def get(self, request: Request) -> None:
+        """A GET, which may be retried."""
+        await self._exchange(request, b"")
+
+    async def keyed(self, request: Request) -> None:
+        """A POST that says that it may be repeated."""
+        more = f"idempotency-key: {self._nonce(request)}\r\n"
+        await self._exchange(request, b"[1]", more=more)
+
+    async def large(self, request: Request) -> None:
+        """A body of many packets; the answer says its digest."""
+        await self._exchange(request, os.urandom(_LARGE_BYTES))
+
+    async def stream(self, request: Request) -> None:
+        """An answer in pieces over some time."""
+        more = "chaos-pieces: 5\r\n"
+        await self._exchange(request, b"{}", more=more, service_s=self._shape.service_s * 4)
+
+    async def slow(self, request: Request) -> None:
+        """A client that takes its time to send its body."""
+        await self._exchange(request, b"slow and steady", pause_s=0.02)
+
+    async def leaver(self, request: Request) -> None:
+        """A client that resets before it can have been answered."""
+        wire = await self._open(request)
+        if wire is None:
+            return
+        async with wire.stream:
+            await wire.send(self._head(request, 2, "chaos-service: 0.2\r\n") + b"{}")
+            await trio.sleep(0.01 * (request.number % 12))
+            wire.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)
+        self._end(request, Outcome.LEFT)
+
+    async def chat(self, request: Request) -> None:
+        """A WebSocket: three texts there and back, then an orderly end."""
+        wire = await self._open(request)
+        if wire is None:
+            return
+        async with wire.stream:
+            key = b64encode(os.urandom(16)).decode()
+            upgrade = (
+                f"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+                f"sec-websocket-key: {key}\r\n"
+            )
+            await wire.send(self._head(request, None, upgrade, path=self._shape.chat_path))
+            answer = await wire.read_head()
+            if answer.status != 101:
+                body = await wire.take(int(answer.fields.get("content-length", "0")))
+                self._judge(request, attrs.evolve(answer, body=body), b"")
+                return
+            said = [await self._say(wire, b"text %d" % number) for number in range(3)]
+            await self._say(wire, b"", code=8)
+        nonce = self._nonce(request).encode()
+        request.is_own = said == [nonce + b" text %d" % number for number in range(3)]
+        request.status, request.first_byte_at = 200, answer.first_byte_at
+        self._end(request, Outcome.ANSWERED, "" if request.is_own else repr(said))
+
+    async def _say(self, wire: Wire, text: bytes, *, code: int = 1) -> bytes:
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(text))
+        await wire.send(bytes((0x80 | code, 0x80 | len(text))) + mask + masked)
+        head = await wire.take(2)
+        return await wire.take(head[1] & 0x7F)
+
+    async def _exchange(
+        self,
+        request: Request,
+        body: bytes,
+        *,
+        more: str = "",
+        service_s: float | None = None,
+        keeps: bool = True,
+        pause_s: float = 0.0,
+    ) -> None:
+        wire = await self._open(request, keeps=keeps)
+        if wire is None:
+            return
+        try:
+            service_s = self._shape.service_s if service_s is None else service_s
+            more += f"chaos-service: {service_s}\r\n"
+            more += "" if keeps else "connection: close\r\n"
+            await wire.send(self._head(request, len(body), more) + (b"" if pause_s else body))
+            for at in range(0, len(body) if pause_s else 0, 4):
+                await trio.sleep(pause_s)
+                await wire.send(body[at : at + 4])
+            answer = await wire.read_answer()
+        except BaseException:
+            await trio.aclose_forcefully(wire.stream)
+            raise
+        self._judge(request, answer, body)
+        if keeps and not answer.closes:
+            self._kept.setdefault(wire.stream.socket.getpeername()[1], []).append(wire)
+        else:
+            await trio.aclose_forcefully(wire.stream)
+
+    def _judge(self, request: Request, answer: Answer, body: bytes) -> None:
+        request.status, request.reason = answer.status, answer.reason
+        request.first_byte_at = answer.first_byte_at
+        detail = ""
+        if answer.status < 300:
+            request.is_own = answer.body == self._expected(request, body)
+            detail = "" if request.is_own else repr(answer.body[:80])
+        self._end(request, Outcome.ANSWERED, detail)
+
+    def _expected(self, request: Request, body: bytes) -> bytes:
+        nonce = self._nonce(request).encode()
+        if request.client == "stream":
+            return b"".join(b"data: %b %d\n\n" % (nonce, number) for number in range(5))
+        return nonce + b" " + hashlib.sha256(body).hexdigest().encode()
+
+    def _end(self, request: Request, outcome: Outcome, detail: str = "") -> None:
+        request.outcome, request.detail = outcome, detail
+        request.ended_at = time.monotonic()
+
+    def _nonce(self, request: Request) -> str:
+        return f"{self._nonce_root}-{request.number}"
+
+    def _head(
+        self, request: Request, length: int | None, more: str, *, path: str | None = None
+    ) -> bytes:
+        lines = (
+            f"{request.method} {path or self._shape.path} HTTP/1.1\r\nhost: chaos\r\n"
+            f"authorization: {self._door.authorization()}\r\n"
+            f"chaos-number: {request.number}\r\nchaos-nonce: {self._nonce(request)}\r\n"
+        )
+        if length is not None and request.method != "GET":
+            lines += f"content-length: {length}\r\n"
+        return f"{lines}{more}\r\n".encode()
+
+    async def _open(self, request: Request, *, keeps: bool = False) -> Wire | None:
+        """A connection that some front-end took; None, noted, when all refuse for long."""
+        deadline = trio.current_time() + _CONNECT_MAX_S
+        while trio.current_time() < deadline:
+            for name, port in self._door.order(request.number):
+                wire = self._take_kept(port) if keeps else None
+                if wire is None:
+                    wire = await self._connect(name, port)
+                if wire is not None:
+                    request.front_end = name
+                    return wire
+                request.refusals += 1
+            await trio.sleep(_CONNECT_PAUSE_S)
+        self._end(request, Outcome.UNREACHED)
+        return None
+
+    def _take_kept(self, port: int) -> Wire | None:
+        """A kept connection that has not been closed meanwhile, as far as can be seen."""
+        kept = self._kept.get(port, [])
+        while kept:
+            wire = kept.pop()
+            waiting = _peek(wire.stream.socket.fileno())
+            if waiting is None:
+                return wire
+            if waiting:
+                self.unasked.append(f"{wire.front_end or 'somebody'} said {waiting!r} unasked")
+            wire.stream.socket.close()
+        return None
+
+    async def _connect(self, name: str, port: int) -> Wire | None:
+        sock = trio.socket.socket()
+        try:
+            await sock.connect(("127.0.0.1", port))
+        except OSError:
+            sock.close()
+            return None
+        except BaseException:
+            sock.close()
+            raise
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Wire(trio.SocketStream(sock), name)
+
+
+def _peek(fileno: int) -> bytes | None:
+    """What waits on an idle connection: None when nothing does, empty when it has ended."""
+    with socket.socket(fileno=os.dup(fileno)) as sock:
+        try:
+            return sock.recv(40, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+
+Act = Callable[[Clients, Request], Awaitable[None]]
+
+#: Name: what it does, its method, whether the router may repeat it.
+CLIENT_KINDS: Final[dict[str, tuple[Act, str, bool]]] = {
+    "ordinary": (Clients.ordinary, "POST", False),
+    "new": (Clients.new_connection, "POST", False),
+    "get": (Clients.get, "GET", True),
+    "keyed": (Clients.keyed, "POST", True),
+    "large": (Clients.large, "POST", False),
+    "stream": (Clients.stream, "POST", False),
+    "slow": (Clients.slow, "POST", False),
+    "leaver": (Clients.leaver, "POST", False),
+    "chat": (Clients.chat, "GET", False),
+}

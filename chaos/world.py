@@ -1,0 +1,86 @@
+"""What a scenario is, and what a world must be able to do to run one."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+
+from chaos.checkers import Levels
+from chaos.history import History
+from chaos.plan import Plan, Profile
+from chaos.workload.load import Load
+
+__all__ = ["Scenario", "Setup", "World"]
+
+
+@attrs.frozen(kw_only=True)
+class Setup:
+    """The system that a scenario wants.
+
+    Attributes:
+        front_ends: how many; three vote.
+        replicas: model servers of the ordinary deployment, dealt out to `replica_processes`.
+        slots: requests at once on each.
+        service_s: what one request costs a replica.
+        request_timeout_s, queue_wait_max_s: the deployment's settings.
+        shares_socket: front-ends accept from one listening socket, as under `up`, instead of each
+            from a port of its own behind clients that retry refused connects.
+        has_chat: a second deployment that may be upgraded.
+    """
+
+    front_ends: int = 3
+    replicas: int = 8
+    replica_processes: int = 4
+    slots: int = 2
+    service_s: float = 0.015
+    request_timeout_s: float = 2.0
+    queue_wait_max_s: float = 4.0
+    shares_socket: bool = False
+    has_chat: bool = True
+
+    @property
+    def deadline_s(self) -> float:
+        """By when any request has an outcome: waiting, a coordinator's absence, executing."""
+        failover_grace_s = 5.0
+        return self.queue_wait_max_s + failover_grace_s + self.request_timeout_s
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """One claim, and what would show that it is wrong.
+
+    Attributes:
+        claim: what the project promises; the docstring of the scenario's module.
+        worlds: names of the worlds in which it makes sense.
+        simulated_seeds: how many seeds the simulated world runs.
+    """
+
+    name: str
+    claim: str
+    profile: Profile
+    levels: Levels
+    load: Load
+    setup: Setup = attrs.field(factory=Setup)
+    worlds: frozenset[str] = frozenset({"processes"})
+    simulated_seeds: int = 10
+
+
+class World(Protocol):
+    """Where a scenario runs: simulated, processes, or a cluster that is yet to be joined.
+
+    A cluster's world maps kinds of fault to pods (delete, exec kill -STOP, NetworkPolicy) and reads
+    replicas' records from their logs; scenarios, plans and checkers stay as they are.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name in histories and reports."""
+        ...
+
+    def impossible(self) -> Mapping[str, str]:
+        """Kinds of fault that cannot be had here, and what each would need."""
+        ...
+
+    async def run(self, scenario: Scenario, plan: Plan) -> History:
+        """Build the system, offer the load, do the faults, heal, and take it down again."""
+        ...

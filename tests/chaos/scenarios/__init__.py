@@ -1,0 +1,1 @@
+"""Tests of scenarios: those that are short enough run for real."""

@@ -1,0 +1,21 @@
+"""A minute of faults to real processes, and that every fault of the table has a way."""
+
+import pytest
+
+from chaos.__main__ import run_scenario
+from chaos.faults import KINDS
+from chaos.processes.ways.table import WAYS
+from chaos.processes.world import ProcessesWorld
+from chaos.report import shown
+from chaos.scenarios import nemesis
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_twelve_kinds_of_fault_break_no_promise() -> None:
+    judgement = run_scenario(nemesis.SLICE, ProcessesWorld(say=print), seed=1)
+    assert judgement.is_green, shown(judgement, replay="python -m chaos nemesis-slice --seed 1")
+
+
+def test_no_way_is_without_a_row() -> None:
+    assert WAYS.keys() <= {kind.name for kind in KINDS}

@@ -1,0 +1,187 @@
+"""Each checker complains about a history made to break its rule, and about no other."""
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from chaos.checkers import CHECKERS, Levels, check, invalidity
+from chaos.history import Census, Execution, FinalRead, History, Office, Outcome, Request, Span
+
+LEVELS = Levels(rate_min=0.1, overtaking_max_s=0.5)
+
+
+def request(number: int, sent_at: float, **more: object) -> Request:
+    """One that was answered as it should be."""
+    made = Request(
+        number=number,
+        client="ordinary",
+        front_end="fe-0",
+        sent_at=sent_at,
+        ended_at=sent_at + 0.1,
+        outcome=Outcome.ANSWERED,
+        status=200,
+        is_own=True,
+        deadline_s=3.0,
+    )
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
+
+
+def execution(number: int, begun_at: float, ended_at: float | None = None) -> Execution:
+    """On the only replica, whose limit is one."""
+    ended_at = begun_at + 0.05 if ended_at is None else ended_at
+    return Execution(number=number, replica="r", life="0", begun_at=begun_at, ended_at=ended_at)
+
+
+def good() -> History:
+    """Three requests, the last one lost with the front-end that was killed."""
+    census = Census(at=1, processes={"worker": 1}, descriptors={"worker": 20}, memory_bytes={})
+    lost = request(3, 20.0, outcome=Outcome.BROKEN, status=0, is_own=None)
+    return History(
+        scenario="test",
+        world="processes",
+        seed=1,
+        began_at=0.0,
+        ended_at=30.0,
+        requests=[request(1, 1.0), request(2, 2.0), lost],
+        executions=[execution(1, 1.02), execution(2, 2.02), execution(3, 20.02)],
+        spans=[killed()],
+        slots={"r": 1},
+        offices=[Office(at=0.5, epoch=1, name="fe-0"), Office(at=21.0, epoch=2, name="fe-1")],
+        before=census,
+        after=census,
+        final=FinalRead(coordinator="fe-1", epoch=2),
+    )
+
+
+def killed() -> Span:
+    """From 20 to 22."""
+    return Span(
+        kind="kill-coordinator",
+        target="fe-0",
+        front_ends=frozenset({"fe-0"}),
+        injected_at=20.0,
+        healed_at=21.0,
+        recovered_at=22.0,
+    )
+
+
+def set_on(history: History, position: int, **fields: object) -> None:
+    """Change one request."""
+    for name, value in fields.items():
+        setattr(history.requests[position], name, value)
+
+
+def refuse_what_ran(history: History) -> None:
+    """The router says that it never sent a request that did run."""
+    set_on(history, 2, status=503, reason="queue-timeout", outcome=Outcome.ANSWERED)
+    history.spans.append(attrs.evolve(killed(), kind="pause-coordinator"))
+
+
+def overtake(history: History) -> None:
+    """A request waits while one that came later begins."""
+    history.requests.append(request(4, 0.4, ended_at=2.5))
+    history.executions.append(execution(4, 2.4))
+
+
+def leak(history: History) -> None:
+    """Far more descriptors than before."""
+    assert history.after is not None
+    history.after = attrs.evolve(history.after, descriptors={"worker": 60})
+
+
+BREAKS: dict[str, list[Callable[[History], object]]] = {
+    "one_outcome": [
+        lambda h: h.requests.append(request(1, 1.0)),
+        lambda h: set_on(h, 0, outcome=Outcome.RUNNING),
+        lambda h: set_on(h, 0, ended_at=5.1),
+    ],
+    "own_answer": [lambda h: set_on(h, 0, is_own=False), lambda h: set_on(h, 0, is_own=None)],
+    "executed_at_most": [
+        lambda h: h.executions.append(execution(1, 1.5)),
+        lambda h: h.executions.pop(0),
+        refuse_what_ran,
+    ],
+    "within_limits": [lambda h: h.executions.__setitem__(1, execution(2, 1.04, 1.5))],
+    "allowed_failures": [
+        lambda h: set_on(h, 2, front_end="fe-1"),
+        lambda h: set_on(h, 2, outcome=Outcome.UNREACHED),
+        lambda h: set_on(h, 2, outcome=Outcome.ANSWERED, status=502, reason="broken-answer"),
+        lambda h: set_on(h, 2, outcome=Outcome.ANSWERED, status=500, reason=""),
+        lambda h: set_on(h, 2, sent_at=27.0, ended_at=27.1),
+    ],
+    "recovers": [
+        lambda h: setattr(h.spans[0], "recovered_at", None),
+        lambda h: setattr(h.spans[0], "recovered_at", 60.0),
+        lambda h: setattr(h.spans[0], "failure", "nobody coordinates"),
+        lambda h: setattr(h, "final", FinalRead(busy=1)),
+        lambda h: setattr(h, "final", FinalRead(queued=1)),
+        lambda h: setattr(h, "final", FinalRead(unready=("fe-0",))),
+        lambda h: setattr(h, "final", FinalRead(replicas_wished=1)),
+        lambda h: setattr(h, "final", FinalRead(probes_failed=("#9",))),
+    ],
+    "nothing_leaks": [leak, lambda h: h.strays.append("process 7")],
+    "epochs_rise": [
+        lambda h: h.offices.append(Office(at=25.0, epoch=1, name="fe-0")),
+        lambda h: h.offices.append(Office(at=25.0, epoch=2, name="fe-2")),
+    ],
+    "no_secrets": [lambda h: h.secrets.append("fe-0.log")],
+    "in_order": [
+        overtake,
+    ],
+    "world_agrees": [lambda h: h.complaints.append("two coordinators")],
+}
+
+
+def test_a_good_history_has_no_violation() -> None:
+    assert check(good(), LEVELS) == []
+    assert invalidity(good(), LEVELS) == []
+
+
+def test_every_rule_has_a_history_that_breaks_it() -> None:
+    assert set(BREAKS) == {rule.__name__ for rule in CHECKERS}
+
+
+CASES = [(rule, number) for rule, breaks in BREAKS.items() for number in range(len(breaks))]
+
+
+@pytest.mark.parametrize(("rule", "number"), CASES)
+def test_a_broken_rule_is_named(rule: str, number: int) -> None:
+    history = good()
+    BREAKS[rule][number](history)
+    violations = check(history, LEVELS)
+    assert {violation.rule for violation in violations} == {rule}, violations
+
+
+def test_what_may_be_retried_may_run_three_times() -> None:
+    history = good()
+    set_on(history, 0, is_retryable=True)
+    history.executions += [execution(1, 1.2), execution(1, 1.3)]
+    assert check(history, LEVELS) == []
+    history.executions.append(execution(1, 1.4))
+    assert [violation.rule for violation in check(history, LEVELS)] == ["executed_at_most"]
+
+
+def test_work_of_a_killed_replica_ends_with_its_life() -> None:
+    history = good()
+    dead = attrs.evolve(execution(1, 1.02), ended_at=None, life="0")
+    history.executions[0] = dead
+    history.executions[1] = attrs.evolve(history.executions[1], life="1")
+    history.executions[2] = attrs.evolve(history.executions[2], life="1")
+    assert check(history, LEVELS) == []
+
+
+def test_a_scenario_may_owe_more_than_its_faults_allow() -> None:
+    strict = attrs.evolve(LEVELS, failed_max=0)
+    assert [violation.rule for violation in check(good(), strict)] == ["allowed_failures"]
+    share = attrs.evolve(LEVELS, ok_share_min=0.9)
+    assert [violation.rule for violation in check(good(), share)] == ["allowed_failures"]
+
+
+def test_too_little_load_or_too_few_kinds_prove_nothing() -> None:
+    (load,) = invalidity(good(), attrs.evolve(LEVELS, rate_min=200.0))
+    assert "200" in load
+    (kinds,) = invalidity(good(), attrs.evolve(LEVELS, kinds_min=12))
+    assert "12" in kinds

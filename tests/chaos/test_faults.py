@@ -1,0 +1,20 @@
+"""The table of faults is whole: unique names, possible times, words that the router really says."""
+
+import pytest
+
+from chaos.faults import KINDS, Kind, kind_named
+from trioroute import errors
+from trioroute.errors import TrioRouteError
+
+
+def test_names_are_unique_and_found() -> None:
+    assert all(kind_named(kind.name) is kind for kind in KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_kind_makes_sense(kind: Kind) -> None:
+    known = [getattr(errors, name) for name in errors.__all__]
+    reasons = {error.reason for error in known if issubclass(error, TrioRouteError)}
+    assert kind.reasons <= reasons, "a reason that no answer of the router has"
+    assert 0 < kind.hold_s[0] <= kind.hold_s[1]
+    assert 1 <= kind.row <= 32, "rows of the table of faults"

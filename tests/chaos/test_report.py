@@ -1,0 +1,47 @@
+"""Reports say what was skipped, what was violated, how to replay, and the verdict last."""
+
+import json
+
+import attrs
+
+from chaos.report import judge, quantile, shown, to_json
+from tests.chaos.test_checkers import LEVELS, good
+
+
+def test_a_green_run_names_its_kinds_last() -> None:
+    history = good()
+    history.skipped = {"wall-clock": "libfaketime"}
+    judgement = judge(history, LEVELS)
+    text = shown(judgement, replay="python -m chaos x --seed 1")
+    assert judgement.is_green
+    assert "SKIPPED fault=28 kind=wall-clock needs=libfaketime" in text
+    assert "replay" not in text
+    assert text.splitlines()[-1] == "OK, 0 violations: 1 faults of 1 kinds (kill-coordinator)"
+
+
+def test_violations_come_with_the_replay_and_the_rest_of_many_is_counted() -> None:
+    history = good()
+    history.strays = [f"process {number}" for number in range(9)]
+    text = shown(judge(history, LEVELS), replay="python -m chaos x --seed 1")
+    assert text.count("outlived the run") == 5
+    assert "nothing_leaks: 4 more" in text
+    assert "replay: python -m chaos x --seed 1" in text
+    assert text.splitlines()[-1].startswith("FAILED, 9 violations")
+
+
+def test_a_run_with_too_little_load_is_not_green() -> None:
+    judgement = judge(good(), attrs.evolve(LEVELS, rate_min=200.0))
+    assert not judgement.is_green
+    assert shown(judgement).splitlines()[-1].startswith("INVALID")
+
+
+def test_machines_get_the_same_as_json() -> None:
+    document = json.loads(json.dumps(to_json(judge(good(), LEVELS))))
+    assert document["green"] is True
+    assert [fault["kind"] for fault in document["faults"]] == ["kill-coordinator"]
+    assert [row["outcome"] for row in document["not_ok"]] == ["broken"]
+
+
+def test_quantiles() -> None:
+    values = [float(number) for number in range(100)]
+    assert (quantile(values, 0.5), quantile(values, 0.99), quantile([], 0.5)) == (50.0, 99.0, 0.0)
