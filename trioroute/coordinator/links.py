@@ -1,7 +1,7 @@
 """The coordinator's end of the slot links: one live session for each holder."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
 import trio
@@ -9,35 +9,36 @@ import trio
 from trioroute.core.directory.directory import CLOSE, Effect, SlotDirectory
 from trioroute.core.slots import messages as m
 from trioroute.errors import ControlError, LinkLostError
+from trioroute.net.prompt import PromptWriter
 from trioroute.wire.slotlink import encode_batch, holder_decoder
 
 __all__ = ["Links"]
 
 #: How long a stranger may take to say who it is.
 _HELLO_S: Final = 2.0
-#: A holder that is this many messages behind does not read: its session is closed, its lease ends.
-_OUTBOX_MAX: Final = 100_000
+#: A holder that is this far behind does not read: its session is closed, its lease ends.
+_BACKLOG_BYTES_MAX: Final = 8 * 1024 * 1024
 _READ_BYTES: Final = 65536
 
 
 class _Session:
     """What is to be said to one holder, and the scope that ends its tasks."""
 
-    def __init__(self) -> None:
-        self.outbox: list[m.FromCoordinator] = []
-        self.news = trio.Event()
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.writer = PromptWriter(stream)
         self.scope = trio.CancelScope()
+        self._outbox: list[m.FromCoordinator] = []
 
     def say(self, message: m.FromCoordinator) -> None:
-        self.outbox.append(message)
-        self.news.set()
-        if len(self.outbox) > _OUTBOX_MAX:
-            self.scope.cancel()
+        """Note it for the next `flush`."""
+        self._outbox.append(message)
 
-    def take(self) -> list[m.FromCoordinator]:
-        self.news = trio.Event()
-        outbox, self.outbox = self.outbox, []
-        return outbox
+    def flush(self) -> None:
+        """Send what was noted, as one frame."""
+        outbox, self._outbox = self._outbox, []
+        self.writer.write(encode_batch(outbox))
+        if self.writer.backlog_bytes > _BACKLOG_BYTES_MAX:
+            self.scope.cancel()
 
 
 class Links:
@@ -82,7 +83,7 @@ class Links:
             return
         if self._is_over:
             return
-        session = self._replace(hello.holder)
+        session = self._replace(hello.holder, stream)
         try:
             with session.scope:
                 await self._converse(stream, session, hello.holder, messages, decoder.feed)
@@ -96,6 +97,7 @@ class Links:
             for session in self._sessions.values():
                 session.scope.cancel()
             return
+        told: dict[str, _Session] = {}
         for name, message in effects:
             to = self._sessions.get(name)
             if to is None:
@@ -104,6 +106,9 @@ class Links:
                 to.scope.cancel()
             else:
                 to.say(message)
+                told[name] = to
+        for to in told.values():
+            to.flush()
 
     def close_all(self) -> None:
         """The office is over: every session ends, and none begins any more."""
@@ -121,19 +126,22 @@ class Links:
     ) -> None:
         with suppress_in_groups(trio.BrokenResourceError, trio.ClosedResourceError, ControlError):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_write, stream, session)
+                nursery.start_soon(session.writer.run)
                 while True:
-                    for message in messages:
-                        self._take(holder, message)
+                    self._take(holder, messages)
                     messages = await _receive(stream, feed)
 
-    def _take(self, holder: str, message: m.FromHolder) -> None:
-        self.dispatch(self._directory.receive(holder, message, self._clock()))
+    def _take(self, holder: str, messages: Sequence[m.FromHolder]) -> None:
+        """All that came together, so that what it leads to goes out together."""
+        effects: list[Effect] = []
+        for message in messages:
+            effects += self._directory.receive(holder, message, self._clock())
+        self.dispatch(effects)
 
-    def _replace(self, holder: str) -> _Session:
+    def _replace(self, holder: str, stream: trio.abc.Stream) -> _Session:
         if (old := self._sessions.get(holder)) is not None:
             old.scope.cancel()
-        session = self._sessions[holder] = _Session()
+        session = self._sessions[holder] = _Session(stream)
         return session
 
     def _ended(self, holder: str, session: _Session) -> None:
@@ -164,10 +172,3 @@ async def _receive(
         if messages := feed(bytes(data)):
             return messages
 
-
-async def _write(stream: trio.abc.Stream, session: _Session) -> None:
-    while True:
-        await session.news.wait()
-        # One turn of the loop: grants of several events go into one frame.
-        await trio.lowlevel.checkpoint()
-        await stream.send_all(encode_batch(session.take()))

@@ -1,7 +1,7 @@
 """Getting a grant for a request, waiting for one or being refused, and giving it back.
 
 The driver around `core.holding.holding`: it turns "wake number 7" into a task that goes on. Nothing
-here talks to the network; `proxy.link` sends what `holding` has to say whenever `news` is set.
+here talks to the network; `proxy.link` sends what `holding` has to say whenever it is told to.
 """
 
 import random
@@ -82,8 +82,8 @@ class Admission:
             timings=timings,
             started_at=clock() if started_at is None else started_at,
         )
-        #: Set whenever `holding.take_outbox` has something to send.
-        self.news = trio.Event()
+        #: Sends what `holding.take_outbox` has; None while there is no session.
+        self.on_news: Callable[[], None] | None = None
         self._rng = rng
         self._parked: dict[int, _Parked] = {}
         self._unlimited: dict[str, UnlimitedReplicas] = {}
@@ -95,8 +95,8 @@ class Admission:
         grant = self.holding.acquire_nowait(deployment, self.clock())
         if grant is None and deployment in self._unlimited:
             return self._acquire_unlimited(deployment)
-        if self.holding.has_news:
-            self.news.set()
+        if self.on_news is not None and self.holding.has_news:
+            self.on_news()
         return grant
 
     async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
@@ -192,7 +192,8 @@ class Admission:
                 continue
             parked.wake = wake
             parked.event.set()
-        self.news.set()
+        if self.on_news is not None:
+            self.on_news()
 
     def statistics(self) -> HoldingStatistics:
         """The counts as they are now."""

@@ -15,6 +15,7 @@ from trioroute.core.model import CoordinatorAddress
 from trioroute.core.slots import messages as m
 from trioroute.errors import ControlError, LinkLostError
 from trioroute.net.backoff import Backoff
+from trioroute.net.prompt import PromptWriter
 from trioroute.proxy.admission import Admission
 from trioroute.wire.slotlink import coordinator_decoder, encode_batch
 
@@ -92,13 +93,23 @@ class SlotLink:
 
     async def _converse(self, stream: trio.abc.Stream) -> None:
         self._heard_at = trio.current_time()
+        admission, writer = self._admission, PromptWriter(stream)
+
+        def say() -> None:
+            if batch := admission.holding.link.take_outbox():
+                writer.write(encode_batch(batch))
+
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, stream)
+                nursery.start_soon(writer.run)
                 nursery.start_soon(self._renew)
+                admission.on_news = say
+                say()
                 await self._read(stream)
         except* (trio.BrokenResourceError, trio.ClosedResourceError, ControlError) as group:
             raise LinkLostError(f"slot link: {group.exceptions[0]}") from None
+        finally:
+            admission.on_news = None
 
     async def _read(self, stream: trio.abc.Stream) -> None:
         decoder = coordinator_decoder()
@@ -112,17 +123,6 @@ class SlotLink:
                     self._on_change(True, message.epoch)
             admission.deliver()
         raise LinkLostError("the coordinator closed it")
-
-    async def _write(self, stream: trio.abc.Stream) -> None:
-        admission = self._admission
-        while True:
-            await admission.news.wait()
-            # One turn of the loop: what other tasks say now goes into the same frame.
-            await trio.lowlevel.checkpoint()
-            admission.news = trio.Event()
-            batch = admission.holding.link.take_outbox()
-            if batch:
-                await stream.send_all(encode_batch(batch))
 
     async def _renew(self) -> None:
         admission = self._admission
