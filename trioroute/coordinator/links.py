@@ -171,4 +171,3 @@ async def _receive(
             raise LinkLostError("the holder closed it")
         if messages := feed(bytes(data)):
             return messages
-

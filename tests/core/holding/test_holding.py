@@ -161,7 +161,15 @@ def test_an_own_waiter_is_served_under_contention_within_the_age_that_is_allowed
     assert spoken(holding) == [m.Cancel(number=wake.number)]
 
 
-@pytest.mark.parametrize(("own_age_s", "oldest_waited_s"), [(0.05, 0.06), (0.0, 0.0)])
+def test_an_own_waiter_that_is_the_oldest_anywhere_needs_no_round_trip() -> None:
+    """Strict order, and no slot idle meanwhile: nobody elsewhere came before it."""
+    holding, grant = contended(0.0, oldest_waited_s=0.0)
+    holding.release(grant, 10.1)
+    (wake,) = holding.take_wakes()
+    assert spoken(holding) == [m.Cancel(number=wake.number)]
+
+
+@pytest.mark.parametrize(("own_age_s", "oldest_waited_s"), [(0.05, 0.06), (0.0, 0.001)])
 def test_no_own_waiter_overtakes_by_more(own_age_s: float, oldest_waited_s: float) -> None:
     holding, grant = contended(own_age_s, oldest_waited_s=oldest_waited_s)
     holding.release(grant, 10.1)

@@ -74,21 +74,21 @@ class Lender:
                 line.short[holder.name] = None
         for holder in self._holders.values():
             if holder.reported:
-                self._say(holder.name, self.mode(line, now))
+                self._say(holder.name, self.mode(line, holder, now))
 
-    def mode(self, line: Line, now: float) -> m.Mode:
+    def mode(self, line: Line, holder: HolderRecord, now: float) -> m.Mode:
         """How the deployment is dealt with now."""
         return m.Mode(
             deployment=line.deployment.key,
             contended=line.contended,
             own_age_s=line.own_age_s,
-            oldest_waited_s=line.oldest_waited_s(now),
+            oldest_waited_s=line.oldest_waited_s(now, elsewhere_than=holder.name),
         )
 
     def introduce(self, line: Line, holder: HolderRecord, now: float) -> None:
         """Tell a holder that has just reported how the deployment is dealt with."""
         if line.contended:
-            self._say(holder.name, self.mode(line, now))
+            self._say(holder.name, self.mode(line, holder, now))
         if line.expected_at > now and holder.version >= _STOCK_VERSION:
             self._say_expect(line, holder, now)
 
@@ -124,7 +124,7 @@ class Lender:
         if line.contended:
             for holder in self._holders.values():
                 if holder.reported:
-                    self._say(holder.name, self.mode(line, now))
+                    self._say(holder.name, self.mode(line, holder, now))
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Lender:
             number=request.number,
             replica=book.replica.id,
             slot=slot,
-            oldest_waited_s=line.oldest_waited_s(now),
+            oldest_waited_s=line.oldest_waited_s(now, elsewhere_than=request.holder),
         )
         self._say(request.holder, grant)
 
@@ -196,7 +196,7 @@ class Lender:
         if now >= line.waited_at + self._timings.calm_after_s:
             return True
         free = sum(book.grantable.bit_count() for book in map(line.books.__getitem__, line.freed))
-        return free > len(line.used_by(self._holders, now))
+        return free >= len(line.used_by(self._holders, now))
 
     def _restock(self, line: Line, now: float) -> None:
         """A slot for each holder that ran out: a free one, or one of the holder with most."""

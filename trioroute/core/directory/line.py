@@ -112,9 +112,9 @@ class Line:
         service_s = sum(self.service_s.values()) / len(self.service_s)
         return (len(self.waiting) + 1) * service_s / slots
 
-    def oldest_waited_s(self, now: float) -> float:
-        """The age of the oldest waiter; 0 when nobody waits."""
-        oldest = next(iter(self.waiting), None)
+    def oldest_waited_s(self, now: float, *, elsewhere_than: str) -> float:
+        """The age of the oldest waiter of another holder than this one; 0 when there is none."""
+        oldest = next((each for each in self.waiting if each.holder != elsewhere_than), None)
         return 0.0 if oldest is None else now - oldest.arrived_at
 
     def believed_idle(self) -> dict[str, int]:

@@ -145,7 +145,7 @@ class HeldDeployment:
 
         Within a bounded difference in age only (architecture.md section 6.5).
         """
-        if not self.own_age_s or not self.waiters:
+        if not self.waiters:
             return False
         own = next(iter(self.waiters.values()))
         return own.arrived_at <= self.oldest_arrived_by + self.own_age_s

@@ -14,7 +14,8 @@ The contract, in one place (versions and MUSTs; `wire.slotlink` makes bytes of i
   as it comes free. `Return` therefore carries both a freed slot and a recalled one. The exception
   is the holder's own waiter that arrived at most `own_age_s` after the oldest one elsewhere: a
   freed slot may serve it at once, with a `Cancel`. The coordinator sets `own_age_s` above 0 only
-  where the hand-over costs more than 1 % of the service time.
+  where the hand-over costs more than `hand_over_share_max` of the service time; with 0 an own
+  waiter is served so only if it is the oldest anywhere.
 * A `Grant` that meets its `Cancel` MUST be returned under contention, unless an own waiter may be
   served by the rule above; when calm it is kept as an idle slot. `Grant.number` 0 is a slot for
   stock: no request is meant.
@@ -171,7 +172,7 @@ class Grant:
     """One slot for the request of that number; for stock when the number is 0.
 
     Attributes:
-        oldest_waited_s: age of the oldest request that waits anywhere; 0 when none does.
+        oldest_waited_s: age of the oldest request that waits elsewhere; 0 when none does.
     """
 
     number: int
@@ -195,7 +196,7 @@ class Mode:
     Attributes:
         own_age_s: how much younger than the oldest waiter elsewhere a holder's own may be and
             still be served by a slot freed there.
-        oldest_waited_s: age of the oldest request that waits anywhere; 0 when none does.
+        oldest_waited_s: age of the oldest request that waits elsewhere; 0 when none does.
     """
 
     deployment: str
