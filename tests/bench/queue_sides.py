@@ -42,7 +42,7 @@ class QueueSide:
         with contextlib.ExitStack() as stack:
             for number, port in enumerate(ports):
                 own = folder / f"{self.name}-{number}"
-                own.mkdir(parents=True)
+                own.mkdir(parents=True, exist_ok=True)
                 command = self.command(own, port, replicas, front_ends)
                 everyone = choose_cores().everyone
                 process = stack.enter_context(running(command, cores=everyone, log=own / "log"))
@@ -116,10 +116,12 @@ def _envoy(folder: Path, port: int, replicas: Sequence[int], _front_ends: int) -
     return envoy_command(folder, bootstrap)
 
 
+#: One HAProxy is a single line for all: what it is above the ideal is the machine's part.
 QUEUE_SIDES: Final = {
     side.name: side
     for side in (
         QueueSide("trioroute", True, _trioroute),
+        QueueSide("one-line", True, _haproxy),
         QueueSide("haproxy", False, _haproxy),
         QueueSide("envoy", False, _envoy),
     )
