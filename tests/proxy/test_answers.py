@@ -83,14 +83,48 @@ def test_fields_that_a_code_demands() -> None:
     assert not told(refused).closes
 
 
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [(BrokenAnswerError(""), 424), (QueueFullError(""), 429), (AnswerTimeoutError(""), 408)],
+NO_VALID = (
+    b"No valid deployments to route to. Please check that the endpoint has at least one deployment "
+    b"with positive weight values or use a deployment specific header to route."
 )
-def test_managed_codes_are_a_setting(error: TrioRouteError, status: int) -> None:
+STATUS, REASON = b"ms-azureml-model-error-statuscode", b"ms-azureml-model-error-reason"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "model", "reason", "body"),
+    [
+        (BrokenAnswerError(""), 424, b"502", b"model_error", CLOSED),
+        (ConnectFailedError(""), 424, b"502", b"model_error", CLOSED),
+        (NoReplicaError(""), 424, None, b"model_not_ready", b"No ready replicas for service iris."),
+        (QueueFullError(""), 429, None, b"too_many_pending_request", b""),
+        (QueueWaitExceededError(""), 429, None, b"too_many_pending_request", b""),
+        (DrainingError(""), 429, None, b"too_many_pending_request", b""),
+        (AnswerTimeoutError(""), 408, None, None, None),
+        (NoSuchEndpointError(""), 404, None, None, NO_VALID),
+        (BodyTooLargeError(""), 413, None, None, None),
+        (UnauthorizedError(""), 401, None, None, None),
+    ],
+)
+def test_managed_codes_are_a_setting(
+    error: TrioRouteError,
+    status: int,
+    model: bytes | None,
+    reason: bytes | None,
+    body: bytes | None,
+) -> None:
     answer = told(error, uses_managed_codes=True)
-    assert answer.status == status
-    assert not answer.closes
+    fields = dict(answer.fields)
+    assert (answer.status, fields.get(STATUS), fields.get(REASON)) == (status, model, reason)
+    assert answer.closes is (status == 413)
+    assert (b"retry-after" in fields) is (
+        reason in (b"model_not_ready", b"too_many_pending_request")
+    )
+    if body is None:
+        assert json.loads(answer.body)["error"]["code"] == status
+    else:
+        assert answer.body == body
+        assert fields[b"content-type"].startswith(b"text/plain")
+    assert REASON not in dict(told(error).fields)
 
 
 def test_an_answer_as_bytes() -> None:

@@ -123,6 +123,34 @@ async def test_managed_codes_hide_which_part_failed(autojump_clock: MockClock) -
         assert world.records[0].status == 424
 
 
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"204 No Content\r\n\r\n", b""),
+        (b"304 Not Modified\r\nContent-Length: 9\r\n\r\n", b""),
+        (b"302 Found\r\nLocation: /x\r\nContent-Length: 4\r\n\r\nmove", b"move"),
+        (b"201 Created\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", b"x"),
+    ],
+)
+async def test_all_but_200_is_a_managed_models_error_and_ends_where_it_should(
+    autojump_clock: MockClock, answer: bytes, body: bytes
+) -> None:
+    async def answering(peer: Peer) -> None:
+        while True:
+            await peer.read_request()
+            await peer.send(b"HTTP/1.1 " + answer)
+
+    async with open_world(answering, endpoint=echo(managed_codes=True)) as world:
+        client = await world.connect()
+        for _ in range(2):
+            await client.send(POST)
+            said = await client.read_answer()
+            assert (said.status, said.body) == (424, body)
+            assert said.fields["ms-azureml-model-error-statuscode"] == answer[:3].decode()
+            assert len({"content-length", "transfer-encoding"} & set(said.fields)) == 1
+        await world.wait_settled()
+
+
 @pytest.mark.parametrize(("managed", "status"), [(False, 502), (True, 424)])
 async def test_a_replica_that_closes(autojump_clock: MockClock, managed: bool, status: int) -> None:
     async with open_world(closing, endpoint=echo(managed_codes=managed)) as world:

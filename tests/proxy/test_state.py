@@ -1,9 +1,19 @@
 """Timing and records: what a client is told and what is written down agree."""
 
+import attrs
+import msgspec
+import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.proxy.standalone import snapshot_of
 from tests.proxy.world import GET, OK, Answer, Peer, blue, open_world
+
+
+async def ok(peer: Peer) -> None:
+    while True:
+        await peer.read_request()
+        await peer.send(OK)
 
 
 async def slow(peer: Peer) -> None:
@@ -54,3 +64,47 @@ async def test_a_refusal_names_only_what_happened(autojump_clock: MockClock) -> 
     assert list(timing(late)) == ["queue", "route", "connect", "total"]
     assert list(timing(shed)) == ["queue", "total"]
     assert list(timing(malformed)) == ["total"]
+
+
+PLANTED = b"pl4nted-s3cret"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"POST /score?code=%b HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %b\r\n"
+        b"Cookie: key=%b\r\nX-Api-Key: %b\r\nContent-Length: 14\r\n\r\n%b",
+        b"POST /%b HTTP/1.1\r\nHost: %b\r\nX-Request-Id: %b\r\nTraceparent: %b\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\ne\r\n%b\r\n0\r\n\r\n",
+        b"%b / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /%b%% HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n%b: %b\r\nbroken %b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nAzureml-Model-Deployment: %b\r\n\r\n",
+    ],
+)
+async def test_nothing_that_a_client_or_a_replica_sends_is_logged(
+    autojump_clock: MockClock, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def leaking(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.send(
+            b"HTTP/1.1 500 %b\r\nX-Key: %b\r\nContent-Length: 14\r\n\r\n%b"
+            % (PLANTED, PLANTED, PLANTED)
+        )
+
+    for anonymous in (True, False):
+        endpoint = attrs.evolve(snapshot_of([]).endpoints[0], anonymous=anonymous)
+        async with open_world(leaking, endpoint=endpoint) as world:
+            await world.ask(request_bytes.replace(b"%b", PLANTED).replace(b"%%", b"%"))
+            await world.wait_settled()
+        assert world.records
+        assert PLANTED not in msgspec.json.encode(world.records)
+    assert PLANTED.decode() not in caplog.text
+
+
+async def test_what_never_became_a_request_is_logged_too(autojump_clock: MockClock) -> None:
+    async with open_world(ok) as world:
+        answer = await world.ask(b"GET / HTTP/9.9\r\n\r\n")
+    (record,) = world.records
+    assert (record.status, record.reason, record.address) == (505, "version", "127.0.0.1")
+    assert record.request_id == answer.fields["x-request-id"]

@@ -46,8 +46,21 @@ ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 #: After these the connection's framing cannot be trusted or the client must not go on sending.
 _CLOSING: Final = frozenset((400, 408, 413, 414, 431, 501, 505))
 
-#: The same failures have other codes on managed endpoints (azure-reference.md 10.2).
-_MANAGED_CODES: Final = {502: 424, 503: 429, 504: 408}
+#: The same failures have other codes on managed endpoints, and a word for the reason where their
+#: public filter sets one (azure-reference.md 10.2 and 11).
+_MANAGED: Final = {
+    502: (424, b"model_error"),
+    503: (429, b"too_many_pending_request"),
+    504: (408, b""),
+}
+#: Public documents have 424 come "with liveness or readiness probe failing".
+_MANAGED_NOT_READY: Final = (424, b"model_not_ready")
+
+#: Managed endpoints' text, as public documents have it; what follows it in brackets is a link.
+_MANAGED_NO_ROUTE_TEXT: Final = (
+    "No valid deployments to route to. Please check that the endpoint has at least one deployment "
+    "with positive weight values or use a deployment specific header to route."
+)
 
 
 class Date:
@@ -101,10 +114,12 @@ def answer_to(
     status, reason = error.status, error.reason
     if isinstance(error, MalformedRequestError):
         status, reason = error.answer_status, error.answer_reason
-    if uses_managed_codes:
-        status = _MANAGED_CODES.get(status, status)
-    text = _original_text(error, endpoint)
     fields: list[Field] = []
+    if uses_managed_codes:
+        status, fields = _managed(error, status)
+        text = _managed_text(error, endpoint)
+    else:
+        text = _original_text(error, endpoint)
     if text is not None:
         body = text.encode()
         fields.append((b"content-type", b"text/plain; charset=utf-8"))
@@ -115,7 +130,7 @@ def answer_to(
         fields.append((b"www-authenticate", b"Bearer"))
     elif status == 405:
         fields.append((b"allow", ALLOW))
-    elif status in (429, 503):
+    elif isinstance(error, ShedError | NoReplicaError):
         said_s = error.retry_after_s if isinstance(error, ShedError) else None
         wait_s = queue_wait_s if said_s is None else said_s
         fields.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
@@ -180,10 +195,11 @@ def answer_lines(
     fields = response_fields(head.fields, head.connection_options, drops_cors=has_cors)
     status = shown_status(head.status, endpoint)
     if status != head.status:
-        fields.append((b"ms-azureml-model-error-statuscode", b"%d" % head.status))
-        fields.append((b"ms-azureml-model-error-reason", b"model_error"))
+        fields += _model_error_fields(head.status, b"model_error")
     if is_chunked_to(head, minor_version):
         fields.append((b"transfer-encoding", b"chunked"))
+    elif status != head.status and head.status in (204, 304):
+        fields.append((b"content-length", b"0"))  # the replica's code says so, ours does not
     elif head.content_length >= 0 and head.status >= 200 and head.status != 204:
         fields.append((b"content-length", b"%d" % head.content_length))
     if must_close:
@@ -194,13 +210,45 @@ def answer_lines(
 
 
 def shown_status(status: int, endpoint: Endpoint) -> int:
-    """What a client is told instead of a replica's status: managed endpoints say 424 for errors."""
-    return 424 if endpoint.managed_codes and status >= 400 else status
+    """What a client is told instead of a replica's status: managed endpoints say 424 for errors.
+
+    For them all but 200 is one, redirections and an empty answer's 204 included (azure-reference.md
+    10.2; their public filter compares with "200").
+    """
+    return 424 if endpoint.managed_codes and status != 200 else status
 
 
 def is_chunked_to(head: ResponseHead, minor_version: int) -> bool:
     """Whether this answer's body is chunked on the client's side."""
     return minor_version >= 1 and head.framing in (Framing.CHUNKED, Framing.EOF)
+
+
+def _managed(error: TrioRouteError, status: int) -> tuple[int, list[Field]]:
+    """A managed endpoint's code for an answer with `status`, and the fields that go with it."""
+    is_unready = isinstance(error, NoReplicaError)
+    shown, reason = _MANAGED_NOT_READY if is_unready else _MANAGED.get(status, (status, b""))
+    return shown, _model_error_fields(status if status == 502 else None, reason)
+
+
+def _model_error_fields(status: int | None, reason: bytes) -> list[Field]:
+    """What a managed endpoint tells of the model.
+
+    Args:
+        status: what the model answered, or would have in its place; None when nobody asked it.
+    """
+    fields: list[Field] = []
+    if status is not None:
+        fields.append((b"ms-azureml-model-error-statuscode", b"%d" % status))
+    if reason:
+        fields.append((b"ms-azureml-model-error-reason", reason))
+    return fields
+
+
+def _managed_text(error: TrioRouteError, endpoint: str) -> str | None:
+    """A managed endpoint's body where it is known; refusals for overload have an empty one."""
+    if isinstance(error, NoSuchEndpointError):
+        return _MANAGED_NO_ROUTE_TEXT
+    return "" if isinstance(error, ShedError) else _original_text(error, endpoint)
 
 
 def _original_text(error: TrioRouteError, endpoint: str) -> str | None:

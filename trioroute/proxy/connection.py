@@ -326,7 +326,7 @@ class ClientConnection:
         request_id = plane.ids.next()
         answer = answer_to(error, endpoint="", request_id=request_id)
         self.deadline = plane.sweep.now + plane.limits.linger_s
-        plane.record_refusal(answer)
+        plane.record_refusal(answer, self.address, request_id)
         await self.stream.send_all(_refusal(plane, answer, request_id))
 
     async def _linger(self) -> None:

@@ -4,6 +4,7 @@ One `Plane` a worker. It is made by `proxy.server` and read by everything below;
 changes it, between exchanges, in one synchronous step (a new routing table, the start of a drain).
 """
 
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
@@ -95,8 +96,8 @@ class Plane:
             found = self.budgets[endpoint] = RetryBudget()
         return found
 
-    def record_refusal(self, answer: Answer) -> None:
-        """Count what was answered without ever having been a request."""
+    def record_refusal(self, answer: Answer, address: str, request_id: bytes = b"") -> None:
+        """Count and log what was answered without ever having been a request."""
         self.recorder.record_exchange(
             endpoint="",
             deployment="",
@@ -110,3 +111,15 @@ class Plane:
             bytes_out=0,
             attempts=0,
         )
+        if self.access_log is not None:
+            self.access_log(
+                AccessRecord(
+                    ts=time.time(),
+                    request_id=request_id.decode("ascii"),
+                    front_end=self.name,
+                    worker=self.worker_index,
+                    address=address,
+                    status=answer.status,
+                    reason=answer.reason,
+                )
+            )

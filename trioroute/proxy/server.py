@@ -238,7 +238,7 @@ class ProxyServer:
         if is_within:
             await ClientConnection(self._plane, stream, address, is_tls=False).run()
         else:
-            self._refuse(stream)
+            self._refuse(stream, address)
 
     async def _serve_tls(self, sock: socket.socket, address: str, is_within: bool) -> None:
         assert self._tls is not None
@@ -254,7 +254,7 @@ class ProxyServer:
             return
         await ClientConnection(self._plane, stream, address, is_tls=True).run()
 
-    def _refuse(self, stream: SocketStream) -> None:
+    def _refuse(self, stream: SocketStream, address: str) -> None:
         """Beyond the cap: 503 and close, without a wait (contract, section 3)."""
         answer = Answer(
             status=503,
@@ -263,7 +263,7 @@ class ProxyServer:
             body=b"",
             closes=True,
         )
-        self._plane.record_refusal(answer)
+        self._plane.record_refusal(answer, address)
         date = self._plane.date.now()
         with contextlib.suppress(StreamBrokenError):
             stream.send_nowait(encode_answer(answer, own_lines=b"", date=date, must_close=True))
