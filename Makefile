@@ -52,8 +52,8 @@ bench: $(DEV)  ## print figures; `make bench queue` names which: proxy latency q
 $(BENCHES): bench
 	@:
 
-sim: $(DEV)  ## run the simulator over seeds; SEEDS=100-199 names them, ARGS="--jobs 2"
-	@$(BIN)/python -m chaos.sim $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+sim: $(DEV)  ## run the simulator over seeds; WORLD=system for all of it, SEEDS=100-199, ARGS="--jobs 2"
+	@$(BIN)/python -m chaos.sim$(if $(WORLD),.$(WORLD)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 chaos: $(DEV)  ## hurt real processes under load for ten minutes; ARGS="--seed 7" replays a run
 	@$(BIN)/python -m chaos $(or $(SCENARIO),nemesis) $(ARGS)

@@ -56,6 +56,7 @@ from trioroute.app.settings import END_TOGETHER, FrontEndConfig
 from trioroute.app.view import FrontEndView
 from trioroute.app.worker import Worker, WorkerConfig
 from trioroute.app.workers import Launch, Seat, launch_in_loop, launch_process
+from trioroute.coordinator.probes import probe
 from trioroute.coordinator.service import Coordinator
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
 from trioroute.core.registry import RegistryState
@@ -157,7 +158,7 @@ class Supervisor:
             clock=boottime,
             open_fixed=StaticReplicaSource,
             processes=self._source,
-            replica_tls=config.proxy.replica_files.tls(),
+            ask=partial(probe, tls=config.proxy.replica_files.tls()),
         )
         self._feed = _Feed(config, self._member, machine)
         self._seats = [self._seat(index) for index in range(max(config.workers, 1))]

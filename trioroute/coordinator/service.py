@@ -6,7 +6,7 @@ rebuilt by its successor, so it may end between any two statements.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol
 
@@ -18,6 +18,7 @@ from trioroute.coordinator.links import Links
 from trioroute.coordinator.probes import probe
 from trioroute.core.decisions import DecisionDesk, DecisionKind
 from trioroute.core.directory.directory import SlotDirectory
+from trioroute.core.model import Deployment
 from trioroute.core.registry import (
     Command,
     FenceHolder,
@@ -34,7 +35,6 @@ from trioroute.core.slots.figures import Demand, DirectoryStatistics
 from trioroute.core.slots.homes import HomePlan, plan_homes
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import ControlError, NoCoordinatorError
-from trioroute.net.tls import ClientTls
 
 __all__ = ["Coordinator", "Log"]
 
@@ -91,7 +91,7 @@ class Coordinator:
         clock: the lease clock.
         open_fixed: makes the source of fixed addresses, a fresh one for each epoch.
         processes: the source that starts and stops replicas; None where there is none.
-        replica_tls: how to probe replicas that speak TLS; None: trusting the system.
+        ask: the readiness probe, as `probes.probe`.
         unix_time: what decision records are dated by.
     """
 
@@ -103,11 +103,11 @@ class Coordinator:
         clock: Callable[[], float],
         open_fixed: Callable[[], ReplicaSource],
         processes: ReplicaSource | None,
-        replica_tls: ClientTls | None = None,
+        ask: Callable[[Deployment, str, int], Awaitable[str]] = probe,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self._log = log
-        self._probe = partial(probe, tls=replica_tls)
+        self._ask = ask
         self._unix_time = unix_time
         self._open_fixed = open_fixed
         self._timings = timings
@@ -135,7 +135,7 @@ class Coordinator:
             commit=self._commit,
             fixed=self._open_fixed(),
             processes=self._processes,
-            ask=self._probe,
+            ask=self._ask,
         )
         self._office = _Office(directory, links, fleet, trio.current_time(), DecisionDesk(epoch))
         self._decided(

@@ -14,6 +14,7 @@ from tests.core.holding.holder import (
 )
 from trioroute.core.health import Outcome
 from trioroute.core.holding.holding import Holding
+from trioroute.core.model import Isolation
 from trioroute.core.slots import messages as m
 from trioroute.errors import StaleEpochError
 
@@ -100,6 +101,25 @@ def test_a_grant_on_a_busy_slot_is_returned_and_asked_for_again() -> None:
     holding.link.receive(m.Grant(number=number, replica="r0", slot=0), 0.2)
     back, again = holding.link.take_outbox()
     assert isinstance(back, m.Return)
+    assert isinstance(again, m.Acquire)
+    assert not holding.take_wakes()
+    holding.check()
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_a_grant_found_after_the_lease_has_ended_is_returned_and_asked_for_again(
+    isolation: Isolation,
+) -> None:
+    """A process that was paused reads its buffer late: the slot may be somebody else's by now."""
+    holding = opened(snapshot(homes={"r1": 1}, isolation=isolation), r0=1)
+    acquired(holding)
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    after = TIMINGS.held_s + 0.1
+    assert holding.acquire_nowait(KEY, after) is None
+    holding.link.take_outbox()
+    holding.link.receive(m.Grant(number=number, replica="r1", slot=0), after)
+    back, again = holding.link.take_outbox()
+    assert back == m.Return(slots={"r1": b"\1"})
     assert isinstance(again, m.Acquire)
     assert not holding.take_wakes()
     holding.check()

@@ -130,7 +130,9 @@ class LinkEnd:
         bit = 1 << grant.slot
         held = self._held.replicas.get(grant.replica)
         waiter = self._held.take_waiter(grant.number)
-        if held is None or held.busy & bit:
+        # A process that was paused finds grants in its buffer from before its lease ended.
+        is_late = self._held.isolated or now >= self._held.usable_until
+        if held is None or held.busy & bit or is_late:
             self._held.grants_returned += 1
             self._held.return_slots(grant.replica, bit)
             if waiter is not None:

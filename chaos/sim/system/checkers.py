@@ -1,0 +1,215 @@
+"""What must hold in every history of the system. Pure; numbers as in the design.
+
+I1 no slot twice, no replica above its limit · I2 every dispatch inside a lease · I3 epochs rise ·
+I4 one member that may act · I5 one outcome for every request · I6 one log · I7 one leader per
+term · I8 a coordinator and all slots back soon after healing. And what the queue promises when
+nothing is hurt: oldest first, no idle slot while a request waits; and the scaler: nothing that
+runs is ended.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Final
+
+from chaos.sim import checkers as consensus
+from chaos.sim.history import History
+from chaos.sim.system.history import Dispatch, HolderLife, Run, SystemHistory, Window
+from chaos.sim.system.leases import Rights
+
+__all__ = ["CHECKERS", "check"]
+
+#: What is checked: a history in, complaints out.
+Rule = Callable[[SystemHistory], Iterator[str]]
+
+#: D28: the bound on overtaking is a round trip and a batch; where the hand-over costs more than
+#: 1 % of a request (here it does), own waiters up to 50 ms younger may come first (S13). Ages are
+#: told by clocks of different rate, so their error comes on top.
+OVERTAKING_S: Final = 0.1
+#: A recall that is not answered, the coordinator's beat and four hops.
+IDLE_S: Final = 0.1
+
+
+def limits_hold(history: SystemHistory) -> Iterator[str]:
+    """I1, counted by the replicas."""
+    by_replica: defaultdict[str, list[Run]] = defaultdict(list)
+    for run in history.runs:
+        by_replica[run.replica].append(run)
+    for replica, runs in by_replica.items():
+        # At the same moment an end comes before a beginning.
+        events = [(run.began_at, 1, run) for run in runs]
+        events += [(run.ended_at, 0, run) for run in runs if run.ended_at is not None]
+        running: list[Run] = []
+        for at, begins, run in sorted(events, key=lambda event: event[:2]):
+            if not begins:
+                running.remove(run)
+                continue
+            running.append(run)
+            if len(running) > history.limits[replica]:
+                yield f"{replica} runs {[r.request for r in running]} at {at:.3f}"
+            if sum(other.slot == run.slot for other in running) > 1:
+                yield f"{replica} has slot {run.slot} in use twice at {at:.3f}"
+
+
+def dispatched_inside_leases(history: SystemHistory) -> Iterator[str]:
+    """I2, judged by what was said on the slot links."""
+    by_life: defaultdict[HolderLife, list[Dispatch]] = defaultdict(list)
+    for dispatch in history.dispatches:
+        by_life[dispatch.life].append(dispatch)
+    for life, dispatches in by_life.items():
+        rights = Rights(history, life)
+        for dispatch in dispatches:
+            if missing := rights.missing(dispatch):
+                yield f"{life} dispatched {dispatch.request} at {dispatch.at:.3f}: {missing}"
+
+
+def holders_epochs_rise(history: SystemHistory) -> Iterator[str]:
+    """I3 at the holders: none obeys an earlier coordinator again."""
+    for life in {dispatch.life for dispatch in history.dispatches}:
+        epochs = [d.epoch for d in history.dispatches if d.life == life]
+        for earlier, later in pairwise(epochs):
+            if later < earlier:
+                yield f"{life} dispatched under epoch {later} after {earlier}"
+
+
+def one_outcome(history: SystemHistory) -> Iterator[str]:
+    """I5: every client is told one thing, and what it is told is true."""
+    whole = Counter(run.request for run in history.runs if run.is_whole)
+    begun = Counter(run.request for run in history.runs)
+    for request in history.requests:
+        told = [outcome for _, outcome in request.outcomes]
+        if len(told) != 1:
+            yield f"request {request.number} was told {told}"
+        elif told[0] == "served" and whole[request.number] != 1:
+            yield f"request {request.number} was served, and ran {whole[request.number]} times"
+        elif begun[request.number] > 1:
+            yield f"request {request.number} ran {begun[request.number]} times"
+
+
+def scaling_ends_nothing(history: SystemHistory) -> Iterator[str]:
+    """A replica that is told to end has nothing in hand."""
+    for stop in history.stops:
+        if stop.running:
+            yield f"{stop.replica} was ended at {stop.at:.3f} with {stop.running} requests"
+
+
+def no_more_replicas_than_allowed(history: SystemHistory) -> Iterator[str]:
+    """However often coordinators change, a deployment keeps within its bounds."""
+    for at, deployment, count in history.replica_counts:
+        if count > history.replicas_max[deployment]:
+            yield f"{deployment} has {count} replicas at {at:.3f}"
+
+
+def oldest_first(history: SystemHistory) -> Iterator[str]:
+    """When nothing is hurt, requests start in the order in which they came, anywhere."""
+    window = history.saturated
+    accepted = {request.number: request.accepted_at for request in history.requests}
+    for deployment in history.fixed:
+        latest: tuple[float, int] = (0.0, 0)
+        for dispatch in history.dispatches:
+            at = accepted[dispatch.request]
+            if dispatch.deployment != deployment or not _within(window, at, dispatch.at):
+                continue
+            waited_s = max(0.0, dispatch.at - at)
+            if at < latest[0] - OVERTAKING_S - history.timings.rate_margin * waited_s:
+                yield (
+                    f"{dispatch.request} of {at:.3f} started at {dispatch.at:.3f},"
+                    f" after {latest[1]} of {latest[0]:.3f}"
+                )
+            latest = max(latest, (at, dispatch.request))
+
+
+def no_idle_slot_while_waiting(history: SystemHistory) -> Iterator[str]:
+    """When nothing is hurt and requests wait, every slot of the deployment is in use (I8 too)."""
+    window = history.saturated
+    for deployment, replicas in history.fixed.items():
+        slots = sum(history.limits[name] for name in replicas)
+        busy, idle_since = _busy_at(history, replicas, window.begins_at), None
+        for at, change in _changes(history, replicas, window):
+            if idle_since is not None and at > idle_since + IDLE_S:
+                yield (
+                    f"{deployment}: {slots - busy} of {slots} slots idle from"
+                    f" {idle_since:.3f} to {at:.3f} while requests wait"
+                )
+            busy += change
+            idle_since = None if busy >= slots else (at if idle_since is None else idle_since)
+        if busy < slots and idle_since is not None and window.ends_at > idle_since + IDLE_S:
+            yield f"{deployment}: {slots - busy} of {slots} slots idle at the end"
+
+
+def calm_after_healing(history: SystemHistory) -> Iterator[str]:
+    """I8: nobody takes over when nothing is wrong."""
+    late = {act.epoch for act in history.consensus.acts if _within(history.saturated, act.at)}
+    if len(late) > 1:
+        yield f"epochs {sorted(late)} after everything had healed"
+
+
+def was_saturated(history: SystemHistory) -> Iterator[str]:
+    """The run itself is worth nothing otherwise."""
+    if history.saturated.ends_at <= history.saturated.begins_at:
+        yield "the run never came to its quiet end"
+
+
+def _on_consensus(rule: Callable[[History], Iterator[str]]) -> Rule:
+    def checked(history: SystemHistory) -> Iterator[str]:
+        yield from rule(history.consensus)
+
+    checked.__name__ = rule.__name__
+    return checked
+
+
+CHECKERS: Final[tuple[Rule, ...]] = (
+    *map(
+        _on_consensus,
+        (
+            consensus.nobody_crashed,
+            consensus.one_leader_per_term,
+            consensus.epochs_rise,
+            consensus.one_log,
+            consensus.one_authority,
+            consensus.acts_rise,
+            consensus.recovers,
+        ),
+    ),
+    limits_hold,
+    dispatched_inside_leases,
+    holders_epochs_rise,
+    one_outcome,
+    scaling_ends_nothing,
+    no_more_replicas_than_allowed,
+    oldest_first,
+    no_idle_slot_while_waiting,
+    calm_after_healing,
+    was_saturated,
+)
+
+
+def _within(window: Window, *times: float) -> bool:
+    return all(window.begins_at <= at < window.ends_at for at in times)
+
+
+def _busy_at(history: SystemHistory, replicas: tuple[str, ...], at: float) -> int:
+    return sum(
+        run.replica in replicas
+        and run.began_at < at
+        and (run.ended_at is None or run.ended_at >= at)
+        for run in history.runs
+    )
+
+
+def _changes(
+    history: SystemHistory, replicas: tuple[str, ...], window: Window
+) -> list[tuple[float, int]]:
+    """Requests that begin and end at these replicas, in order."""
+    changes: list[tuple[float, int]] = []
+    for run in history.runs:
+        if run.replica in replicas:
+            changes.append((run.began_at, 1))
+            if run.ended_at is not None:
+                changes.append((run.ended_at, -1))
+    return sorted(change for change in changes if _within(window, change[0]))
+
+
+def check(history: SystemHistory) -> list[str]:
+    """Every complaint about a history, each with the name of the rule."""
+    return [f"{rule.__name__}: {complaint}" for rule in CHECKERS for complaint in rule(history)]

@@ -1,0 +1,265 @@
+"""Seeded faults on the whole system, several at once. Ends with everything healed."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from chaos.sim.system.world import World
+
+__all__ = ["FAULTS", "torment"]
+
+
+# house: one method a fault
+class _Nemesis:
+    def __init__(self, world: World, rng: random.Random) -> None:
+        self.world = world
+        self.rng = rng
+
+    def pick(self) -> str:
+        """Anybody, but more often the coordinator's front-end, where faults hurt."""
+        leading = [
+            name
+            for name, machine in self.world.machines.items()
+            if machine.front_end and machine.front_end.member.authority.is_held()
+        ]
+        if leading and self.rng.random() < 0.5:
+            return leading[0]
+        return self.rng.choice(self.world.names)
+
+    def others(self, name: str) -> list[str]:
+        """Everybody else."""
+        return [other for other in self.world.names if other != name]
+
+    async def pause(self, low: float, high: float) -> None:
+        """Let some time pass."""
+        await trio.sleep(self.rng.uniform(low, high))
+
+    async def restart(self, name: str) -> None:
+        """Bring a front-end back after a while."""
+        await self.pause(0.01, 3)
+        if self.world.machines[name].front_end is None:
+            self.world.start(name)
+
+    # Processes and machines.
+
+    async def kill(self) -> None:
+        """SIGKILL to a whole front-end."""
+        name = self.pick()
+        self.world.note(f"kill {name}")
+        self.world.kill(name)
+        await self.restart(name)
+
+    async def kill_worker(self) -> None:
+        """SIGKILL to a worker; its supervisor lives on."""
+        name = self.pick()
+        front_end = self.world.machines[name].front_end
+        if front_end is not None:
+            self.world.note(f"kill the worker of {name}")
+            front_end.kill_worker()
+
+    async def leave(self) -> None:
+        """SIGTERM: one step of a rolling restart."""
+        name = self.pick()
+        front_end = self.world.machines[name].front_end
+        if front_end is None:
+            return
+        self.world.note(f"drain {name}")
+        front_end.leave()
+        with trio.move_on_after(5):
+            await front_end.left.wait()
+        if self.world.machines[name].front_end is front_end:
+            self.world.kill(name)
+            await self.restart(name)
+
+    async def lose_power(self) -> None:
+        """The machine goes dark and comes back with another clock."""
+        name = self.pick()
+        self.world.note(f"power loss {name}")
+        self.world.lose_power(name)
+        await self.restart(name)
+
+    async def lose_power_everywhere(self) -> None:
+        """All front-ends go dark at once."""
+        self.world.note("power loss everywhere")
+        for name in self.world.names:
+            self.world.lose_power(name)
+        for name in self.world.names:
+            await self.pause(0.0, 0.3)
+            if self.world.machines[name].front_end is None:
+                self.world.start(name)
+
+    async def freeze(self) -> None:
+        """SIGSTOP to a supervisor, a worker or both; buffers fill; SIGCONT."""
+        name = self.pick()
+        supervisor, worker = self.rng.choice(((True, True), (True, False), (False, True)))
+        front_end = self.world.machines[name].front_end
+        if front_end is None or front_end.process.is_stopped:
+            return
+        self.world.note(f"freeze {name}: supervisor {supervisor}, worker {worker}")
+        self.world.freeze(name, supervisor=supervisor, worker=worker)
+        await self.pause(0.05, 4)
+        if self.world.machines[name].front_end is front_end:
+            self.world.note(f"thaw {name}")
+            self.world.thaw(name)
+
+    # Networks.
+
+    async def isolate(self) -> None:
+        """Cut one front-end off from the others, both ways; replicas are still reached."""
+        name = self.pick()
+        self.world.note(f"isolate {name}")
+        self.world.network.isolate(name, self.others(name))
+        await self.pause(0.1, 8)
+        for other in self.others(name):
+            self.world.network.heal(name, other)
+            self.world.network.heal(other, name)
+
+    async def cut_one_way(self) -> None:
+        """Make one front-end deaf or mute, or cut one direction of one link."""
+        name = self.pick()
+        if not self.others(name):
+            return
+        targets = self.rng.sample(self.others(name), self.rng.randint(1, len(self.others(name))))
+        is_mute = self.rng.random() < 0.5
+        pairs = [(name, other) if is_mute else (other, name) for other in targets]
+        self.world.note(f"cut {pairs}")
+        for source, target in pairs:
+            self.world.network.cut(source, target)
+        await self.pause(0.1, 5)
+        for source, target in pairs:
+            self.world.network.heal(source, target)
+
+    async def slow_network(self) -> None:
+        """Loss and long delays."""
+        self.world.note("slow network")
+        self.world.network.loss = self.rng.uniform(0, 0.2)
+        self.world.network.delay_s = (0.0005, self.rng.choice((0.05, 0.3, 0.6)))
+        await self.pause(0.2, 3)
+        self._restore_network()
+
+    async def cut_from_replica(self) -> None:
+        """One front-end does not reach one replica."""
+        pair = self.rng.choice(self.world.names), self.rng.choice([*self.world.servers])
+        self.world.note(f"cut {pair}")
+        self.world.unreached.add(pair)
+        await self.pause(0.1, 2)
+        self.world.unreached.discard(pair)
+
+    # Disks, replicas and their source.
+
+    async def slow_disk(self) -> None:
+        """Syncs that take up to a second."""
+        name = self.pick()
+        self.world.note(f"slow disk {name}")
+        disk = self.world.machines[name].disk
+        disk.sync_s = (0.01, self.rng.choice((0.1, 0.5, 1.0)))
+        await self.pause(0.5, 3)
+        disk.sync_s = (0.0002, 0.002)
+
+    async def fail_disk(self) -> None:
+        """Full, or broken; the front-end stops and is started again when it is over."""
+        name = self.pick()
+        attribute = self.rng.choice(("is_full", "is_broken"))
+        self.world.note(f"{attribute} {name}")
+        disk = self.world.machines[name].disk
+        setattr(disk, attribute, True)
+        await self.pause(0.2, 2)
+        setattr(disk, attribute, False)
+        await self.restart(name)
+
+    async def lose_replica(self) -> None:
+        """A replica at a fixed address dies and comes back under its name."""
+        names = [n for group in self.world.history.fixed.values() for n in group]
+        name = self.rng.choice(names)
+        if self.world.servers[name].is_alive:
+            self.world.note(f"replica {name} dies")
+            self.world.crash_fixed(name)
+            await self.pause(0.1, 1.5)
+            self.world.revive_fixed(name)
+
+    async def lose_started_replica(self) -> None:
+        """A replica of the scaled deployment dies; another one is started."""
+        await self.pause(0, 0.1)
+        self.world.note(f"replica {self.world.source.crash_one()} dies")
+
+    async def lose_source(self) -> None:
+        """Whoever starts replicas does not answer."""
+        self.world.note("source down")
+        self.world.source.is_down = True
+        await self.pause(0.2, 4)
+        self.world.source.is_down = False
+
+    # Office and end.
+
+    async def hand_over(self) -> None:
+        """The leader gives the office away."""
+        for machine in self.world.machines.values():
+            front_end = machine.front_end
+            if front_end and front_end.member.authority.is_held():
+                self.world.note(f"hand over from {machine.name}")
+                await front_end.member.transfer_leadership(timeout_s=self.rng.uniform(0.05, 1))
+                return
+
+    def _restore_network(self) -> None:
+        self.world.network.loss = 0.0
+        self.world.network.delay_s = (0.0005, 0.002)
+
+    def heal(self) -> None:
+        """End every fault at once and start whoever is down."""
+        self.world.network.heal()
+        self._restore_network()
+        self.world.unreached.clear()
+        self.world.source.is_down = False
+        for name, server in [*self.world.servers.items()]:
+            if not server.is_alive and name in self.world.history.limits:
+                self._revive(name)
+        for name, machine in self.world.machines.items():
+            disk = machine.disk
+            disk.is_full = disk.is_broken = False
+            disk.operations_left = None
+            disk.sync_s = (0.0002, 0.002)
+            if machine.front_end is None:
+                self.world.start(name)
+            else:
+                self.world.thaw(name)
+
+    def _revive(self, name: str) -> None:
+        if any(name in group for group in self.world.history.fixed.values()):
+            self.world.revive_fixed(name)
+
+
+FAULTS: Final[tuple[tuple[Callable[[_Nemesis], Awaitable[None]], int], ...]] = (
+    (_Nemesis.kill, 3),
+    (_Nemesis.kill_worker, 3),
+    (_Nemesis.leave, 2),
+    (_Nemesis.lose_power, 2),
+    (_Nemesis.lose_power_everywhere, 1),
+    (_Nemesis.freeze, 5),
+    (_Nemesis.isolate, 4),
+    (_Nemesis.cut_one_way, 4),
+    (_Nemesis.slow_network, 2),
+    (_Nemesis.cut_from_replica, 1),
+    (_Nemesis.slow_disk, 1),
+    (_Nemesis.fail_disk, 1),
+    (_Nemesis.lose_replica, 1),
+    (_Nemesis.lose_started_replica, 1),
+    (_Nemesis.lose_source, 1),
+    (_Nemesis.hand_over, 2),
+)
+
+
+async def torment(world: World, rng: random.Random, *, duration_s: float) -> None:
+    """Hurt the world for so long, then heal it."""
+    nemesis = _Nemesis(world, rng)
+    faults, weights = zip(*FAULTS, strict=True)
+    with trio.move_on_after(duration_s):
+        async with trio.open_nursery() as nursery:
+            while True:
+                await nemesis.pause(0.1, 2.5)
+                (fault,) = rng.choices(faults, weights)
+                nursery.start_soon(fault, nemesis)
+    nemesis.heal()
+    world.history.consensus.healed_at = trio.current_time()
+    world.note("healed")

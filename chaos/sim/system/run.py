@@ -1,0 +1,139 @@
+"""One run of the system: a seed in, a history and its complaints out."""
+
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+import trio
+import trio.testing
+
+from chaos.sim.system.checkers import check
+from chaos.sim.system.history import SystemHistory, Window
+from chaos.sim.system.nemesis import torment
+from chaos.sim.system.processes import install_run_queue
+from chaos.sim.system.world import DEPLOYMENTS, TIMINGS, World
+from trioroute.core.slots.timings import SlotTimings
+
+__all__ = ["Run", "run_seed"]
+
+#: The rates below are for each of so many front-ends; others share the same whole.
+_FRONT_ENDS: Final = 3
+#: Requests a second at each front-end, while anything may happen: 60 to 80 % of the fixed slots.
+_RATES: Final = {"e/single": 4.0, "e/several": 6.0, "e/scaled": 3.0}
+#: And at the end, far more than there are slots.
+_SATURATING: Final = {"e/single": 9.0, "e/several": 13.0, "e/scaled": 9.0}
+#: Long enough to see that a group never recovers, not only that it is late.
+_RECOVERY_MAX_S: Final = 15.0
+#: The queues fill, and beliefs of the calm go, before the queue is judged.
+_FILL_S: Final = 1.0
+_SATURATED_S: Final = 4.0
+
+
+@attrs.frozen
+class Run:
+    """What one seed came to, and the CPU seconds it took."""
+
+    seed: int
+    history: SystemHistory
+    complaints: list[str]
+    cpu_s: float
+
+
+def slots_back_s(timings: SlotTimings) -> float:
+    """I8: in how long after healing every slot can be given again."""
+    longest = max(deployment.request_max_s for deployment in DEPLOYMENTS)
+    return timings.authority_s + timings.lease_s + longest + 2
+
+
+def run_seed(seed: int, *, duration_s: float, front_ends: int = 3) -> Run:
+    """Simulate one seed; the same arguments and PYTHONHASHSEED give the same history.
+
+    Args:
+        seed: decides everything that is left open.
+        duration_s: virtual seconds of faults; quiet seconds before and after come on top.
+        front_ends: how many, 1, 3 or 5; all of them vote.
+    """
+    # What hypothesis' Trio plugin does: tasks that are ready together run in a repeatable order.
+    run_module = sys.modules["trio._core._run"]
+    setattr(run_module, "_ALLOW_DETERMINISTIC_SCHEDULING", True)  # noqa: B010 - it is Final
+    trio._core._run._r.seed(seed)  # noqa: SLF001
+    began_at = time.process_time()
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    history = trio.run(_simulate, seed, duration_s, front_ends, clock=clock)
+    return Run(seed, history, check(history), time.process_time() - began_at)
+
+
+async def _simulate(seed: int, duration_s: float, front_ends: int) -> SystemHistory:
+    install_run_queue()
+    async with trio.open_nursery() as nursery:
+        world = World(nursery, seed=seed, front_ends=front_ends)
+        for name in world.names:
+            world.start(name)
+        await world.found()
+        await trio.sleep(3)
+        clients = trio.CancelScope()
+        nursery.start_soon(_be_clients, world, _RATES, clients)
+        rng = random.Random(f"nemesis {seed}")  # noqa: S311 - repeatable on purpose
+        await torment(world, rng, duration_s=duration_s)
+        with trio.move_on_after(_RECOVERY_MAX_S):
+            await _recover(world)
+            world.history.consensus.recovered_at = trio.current_time()
+            await trio.sleep(slots_back_s(TIMINGS))
+            await _saturate(world)
+        clients.cancel()
+        await trio.sleep(_REST_S)
+        for name in world.names:
+            world.kill(name)
+        nursery.cancel_scope.cancel()
+    return world.history
+
+
+#: Whoever waits or runs when the clients end has got an answer by then.
+_REST_S: Final = 6.0
+
+
+async def _be_clients(world: World, rates: Mapping[str, float], scope: trio.CancelScope) -> None:
+    """Requests at random moments at every front-end, until the scope ends."""
+    share = _FRONT_ENDS / len(world.names)
+    with scope:
+        async with trio.open_nursery() as nursery:
+            for name in world.names:
+                for key, rate in rates.items():
+                    offer = _offering(world, name, key)
+                    nursery.start_soon(_arrive, offer, rate * share, world.fork_rng())
+
+
+def _offering(world: World, name: str, key: str) -> Callable[[], None]:
+    return lambda: world.offer(name, key)
+
+
+async def _arrive(offer: Callable[[], None], rate: float, rng: random.Random) -> None:
+    while True:
+        await trio.sleep(rng.expovariate(rate))
+        offer()
+
+
+async def _saturate(world: World) -> None:
+    """More requests than slots for a while; what the quiet-time checkers look at."""
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+        nursery.start_soon(_be_clients, world, _SATURATING, scope)
+        await trio.sleep(_FILL_S)
+        begins_at = trio.current_time()
+        await trio.sleep(_SATURATED_S)
+        world.history.saturated = Window(begins_at, trio.current_time())
+        scope.cancel()
+
+
+async def _recover(world: World) -> None:
+    """Return when somebody may act, as healing promises."""
+    while True:
+        for machine in world.machines.values():
+            front_end = machine.front_end
+            office = None if front_end is None else front_end.member.office
+            if front_end and office is not None and front_end.member.may_act(office.epoch):
+                return
+        await trio.sleep(0.01)

@@ -1,0 +1,273 @@
+"""The world of one run of the system: machines, replicas, clients, and ways to hurt them."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from chaos.sim.clock import SimulatedClock
+from chaos.sim.disk import SimulatedDisk
+from chaos.sim.history import Life
+from chaos.sim.system.front_end import FrontEnd, Machine
+from chaos.sim.system.history import Request, SystemHistory
+from chaos.sim.system.processes import Process
+from chaos.sim.system.replicas import ModelServer
+from chaos.sim.system.source import SimulatedSource
+from chaos.sim.system.streams import Wires
+from consensus import JournalFailedError, MemberConfig, PeerAddress
+from consensus.journal.store import FileJournal
+from consensus.memory import MemoryNetwork
+from trioroute.core.model import (
+    CommandSource,
+    Deployment,
+    Endpoint,
+    Isolation,
+    ScaleKind,
+    ScaleSettings,
+    StaticSource,
+)
+from trioroute.core.registry import PutRegistry
+from trioroute.core.slots.timings import SlotTimings
+from trioroute.errors import ControlError
+
+__all__ = ["DEPLOYMENTS", "TIMINGS", "World"]
+
+#: With `serve`, isolation must end before a home is reclaimed, or the limit may be exceeded: that
+#: is what the setting says. Here it does, so the limit must hold in every run.
+TIMINGS: Final = SlotTimings(reclaim_after_min_s=5.5, isolation_max_s=2.0)
+
+_COMPACT_ENTRIES: Final = 60
+_QUEUE_WAIT_S: Final = 3.0
+_REQUEST_S: Final = 1.0
+
+
+def _fixed(name: str, replicas: int, slots: int, isolation: Isolation) -> Deployment:
+    return Deployment(
+        endpoint="e",
+        name=name,
+        source=StaticSource(addresses=tuple(("sim", n + 1) for n in range(replicas))),
+        slots_per_replica=slots,
+        request_timeout_s=_REQUEST_S,
+        queue_wait_max_s=_QUEUE_WAIT_S,
+        isolation=isolation,
+        isolation_max_s=TIMINGS.isolation_max_s,
+    )
+
+
+#: One slot for a replica and several, both kinds of isolation, and one that is scaled.
+DEPLOYMENTS: Final = (
+    _fixed("single", 4, 1, Isolation.SERVE),
+    _fixed("several", 2, 3, Isolation.STOP),
+    Deployment(
+        endpoint="e",
+        name="scaled",
+        source=CommandSource(command=("serve", "{port}"), cwd="/"),
+        request_timeout_s=_REQUEST_S,
+        queue_wait_max_s=_QUEUE_WAIT_S,
+        isolation_max_s=TIMINGS.isolation_max_s,
+        scale=ScaleSettings(kind=ScaleKind.TARGET_UTILIZATION, min_instances=1, max_instances=5),
+    ),
+)
+
+
+class World:  # house: the faults that the nemesis calls, and what processes need of it
+    """Everything of one run."""
+
+    def __init__(self, nursery: trio.Nursery, *, seed: int, front_ends: int) -> None:
+        self.history = SystemHistory(TIMINGS)
+        self.rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.names = tuple(f"fe-{number}" for number in range(front_ends))
+        self.network = MemoryNetwork(seed=seed)
+        self.wires = Wires(self.network, self.fork_rng())
+        self.machines = {name: self._machine(name) for name in self.names}
+        self.servers: dict[str, ModelServer] = {}
+        self.unreached: set[tuple[str, str]] = set()
+        self._nursery = nursery
+        self._incarnations = 0
+        self._requests = 0
+        self.source = SimulatedSource(
+            self.history, nursery, self.fork_rng(), make_server=self._make_server
+        )
+        for deployment in DEPLOYMENTS:
+            self._prepare(deployment)
+
+    def fork_rng(self) -> random.Random:
+        """A generator of its own for one part, so that parts do not disturb each other."""
+        return random.Random(self.rng.random())  # noqa: S311 - repeatable on purpose
+
+    def note(self, fault: str) -> None:
+        """Write down what was done to whom."""
+        self.history.consensus.faults.append((trio.current_time(), fault))
+
+    # What workers and sources use.
+
+    async def connect(self, source: str, target: str) -> trio.abc.Stream:
+        """Dial a front-end's peers port."""
+        return await self.wires.connect(source, target)
+
+    def reaches(self, front_end: str, replica: str) -> bool:
+        """Whether packets get between a front-end and a replica."""
+        return (front_end, replica) not in self.unreached
+
+    # Lives.
+
+    def start(self, name: str) -> None:
+        """Begin a life of a front-end that is down."""
+        machine = self.machines[name]
+        life = Life(name, self.next_incarnation())
+        transport = self.network.transport(name, clock=machine.clock)
+        try:
+            journal = FileJournal(machine.disk, machine.disk.run)
+        except JournalFailedError:
+            return  # full, broken or interrupted while opening; the nemesis will try again
+        config = MemberConfig(
+            name=name,
+            peers=tuple(PeerAddress(name=peer, host="sim", port=1) for peer in self.names),
+            voters=self.names,
+            compact_entries=_COMPACT_ENTRIES,
+        )
+        machine.front_end = front_end = FrontEnd(
+            self,
+            machine,
+            config,
+            life=life,
+            transport=transport,
+            journal=journal,
+            source=self.source,
+            rng=self.fork_rng(),
+            spawn=self._spawn,
+            next_incarnation=self.next_incarnation,
+        )
+        self.wires.listen(name, front_end.accept)
+        self._nursery.start_soon(self._live, machine, front_end)
+
+    def next_incarnation(self) -> int:
+        """Rises with every process that speaks for a name."""
+        self._incarnations += 1
+        return self._incarnations
+
+    def kill(self, name: str, *, has_power: bool = True) -> None:
+        """End all processes of a front-end at once; their supervisor's end ends the workers."""
+        machine = self.machines[name]
+        front_end = machine.front_end
+        if front_end is None:
+            return
+        machine.front_end = None
+        if not has_power:
+            self.network.power_off(name)
+        self.network.thaw(name)
+        self.wires.stop_listening(name, has_power=has_power)
+        front_end.process.kill()
+        front_end.kill_worker()
+        front_end.member.end_watch()
+
+    def lose_power(self, name: str) -> None:
+        """The machine goes dark; it comes back with another clock and what its disk kept."""
+        self.kill(name, has_power=False)
+        machine = self.machines[name]
+        machine.disk.lose_power()
+        machine.clock = self._clock()
+
+    def freeze(self, name: str, *, supervisor: bool, worker: bool) -> None:
+        """SIGSTOP to one or both processes of a front-end."""
+        front_end = self.machines[name].front_end
+        if front_end is None:
+            return
+        if supervisor:
+            front_end.process.stop()
+            self.network.freeze(name)
+        if worker and front_end.worker_process is not None:
+            front_end.worker_process.stop()
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT to all of them."""
+        front_end = self.machines[name].front_end
+        if front_end is None:
+            return
+        front_end.process.go_on()
+        self.network.thaw(name)
+        if front_end.worker_process is not None:
+            front_end.worker_process.go_on()
+
+    def offer(self, name: str, deployment: str) -> None:
+        """A client connects to a front-end; refused when no worker listens there."""
+        front_end = self.machines[name].front_end
+        if front_end is None or front_end.worker is None:
+            return
+        self._requests += 1
+        now = trio.current_time()
+        front_end.worker.offer(Request(self._requests, deployment, name, now))
+
+    def crash_fixed(self, name: str) -> None:
+        """A replica at a fixed address dies."""
+        self.servers[name].crash()
+
+    def revive_fixed(self, name: str) -> None:
+        """It comes back under its name."""
+        self._make_server(name)
+
+    async def found(self) -> None:
+        """Wish for the deployments, as `up` does, once somebody leads."""
+        command = PutRegistry(endpoints=(Endpoint(name="e"),), deployments=DEPLOYMENTS)
+        while True:
+            front_end = self.machines[self.names[0]].front_end
+            try:
+                if front_end is not None and not (await front_end.log.commit(command)).error:
+                    return
+            except ControlError:
+                pass
+            await trio.sleep(0.1)
+
+    # Parts of the above.
+
+    def _machine(self, name: str) -> Machine:
+        return Machine(name, SimulatedDisk(self.fork_rng()), self._clock())
+
+    def _clock(self) -> SimulatedClock:
+        return SimulatedClock(
+            offset=self.rng.uniform(-1e4, 1e4), rate=self.rng.uniform(0.975, 1.025)
+        )
+
+    def _prepare(self, deployment: Deployment) -> None:
+        key, source = deployment.key, deployment.source
+        if deployment.isolation is Isolation.SERVE:
+            self.history.isolated_s[key] = TIMINGS.isolation_max_s
+        if not isinstance(source, StaticSource):
+            self.history.replicas_max[key] = deployment.scale.max_instances
+            return
+        names = tuple(f"e-{deployment.name}-{host}:{port}" for host, port in source.addresses)
+        self.history.fixed[key] = names
+        for name in names:
+            self.history.limits[name] = deployment.slots_per_replica
+            self._make_server(name)
+
+    def _make_server(self, name: str) -> ModelServer:
+        server = ModelServer(name, self.history, self._nursery, self.fork_rng())
+        self.servers[name] = server
+        return server
+
+    def _spawn(self, process: Process, body: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(self._run_process, process, body)
+
+    async def _run_process(self, process: Process, body: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await process.run(body)
+        except* Exception as group:  # noqa: BLE001 - any crash is a finding of the run
+            self.history.consensus.crashes.append(f"{process.name} crashed: {group.exceptions!r}")
+
+    async def _live(self, machine: Machine, front_end: FrontEnd) -> None:
+        name = machine.name
+        try:
+            await front_end.process.run(front_end.run)
+        except* JournalFailedError:
+            self.note(f"{name} stops: its disk refused")
+            if machine.front_end is front_end:
+                self.kill(name)
+            if machine.disk.operations_left is not None:
+                machine.disk.lose_power()
+        except* Exception as group:  # noqa: BLE001 - any crash is a finding of the run
+            self.history.consensus.crashes.append(f"{name} crashed: {group.exceptions!r}")
+        finally:
+            if machine.front_end is front_end:
+                self.kill(name)
