@@ -96,7 +96,7 @@ class FrontEnd:
             transport=transport,
             journal=journal,
             incarnation=life.incarnation,
-            rng=random.Random(rng.random()),  # noqa: S311 - repeatable on purpose
+            rng=random.Random(rng.random()),
         )
         self.member.watch(history.consensus, life, machine.clock)
         self.log = RegistryLog(self.member, self.registry)
@@ -168,7 +168,7 @@ class FrontEnd:
         while True:
             await trio.sleep(self._rng.uniform(*_SPAWN_S))
             life = HolderLife(f"{self.life.name}/0", self._next_incarnation())
-            rng = random.Random(self._rng.random())  # noqa: S311 - repeatable on purpose
+            rng = random.Random(self._rng.random())
             worker = Worker(self._world, life, clock=self._machine.clock, rng=rng)
             process = self.worker_process = Process(f"{life.holder} {life.incarnation}")
             worker.hand_down(self._snapshot(life.holder))

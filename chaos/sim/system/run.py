@@ -76,7 +76,7 @@ async def _simulate(seed: int, duration_s: float, front_ends: int) -> SystemHist
         await trio.sleep(3)
         clients = trio.CancelScope()
         nursery.start_soon(_be_clients, world, _RATES, clients)
-        rng = random.Random(f"nemesis {seed}")  # noqa: S311 - repeatable on purpose
+        rng = random.Random(f"nemesis {seed}")
         await torment(world, rng, duration_s=duration_s)
         with trio.move_on_after(_RECOVERY_MAX_S):
             await _recover(world)

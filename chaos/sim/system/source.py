@@ -114,7 +114,7 @@ class SimulatedSource:
 
     async def _wait_up(self) -> None:
         await trio.sleep(self._rng.uniform(*_CALL_S))
-        while self.is_down:  # noqa: ASYNC110 - a fault sets it, from anywhere
+        while self.is_down:
             await trio.sleep(_LOOK_S)
 
     def _picture(self) -> tuple[FoundReplica, ...]:

@@ -54,7 +54,7 @@ class Wires:
             OSError: nobody listens there.
         """
         await trio.sleep(self.delay_s())
-        while not (self.is_open(source, target) and self.is_open(target, source)):  # noqa: ASYNC110
+        while not (self.is_open(source, target) and self.is_open(target, source)):
             await trio.sleep(_LOOK_S)
         await trio.sleep(self.delay_s())
         accept = self._listening.get(target)

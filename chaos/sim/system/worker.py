@@ -112,7 +112,7 @@ class Worker:
         await self._draining.wait()
         self.admission.start_draining()
         with trio.move_on_after(_DRAIN_S):
-            while self._in_hand:  # noqa: ASYNC110 - as exact as a drain needs
+            while self._in_hand:
                 await trio.sleep(_FLUSH_S)
         self.admission.holding.link.say_goodbye()
         self.admission.deliver()

@@ -76,7 +76,7 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
 
     def __init__(self, nursery: trio.Nursery, *, seed: int, front_ends: int) -> None:
         self.history = SystemHistory(TIMINGS)
-        self.rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.rng = random.Random(seed)
         self.names = tuple(f"fe-{number}" for number in range(front_ends))
         self.network = MemoryNetwork(seed=seed)
         self.wires = Wires(self.network, self.fork_rng())
@@ -94,7 +94,7 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
 
     def fork_rng(self) -> random.Random:
         """A generator of its own for one part, so that parts do not disturb each other."""
-        return random.Random(self.rng.random())  # noqa: S311 - repeatable on purpose
+        return random.Random(self.rng.random())
 
     def note(self, fault: str) -> None:
         """Write down what was done to whom."""
