@@ -1,12 +1,72 @@
-"""What a holder was entitled to at a moment, from nothing but what was said on its slot links."""
+"""Slot links as they were heard: a witness that reads along, and what a holder was entitled to.
+
+Leases are judged by nothing but the messages, not by what the code under test makes of them.
+"""
 
 from collections import defaultdict
+from collections.abc import Callable
+
+import trio
 
 from chaos.sim.system.history import Dispatch, HolderLife, Said, SystemHistory
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import unpack_all
+from trioroute.wire.slotlink import coordinator_decoder, holder_decoder
 
-__all__ = ["Rights"]
+__all__ = ["Rights", "WitnessedStream"]
+
+
+class WitnessedStream(trio.abc.Stream):
+    """A stream that notes each message that passes.
+
+    Args:
+        said: where to note it.
+        lease_s: how long a holder may count a lease from when it asked, on its own clock.
+        true_time: when the holder's clock shows a time.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        said: list[Said],
+        *,
+        session: int,
+        lease_s: float,
+        true_time: Callable[[float], float],
+    ) -> None:
+        self._stream = stream
+        self._said = said
+        self._session = session
+        self._lease_s = lease_s
+        self._true_time = true_time
+        self._from_holder = holder_decoder()
+        self._from_coordinator = coordinator_decoder()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Note and pass on."""
+        now = trio.current_time()
+        for message in self._from_holder.feed(bytes(data)):
+            self._said.append(Said(now, self._session, message))
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As the stream does."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Pass on and note."""
+        data = bytes(await self._stream.receive_some(max_bytes))
+        now = trio.current_time()
+        for message in self._from_coordinator.feed(data):
+            ends_at = 0.0
+            if isinstance(message, m.Lease):
+                ends_at = self._true_time(message.echo_sent_at + self._lease_s)
+            self._said.append(Said(now, self._session, message, ends_at))
+        return data
+
+    async def aclose(self) -> None:
+        """Close."""
+        await self._stream.aclose()
 
 
 class Rights:

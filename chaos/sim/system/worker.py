@@ -10,8 +10,8 @@ import trio
 
 from chaos.sim.clock import SimulatedClock
 from chaos.sim.system.history import Dispatch, HolderLife, Request, SystemHistory
+from chaos.sim.system.leases import WitnessedStream
 from chaos.sim.system.replicas import ModelServer
-from chaos.sim.system.witness import WitnessedStream
 from trioroute.core.health import Outcome
 from trioroute.core.holding.held import Grant
 from trioroute.core.model import CoordinatorAddress, Deployment, RoutingSnapshot
