@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import trioroute
 from tests.e2e.system import REPLICA
 from trioroute.testing import ClusterError, local_cluster
 
@@ -27,6 +28,9 @@ def test_requests_go_on_when_the_coordinator_is_killed(tmp_path: Path) -> None:
     (tmp_path / "d.yml").write_text(DEPLOYMENT.replace("COMMAND", command))
     with local_cluster(tmp_path) as cluster:
         assert cluster.invoke("echo", 1) == "1"
+        # Its admin addresses are all that anybody has to know.
+        admin = ",".join(cluster.client.system.admin_urls)
+        assert trioroute.connect(admin).online_endpoints.invoke("echo", 3) == "3"
         keys = cluster.client.endpoints.get_keys("echo")
         old = cluster.coordinator()
         new = cluster.kill_coordinator()

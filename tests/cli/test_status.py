@@ -195,3 +195,20 @@ def test_names_with_brackets_are_not_taken_for_markup(capsys: pytest.CaptureFixt
     with running_admin(SmallView(current=attrs.evolve(WELL, front_ends=(down,)))) as url:
         run("--admin", url)
     assert capsys.readouterr().out.count("[bold]odd[/bold]") == 2
+
+
+def test_waiting_ends_when_all_is_well_or_the_time_is_up(
+    capsys: pytest.CaptureFixture[str], refusing_url: str
+) -> None:
+    with running_admin(SmallView(current=WELL)) as url:
+        assert run("--wait", "--admin", url) == 0
+    with running_admin(SmallView()) as url:
+        assert run("--wait", "--timeout", "0", "--admin", url) == 4
+    assert "‼ front-end fe-2 is down" in capsys.readouterr().out
+    assert run("--wait", "--timeout", "0", "--admin", refusing_url) == 3
+
+
+def test_a_part_is_picked_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_admin(SmallView(current=WELL)) as url:
+        assert run("--admin", url, "--query", "coordinator.name", "-o", "tsv") == 0
+    assert capsys.readouterr().out == "fe-0\n"

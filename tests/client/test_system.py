@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.admin.small_desk import SmallDesk
-from tests.admin.small_view import SmallView
+from tests.admin.small_view import STATUS, SmallView
 from tests.client.running_admin import running_admin
 from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.client.system import System, find_system
@@ -58,3 +59,24 @@ def test_the_arguments_come_before_the_environment(tmp_path: Path) -> None:
     )
     assert find_system(None, tmp_path, {}).scoring_url == "http://s"
     assert find_system(None, None, {"TRIOROUTE_DATA": str(tmp_path)}).admin_urls == ("http://d",)
+
+
+def test_the_front_ends_say_where_clients_score() -> None:
+    assert STATUS.reporter == "fe-0"
+    for said, found in (
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("http://[::]:8080", "http://127.0.0.1:8080"),
+        ("", ""),
+    ):
+        rows = tuple(attrs.evolve(row, scoring_url=said) for row in STATUS.front_ends)
+        view = SmallView(current=attrs.evolve(STATUS, front_ends=rows))
+        with running_admin(view) as url:
+            assert System(admin_urls=(DEAD, url)).find_scoring_url() == found
+    given = System(admin_urls=(DEAD,), scoring_url="http://given")
+    assert given.find_scoring_url() == "http://given"
+
+
+def test_front_ends_without_known_names_are_known_by_their_address() -> None:
+    assert System(admin_urls=("a", "b")).named_urls() == {"a": "a", "b": "b"}
+    assert System(admin_urls=("a",), names=("fe-0",)).named_urls() == {"fe-0": "a"}

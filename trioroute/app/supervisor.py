@@ -163,8 +163,10 @@ class Supervisor:
         self._feed = _Feed(config, self._member, machine)
         self._seats = [self._seat(index) for index in range(max(config.workers, 1))]
         self._found: tuple[FoundReplica, ...] = ()
+        host, port = listening.plain.getsockname()[:2]
+        at = attrs.evolve(config, scoring_host=host, scoring_port=port)
         self._view = FrontEndView(
-            attrs.evolve(config, admin_port=admin.full.getsockname()[1]),
+            attrs.evolve(at, admin_port=admin.full.getsockname()[1]),
             self._member,
             machine.registry,
             seats=self._seats,

@@ -289,8 +289,13 @@ class FrontEndView:
             overhead_p99_s=quantile_s(overhead, OVERHEAD_BOUNDS_S, 0.99),
             applied_index=statistics.applied_index,
             version=version("trioroute"),
-            admin_url=f"http://{self._config.admin_host}:{self._config.admin_port}",
+            admin_url=_url(self._config.admin_host, self._config.admin_port),
+            scoring_url=_url(self._config.scoring_host, self._config.scoring_port),
         )
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _request_count(stats: WorkerStats) -> int:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
+from trioroute.cli.output import FORMATS
+
 if TYPE_CHECKING:
     from trioroute.client.resources import ResourceClient
 
@@ -43,10 +45,16 @@ def output_options(default: str) -> Callable[[Decorated], Decorated]:
     """-o and --query, as in `az`."""
 
     def decorate(command: Decorated) -> Decorated:
-        kinds = click.Choice(["table", "json", "jsonc", "yaml", "yamlc", "tsv", "none"])
-        command = click.option("-o", "--output", type=kinds, default=default, show_default=True)(
-            command
-        )
+        kinds = click.Choice(["text", *FORMATS] if default == "text" else FORMATS)
+        command = click.option(
+            "-o",
+            "--output",
+            type=kinds,
+            default=default,
+            show_default=True,
+            metavar="FORMAT",
+            help=", ".join(kinds.choices) + ".",
+        )(command)
         return click.option("--query", metavar="JMESPATH", help="Show only this part.")(command)
 
     return decorate

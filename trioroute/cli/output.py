@@ -7,7 +7,12 @@ from typing import Any, Final
 
 import click
 
-__all__ = ["show"]
+__all__ = ["FORMATS", "reply", "show"]
+
+#: az's, and those that kubectl and pipelines have besides.
+FORMATS: Final = (
+    *("table", "wide", "json", "jsonc", "jsonl", "yaml", "yamlc", "tsv", "name", "none"),
+)
 
 #: Columns of a table when an answer has more fields than a line; the first ones that there are.
 _COLUMNS: Final = (
@@ -27,6 +32,12 @@ def show(value: Any, output: str, query: str | None = None) -> None:
         value = _queried(value, query)
     if output in ("json", "jsonc"):
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    elif output == "jsonl":
+        for row in value if isinstance(value, list) else [value]:
+            click.echo(json.dumps(row, ensure_ascii=False))
+    elif output == "name":
+        for row in value if isinstance(value, list) else [value]:
+            click.echo(_name_of(row))
     elif output in ("yaml", "yamlc"):
         from trioroute.spec.written.documents import to_yaml
 
@@ -34,8 +45,26 @@ def show(value: Any, output: str, query: str | None = None) -> None:
     elif output == "tsv":
         for row in value if isinstance(value, list) else [value]:
             click.echo(_tsv(row))
-    elif output == "table":
-        _show_table(value)
+    elif output in ("table", "wide"):
+        _show_table(value, is_wide=output == "wide")
+
+
+def reply(text: str, value: Any, output: str, query: str | None = None) -> None:
+    """What a verb did: in words, or as a value for programs when a format or query asks for it."""
+    if output == "text" and query is None:
+        if text:
+            click.echo(text)
+    else:
+        show(value, "json" if output == "text" else output, query)
+
+
+def _name_of(row: Any) -> str:
+    """As other verbs take it: `endpoint`, or `endpoint/deployment`."""
+    if not isinstance(row, Mapping):
+        return _text(row)
+    name = row.get("name", row.get("id", row.get("front_end")))
+    endpoint = row.get("endpoint_name") if "name" in row else None
+    return _text(name) if endpoint is None else f"{endpoint}/{_text(name)}"
 
 
 def _queried(value: Any, query: str) -> Any:
@@ -72,7 +101,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _show_table(value: Any) -> None:
+def _show_table(value: Any, *, is_wide: bool = False) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -83,7 +112,9 @@ def _show_table(value: Any) -> None:
             click.echo(_text(row))
         return
     present = dict.fromkeys(name for row in rows for name in row)
-    columns = [name for name in _COLUMNS if name in present] or list(present)
+    telling = [name for name in _COLUMNS if name in present]
+    others = [name for name in present if name not in telling] if is_wide or not telling else []
+    columns = [*telling, *others]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column.upper().replace("_", " "), overflow="fold")

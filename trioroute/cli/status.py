@@ -3,6 +3,7 @@
 Imports neither trio nor rich before it has an answer: a read-only verb should cost what it reads.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 import msgspec
 
+from trioroute.cli.options import output_options, system_options
+from trioroute.cli.output import show
 from trioroute.client.errors import UnreachableError
 from trioroute.client.group import ask_all
 from trioroute.client.http import AdminClient
-from trioroute.client.local import find_local_system
+from trioroute.client.system import find_system
 from trioroute.core.status import ClusterStatus, DeploymentStatus, FrontEndStatus
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 _UNHEALTHY: Final = 1
-_DATA: Final = Path(".trioroute")
+_TIMED_OUT: Final = 4
 #: A front-end answers from memory; one that takes longer is in trouble and is shown so.
 _TIMEOUT_S: Final = 2.0
 _UNKNOWN: Final = "-"
@@ -42,49 +45,94 @@ _DEPLOYMENT_COLUMNS: Final = (
 
 
 @click.command("status")
-@click.option("--admin", metavar="URL", help="Admin address of a front-end, http://host:port.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=_DATA,
-    show_default=True,
-    help="Data folder of the `trioroute up` to ask, where --admin is not given.",
-)
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 @click.option("--watch", is_flag=True, help="Show it again and again until Ctrl-C.")
+@click.option("--wait", is_flag=True, help="Return when all is well; 4 when it is not in time.")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait.")
 @click.option("--interval", default=1.0, show_default=True, help="Seconds between two looks.")
-def status(*, admin: str | None, data: Path, output: str, watch: bool, interval: float) -> int:
+@output_options("table")
+@system_options
+def status(
+    *,
+    admin: str | None,
+    data: Path | None,
+    output: str,
+    query: str | None,
+    watch: bool,
+    wait: bool,
+    timeout: float,
+    interval: float,
+) -> int:
     """Show coordinator, front-ends, deployments and replicas.
 
     Exits with 0 when all is well, 1 when something is wrong (it says what), 3 when no front-end
     answers.
     """
     ask = _asker(admin, data)
-    show = _show_json if output == "json" else _show_table
+    # One look after the other: each on a line of its own.
+    show_it = _shower("jsonl" if watch and output == "json" else output, query)
+    if wait:
+        return _wait(ask, show_it, timeout_s=timeout, interval_s=interval)
     if not watch:
         seen = ask()
-        show(seen)
+        show_it(seen)
         return _UNHEALTHY if any(seen.problems()) else 0
     try:
-        _watch(ask, show, interval)
+        _watch(ask, show_it, interval)
     except KeyboardInterrupt:
         return 0
 
 
-def _asker(admin: str | None, data: Path) -> Callable[[], ClusterStatus]:
-    """How to get a picture: from the named front-end, or from all of a local system."""
+def _asker(admin: str | None, data: Path | None) -> Callable[[], ClusterStatus]:
+    """How to get a picture: from the front-end that is named, or from all of a system."""
 
     def ask() -> ClusterStatus:
-        if admin is not None:
-            return AdminClient(admin, timeout_s=_TIMEOUT_S).status()
         # Looked up each time: a watch outlives a restart of `up` with other ports.
-        return ask_all(find_local_system(data).admin_urls, timeout_s=_TIMEOUT_S)
+        system = find_system(admin, data, os.environ)
+        urls = system.named_urls()
+        if len(urls) == 1:
+            (url,) = urls.values()
+            return AdminClient(url, timeout_s=_TIMEOUT_S, token=system.token).status()
+        return ask_all(urls, timeout_s=_TIMEOUT_S, token=system.token)
 
     return ask
 
 
+def _shower(output: str, query: str | None) -> Callable[[ClusterStatus], None]:
+    if output in ("table", "wide") and query is None:
+        return _show_table
+
+    def show_value(seen: ClusterStatus) -> None:
+        show(msgspec.to_builtins(seen), "json" if output == "table" else output, query)
+
+    return show_value
+
+
+def _wait(
+    ask: Callable[[], ClusterStatus],
+    show_it: Callable[[ClusterStatus], None],
+    *,
+    timeout_s: float,
+    interval_s: float,
+) -> int:
+    """Look until nothing is wrong; a system that is still starting cannot be asked at first."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        is_last = time.monotonic() + interval_s > deadline
+        try:
+            seen = ask()
+        except UnreachableError:
+            if is_last:
+                raise
+        else:
+            is_well = not any(seen.problems())
+            if is_well or is_last:
+                show_it(seen)
+                return 0 if is_well else _TIMED_OUT
+        time.sleep(interval_s)
+
+
 def _watch(
-    ask: Callable[[], ClusterStatus], show: Callable[[ClusterStatus], None], interval_s: float
+    ask: Callable[[], ClusterStatus], show_it: Callable[[ClusterStatus], None], interval_s: float
 ) -> NoReturn:
     while True:
         try:
@@ -92,14 +140,10 @@ def _watch(
         except UnreachableError as error:
             click.echo(f"trioroute: {error}", err=True)
         else:
-            if sys.stdout.isatty() and show is _show_table:
+            if sys.stdout.isatty() and show_it is _show_table:
                 click.clear()
-            show(seen)
+            show_it(seen)
         time.sleep(interval_s)
-
-
-def _show_json(seen: ClusterStatus) -> None:
-    click.echo(msgspec.json.encode(seen))
 
 
 def _show_table(seen: ClusterStatus) -> None:

@@ -22,12 +22,15 @@ from trioroute.core.status import (
 __all__ = ["ask_all", "merge_views"]
 
 
-def ask_all(admin_urls: Mapping[str, str], *, timeout_s: float) -> ClusterStatus:
+def ask_all(
+    admin_urls: Mapping[str, str], *, timeout_s: float, token: str | None = None
+) -> ClusterStatus:
     """One picture from all front-ends.
 
     Args:
         admin_urls: front-end name to admin address.
         timeout_s: for each, all being asked at the same time.
+        token: the admin token, where one is set.
 
     Raises:
         UnreachableError: none answered; says why the last one did not.
@@ -36,7 +39,7 @@ def ask_all(admin_urls: Mapping[str, str], *, timeout_s: float) -> ClusterStatus
 
     def ask(name: str, url: str) -> None:
         try:
-            answers[name] = AdminClient(url, timeout_s=timeout_s).status()
+            answers[name] = AdminClient(url, timeout_s=timeout_s, token=token).status()
         except UnreachableError as error:
             answers[name] = error
 

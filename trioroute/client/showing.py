@@ -16,13 +16,15 @@ __all__ = ["show_deployment", "show_deployments", "show_endpoint", "show_endpoin
 def show_endpoints(client: ResourceClient) -> list[dict[str, Any]]:
     """All endpoints."""
     registry, found = client.registry(), _deployments_of(client.system.status())
-    return [_endpoint(client, one, registry, found) for one in registry.endpoints]
+    url = client.system.find_scoring_url()
+    return [_endpoint(url, one, registry, found) for one in registry.endpoints]
 
 
 def show_endpoint(client: ResourceClient, name: str) -> dict[str, Any]:
     """One endpoint; raises NoSuchResourceError."""
     one = client.endpoint(name)
-    return _endpoint(client, one, client.registry(), _deployments_of(client.system.status()))
+    found = _deployments_of(client.system.status())
+    return _endpoint(client.system.find_scoring_url(), one, client.registry(), found)
 
 
 def show_deployments(client: ResourceClient, endpoint: str | None = None) -> list[dict[str, Any]]:
@@ -49,14 +51,14 @@ def _deployments_of(status: ClusterStatus | None) -> dict[str, DeploymentStatus]
 
 
 def _endpoint(
-    client: ResourceClient,
+    scoring_url: str,
     one: EndpointResource,
     registry: Resources,
     found: Mapping[str, DeploymentStatus],
 ) -> dict[str, Any]:
     own = [found.get(f"{d.endpoint}/{d.name}") for d in registry.deployments]
     states = {d.provisioning_state for d in own if d is not None and d.endpoint == one.name}
-    prefix = f"{client.system.scoring_url}{API_PREFIXES[0]}{one.name}"
+    prefix = f"{scoring_url}{API_PREFIXES[0]}{one.name}"
     return {
         **shown_endpoint(one),
         "name": one.name,

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 import msgspec
@@ -11,14 +12,13 @@ import msgspec
 from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.client.http import AdminClient
 from trioroute.client.local import find_local_system
+from trioroute.client.saved.settings import find_settings
 from trioroute.core.status import ClusterStatus
 
-__all__ = ["DATA", "System", "find_system"]
+__all__ = ["System", "find_system"]
 
 T = TypeVar("T")
 
-#: Where `up` keeps everything unless told otherwise.
-DATA: Final = Path(".trioroute")
 #: Between two rounds of all front-ends, seconds: a new coordinator is there within one.
 _PAUSE_S: Final = 0.2
 _TIMEOUT_S: Final = 10.0
@@ -26,6 +26,8 @@ _TIMEOUT_S: Final = 10.0
 _UNREACHABLE_S: Final = 1.0
 #: Nothing has changed, and the same may succeed in a moment.
 _NO_COORDINATOR: Final = "TR0810"
+#: Listening there means every address of the machine, and none that can be dialled.
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 
 @attrs.frozen(kw_only=True)
@@ -34,12 +36,14 @@ class System:
 
     Attributes:
         admin_urls: of the front-ends, in the order in which they are asked.
-        scoring_url: where clients score; empty when it is not known.
+        scoring_url: where clients score; empty when only the front-ends know.
+        names: of the front-ends, as many as addresses, or none when they are not known.
         token: the admin token, where one is set.
     """
 
     admin_urls: tuple[str, ...]
     scoring_url: str = ""
+    names: tuple[str, ...] = ()
     token: str | None = attrs.field(default=None, repr=False)
 
     def ask(
@@ -84,6 +88,27 @@ class System:
                 raise failure
             time.sleep(_PAUSE_S)
 
+    def find_scoring_url(self) -> str:
+        """Where clients score, as the first front-end that answers says; empty when none does.
+
+        One that listens on every address is reached where its admin API was.
+        """
+        if self.scoring_url:
+            return self.scoring_url
+        for url in self.admin_urls:
+            try:
+                status = AdminClient(url, timeout_s=_TIMEOUT_S, token=self.token).status()
+            except (UnreachableError, ProblemAnswerError):
+                continue
+            for row in status.front_ends:
+                if row.name == status.reporter and row.scoring_url:
+                    return _reachable(row.scoring_url, url)
+        return ""
+
+    def named_urls(self) -> dict[str, str]:
+        """Front-end name to admin address; the address itself where no name is known."""
+        return dict(zip(self.names or self.admin_urls, self.admin_urls, strict=True))
+
     def status(self, *, applied: int = 0) -> ClusterStatus | None:
         """What the coordinator sees, or whoever answers; None while nobody knows enough.
 
@@ -104,6 +129,15 @@ class System:
         return seen
 
 
+def _reachable(scoring_url: str, admin_url: str) -> str:
+    scoring, admin = urlsplit(scoring_url), urlsplit(admin_url)
+    if scoring.hostname not in _ANY_ADDRESS:
+        return scoring_url
+    host = admin.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scoring.scheme}://{shown}:{scoring.port}"
+
+
 def _raise_final(error: UnreachableError | ProblemAnswerError) -> None:
     """Raise a refusal that another front-end would repeat."""
     if isinstance(error, ProblemAnswerError) and error.code != _NO_COORDINATOR:
@@ -111,25 +145,29 @@ def _raise_final(error: UnreachableError | ProblemAnswerError) -> None:
 
 
 def find_system(admin: str | None, data: Path | None, environment: Mapping[str, str]) -> System:
-    """The system that the arguments name, else the environment, else the one run from here.
+    """The system that the arguments name, else the environment, else the context, else `up`'s here.
 
     Args:
         admin: admin addresses separated by commas; otherwise TRIOROUTE_ADMIN.
         data: data folder of an `up` on this machine; otherwise TRIOROUTE_DATA or `.trioroute`.
-        environment: TRIOROUTE_TOKEN holds the admin token, TRIOROUTE_URL the scoring address.
+        environment: `client.saved.settings` says what is read from it.
 
     Raises:
         UnreachableError: no system is named and none runs from here.
+        ConfigError: the file of contexts, or the token's file, cannot be read.
     """
-    token = environment.get("TRIOROUTE_TOKEN") or None
-    scoring = environment.get("TRIOROUTE_URL", "")
-    named = admin or ("" if data is not None else environment.get("TRIOROUTE_ADMIN", ""))
-    if named:
-        urls = tuple(url.strip().rstrip("/") for url in named.split(",") if url.strip())
-        return System(admin_urls=urls, scoring_url=scoring, token=token)
-    local = find_local_system(data or Path(environment.get("TRIOROUTE_DATA", "") or DATA))
+    found = find_settings(admin, data, environment)
+    if found.admin.value:
+        urls = tuple(url.strip().rstrip("/") for url in found.admin.value.split(","))
+        return System(
+            admin_urls=tuple(url for url in urls if url),
+            scoring_url=found.url.value.rstrip("/"),
+            token=found.read_token(),
+        )
+    local = find_local_system(Path(found.data.value))
     return System(
         admin_urls=tuple(local.admin_urls.values()),
-        scoring_url=scoring or local.scoring_url,
-        token=token,
+        names=tuple(local.admin_urls),
+        scoring_url=found.url.value.rstrip("/") or local.scoring_url,
+        token=found.read_token(),
     )

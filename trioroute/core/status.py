@@ -78,6 +78,7 @@ class FrontEndStatus:
         requests_per_s: over the last seconds.
         overhead_p50_s, overhead_p99_s: the router's own part of a request.
         slots_held: slots its workers hold leases on now.
+        admin_url, scoring_url: as it listens; on 0.0.0.0 it is any of the machine's addresses.
         unready_reason: why load balancers should send nothing to it; empty when they should.
     """
 
@@ -91,6 +92,7 @@ class FrontEndStatus:
     applied_index: int | None = None
     version: str = ""
     admin_url: str = ""
+    scoring_url: str = ""
     unready_reason: str = ""
     error: str = ""
 

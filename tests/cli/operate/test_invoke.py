@@ -59,3 +59,15 @@ def test_an_error_answer_exits_with_1(console: Console, seen: list[dict[str, str
     assert "answered 503: answer" in console.err
     console("invoke fraud --deployment bleu", status=5)
     console("invoke fraud -r none.json", status=2)
+
+
+def test_many_requests_are_summed_up(console: Console, seen: list[dict[str, str]]) -> None:
+    console(f"apply {console.write('blue')}")
+    out = console("invoke fraud -n 12 -c 3 -d [1]")
+    assert len(seen) == 12
+    assert out.startswith("12 of 12 answered 2xx in ")
+    assert "time  p50 " in out
+    out = console("invoke fraud -n 4 -d fail", status=1)
+    assert "failed  4 × 503\n  503: answer" in out
+    assert console('invoke fraud -n 3 -o tsv --query statuses."200"') == "3\n"
+    console("invoke fraud -n 0", status=2)

@@ -21,3 +21,13 @@ def test_the_office_is_handed_over_by_the_coordinator(console: Console) -> None:
     assert console.view.written == ["transfer", "drain"]
     console.url = "http://127.0.0.1:9"
     console("raft transfer", status=3)
+
+
+def test_a_front_end_is_drained_by_name(console: Console) -> None:
+    console.url += ",http://127.0.0.1:9"
+    console("drain", status=2)
+    assert "name the front-end to drain" in console.err
+    assert console("drain fe-0").startswith("fe-0: serving → draining")
+    assert console.view.written == ["drain"]
+    console("drain fe-7", status=2)
+    assert "no front-end fe-7 answers" in console.err

@@ -189,4 +189,5 @@ def _goes_on_with_fewer(deployment: DeploymentStatus) -> bool:
 
 def _describe(deployment: DeploymentStatus) -> str:
     reasons = [replica.reason for replica in deployment.replicas if replica.reason]
-    return reasons[0] if reasons else "replicas are starting"
+    # Of several, the one that does something: others may only wait for it.
+    return min(reasons, key=lambda text: "waiting for" in text, default="replicas are starting")

@@ -5,14 +5,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trioroute.cli.options import client_of, system_options, tell, wait_options
+from trioroute.cli.operate.names import complete_either
+from trioroute.cli.options import (
+    client_of,
+    output_options,
+    system_options,
+    tell,
+    wait_options,
+)
+from trioroute.cli.output import reply
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trioroute.client.applying import Step
     from trioroute.client.resources import ResourceClient
     from trioroute.spec.load import Loaded
 
-__all__ = ["apply", "delete", "diff"]
+__all__ = ["apply", "delete", "diff", "show_steps"]
 
 _PATH = click.Path(path_type=Path)
 _DIFFERENT = 1
@@ -25,9 +35,10 @@ _DIFFERENT = 1
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--assets", type=_PATH, help="YAML: registered model names to local paths.")
 @click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
+@output_options("text")
 @wait_options
 @system_options
-def apply(
+def apply(  # house: one parameter per option is Click's own form
     *,
     paths: tuple[Path, ...],
     files: tuple[Path, ...],
@@ -35,6 +46,8 @@ def apply(
     dry_run: bool,
     assets: Path | None,
     dev: bool,
+    output: str,
+    query: str | None,
     no_wait: bool,
     timeout: float,
     admin: str | None,
@@ -53,7 +66,7 @@ def apply(
     if not dry_run:
         wait_s = None if no_wait else timeout
         apply_steps(client, loaded, steps, wait_s=wait_s, progress=tell)
-    _show_steps(steps, is_done=not dry_run)
+    show_steps(steps, is_done=not dry_run, output=output, query=query)
 
 
 @click.command("diff")
@@ -62,6 +75,7 @@ def apply(
 @click.option("--prune", is_flag=True, help="Count what no file names as to be deleted.")
 @click.option("--assets", type=_PATH, help="YAML: registered model names to local paths.")
 @click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
+@output_options("text")
 @system_options
 def diff(
     *,
@@ -70,6 +84,8 @@ def diff(
     prune: bool,
     assets: Path | None,
     dev: bool,
+    output: str,
+    query: str | None,
     admin: str | None,
     data: Path | None,
 ) -> int:
@@ -79,16 +95,23 @@ def diff(
     client = client_of(admin, data)
     loaded = _load(client, (*paths, *files), assets=assets, dev=dev)
     steps = plan_steps(loaded, client.registry(), prune=prune)
-    _show_steps(steps, is_done=False)
+    show_steps(steps, is_done=False, output=output, query=query)
     return _DIFFERENT if any(step.action != "unchanged" for step in steps) else 0
 
 
 @click.command("delete")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=complete_either)
 @click.option("-f", "--file", "files", multiple=True, type=_PATH, help="Delete what it describes.")
+@output_options("text")
 @system_options
 def delete(
-    *, names: tuple[str, ...], files: tuple[Path, ...], admin: str | None, data: Path | None
+    *,
+    names: tuple[str, ...],
+    files: tuple[Path, ...],
+    output: str,
+    query: str | None,
+    admin: str | None,
+    data: Path | None,
 ) -> None:
     """Delete endpoints (NAME) and deployments (ENDPOINT/NAME) that get no traffic."""
     client = client_of(admin, data)
@@ -101,6 +124,7 @@ def delete(
         wanted += [*inner, *endpoints]
     if not wanted:
         raise click.UsageError("nothing to delete: name endpoints, deployments or files")
+    done = []
     for name in wanted:
         endpoint, slash, deployment = name.partition("/")
         if slash:
@@ -108,7 +132,12 @@ def delete(
             client.delete_deployment(endpoint, deployment, version=one.resource_version)
         else:
             client.delete_endpoint(name, version=client.endpoint(name).resource_version)
-        click.echo(f"deleted {'deployment' if slash else 'endpoint'} {name}")
+        kind = "deployment" if slash else "endpoint"
+        done.append({"action": "delete", "kind": kind, "name": name})
+        if output == "text" and query is None:
+            # At once: the next one may be refused.
+            click.echo(f"deleted {kind} {name}")
+    reply("", done, output, query)
 
 
 def _load(
@@ -132,10 +161,15 @@ def _load(
     return loaded
 
 
-def _show_steps(steps: "list[Step]", *, is_done: bool) -> None:
+def show_steps(steps: "Sequence[Step]", *, is_done: bool, output: str, query: str | None) -> None:
+    """What was done, or would be, and of updates each field's old and new value."""
     past = {"create": "created", "update": "updated", "delete": "deleted"}
+    lines = []
     for step in steps:
         word = past.get(step.action, step.action) if is_done else step.action
-        click.echo(f"{step.kind} {step.key} {word}")
-        for line in step.changes:
-            click.echo(f"  {line}")
+        lines += [f"{step.kind} {step.key} {word}", *(f"  {line}" for line in step.changes)]
+    value = [
+        {"action": s.action, "kind": s.kind, "name": s.key, "changes": list(s.changes)}
+        for s in steps
+    ]
+    reply("\n".join(lines), value, output, query)

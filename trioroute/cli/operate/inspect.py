@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from trioroute.cli.operate.names import complete_deployments, complete_either
 from trioroute.cli.options import client_of, output_options, system_options
 from trioroute.cli.output import show
 
@@ -20,7 +21,7 @@ _FOLLOW_S: Final = 1.0
 
 @click.command("get")
 @click.argument("kind", type=click.Choice(_KINDS))
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_either)
 @output_options("table")
 @system_options
 def get(
@@ -38,7 +39,7 @@ def get(
 
 @click.command("describe")
 @click.argument("kind", type=click.Choice(["endpoint", "deployment"]))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_either)
 @output_options("yaml")
 @system_options
 def describe(
@@ -56,7 +57,7 @@ def describe(
 
 
 @click.command("logs")
-@click.argument("deployment", metavar="ENDPOINT/DEPLOYMENT")
+@click.argument("deployment", metavar="ENDPOINT/DEPLOYMENT", shell_complete=complete_deployments)
 @click.option("-l", "--lines", default=100, show_default=True, help="Of each replica, at most.")
 @click.option("-f", "--follow", is_flag=True, help="Go on showing what is printed, until Ctrl-C.")
 @system_options

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
-from trioroute.cli.options import client_of, output_options, system_options
-from trioroute.cli.output import show
+from trioroute.cli.operate.names import complete_endpoints
+from trioroute.cli.options import client_of, output_options, system_options, tell
+from trioroute.cli.output import reply, show
 
 __all__ = ["credentials", "regenerate_keys"]
 
 
 @click.command("credentials")
-@click.argument("endpoint")
+@click.argument("endpoint", shell_complete=complete_endpoints)
 @output_options("json")
 @system_options
 def credentials(
@@ -26,15 +27,18 @@ def credentials(
 
 
 @click.command("regenerate-keys")
-@click.argument("endpoint")
+@click.argument("endpoint", shell_complete=complete_endpoints)
 @click.option("--key-type", "--key", type=click.Choice(["primary", "secondary"]), default="primary")
 @click.option("--key-value", help="The new key, instead of a random one.")
+@output_options("text")
 @system_options
 def regenerate_keys(
     *,
     endpoint: str,
     key_type: str,
     key_value: str | None,
+    output: str,
+    query: str | None,
     admin: str | None,
     data: Path | None,
 ) -> None:
@@ -45,4 +49,9 @@ def regenerate_keys(
     client = client_of(admin, data)
     client.endpoint(endpoint)
     client.regenerate_key(endpoint, key_type, key_value)
-    click.echo(f"the {key_type} key of {endpoint} was replaced")
+    # Not the keys themselves: whoever wants them asks for them.
+    other = "secondary" if key_type == "primary" else "primary"
+    text = f"{key_type} key of {endpoint}: replaced; the {other} key stays as it was"
+    value = {"endpoint": endpoint, "replaced": key_type, "kept": other}
+    reply(text, value, output, query)
+    tell(f"to see it: trioroute credentials {endpoint}")

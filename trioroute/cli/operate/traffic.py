@@ -1,24 +1,37 @@
 """`trioroute traffic` and `scale`: changes while everything serves, told as old → new."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from trioroute.cli.options import client_of, system_options, tell, traffic_of, wait_options
+from trioroute.cli.operate.names import complete_deployments, complete_endpoints
+from trioroute.cli.options import (
+    client_of,
+    output_options,
+    system_options,
+    tell,
+    traffic_of,
+    wait_options,
+)
+from trioroute.cli.output import reply
 
 __all__ = ["scale", "traffic"]
 
 
 @click.command("traffic")
-@click.argument("endpoint")
+@click.argument("endpoint", shell_complete=complete_endpoints)
 @click.argument("shares", nargs=-1, metavar="NAME=PERCENT…")
 @click.option("--mirror", help="Deployment=percent that gets copies (at most 50), or none.")
+@output_options("text")
 @system_options
 def traffic(
     *,
     endpoint: str,
     shares: tuple[str, ...],
     mirror: str | None,
+    output: str,
+    query: str | None,
     admin: str | None,
     data: Path | None,
 ) -> None:
@@ -26,7 +39,8 @@ def traffic(
     client = client_of(admin, data)
     old = client.endpoint(endpoint)
     if not shares and mirror is None:
-        click.echo(" ".join(f"{name}={percent}" for name, percent in old.traffic.items()))
+        text = " ".join(f"{name}={percent}" for name, percent in old.traffic.items())
+        reply(text, dict(old.traffic), output, query)
         return
     mirrored = None
     if mirror is not None:
@@ -35,21 +49,32 @@ def traffic(
     changed = client.set_traffic(endpoint, wanted, mirror_traffic=mirrored)
     names = dict.fromkeys((*changed.old, *changed.new))
     moves = [f"{n} {changed.old.get(n, 0)} → {changed.new.get(n, 0)}" for n in names]
-    click.echo(f"traffic of {endpoint}: {', '.join(moves) or 'none'}")
+    lines = [f"traffic of {endpoint}: {', '.join(moves) or 'none'}"]
+    value = {"endpoint": endpoint, "old": dict(changed.old), "new": dict(changed.new)}
+    if mirrored is not None:
+        value |= {"old_mirror": dict(old.mirror_traffic), "new_mirror": mirrored}
+        lines.append(f"mirror: {_words(old.mirror_traffic)} → {_words(mirrored)}")
+    reply("\n".join(lines), value, output, query)
     if changed.old != changed.new:
-        words = " ".join(f"{name}={percent}" for name, percent in changed.old.items())
-        tell(f"undo: trioroute traffic {endpoint} {words}")
+        tell(f"undo: trioroute traffic {endpoint} {_words(changed.old)}")
+
+
+def _words(shares: Mapping[str, int]) -> str:
+    return " ".join(f"{name}={percent}" for name, percent in shares.items()) or "none"
 
 
 @click.command("scale")
-@click.argument("deployment", metavar="ENDPOINT/DEPLOYMENT")
+@click.argument("deployment", metavar="ENDPOINT/DEPLOYMENT", shell_complete=complete_deployments)
 @click.argument("count", type=click.IntRange(min=0))
+@output_options("text")
 @wait_options
 @system_options
 def scale(
     *,
     deployment: str,
     count: int,
+    output: str,
+    query: str | None,
     no_wait: bool,
     timeout: float,
     admin: str | None,
@@ -65,6 +90,9 @@ def scale(
     client = client_of(admin, data)
     old = client.deployment(endpoint, name).instance_count
     written = update(client, endpoint, name, Changes(named={"instance_count": count}))
-    click.echo(f"instances of {deployment}: {old} → {count}")
+    value = {"deployment": deployment, "old": old, "new": count}
+    reply(f"instances of {deployment}: {old} → {count}", value, output, query)
+    if old != count:
+        tell(f"undo: trioroute scale {deployment} {old}")
     if not no_wait:
         wait_provisioned(client, {deployment: written.index}, wait_s=timeout, progress=tell)

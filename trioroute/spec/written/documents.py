@@ -19,7 +19,7 @@ from trioroute.spec.convert import to_variables
 from trioroute.spec.fields.plain import to_plain
 from trioroute.spec.reading import ReadFile
 
-__all__ = ["Document", "to_yaml"]
+__all__ = ["Document", "from_yaml", "to_yaml"]
 
 _VARIABLES = "environment_variables"
 
@@ -104,3 +104,18 @@ class Document:
 def to_yaml(value: Any) -> str:
     """Plain maps, lists and scalars as YAML, in their order."""
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+
+
+def from_yaml(text: str, file: str) -> Any:
+    """The inverse of `to_yaml`, without the bounds on files that strangers wrote.
+
+    Raises:
+        ConfigError: it is no YAML; says where.
+    """
+    try:
+        return to_plain(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f":{mark.line + 1}"
+        reason = getattr(error, "problem", None) or "it cannot be read"
+        raise ConfigError(f"{file}{line}: this is no YAML: {reason}") from None

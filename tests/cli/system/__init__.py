@@ -1,0 +1,1 @@
+"""Verbs about a system as a whole."""
