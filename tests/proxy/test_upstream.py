@@ -1,6 +1,8 @@
 """Connections to replicas: reuse, words for each failure, pools that follow snapshots."""
 
 import contextlib
+import os
+import socket
 import ssl
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,7 @@ def upstreams(*replicas: Replica, tls: ClientTls | None = None) -> Upstreams:
         new_decoder=FastResponseDecoder,
         reactor=Reactor(),
         tls=tls or ClientTls(),
+        lease_s=2.0,
     )
     made.apply(RoutingSnapshot(version=1, replicas=replicas))
     return made
@@ -317,3 +320,23 @@ async def test_a_pool_is_never_used_under_other_terms(speaking: Speaking) -> Non
         assert made.take("r0", 0.0) is kept
         kept.pool.put(kept)
     made.close()
+
+
+# --- what the kernel may still deliver
+
+
+async def test_a_small_request_is_delivered_within_a_lease_or_never(speaking: Speaking) -> None:
+    """What is longer may rightly wait for a replica that reads when it has time."""
+    made = upstreams(tls=ClientTls(speaking.trust))
+    made.apply(speaking.snapshot())
+    connection = await made.open("r0")
+
+    def limit_ms() -> int:
+        with socket.socket(fileno=os.dup(connection.stream.fd)) as same:
+            return same.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+    bound = 16 * 1024
+    for length, limit in ((5, 2000), (bound, 2000), (bound + 1, 0), (5, 2000), (None, 0)):
+        connection.note_length(length)
+        assert limit_ms() == limit, length
+    connection.close()

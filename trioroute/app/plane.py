@@ -57,10 +57,11 @@ class ComposedPlane:
         self._front_end = config.front_end
         self._network = network
         self._recorder = Recorder()
+        timings = SlotTimings()
         self._admission = Admission(
             config.holder,
             incarnation=config.incarnation,
-            timings=SlotTimings(),
+            timings=timings,
             clock=boottime,
             rng=random.SystemRandom(),
             started_at=config.started_at,
@@ -80,6 +81,7 @@ class ComposedPlane:
             trusted_proxies=config.clients.proxies,
             caps_addresses=config.clients.caps_addresses,
             tls=None if files is None else ServerTls(files.certificate, files.key),
+            lease_s=timings.lease_s,
             replica_tls=config.proxy.replica_files.tls(),
         )
 

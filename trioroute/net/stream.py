@@ -118,6 +118,19 @@ class SocketStream:  # house: two directions, each with a call that waits and on
         except OSError as error:
             raise StreamBrokenError(str(error)) from None
 
+    def limit_unacknowledged(self, seconds: float) -> None:
+        """Break the connection once sent bytes were not acknowledged, or not taken, for so long.
+
+        Otherwise the kernel goes on trying for a quarter of an hour, and what it sends then may
+        arrive when nobody stands behind it any more.
+
+        Args:
+            seconds: 0 for the kernel's own idea.
+        """
+        with contextlib.suppress(OSError):  # not TCP, or gone already
+            option = socket.TCP_USER_TIMEOUT
+            self._socket.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))
+
     def is_flushed(self) -> bool:
         """Whether all that `send_nowait` accepted is with the kernel."""
         return True

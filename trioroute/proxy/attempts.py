@@ -100,6 +100,7 @@ def encode_request(
     elif body:
         data += body
     state.unsent = data
+    upstream.note_length(len(data) if connection.decoder.body_done else None)
 
 
 def write_request(state: ExchangeState, upstream: UpstreamConnection) -> None:

@@ -18,6 +18,7 @@ import trio
 
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.routing import RoutingTable
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import InvariantError
 from trioroute.net.listener import Listener, ListenerStatistics
 from trioroute.net.pool import PoolStatistics
@@ -86,6 +87,7 @@ class ProxyServer:
         caps_addresses: bool = True,
         tls: ServerTls | None = None,
         replica_tls: ClientTls | None = None,
+        lease_s: float = SlotTimings().lease_s,
     ) -> None:
         """Compose the parts; nothing runs yet.
 
@@ -95,6 +97,7 @@ class ProxyServer:
             trusted_proxies: addresses whose forwarding fields and request ids are believed.
             caps_addresses: limit connections of one address (off behind a load balancer).
             tls: certificate for the sockets given to `serve` as `tls_sockets`.
+            lease_s: how long a slot may be used without another word from the coordinator.
             replica_tls: how to speak TLS to the replicas that do; None: trusting the system.
         """
         self._phase = phase
@@ -105,6 +108,7 @@ class ProxyServer:
             new_decoder=FastResponseDecoder,
             reactor=reactor,
             tls=replica_tls or ClientTls(),
+            lease_s=lease_s,
         )
         sweep.pools.append(upstreams)
         self._plane = Plane(

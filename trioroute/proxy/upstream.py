@@ -26,6 +26,10 @@ __all__ = ["AttemptFailedError", "UpstreamConnection", "Upstreams"]
 #: The replica says how long it keeps an idle connection; we leave this much earlier.
 _KEEP_ALIVE_MARGIN_S: Final = 1.0
 
+#: What every receive buffer takes, whether or not anybody reads from it. More than that may rightly
+#: lie with us for as long as the replica is busy otherwise.
+_TAKEN_AT_ONCE_BYTES: Final = 16 * 1024
+
 
 class AttemptFailedError(Exception):
     """One attempt at one replica failed.
@@ -52,12 +56,15 @@ class UpstreamConnection:
         has_final_head: the head of the final answer was read.
         is_answered: a byte of the current exchange's answer has arrived.
         is_written: the current request was written whole.
+        has_lease_limit: what the kernel cannot deliver within a lease is never delivered.
         known_head: the answer head that `known_lines` were made from (see `answers`).
     """
 
     __slots__ = (
+        "_lease_s",
         "decoder",
         "has_final_head",
+        "has_lease_limit",
         "idle_until",
         "is_answered",
         "is_fresh",
@@ -70,8 +77,14 @@ class UpstreamConnection:
     )
 
     def __init__(
-        self, stream: SocketStream, decoder: ResponseDecoder, pool: "Pool[UpstreamConnection]"
+        self,
+        stream: SocketStream,
+        decoder: ResponseDecoder,
+        pool: "Pool[UpstreamConnection]",
+        lease_s: float,
     ) -> None:
+        self._lease_s = lease_s
+        self.has_lease_limit = False
         self.stream = stream
         self.decoder = decoder
         self.pool = pool
@@ -97,6 +110,17 @@ class UpstreamConnection:
         self.has_final_head = self.is_answered = self.is_written = False
         self.stream.has_edge = False  # nothing was readable, or it would not be here
         self.decoder.begin(method)
+
+    def note_length(self, request_bytes: int | None) -> None:
+        """Before a request is written: may the kernel deliver it after the lease (decision 15)?
+
+        Args:
+            request_bytes: of its head and body; None when it streams.
+        """
+        has_limit = request_bytes is not None and request_bytes <= _TAKEN_AT_ONCE_BYTES
+        if has_limit is not self.has_lease_limit:  # seldom: most of a replica's are alike
+            self.has_lease_limit = has_limit
+            self.stream.limit_unacknowledged(self._lease_s if has_limit else 0)
 
     async def send_all(self, data: bytes) -> None:
         """Write part of the request.
@@ -236,16 +260,19 @@ class Upstreams:
         new_decoder: Callable[[Limits], ResponseDecoder],
         reactor: Reactor,
         tls: ClientTls,
+        lease_s: float,
     ) -> None:
         """Begin without replicas.
 
         Args:
+            lease_s: how long a slot may be used without another word from the coordinator.
             tls: how to speak TLS to the replicas that do.
         """
         self._limits = limits
         self._new_decoder = new_decoder
         self._reactor = reactor
         self._tls = tls
+        self._lease_s = lease_s
         self._replicas: dict[str, tuple[_Target, Pool[UpstreamConnection]]] = {}
         self.dialled = 0
 
@@ -301,7 +328,7 @@ class Upstreams:
             raise _unsent(f"TLS: {error}") from None
         stream.receive_bytes = self._limits.relay_bytes_max
         stream.attach(self._reactor)
-        return UpstreamConnection(stream, self._new_decoder(self._limits), pool)
+        return UpstreamConnection(stream, self._new_decoder(self._limits), pool, self._lease_s)
 
     def authority(self, replica_id: str) -> bytes:
         """The replica's `host:port`, for requests that named no host."""
