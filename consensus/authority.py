@@ -52,6 +52,7 @@ class Authority:
         self._until: float | None = None
         self._scopes: set[trio.CancelScope] = set()
         self._changed = Notice()
+        self._was_held = False
 
     def is_held(self) -> bool:
         """Asked right before acting: the clock decides, not the last step."""
@@ -59,21 +60,23 @@ class Authority:
 
     def renew(self, until: float | None) -> None:
         """Set when authority ends, on the member's clock; None = it has none. By the driver."""
-        was_held = self.is_held()
         self._until = until
-        if not self.is_held():
+        is_held = self.is_held()
+        if not is_held:
             self.revoke()
         elif until is not None:
             for scope in self._scopes:
                 scope.deadline = trio.current_time() + until - self._clock.now()
-        if was_held != self.is_held():
+        # Compared with what was told last, not with what was so last: the clock may have ended it
+        # in between, and this is called often, mostly with nothing to tell.
+        if is_held != self._was_held:
+            self._was_held = is_held
             self._changed.post()
 
     def revoke(self) -> None:
         """End every office that runs under this authority."""
         for scope in self._scopes:
             scope.cancel()
-        self._changed.post()
 
     async def wait_held(self) -> None:
         """Return when authority is held."""

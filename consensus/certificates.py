@@ -1,7 +1,8 @@
 """Mutual TLS between front-ends: contexts, the peer's name, and throw-away certificates.
 
 A certificate's DNS names say which front-end it is; the hello must claim one of them. TLS 1.3 only:
-both ends are this library.
+both ends are this library. Files that change on disk are taken for the next connection; sessions
+that are open go on with what they began with, so rotating costs no session and no leader.
 """
 
 import datetime as dt
@@ -28,16 +29,74 @@ _THROWAWAY_DAYS: Final = 365
 _AUTHORITY_FILE: Final = "authority.pem"
 
 
-@attrs.frozen
-class PeerTls:
-    """What one front-end needs to accept and to dial: both ends show a certificate."""
+#: What tells one version of a file from another: a file that was written or replaced differs.
+_Stamp = tuple[int, int, int]
 
-    accepting: ssl.SSLContext
-    dialling: ssl.SSLContext
+
+@attrs.frozen
+class _Files:
+    certificate: Path
+    key: Path
+    authority: Path
+
+    def stamps(self) -> tuple[_Stamp, ...]:
+        """Which versions of the three files are there. Through links, so a swapped link counts."""
+        found = (path.stat() for path in (self.certificate, self.key, self.authority))
+        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
+
+    def contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        """New ones: an old context never forgets an authority that it once trusted."""
+        accepting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        dialling = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for context in (accepting, dialling):
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.authority)
+            # With an empty password, or OpenSSL would ask a terminal that nobody watches.
+            context.load_cert_chain(self.certificate, self.key, password="")
+        return accepting, dialling
+
+
+class PeerTls:
+    """What one front-end needs to accept and to dial, as its files are when it is asked.
+
+    A set that does not load (half written, a key of another certificate) leaves the earlier one in
+    force until the files change again; `problem` says why. Asking costs three stat(2).
+    """
+
+    def __init__(self, files: _Files) -> None:
+        self.problem = ""
+        self._files = files
+        self._stamps = files.stamps()
+        self._accepting, self._dialling = files.contexts()
+
+    @property
+    def accepting(self) -> ssl.SSLContext:
+        """For the next connection that is accepted."""
+        self._refresh()
+        return self._accepting
+
+    @property
+    def dialling(self) -> ssl.SSLContext:
+        """For the next connection that is dialled."""
+        self._refresh()
+        return self._dialling
+
+    def _refresh(self) -> None:
+        stamps: tuple[_Stamp, ...] = ()
+        try:
+            stamps = self._files.stamps()
+            if stamps == self._stamps:
+                return
+            self._accepting, self._dialling = self._files.contexts()
+            self.problem = ""
+        except OSError as error:  # ssl.SSLError is one
+            self.problem = f"{self._files.certificate.parent}: new files do not load: {error}"
+        self._stamps = stamps
 
 
 def load_tls(*, certificate: Path, key: Path, authority: Path) -> PeerTls:
-    """Contexts from PEM files; call again and reconnect to rotate them.
+    """Contexts from PEM files, which are read again whenever they change.
 
     Args:
         certificate: this front-end's, with its name among the DNS names, and the chain if any.
@@ -48,14 +107,7 @@ def load_tls(*, certificate: Path, key: Path, authority: Path) -> PeerTls:
         OSError: a file is missing.
         ssl.SSLError: a file is not what it should be.
     """
-    accepting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    dialling = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    for context in (accepting, dialling):
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(authority)
-        context.load_cert_chain(certificate, key)
-    return PeerTls(accepting, dialling)
+    return PeerTls(_Files(certificate, key, authority))
 
 
 def peer_names(stream: "trio.SSLStream[trio.SocketStream]") -> frozenset[str]:
@@ -104,6 +156,10 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
         file.write(data)
 
 
+def _key_identifier(issuer_key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+
+
 def _certificate(
     name: str,
     key: ec.EllipticCurvePrivateKey,
@@ -121,6 +177,9 @@ def _certificate(
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=_THROWAWAY_DAYS))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        # While authorities rotate two of the same name are trusted; these tell which one signed.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_key_identifier(issuer[1] if issuer else key), critical=False)
     )
     if issuer is None:
         return builder.sign(key, hashes.SHA256())

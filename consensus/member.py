@@ -121,7 +121,8 @@ class Member:
         self._journal = journal
         self._incarnation = incarnation
         self._inbox = Inbox()
-        self._stepped = Notice()
+        self._progressed = Notice()
+        self._progress: tuple[object, ...] = ()
         self._replicated = Replicated(machine)
         self._persisted_at = self._clock.now()
         self._persist_s = 0.0
@@ -154,7 +155,10 @@ class Member:
         """
         failure: JournalFailedError | None = None
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._transport.run, self._inbox, self._incarnation)
+            # Peers take a closed port for our death and elect at once, and a write that is under
+            # way cannot be cancelled: so the port closes only after authority was given up.
+            carrying = trio.CancelScope(shield=True)
+            await nursery.start(self._carry, carrying)
             task_status.started()
             try:
                 await self._drive(nursery)
@@ -162,9 +166,17 @@ class Member:
                 failure = error
             finally:
                 self.authority.renew(None)
+                carrying.cancel()
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+    async def _carry(self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        with scope:
+            try:
+                await self._transport.run(self._inbox, self._incarnation, task_status=task_status)
+            finally:
+                self.authority.renew(None)
 
     # What the application asks.
 
@@ -181,7 +193,7 @@ class Member:
     async def wait_applied_beyond(self, index: int) -> int:
         """Wait until more than `index` is applied; return how much is."""
         while self.applied_index <= index:
-            await self._stepped.wait()
+            await self._progressed.wait()
         return self.applied_index
 
     async def propose(self, command: bytes, *, timeout_s: float) -> Applied:
@@ -236,7 +248,7 @@ class Member:
             voter.hand_over_soon()
             self._inbox.wake.set()
             while voter.term == term or voter.leader is None:
-                await self._stepped.wait()
+                await self._progressed.wait()
         if voter.term == term:
             voter.step_down_soon()
             self._inbox.wake.set()
@@ -309,7 +321,10 @@ class Member:
             self._office = self.office
             if self._office is not None and self._office.name != self._config.name:
                 self.authority.revoke()
-        self._stepped.post()
+        progress = (self.applied_index, self._engine.term, self._engine.leader)
+        if progress != self._progress:
+            self._progress = progress
+            self._progressed.post()
 
     # Parts of the above.
 

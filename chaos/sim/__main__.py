@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from chaos.sim.nemesis import FAULTS
 from chaos.sim.run import Run, run_seed
 
 if TYPE_CHECKING:
@@ -21,17 +22,27 @@ def _parse_seeds(text: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
+def _parse_faults(text: str) -> tuple[str, ...]:
+    faults = tuple(text.split(","))
+    if unknown := set(faults) - set(FAULTS):
+        raise argparse.ArgumentTypeError(f"no faults {sorted(unknown)}; there are {FAULTS}")
+    return faults
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run from a command line; the exit status is 1 when a rule was broken."""
     parser = argparse.ArgumentParser(prog="python -m chaos.sim", description=__doc__)
     parser.add_argument("--seeds", type=_parse_seeds, default=range(20), help="one, or FIRST-LAST")
     parser.add_argument("--duration", type=float, default=60.0, help="virtual seconds of faults")
     parser.add_argument("--voters", type=int, default=3, choices=(1, 3, 5))
+    parser.add_argument("--faults", type=_parse_faults, default=FAULTS, help=", ".join(FAULTS))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--first", action="store_true", help="stop at the first broken run")
     parser.add_argument("--verbose", action="store_true", help="print the faults of broken runs")
     options = parser.parse_args(argv)
-    run = functools.partial(run_seed, duration_s=options.duration, voters=options.voters)
+    run = functools.partial(
+        run_seed, duration_s=options.duration, voters=options.voters, faults=options.faults
+    )
     totals: Counter[str] = Counter()
     recoveries: list[float] = []
     with contextlib.ExitStack() as stack:
@@ -73,7 +84,7 @@ def _report(run: Run, options: argparse.Namespace) -> None:
             print(f"  {at:8.3f} {fault}")
     print(
         f"  replay: python -m chaos.sim --seeds {run.seed} --duration {options.duration:g}"
-        f" --voters {options.voters} --verbose"
+        f" --voters {options.voters} --faults {','.join(options.faults)} --verbose"
     )
 
 

@@ -3,6 +3,7 @@
 import random
 import sys
 import time
+from collections.abc import Collection
 from typing import Final
 
 import attrs
@@ -11,7 +12,7 @@ import trio.testing
 
 from chaos.sim.checkers import check
 from chaos.sim.history import History
-from chaos.sim.nemesis import torment
+from chaos.sim.nemesis import FAULTS, torment
 from chaos.sim.world import World
 
 __all__ = ["Run", "run_seed"]
@@ -30,13 +31,16 @@ class Run:
     cpu_s: float
 
 
-def run_seed(seed: int, *, duration_s: float, voters: int = 3) -> Run:
+def run_seed(
+    seed: int, *, duration_s: float, voters: int = 3, faults: Collection[str] = FAULTS
+) -> Run:
     """Simulate one seed. The same arguments give the same history in every process.
 
     Args:
         seed: decides everything that is left open.
         duration_s: virtual seconds of faults; quiet seconds before and after come on top.
         voters: how many members.
+        faults: the names of those that may happen.
     """
     # What hypothesis' Trio plugin does: tasks that are ready together run in a repeatable order.
     run_module = sys.modules["trio._core._run"]
@@ -44,18 +48,18 @@ def run_seed(seed: int, *, duration_s: float, voters: int = 3) -> Run:
     trio._core._run._r.seed(seed)  # noqa: SLF001
     began_at = time.process_time()
     clock = trio.testing.MockClock(autojump_threshold=0)
-    history = trio.run(_simulate, seed, duration_s, voters, clock=clock)
+    history = trio.run(_simulate, seed, duration_s, voters, faults, clock=clock)
     return Run(seed, history, check(history), time.process_time() - began_at)
 
 
-async def _simulate(seed: int, duration_s: float, voters: int) -> History:
+async def _simulate(seed: int, duration_s: float, voters: int, faults: Collection[str]) -> History:
     async with trio.open_nursery() as nursery:
         world = World(nursery, seed=seed, voters=voters)
         for name in world.names:
             world.start(name)
         await trio.sleep(2)
         rng = random.Random(f"nemesis {seed}")
-        await torment(world, rng, duration_s=duration_s)
+        await torment(world, rng, duration_s=duration_s, faults=faults)
         with trio.move_on_after(_RECOVERY_MAX_S):
             await _recover(world)
             world.history.recovered_at = trio.current_time()

@@ -3,7 +3,8 @@
 Pure. The engine reports what it hears; the gate answers questions. Three rules carry the weight:
 
 * **Standing** (pre-vote without touching the core). A voter that hears no leader may stand only
-  when a quorum, itself included, hears none; else one cut link deposes a healthy leader.
+  when a quorum, itself included, hears none; else one cut link deposes a healthy leader. Standing
+  is voting for oneself, so it waits for the end of one's own promise of silence as well.
 * **Voting.** A voter that heard a leader withholds its vote from everybody else for `vote_hold_s`.
   A leader's authority is counted from the sending of a round, a voter's hold from its receipt, so
   authority has ended wherever a quorum votes anew. Two things waive the hold, because then nobody
@@ -65,6 +66,9 @@ class Gate:
         #: Until when this voter owes its silence.
         self.hold_until = started_at + timings.vote_hold_s
         self._hint_at: float | None = None
+        #: Voters that this life has not heard yet, and the newest term it heard of from any.
+        self.unheard = set(self.peers)
+        self.term_heard = 0
 
     # What happened.
 
@@ -97,6 +101,8 @@ class Gate:
         state = self.peers[peer]
         state.heard_at = now
         state.term = envelope.term
+        self.unheard.discard(peer)
+        self.term_heard = max(self.term_heard, envelope.term)
         state.is_fresh = envelope.fresh
         state.is_pristine = envelope.pristine
 
@@ -132,11 +138,18 @@ class Gate:
         within = now - self._leader_heard_at < self._timings.silence_s
         return within and self.peers[self.leader].is_live
 
-    def may_stand(self, *, now: float) -> bool:
-        """Whether an election by this member would not disturb a leader that a quorum hears."""
-        if self.is_fresh(now=now):
-            return True  # it will not: heartbeats keep its deadline away, unless the leader asks
-        unled = 1 + sum(peer.is_live and not peer.is_fresh for peer in self.peers.values())
+    def may_stand(self, *, is_asked: bool, now: float) -> bool:
+        """Whether standing breaks no promise and disturbs no leader that a quorum hears.
+
+        Args:
+            is_asked: the leader of this term asked for it, so it claims no authority any more.
+        """
+        if is_asked or self.role is Role.LEADER:
+            return True
+        if now < self.hold_until:
+            return False  # whatever the core's deadline says (simulator, seed 141)
+        unled = int(not self.is_fresh(now=now))
+        unled += sum(peer.is_live and not peer.is_fresh for peer in self.peers.values())
         return unled >= self._quorum
 
     def may_vote_for(self, candidate: str, *, is_transfer: bool, now: float) -> bool:
@@ -162,7 +175,9 @@ class Gate:
 
     def hint_due(self, *, now: float) -> bool:
         """Whether to stand because the leader's process died; answers yes once."""
-        if self._hint_at is None or now < self._hint_at or not self.may_stand(now=now):
+        if self._hint_at is None or now < self._hint_at:
+            return False
+        if not self.may_stand(is_asked=False, now=now):
             return False
         self._hint_at = None
         return True
@@ -191,6 +206,7 @@ class Gate:
         """When, after now, one of these answers may change by time alone."""
         times = [p.heard_at + self._timings.silence_s for p in self.peers.values() if p.is_live]
         times += [p.sent_at + self._timings.ping_s for p in self.peers.values() if p.is_live]
+        times.append(self.hold_until)
         if self._hint_at is not None:
             times.append(self._hint_at)
         if self._leader_heard_at is not None:

@@ -65,7 +65,7 @@ class ObserverEngine:
         self._choose(now=now)
         self._offer(now=now)
         for name, source in self._sources.items():
-            if now - source.sent_at >= self._config.timings.ping_s:
+            if now - source.sent_at >= self._config.timings.ping_early_s:
                 self._send(name, None, now=now)
         effects = Effects(self._frames, self._closings)
         self._frames, self._closings = [], []

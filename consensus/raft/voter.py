@@ -161,8 +161,6 @@ class VoterEngine:
         due = self.gate.deadline(now=now)
         pings = (g.sent_at + self.config.timings.ping_s for g in self.feeds.guests.values())
         due = min((due, *(ping for ping in pings if ping > now)))
-        if self._withheld and self.gate.hold_until > now:
-            due = min(due, self.gate.hold_until)
         core = self.core.deadline()
         # An election deadline that has passed waits for the gate, which events change.
         if core > now or self._connected:
@@ -258,8 +256,8 @@ class VoterEngine:
                     self._withheld[peer] = (body, now)
                     return
             case TimeoutNow():
-                if peer != self.core.leader or not self._connected:
-                    return  # the core would stop hearing heartbeats and yet never stand
+                if peer != self.core.leader or body.term != self.core.term:
+                    return
                 self._transfer_term = self.core.term + 1
         self.core.receive(peer, to_core(body), now=now)
         self._collect(now=now)
@@ -286,6 +284,9 @@ class VoterEngine:
             peer.is_live and peer.is_pristine for peer in self.gate.peers.values()
         )
         caught_up = self._caught_up_at is not None and self.core.has_committed_in_term
+        # A vote of the life that had the disk may still be on its way, until its receiver has
+        # heard this life; and it was given in a term that the receiver has reached.
+        caught_up &= not self.gate.unheard and self.core.term >= self.gate.term_heard
         if self.config.founding or nobody_promised or caught_up:
             self.log.become_member()
             return True
@@ -315,7 +316,8 @@ class VoterEngine:
             term = max(term or 0, self.core.term + 1)
         if term is not None:
             self._adopt(term, now=now)
-        may_stand = self._may_vote() and self.gate.may_stand(now=now)
+        is_asked = self._transfer_term == self.core.term + 1
+        may_stand = self._may_vote() and self.gate.may_stand(is_asked=is_asked, now=now)
         connected = {name for name, p in self.gate.peers.items() if p.is_live and may_stand}
         for peer in sorted(connected ^ self._connected):
             self.core.set_connected(peer, is_connected=peer in connected)
@@ -384,10 +386,11 @@ class VoterEngine:
         """Keep every session alive, and tell everybody at once when freshness changes."""
         is_fresh = self.gate.is_fresh(now=now)
         changed = is_fresh != self._was_fresh
+        due_s = self.config.timings.ping_early_s
         self._was_fresh = is_fresh
         for peer in (*self.gate.peers, *self.feeds.guests):
             state = self._session(peer)
-            if state and (changed or now - state.sent_at >= self.config.timings.ping_s):
+            if state and (changed or now - state.sent_at >= due_s):
                 self._send(peer, None, now=now)
 
     def _session(self, peer: str | None) -> PeerState | Guest | None:

@@ -245,3 +245,42 @@ async def test_no_frame_leaves_before_what_it_promises_is_durable(
         leader = await group.wait_coordinator(within_s=3)
         await group.lives[leader].member.propose(b"x", timeout_s=1)
         assert network.sent > 10
+
+
+class StuckJournal(MemoryJournal):
+    """Its disk takes a second over a write, which nothing can cancel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_stuck = False
+
+    async def persist(self, snapshot: Snapshot | None) -> None:
+        """Keep nothing, slowly."""
+        if self.is_stuck:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+        await super().persist(snapshot)
+
+
+async def test_a_leader_that_stops_claims_nothing_once_its_port_is_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Peers take the closed port for a death and elect at once (decision 7)."""
+    journals: dict[str, Journal] = {name: StuckJournal() for name in NAMES[:3]}
+    async with open_group(journals=journals) as group:
+        stopping = await group.wait_coordinator(within_s=3)
+        life = group.lives[stopping]
+        journal = journals[stopping]
+        assert isinstance(journal, StuckJournal)
+        journal.is_stuck = True
+        with pytest.raises(UnknownOutcomeError):
+            await life.member.propose(b"x", timeout_s=0.01)
+        assert life.member.authority.is_held()
+        life.scope.cancel()
+        others = [other for name, other in group.lives.items() if name != stopping]
+        with trio.fail_after(3):
+            while not any(  # noqa: ASYNC110 - authority posts to its own waiters only
+                other.member.authority.is_held() for other in others
+            ):
+                await trio.sleep(0.001)
+        assert not life.member.authority.is_held()

@@ -13,13 +13,28 @@ PATCHES = sorted((Path(__file__).parent / "planted").glob("*.patch"))
 _CAUGHT_BY = "Caught by: "
 
 
-def catcher(patch: Path) -> list[str]:
-    """The command that must fail: the patch names a test, or a seed of the simulator."""
-    (line,) = [line for line in patch.read_text().splitlines() if line.startswith(_CAUGHT_BY)]
-    what = line.removeprefix(_CAUGHT_BY)
-    if what.startswith("seed "):
-        return ["-m", "chaos.sim", "--duration", "30", "--seeds", what.removeprefix("seed ")]
-    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "30", what]
+#: How a patch names a run of the simulator; anything else is a test.
+_SIMULATOR = "chaos.sim "
+
+
+def catchers(patch: Path) -> list[str]:
+    """What must fail with the patch: tests, or runs of the simulator."""
+    lines = patch.read_text().splitlines()
+    return [line.removeprefix(_CAUGHT_BY) for line in lines if line.startswith(_CAUGHT_BY)]
+
+
+def command(catcher: str) -> list[str]:
+    """The arguments for Python that run it."""
+    if catcher.startswith(_SIMULATOR):
+        return ["-m", *catcher.split()]
+    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "30", catcher]
+
+
+CAUGHT = [
+    pytest.param(patch, catcher, id=f"{patch.stem}-by-{catcher.rpartition('::')[2]}")
+    for patch in PATCHES
+    for catcher in catchers(patch)
+]
 
 
 def run(folder: Path, command: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -48,13 +63,17 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
-def test_a_planted_fault_is_caught(patch: Path, copy: Path) -> None:
+@pytest.mark.parametrize(("patch", "catcher"), CAUGHT)
+def test_a_planted_fault_is_caught(patch: Path, catcher: str, copy: Path) -> None:
     with patch.open() as text:
         subprocess.run(["patch", "-s", "-p1"], cwd=copy, stdin=text, check=True, timeout=20)
-    result = run(copy, catcher(patch))
+    result = run(copy, command(catcher))
     assert result.returncode == 1, result.stdout + result.stderr
 
 
-def test_there_are_enough_of_them() -> None:
-    assert len(PATCHES) >= 8
+def test_the_design_lists_them_all() -> None:
+    design = (ROOT / "consensus" / "DESIGN.md").read_text()
+    for patch in PATCHES:
+        names = ", ".join(f"`{each.removeprefix('tests/consensus/')}`" for each in catchers(patch))
+        what = patch.read_text().partition("\n")[0]
+        assert f"| {patch.stem} | {what} | {names} |" in design

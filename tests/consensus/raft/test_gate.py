@@ -44,23 +44,32 @@ class TestStanding:
 
     def test_who_hears_none_waits_while_the_others_hear_one(self) -> None:
         follower = following()
-        assert not follower.may_stand(now=10.5)
+        assert not follower.may_stand(is_asked=False, now=10.5)
         follower.heard("fe-2", changed(PING, fresh=False), now=10.5)
-        assert follower.may_stand(now=10.5)
+        assert follower.may_stand(is_asked=False, now=10.5)
+
+    def test_nobody_stands_while_it_owes_the_leader_its_silence(self) -> None:
+        """Standing is voting for oneself. Simulator, seed 141: two members with authority."""
+        follower = following()
+        follower.closed("fe-0", 1)
+        follower.heard("fe-2", changed(PING, fresh=False), now=10.4)
+        assert not follower.may_stand(is_asked=False, now=10.41)
+        assert follower.may_stand(is_asked=False, now=10.43)
+        assert follower.may_stand(is_asked=True, now=10.41), "the leader waived the promise"
 
     def test_a_peer_that_was_cut_off_must_hear_before_it_may_stand(self) -> None:
         """Found by the first test of an isolated follower: it deposed the leader on healing."""
         returned = gate()
         returned.opened("fe-0", 8, 7, now=20.0)
         returned.opened("fe-2", 9, 7, now=20.0)
-        assert not returned.may_stand(now=20.0)
+        assert not returned.may_stand(is_asked=False, now=20.0)
 
     def test_five_members_need_three_that_hear_none(self) -> None:
         member = gate(voters=5)
         member.heard("fe-0", changed(PING, fresh=False), now=10.0)
-        assert not member.may_stand(now=10.0)
+        assert not member.may_stand(is_asked=False, now=10.0)
         member.heard("fe-2", changed(PING, fresh=False), now=10.0)
-        assert member.may_stand(now=10.0)
+        assert member.may_stand(is_asked=False, now=10.0)
 
 
 class TestVoting:

@@ -23,16 +23,21 @@ from consensus.raft.messages import (
 from consensus.raft.voter import VoterEngine
 from consensus.settings import Role
 from consensus.takeover import Replicated
-from consensus.transport import FrameArrived, SessionOpened
+from consensus.transport import FrameArrived, SessionClosed, SessionOpened
 from tests.consensus.groups import Register, config
 
 HISTORY = (Entry(b"\x01", 1, 0), Entry(b"\x01", 2, 1), Entry(b"\x00old", 3, 1))
 
 
-def voter(*, is_blank: bool = False, entries: tuple[Entry, ...] = HISTORY) -> VoterEngine:
-    """fe-1 of three, in term 1, with sessions 1 (fe-0) and 2 (fe-2), started long before 100."""
+SESSIONS = {"fe-0": 1, "fe-2": 2, "fe-3": 3, "fe-4": 4}
+
+
+def voter(
+    *, is_blank: bool = False, entries: tuple[Entry, ...] = HISTORY, voters: int = 3
+) -> VoterEngine:
+    """fe-1 of three, in term 1, with the sessions above, started long before 100."""
     made = VoterEngine(
-        config("fe-1"),
+        config("fe-1", voters=voters),
         Replicated(Register()),
         log=Log(LogState(is_blank=is_blank, term=1 if entries else 0, entries=entries)),
         snapshot=None,
@@ -40,7 +45,7 @@ def voter(*, is_blank: bool = False, entries: tuple[Entry, ...] = HISTORY) -> Vo
         rng=random.Random(0),
         now=99.0,
     )
-    made.step([SessionOpened("fe-0", 1, 1), SessionOpened("fe-2", 2, 1)], now=100.0)
+    made.step([SessionOpened(peer, SESSIONS[peer], 1) for peer in made.gate.peers], now=100.0)
     return made
 
 
@@ -49,9 +54,8 @@ def frame(peer: str, body: Body | None, *, now: float, **changes: object) -> Fra
     envelope = Envelope(
         term=2, fresh=True, pristine=False, sent_at=now, echo=0.0, leader="fe-0", body=body
     )
-    session = {"fe-0": 1, "fe-2": 2}[peer]
     changed = msgspec.structs.replace(envelope, **changes)
-    return FrameArrived(peer, session, encode_envelope(changed))
+    return FrameArrived(peer, SESSIONS[peer], encode_envelope(changed))
 
 
 def sent(effects: Effects, kind: type[Body]) -> list[tuple[str, Envelope]]:
@@ -67,13 +71,14 @@ def follow(made: VoterEngine, *, now: float) -> Effects:
 
 
 def lead(made: VoterEngine) -> None:
-    """Stand because nobody hears a leader, and be elected by fe-0."""
+    """Stand because nobody hears a leader, and be elected by all."""
     now = 101.0
-    unled = [frame(peer, None, now=now, fresh=False) for peer in ("fe-0", "fe-2")]
+    unled = [frame(peer, None, now=now, fresh=False) for peer in made.gate.peers]
     effects = made.step(unled, now=now)
-    ((_, request), _) = sent(effects, VoteRequest)
-    vote = frame("fe-0", Vote(request.term), now=now, term=request.term, fresh=False)
-    made.step([vote], now=now)
+    ((_, request), *_) = sent(effects, VoteRequest)
+    term = request.term
+    votes = [frame(p, Vote(term), now=now, term=term, fresh=False) for p in made.gate.peers]
+    made.step(votes, now=now)
     assert made.role is Role.LEADER
 
 
@@ -140,6 +145,28 @@ def test_only_the_leader_may_ask_for_it() -> None:
     assert sent(effects, VoteRequest) == []
 
 
+def test_a_late_request_to_stand_means_nothing_in_another_term() -> None:
+    made = voter()
+    follow(made, now=100.1)
+    effects = made.step([frame("fe-0", TimeoutNow(3), now=100.2)], now=100.2)
+    assert sent(effects, VoteRequest) == []
+
+
+def test_an_early_election_deadline_of_the_core_elects_nobody_before_the_promise_ends() -> None:
+    """Simulator, seed 141: the core ignores heartbeats after a request to stand that failed.
+
+    So its deadline passes although the leader is alive and counts on this member's silence.
+    """
+    made = voter()
+    follow(made, now=100.1)
+    made.core.receive("fe-0", {"type": "timeout_now", "term": 2}, now=100.15)
+    unled = [SessionClosed("fe-0", 1), frame("fe-2", None, now=100.2, fresh=False)]
+    assert sent(made.step(unled, now=100.2), VoteRequest) == []
+    assert made.deadline(now=100.2) <= 100.1 + 0.42
+    requests = sent(made.step([], now=100.53), VoteRequest)
+    assert [peer for peer, _ in requests] == ["fe-2"]
+
+
 def test_a_member_that_lost_its_disk_gives_no_vote() -> None:
     made = voter(is_blank=True, entries=())
     request = frame("fe-2", VoteRequest(2, 3, 1), now=101.0)
@@ -150,12 +177,28 @@ def test_a_member_that_lost_its_disk_gives_no_vote() -> None:
 
 def test_it_votes_again_once_a_leader_of_this_term_has_filled_its_log() -> None:
     made = voter(is_blank=True, entries=())
-    entries = [*HISTORY[1:], Entry(b"\x01", 4, 2)]
-    fill = AppendEntries(2, 4, prev_index=1, prev_term=0, entries=list(entries))
-    made.step([frame("fe-0", fill, now=100.1)], now=100.1)
+    made.step([filling(now=100.1), frame("fe-2", None, now=100.1)], now=100.1)
     request = frame("fe-2", VoteRequest(3, 4, 2), now=101.0, term=3)
     assert [peer for peer, _ in sent(made.step([request], now=101.0), Vote)] == ["fe-2"]
     assert not made.log.is_blank
+
+
+def filling(*, now: float) -> FrameArrived:
+    """Everything that fe-0, leading in term 2, has committed."""
+    entries = [*HISTORY[1:], Entry(b"\x01", 4, 2)]
+    fill = AppendEntries(2, 4, prev_index=1, prev_term=0, entries=list(entries))
+    return frame("fe-0", fill, now=now)
+
+
+def test_it_gives_no_vote_while_a_vote_of_its_earlier_life_may_be_on_its_way() -> None:
+    """fe-2, long frozen, may yet read a vote of term 3 and lead in it: nobody else may then."""
+    made = voter(is_blank=True, entries=())
+    made.step([filling(now=100.1)], now=100.1)
+    assert made.log.is_blank, "fe-2 was not heard in this life"
+    made.step([filling(now=100.9), frame("fe-2", None, now=100.9, term=3)], now=100.9)
+    assert made.log.is_blank, "fe-2 is in a term in which the earlier life may have voted"
+    request = frame("fe-0", VoteRequest(3, 4, 2), now=101.5, term=3)
+    assert sent(made.step([request], now=101.5), Vote) == []
 
 
 def test_members_of_a_new_group_vote_because_nobody_has_promised_anything() -> None:
@@ -184,6 +227,25 @@ def test_authority_comes_with_the_first_answered_round_and_goes_with_abdication(
     assert made.authority_until(now=101.1) == 101.0 + 0.38
     made.abdicate()
     assert made.authority_until(now=101.1) is None
+
+
+def test_acknowledgements_of_a_life_that_lost_its_disk_commit_nothing() -> None:
+    """Stock: a leader of five counts what a follower had before it lost its disk (gap 2.25)."""
+    made = voter(voters=5)
+    lead(made)
+    last = made.core.last_index
+    answer = AppendAnswer(last + 1, reset=False, success=True)
+
+    def acknowledge(peer: str, **changes: object) -> None:
+        changes = {"echo": 101.0, "term": made.term} | changes
+        made.step([frame(peer, answer, now=101.1, **changes)], now=101.1)
+
+    acknowledge("fe-0")
+    made.step([SessionOpened("fe-0", 9, incarnation=2)], now=101.1)
+    acknowledge("fe-2")
+    assert made.core.commit_index < last, "only this leader and fe-2 have it"
+    acknowledge("fe-3")
+    assert made.core.commit_index == last
 
 
 def test_a_leader_steps_down_into_the_next_term_when_told_to() -> None:
