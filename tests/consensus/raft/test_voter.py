@@ -23,7 +23,7 @@ from consensus.raft.messages import (
 from consensus.raft.voter import VoterEngine
 from consensus.settings import Role
 from consensus.takeover import Replicated
-from consensus.transport import FrameArrived, SessionClosed, SessionOpened
+from consensus.transport import Event, FrameArrived, SessionClosed, SessionOpened
 from tests.consensus.groups import Register, config
 
 HISTORY = (Entry(b"\x01", 1, 0), Entry(b"\x01", 2, 1), Entry(b"\x00old", 3, 1))
@@ -160,7 +160,7 @@ def test_an_early_election_deadline_of_the_core_elects_nobody_before_the_promise
     made = voter()
     follow(made, now=100.1)
     made.core.receive("fe-0", {"type": "timeout_now", "term": 2}, now=100.15)
-    unled = [SessionClosed("fe-0", 1), frame("fe-2", None, now=100.2, fresh=False)]
+    unled: list[Event] = [SessionClosed("fe-0", 1), frame("fe-2", None, now=100.2, fresh=False)]
     assert sent(made.step(unled, now=100.2), VoteRequest) == []
     assert made.deadline(now=100.2) <= 100.1 + 0.42
     requests = sent(made.step([], now=100.53), VoteRequest)
