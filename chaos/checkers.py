@@ -23,6 +23,9 @@ _NEVER_SENT: Final = frozenset(
     {"queue-timeout", "queue-full", "draining", "no-replica", "no-route"}
 )
 
+#: What waiting for a core leads to when it lasts; anything else is not the machine's doing.
+_STARVED_REASONS: Final = frozenset({"queue-timeout", "queue-full", "answer-timeout"})
+
 #: I1 allows a request its deadline and this.
 _LATE_S: Final = 1.0
 
@@ -46,6 +49,7 @@ class Levels:
         memory_growth: by which share more memory.
         overtaking_max_s: by how much a later request may begin before an earlier one that waits,
             None where the load cannot show it.
+        starved_share_max: a run whose processes waited for a core for more of the time is invalid.
     """
 
     rate_min: float = 200.0
@@ -56,6 +60,7 @@ class Levels:
     descriptors_growth: int = 12
     memory_growth: float = 0.25
     overtaking_max_s: float | None = None
+    starved_share_max: float = 0.5
 
 
 @attrs.frozen(kw_only=True)
@@ -210,6 +215,14 @@ def epochs_rise(history: History, _: Levels) -> _Complaints:
         newest[office.reporter] = max(before, office.epoch)
 
 
+def nobody_dies(history: History, _: Levels) -> _Complaints:
+    """A front-end ends by itself only when a fault leaves it no choice, never by a bug."""
+    for death in history.deaths:
+        spans = [span for span in history.spans if _overlaps(span, death.at, death.at)]
+        if not any(kind_named(s.kind).may_end and death.name in s.front_ends for s in spans):
+            yield f"{death.name} ended by itself with status {death.status}", death.at
+
+
 def no_secrets(history: History, _: Levels) -> _Complaints:
     """Keys appear in no log, no metric, no status."""
     for place in history.secrets:
@@ -259,6 +272,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     recovers,
     nothing_leaks,
     epochs_rise,
+    nobody_dies,
     no_secrets,
     in_order,
     world_agrees,
@@ -284,6 +298,8 @@ def invalidity(history: History, levels: Levels) -> list[str]:
     rate = history.rate
     if history.world != "simulated" and rate < levels.rate_min:
         reasons.append(f"{rate:.0f} requests/s were offered, at least {levels.rate_min:g} count")
+    if history.starved_share > levels.starved_share_max:
+        reasons.append(f"the machine was too busy for {history.starved_share:.0%} of the time")
     kinds = {span.kind for span in history.spans if not span.failure}
     if len(kinds) < levels.kinds_min:
         reasons.append(f"{len(kinds)} kinds of fault ran, at least {levels.kinds_min} count")
@@ -326,8 +342,20 @@ def _any_span(history: History, begins_at: float, ends_at: float) -> bool:
 def _excuses(history: History, request: Request) -> bool:
     """Whether some fault of that time allows this request to end as it did."""
     ended_at = float("inf") if request.ended_at is None else request.ended_at
+    if _is_slowness(request) and any(
+        begins - _NOTED_S <= ended_at and request.sent_at <= ends + request.deadline_s
+        for begins, ends in history.starved
+    ):
+        return True
     spans = [span for span in history.spans if _overlaps(span, request.sent_at, ended_at)]
     return any(_allows(span, request) for span in spans)
+
+
+def _is_slowness(request: Request) -> bool:
+    """Whether it only took too long, by the router's account or its client's."""
+    if request.outcome is Outcome.ANSWERED:
+        return request.is_ok or request.reason in _STARVED_REASONS
+    return request.outcome is Outcome.HUNG
 
 
 def _allows(span: Span, request: Request) -> bool:

@@ -64,6 +64,7 @@ class Kind:
         hold_s: shortest and longest time between injecting and healing, seconds.
         settle_s: how long after healing its errors may still come: requests that were in doubt.
         recover_s: goal: everything ready again so soon after healing, on an idle machine.
+        may_end: whether the target may end by itself: who starts front-ends starts it again.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Kind:
     hold_s: tuple[float, float] = (0.5, 2.0)
     settle_s: float = 1.0
     recover_s: float = 5.0
+    may_end: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -368,6 +370,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=_DIES,
         reasons=_NO_SLOTS,
         hold_s=(0.5, 2.0),
+        may_end=True,
     ),
     Kind(
         name="slow-disk",
@@ -378,6 +381,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=_DIES,
         reasons=_NO_SLOTS,
         hold_s=(1.0, 3.0),
+        may_end=True,
     ),
     Kind(
         name="failing-disk",
@@ -388,6 +392,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=_DIES,
         reasons=_NO_SLOTS,
         hold_s=(0.5, 1.5),
+        may_end=True,
     ),
     Kind(
         name="damaged-journal",
@@ -397,6 +402,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=_DIES,
         hold_s=(0.1, 0.5),
         recover_s=8.0,
+        may_end=True,
     ),
     Kind(
         name="few-descriptors",
@@ -417,6 +423,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=_DIES,
         reasons=_NO_SLOTS,
         hold_s=(0.5, 2.0),
+        may_end=True,
     ),
     Kind(
         name="little-cpu",
@@ -447,8 +454,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="no-names",
         row=22,
-        does="names of peers resolve no more, and every connection to them is reset",
-        target=Target.FRONT_END,
+        does="no name of a front-end resolves, at once or after 2 s, and peers are reset",
+        target=Target.ALL_FRONT_ENDS,
         need=Need.HOSTS_FILE,
         reasons=_NO_SLOTS,
         hold_s=(0.5, 2.0),

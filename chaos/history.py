@@ -7,7 +7,17 @@ import enum
 
 import attrs
 
-__all__ = ["Census", "Execution", "FinalRead", "History", "Office", "Outcome", "Request", "Span"]
+__all__ = [
+    "Census",
+    "Death",
+    "Execution",
+    "FinalRead",
+    "History",
+    "Office",
+    "Outcome",
+    "Request",
+    "Span",
+]
 
 
 class Outcome(enum.Enum):
@@ -92,6 +102,15 @@ class Office:
 
 
 @attrs.frozen(kw_only=True)
+class Death:
+    """A front-end ended and nobody had told it to."""
+
+    at: float
+    name: str
+    status: int
+
+
+@attrs.frozen(kw_only=True)
 class Census:
     """What the system's processes hold, by role (`supervisor`, `worker`).
 
@@ -132,6 +151,7 @@ class History:
         skipped: kinds that could not run, with what they need.
         secrets: where something secret was found, of logs, metrics and status.
         strays: processes or folders that outlived the run.
+        starved: from when to when some process waited for a core most of the time.
         rss_samples: (time, role, bytes), for slopes.
     """
 
@@ -146,6 +166,8 @@ class History:
     slots: dict[str, int] = attrs.field(factory=dict)
     offices: list[Office] = attrs.field(factory=list)
     skipped: dict[str, str] = attrs.field(factory=dict)
+    deaths: list[Death] = attrs.field(factory=list)
+    starved: list[tuple[float, float]] = attrs.field(factory=list)
     before: Census | None = None
     after: Census | None = None
     final: FinalRead | None = None
@@ -159,6 +181,12 @@ class History:
     def duration_s(self) -> float:
         """For how long load was offered."""
         return self.ended_at - self.began_at
+
+    @property
+    def starved_share(self) -> float:
+        """For which share of the run the machine was too busy for it."""
+        starved_s = sum(ends - begins for begins, ends in self.starved)
+        return starved_s / self.duration_s if self.duration_s > 0 else 0.0
 
     @property
     def rate(self) -> float:

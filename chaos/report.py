@@ -81,8 +81,9 @@ def _request_lines(history: History) -> list[str]:
     )
     times = [r.ended_at - r.sent_at for r in history.requests if r.is_ok and r.ended_at]
     text = ", ".join(f"{name} {count}" for name, count in outcomes.most_common())
+    busy = f", {history.starved_share:.0%} of it on a machine too busy"
     return [
-        f"{len(history.requests)} requests; {history.rate:.0f}/s for {history.duration_s:.0f} s",
+        f"{len(history.requests)} requests; {history.rate:.0f}/s for {history.duration_s:.0f} s{busy}",
         f"  {text}",
         f"  answered in p50 {quantile(times, 0.5) * 1000:.0f} ms, p99"
         f" {quantile(times, 0.99) * 1000:.0f} ms, max {max(times, default=0.0) * 1000:.0f} ms;"
@@ -127,6 +128,7 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "invalid": list(judgement.invalid),
         "skipped": history.skipped,
         "duration_s": history.duration_s,
+        "starved_share": history.starved_share,
         "requests": len(history.requests),
         "faults": [
             {**attrs.asdict(span), "front_ends": sorted(span.front_ends)} for span in history.spans

@@ -22,7 +22,8 @@ class Setup:
         replicas: model servers of the ordinary deployment, dealt out to `replica_processes`.
         slots: requests at once on each.
         service_s: what one request costs a replica.
-        request_timeout_s, queue_wait_max_s: the deployment's settings.
+        request_timeout_s, queue_wait_max_s: the deployment's settings. Waiting is long so that a
+            busy machine makes requests late, and only slots that never come make them fail.
         shares_socket: front-ends accept from one listening socket, as under `up`, instead of each
             from a port of its own behind clients that retry refused connects.
         has_chat: a second deployment that may be upgraded.
@@ -34,7 +35,7 @@ class Setup:
     slots: int = 2
     service_s: float = 0.015
     request_timeout_s: float = 2.0
-    queue_wait_max_s: float = 4.0
+    queue_wait_max_s: float = 8.0
     shares_socket: bool = False
     has_chat: bool = True
 

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 import attrs
 import trio
 
+from chaos.history import Death
 from chaos.processes.census import children_of, command_of
 from chaos.processes.relay import Relay
 from trioroute.app.host.ports import free_ports
@@ -28,6 +30,9 @@ MARK: Final = "TRIOROUTE_CHAOS_RUN"
 
 #: How long load balancers in front of it get to see that it is unready, seconds.
 _UNREADY_S: Final = 0.5
+
+#: What a front-end is started under when a fault wants it elsewhere.
+_WRAPPER: Final = "unshare"
 _DRAIN_S: Final = 8.0
 _ADMIN_S: Final = 2.0
 
@@ -44,6 +49,7 @@ class FrontEnd:
         wrapper: a command that the next start runs under (`unshare …`).
         environment: added to the next start's.
         is_wanted: whether clients' balancers see it ready.
+        is_held_down: a fault keeps it from being started again.
         lives: how often it was started.
     """
 
@@ -57,6 +63,7 @@ class FrontEnd:
     wrapper: tuple[str, ...] = ()
     environment: dict[str, str] = attrs.field(factory=dict)
     is_wanted: bool = False
+    is_held_down: bool = False
     lives: int = 0
 
     @property
@@ -74,8 +81,7 @@ class FrontEnd:
         pids = [self.process.pid]
         while pids:
             pid = pids.pop()
-            words = command_of(pid).split()
-            if words[:1] and words[0] not in self.wrapper:
+            if not command_of(pid).startswith(_WRAPPER):
                 return pid
             pids += children_of(pid)
         return self.process.pid
@@ -102,13 +108,19 @@ class FrontEnd:
 class FrontEnds:
     """All of them, and the lines between them."""
 
-    def __init__(self, folder: Path, names: Sequence[str], *, shares_socket: bool) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], *, shares_socket: bool, domain: str = ""
+    ) -> None:
         """Lay them out; nothing is started.
 
         Args:
             folder: made and owned by the caller.
             shares_socket: one listening socket for all, which outlives them (decision 2).
+            domain: of the names that they call each other by; addresses when it is empty.
         """
+        self._domain = domain
+        #: Front-ends that ended without being told to.
+        self.deaths: list[Death] = []
         count = len(names)
         ports = free_ports("127.0.0.1", 3 * count)
         self._folder = folder
@@ -139,6 +151,7 @@ class FrontEnds:
         """Start one; in the main thread, for the kernel ties children to threads."""
         one = self.all[name]
         assert not one.is_running, name
+        one.is_held_down = False
         listening = [] if self._shared is None else ["--scoring-fd", self._shared.fileno()]
         arguments: list[object] = [
             *("front-end", "--name", name, "--data", one.data, "--peers", self._peers_of(name)),
@@ -164,11 +177,18 @@ class FrontEnds:
             )
         one.lives += 1
 
-    async def watch_readiness(self, name: str) -> None:
-        """Keep `is_wanted` as a load balancer would see it, until cancelled."""
+    async def look_after(self, name: str) -> None:
+        """Be its load balancer and its StatefulSet, until cancelled.
+
+        Keeps `is_wanted` as a balancer sees it, and starts it again when it ended by itself.
+        """
         one = self.all[name]
         while True:
             one.is_wanted = one.is_running and await _is_ready(one.admin_port)
+            if not one.is_running and not one.is_held_down and one.process is not None:
+                status, at = one.process.returncode, time.monotonic()
+                self.deaths.append(Death(at=at, name=name, status=status))
+                self.start(name)
             await trio.sleep(_LOOK_S)
 
     def lines_of(self, name: str) -> tuple[list[Relay], list[Relay]]:
@@ -210,6 +230,10 @@ class FrontEnds:
         if self._shared is not None:
             self._shared.close()
 
+    def pids(self) -> list[int]:
+        """Every process of theirs."""
+        return [pid for of_role in self.roles().values() for pid in of_role]
+
     def roles(self) -> Mapping[str, list[int]]:
         """Process ids of all that run, by role."""
         running = [one for one in self.all.values() if one.is_running]
@@ -224,7 +248,9 @@ class FrontEnds:
             other: one.peer_port if other == name else self.lines[name, other].port
             for other, one in self.all.items()
         }
-        return ",".join(f"{other}=127.0.0.1:{port}" for other, port in ports.items())
+        if not self._domain:
+            return ",".join(f"{other}=127.0.0.1:{port}" for other, port in ports.items())
+        return ",".join(f"{other}={other}.{self._domain}:{port}" for other, port in ports.items())
 
 
 def _shared_socket() -> socket.socket:

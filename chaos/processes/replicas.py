@@ -18,6 +18,9 @@ __all__ = ["ReplicaProcess", "Replicas", "read_executions"]
 
 _BEGIN: Final = "+"
 
+#: Model servers for upgraded connections: more than front-ends, so that each has a home there.
+_CHAT_COUNT: Final = 4
+
 
 @attrs.define
 class ReplicaProcess:
@@ -43,12 +46,12 @@ class Replicas:
 
         Args:
             count: of the ordinary deployment.
-            has_chat: one more, alone in a process, for upgraded connections.
+            has_chat: some more, in a process of their own, for upgraded connections.
         """
         self._folder = folder
         self._records = folder / "records"
         self._records.mkdir()
-        ports = free_ports("127.0.0.1", count + has_chat)
+        ports = free_ports("127.0.0.1", count + (_CHAT_COUNT if has_chat else 0))
         dealt = [ports[number:count:processes] for number in range(processes)]
         dealt += [ports[count:]] if has_chat else []
         self.processes = [_laid_out(f"replicas-{n}", group) for n, group in enumerate(dealt)]

@@ -11,6 +11,7 @@ import trio
 from chaos.faults import Fault, Target
 from chaos.history import FinalRead
 from chaos.processes.front_ends import FrontEnd, FrontEnds
+from chaos.processes.mounts import DOMAIN, Names, mount_small_disk
 from chaos.processes.replicas import ReplicaProcess, Replicas
 from chaos.workload.clients import Clients, Shape
 from chaos.world import Setup
@@ -28,23 +29,38 @@ CHAT: Final = "chat"
 _CHAT_S: Final = 2.0
 
 _START_MAX_S: Final = 60.0
-_LOOK_S: Final = 0.05
+_LOOK_S: Final = 0.15
 
 
 class System:
     """See the module's docstring. The `Door` of its clients."""
 
-    def __init__(self, folder: Path, setup: Setup) -> None:
+    def __init__(self, folder: Path, setup: Setup, *, has_mounts: bool = False) -> None:
+        """Lay it out.
+
+        Args:
+            has_mounts: this process's mounts are its own: front-ends get small disks, and names.
+        """
         names = [f"fe-{number}" for number in range(setup.front_ends)]
+        self.names = Names(folder, names) if has_mounts else None
         self.setup = setup
         self.folder = folder
-        self.front_ends = FrontEnds(folder, names, shares_socket=setup.shares_socket)
+        self.front_ends = FrontEnds(
+            folder,
+            names,
+            shares_socket=setup.shares_socket,
+            domain=DOMAIN if has_mounts else "",
+        )
+        if has_mounts:
+            for one in self.front_ends.all.values():
+                mount_small_disk(one.data)
         self.replicas = Replicas(
             folder,
             count=setup.replicas,
             processes=setup.replica_processes,
             has_chat=setup.has_chat,
         )
+        self._registrations = 0
         #: All keys that were ever valid; the last one is used.
         self.keys = [key_from(secrets.token_bytes(32))]
         self.clients = Clients(
@@ -76,8 +92,7 @@ class System:
     def slots(self) -> dict[str, int]:
         """Every replica's limit."""
         names = self.replicas.names(self.replicas.processes)
-        chat = set(self.replicas.names(self.replicas.chat))
-        return {name: 1 if name in chat else self.setup.slots for name in names}
+        return dict.fromkeys(names, self.setup.slots)
 
     # Start, wait, read.
 
@@ -95,16 +110,22 @@ class System:
                 nursery.start_soon(line.run)
         for name in self.front_ends.all:
             self.front_ends.start(name)
-            nursery.start_soon(self.front_ends.watch_readiness, name)
+            nursery.start_soon(self.front_ends.look_after, name)
         with trio.fail_after(_START_MAX_S):
             await self.front_ends.coordinator(patience_s=_START_MAX_S)
             await self.register(self.keys)
             await self.wait_whole()
 
-    async def register(self, keys: Iterable[str]) -> None:
-        """Put the endpoints and deployments, with these keys valid, through whoever takes it."""
+    async def register(self, keys: Iterable[str], *, ballast_bytes: int = 0) -> None:
+        """Put the endpoints and deployments, with these keys valid, through whoever takes it.
+
+        Args:
+            ballast_bytes: so many more for every journal to write.
+        """
         digests = tuple(digest_of(key) for key in keys)
-        endpoints = [Endpoint(name=ENDPOINT, traffic={"blue": 100}, key_digests=digests)]
+        self._registrations += 1
+        tags = {"registration": self._registrations, "ballast": "x" * ballast_bytes}
+        endpoints = [Endpoint(name=ENDPOINT, traffic={"blue": 100}, key_digests=digests, tags=tags)]
         deployments = [self._deployment(ENDPOINT, self.replicas.ordinary, None)]
         if self.setup.has_chat:
             endpoints.append(Endpoint(name=CHAT, traffic={"blue": 100}, key_digests=digests))
@@ -125,7 +146,7 @@ class System:
             endpoint=endpoint,
             name="blue",
             source=StaticSource(addresses=self.replicas.lines(processes)),
-            slots_per_replica=self.setup.slots if upgrade_s is None else 1,
+            slots_per_replica=self.setup.slots,
             request_timeout_s=self.setup.request_timeout_s,
             queue_wait_max_s=self.setup.queue_wait_max_s,
             upgrade_max_s=upgrade_s,
@@ -213,6 +234,13 @@ class System:
         """The group of model servers that a fault's dice name."""
         processes = self.replicas.processes
         return processes[int(fault.pick * len(processes))]
+
+    def end(self) -> None:
+        """Kill whatever runs and give back what is held."""
+        self.front_ends.end_all()
+        self.replicas.end_all()
+        if self.names is not None:
+            self.names.close()
 
     def secrets_in_logs(self) -> list[str]:
         """Where any key stands, in all that the processes wrote."""

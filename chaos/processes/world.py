@@ -11,12 +11,14 @@ from typing import Final
 import attrs
 import trio
 
-from chaos.faults import Fault, Reach, kind_named
+from chaos.faults import Fault, Need, Reach, kind_named
 from chaos.history import Census, History, Office, Span
 from chaos.plan import Plan
 from chaos.processes.capabilities import impossible_kinds
 from chaos.processes.census import marked, take_census
 from chaos.processes.front_ends import MARK
+from chaos.processes.mounts import enter_private_mounts
+from chaos.processes.starvation import watch_starvation
 from chaos.processes.system import System
 from chaos.processes.ways.table import WAYS
 from chaos.workload.load import offer
@@ -31,7 +33,7 @@ _RECOVERY_MAX_S: Final = 60.0
 _WARM_UP_S: Final = 3.0
 _SETTLE_S: Final = 1.5
 
-_LOOK_S: Final = 0.05
+_LOOK_S: Final = 0.1
 _FINAL_PROBES: Final = 20
 
 
@@ -66,7 +68,7 @@ class ProcessesWorld:
         impossible = self.impossible()
         history.skipped = {name: impossible[name] for name in plan.skipped}
         with _folder(keep=self.keep, say=self.say) as folder:
-            system = System(folder, scenario.setup)
+            system = System(folder, scenario.setup, has_mounts=_needs_mounts(plan))
             history.slots = system.slots
             try:
                 async with trio.open_nursery() as nursery:
@@ -75,11 +77,11 @@ class ProcessesWorld:
                     await self._torment(system, scenario, plan, history)
                     nursery.cancel_scope.cancel()
             finally:
-                system.front_ends.end_all()
-                system.replicas.end_all()
+                system.end()
             history.executions = system.replicas.executions()
             history.requests = system.clients.requests
             history.complaints += system.clients.unasked
+            history.deaths = system.front_ends.deaths
             history.secrets = system.secrets_in_logs()
             history.strays = await _strays(folder)
         return history
@@ -93,6 +95,8 @@ class ProcessesWorld:
         async with trio.open_nursery() as nursery:
             watching = trio.CancelScope()
             nursery.start_soon(_watch_offices, system, history, watching)
+            starving = trio.CancelScope()
+            nursery.start_soon(watch_starvation, history, system.front_ends.pids, starving)
             history.began_at = time.monotonic()
             nursery.start_soon(offer, system.clients, scenario.load, plan.seed, stop)
             for number, fault in enumerate(plan.faults, start=1):
@@ -105,6 +109,7 @@ class ProcessesWorld:
             history.ended_at = time.monotonic()
             stop.set()
             watching.cancel()
+            starving.cancel()
         history.final = await system.read_finally(_FINAL_PROBES)
         history.after = await _quiet_census(system)
 
@@ -126,6 +131,15 @@ class ProcessesWorld:
             await system.wait_whole()
             span.recovered_at = time.monotonic()
         return span
+
+
+def _needs_mounts(plan: Plan) -> bool:
+    """Take mounts of our own when a fault of the plan needs them."""
+    needs = {kind_named(name).need for name in plan.kinds}
+    if not needs & {Need.MOUNT, Need.HOSTS_FILE}:
+        return False
+    enter_private_mounts()
+    return True
 
 
 def _told(span: Span, history: History) -> str:

@@ -2,11 +2,21 @@
 
 from typing import Final
 
-from chaos.scenarios import nemesis
+from chaos.scenarios import nemesis, queue, restart, takeover
 from chaos.world import Scenario
 
 __all__ = ["SCENARIOS"]
 
 SCENARIOS: Final[dict[str, Scenario]] = {
-    scenario.name: scenario for scenario in (nemesis.SCENARIO, nemesis.SLICE, nemesis.LONG)
+    scenario.name: scenario
+    for scenario in (
+        nemesis.SCENARIO,
+        nemesis.SLICE,
+        nemesis.LONG,
+        takeover.SCENARIO,
+        takeover.KILLS,
+        restart.SCENARIO,
+        restart.KILLS,
+        queue.SCENARIO,
+    )
 }

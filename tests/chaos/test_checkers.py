@@ -6,7 +6,17 @@ import attrs
 import pytest
 
 from chaos.checkers import CHECKERS, Levels, check, invalidity
-from chaos.history import Census, Execution, FinalRead, History, Office, Outcome, Request, Span
+from chaos.history import (
+    Census,
+    Death,
+    Execution,
+    FinalRead,
+    History,
+    Office,
+    Outcome,
+    Request,
+    Span,
+)
 
 LEVELS = Levels(rate_min=0.1, overtaking_max_s=0.5)
 
@@ -86,6 +96,12 @@ def overtake(history: History) -> None:
     history.executions.append(execution(4, 2.4))
 
 
+def fill_the_disk_of_another(history: History) -> None:
+    """A full disk may end the front-end whose disk it is, no other one."""
+    history.spans[0].kind = "disk-full"
+    history.deaths.append(Death(at=20.5, name="fe-1", status=1))
+
+
 def leak(history: History) -> None:
     """Far more descriptors than before."""
     assert history.after is not None
@@ -126,6 +142,10 @@ BREAKS: dict[str, list[Callable[[History], object]]] = {
     "epochs_rise": [
         lambda h: h.offices.append(Office(at=25.0, epoch=1, name="fe-0")),
         lambda h: h.offices.append(Office(at=25.0, epoch=2, name="fe-2")),
+    ],
+    "nobody_dies": [
+        lambda h: h.deaths.append(Death(at=20.5, name="fe-0", status=1)),
+        fill_the_disk_of_another,
     ],
     "no_secrets": [lambda h: h.secrets.append("fe-0.log")],
     "in_order": [
@@ -171,6 +191,20 @@ def test_work_of_a_killed_replica_ends_with_its_life() -> None:
     history.executions[1] = attrs.evolve(history.executions[1], life="1")
     history.executions[2] = attrs.evolve(history.executions[2], life="1")
     assert check(history, LEVELS) == []
+
+
+def test_waiting_for_a_core_excuses_slowness_and_nothing_else() -> None:
+    history = good()
+    set_on(history, 0, ended_at=5.1)
+    set_on(history, 1, status=503, reason="queue-timeout", is_own=None)
+    history.executions.pop(1)
+    assert len(check(history, LEVELS)) == 2
+    history.starved = [(0.9, 2.5)]
+    assert check(history, LEVELS) == []
+    set_on(history, 1, status=502, reason="broken-answer")
+    assert [violation.rule for violation in check(history, LEVELS)] == ["allowed_failures"]
+    history.starved = [(1.0, 29.0)]
+    assert "93%" in invalidity(history, LEVELS)[0]
 
 
 def test_a_scenario_may_owe_more_than_its_faults_allow() -> None:

@@ -87,6 +87,19 @@ async def _reset(system: System, fault: Fault) -> AsyncIterator[Aim]:
 
 
 @asynccontextmanager
+async def _no_names(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    assert system.names is not None, "probed before"
+    hangs = fault.strength < 0.5
+    system.names.fail(hangs=hangs)
+    for line in system.front_ends.lines.values():
+        line.reset_all()
+    try:
+        yield Aim(target="names hang" if hangs else "names fail")
+    finally:
+        system.names.heal()
+
+
+@asynccontextmanager
 async def _corrupt(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
     lines = _lines(system, hit[0].name)
@@ -150,6 +163,7 @@ WAYS: Final[dict[str, Way]] = {
     "narrow-peers": _narrow,
     "reset-peers": _reset,
     "corrupt-peers": _corrupt,
+    "no-names": _no_names,
     "mute-replica": partial(_spoil_replica, spoil=_mute),
     "reset-replica": partial(_spoil_replica, spoil=_reset_after),
     "truncate-replica": partial(_spoil_replica, spoil=_end_after),

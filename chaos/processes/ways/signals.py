@@ -39,6 +39,7 @@ def _restart(system: System, hit: Iterable[FrontEnd]) -> None:
 async def _kill(system: System, fault: Fault, *, target: Target) -> AsyncIterator[Aim]:
     hit = await system.pick(target, fault)
     for one in hit:
+        one.is_held_down = True
         one.signal(signal.SIGKILL)
     for one in hit:
         await one.wait_ended()
@@ -52,6 +53,7 @@ async def _kill(system: System, fault: Fault, *, target: Target) -> AsyncIterato
 async def _end(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
     for one in hit:
+        one.is_held_down = True
         one.signal(signal.SIGTERM)
     with trio.fail_after(_END_MAX_S):
         for one in hit:

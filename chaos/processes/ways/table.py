@@ -2,9 +2,14 @@
 
 from typing import Final
 
-from chaos.processes.ways import lines, signals
+from chaos.processes.ways import lines, people, resources, signals
 from chaos.processes.ways.aim import Way
 
 __all__ = ["WAYS"]
 
-WAYS: Final[dict[str, Way]] = {**signals.WAYS, **lines.WAYS}
+WAYS: Final[dict[str, Way]] = {
+    **signals.WAYS,
+    **lines.WAYS,
+    **resources.WAYS,
+    **people.WAYS,
+}

@@ -1,0 +1,107 @@
+"""Faults that people cause: clients that leave, dawdle or come in crowds, and operators."""
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from chaos.faults import Fault, Target
+from chaos.processes.system import System
+from chaos.processes.ways.aim import Aim, Way, at_front_ends
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
+from trioroute.core.auth import key_from
+
+__all__ = ["WAYS"]
+
+_LEAVERS: Final = 60
+_DAWDLERS: Final = 120
+_DAWDLE_S: Final = 0.4
+
+#: Requests per second on top of the load: several times what the replicas can do.
+_CROWD_PER_S: Final = 1200
+
+#: A body that no registration has.
+_NONSENSE: Final = (
+    b"{",
+    b'{"endpoints": 7}',
+    b'{"endpoints": [], "deployments": [{"endpoint": "nobody", "name": "x"}]}',
+)
+
+
+@asynccontextmanager
+async def _leave(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    async with trio.open_nursery() as nursery:
+        for _ in range(_LEAVERS + int(_LEAVERS * fault.strength)):
+            nursery.start_soon(system.clients.send, "leaver")
+        yield Aim(target="clients that leave")
+
+
+@asynccontextmanager
+async def _dawdle(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    """Heads that come byte by byte and never end; none of them is a request yet."""
+
+    async def dawdle(number: int) -> None:
+        name, port = system.order(number)[0]
+        with contextlib.suppress(OSError, trio.BrokenResourceError):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                for byte in b"POST /api/v1/service/" + name.encode() * 50:
+                    await stream.send_all(bytes((byte,)))
+                    await trio.sleep(_DAWDLE_S)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(int(_DAWDLERS * (1 + fault.strength))):
+            nursery.start_soon(dawdle, number)
+        yield Aim(target="slow clients")
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _crowd(system: System, _: Fault) -> AsyncIterator[Aim]:
+    stop = trio.Event()
+
+    async def come() -> None:
+        async with trio.open_nursery() as crowd:
+            while not stop.is_set():
+                crowd.start_soon(system.clients.send, "ordinary")
+                await trio.sleep(1 / _CROWD_PER_S)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come)
+        yield Aim(target="a crowd")
+        stop.set()
+
+
+@asynccontextmanager
+async def _bad_settings(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    hit = await system.pick(Target.FRONT_END, fault)
+    for body in _NONSENSE:
+        with contextlib.suppress(ProblemAnswerError, UnreachableError):
+            await trio.to_thread.run_sync(hit[0].admin().ask, "PUT", "/v1/registry", body)
+            raise AssertionError(f"{body!r} was taken for settings")
+    yield at_front_ends(hit)
+
+
+@asynccontextmanager
+async def _rotate_key(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    """Old and new valid, then the new one used, then the old one withdrawn."""
+    old, new = system.keys[-1], key_from(secrets.token_bytes(32))
+    await system.register([old, new])
+    await system.wait_whole()
+    # One look of every worker at its supervisor's newest snapshot.
+    await trio.sleep(fault.hold_s / 2)
+    system.keys.append(new)
+    yield Aim(target="the key")
+    # Requests with the old one have been read by now: heads are short.
+    await system.register([new])
+
+
+WAYS: Final[dict[str, Way]] = {
+    "clients-leave": _leave,
+    "slow-clients": _dawdle,
+    "overload": _crowd,
+    "bad-settings": _bad_settings,
+    "rotate-key": _rotate_key,
+}

@@ -1,0 +1,35 @@
+"""A coordinator that dies, or only seems to, takes nobody's slot with it and gives none twice.
+
+Requests last longer than a take-over, and nearly every slot is busy: whoever grants a slot without
+waiting for those who may still use it puts two requests on it.
+"""
+
+from typing import Final
+
+from chaos.checkers import Levels
+from chaos.plan import Profile
+from chaos.workload.load import Load
+from chaos.world import Scenario, Setup
+
+__all__ = ["KILLS", "SCENARIO"]
+
+_LONG: Final = Setup(service_s=1.2, request_timeout_s=2.5, queue_wait_max_s=15.0, has_chat=False)
+_KINDS: Final = ("kill-coordinator", "pause-coordinator", "kill-worker", "cut-coordinator")
+
+SCENARIO: Final = Scenario(
+    name="takeover",
+    claim=__doc__,
+    profile=Profile(kinds=_KINDS, fault_count=4, hold_max_s=3.0, quiet_s=(1.0, 1.5)),
+    levels=Levels(rate_min=9, kinds_min=3),
+    load=Load(rate=10, mix={"ordinary": 80, "get": 10, "leaver": 10}),
+    setup=_LONG,
+)
+
+#: A hundred coordinators die in one run: how long nobody grants, and that no limit is passed.
+KILLS: Final = Scenario(
+    name="coordinator-kills",
+    claim="A hundred coordinators are killed in one run; no limit is passed, others lose nothing.",
+    profile=Profile(kinds=("kill-coordinator",), fault_count=100, hold_max_s=0.3),
+    levels=Levels(rate_min=50, ok_share_min=0.99),
+    load=Load(rate=60),
+)
