@@ -46,7 +46,7 @@ class Levels:
         ok_share_min: least share of all requests that got their replica's answer.
         descriptors_growth: how many more descriptors a process may hold after than before, beside
             one idle connection for every slot, which is what pools keep.
-        memory_growth: by which share more memory.
+        memory_growth: by which share more memory; a soak owes less, over longer.
         overtaking_max_s: by how much a later request may begin before an earlier one that waits,
             None where the load cannot show it.
         starved_share_max: a run whose processes waited for a core for more of the time is invalid.
@@ -58,7 +58,7 @@ class Levels:
     failed_max: int | None = None
     ok_share_min: float = 0.0
     descriptors_growth: int = 12
-    memory_growth: float = 0.25
+    memory_growth: float = 0.5
     overtaking_max_s: float | None = None
     starved_share_max: float = 0.5
 

@@ -449,6 +449,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="a front-end is started again with monotonic clocks an hour ahead of its peers'",
         target=Target.FOLLOWER,
         need=Need.CLOCK_NAMESPACE,
+        reach=_DIES,
         hold_s=(0.1, 0.5),
     ),
     Kind(

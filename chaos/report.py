@@ -83,7 +83,8 @@ def _request_lines(history: History) -> list[str]:
     text = ", ".join(f"{name} {count}" for name, count in outcomes.most_common())
     busy = f", {history.starved_share:.0%} of it on a machine too busy"
     return [
-        f"{len(history.requests)} requests; {history.rate:.0f}/s for {history.duration_s:.0f} s{busy}",
+        f"{len(history.requests)} requests; {history.rate:.0f}/s for"
+        f" {history.duration_s:.0f} s{busy}",
         f"  {text}",
         f"  answered in p50 {quantile(times, 0.5) * 1000:.0f} ms, p99"
         f" {quantile(times, 0.99) * 1000:.0f} ms, max {max(times, default=0.0) * 1000:.0f} ms;"
