@@ -42,6 +42,9 @@ STATUS = ClusterStatus(
                     queued=3,
                     utilization=2.0,
                     target_utilization=0.7,
+                    wait_s=0.03,
+                    wait_ideal_s=0.02,
+                    wasted_share=0.01,
                     replicas=(
                         ReplicaStatus(id="r1", state=ReplicaCondition.READY, slots=2, busy=1),
                     ),

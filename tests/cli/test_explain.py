@@ -53,6 +53,22 @@ def test_explain_shows_what_belongs_to_the_question(
     assert [json.loads(line)["subject"] for line in done.output.splitlines()] == subjects
 
 
+def test_a_queue_is_set_beside_one_perfect_queue() -> None:
+    with running_admin(SmallView(), desk=recorded()) as url:
+        text = CliRunner().invoke(explain, ["queue", "echo/blue", "--admin", url])
+        shown = CliRunner().invoke(explain, ["queue", "echo/blue", "--admin", url, "-o", "json"])
+    assert "30.00 ms" in text.output
+    assert "1.50 times as long" in text.output
+    assert json.loads(shown.output)["wait_over_ideal"] == pytest.approx(1.5)
+
+
+def test_a_queue_that_nothing_is_known_of_is_an_error() -> None:
+    with running_admin(SmallView(), desk=recorded()) as url:
+        done = CliRunner().invoke(explain, ["queue", "echo/other", "--admin", url])
+    assert done.exit_code == 1
+    assert "nothing is known of the queue of echo/other" in done.output
+
+
 def test_events_are_lines_with_their_inputs() -> None:
     with running_admin(SmallView(), desk=recorded()) as url:
         done = CliRunner().invoke(events, ["--admin", url])

@@ -10,6 +10,7 @@ from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.registry import RegisterHolder
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.timings import SlotTimings
+from trioroute.core.yardstick.line import IdealLines
 from trioroute.errors import NoCoordinatorError
 from trioroute.wire.slotlink import coordinator_decoder, encode_batch
 
@@ -30,6 +31,7 @@ class World:
             clock=trio.current_time,
             may_grant=lambda: self.may_grant,
             register=self.register,
+            ideal=IdealLines(),
         )
 
     async def register(self, holder: str, incarnation: int) -> None:

@@ -93,3 +93,13 @@ def test_a_reader_takes_what_an_older_and_a_newer_version_say() -> None:
     older, newer = b'{"reporter": "fe-0"}', b'{"reporter": "fe-0", "moon_phase": "full"}'
     for text in (older, newer):
         assert msgspec.json.decode(text, type=ClusterStatus).reporter == "fe-0"
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "ideal_s", "ratio"), [(0.03, 0.02, 1.5), (0.03, 1e-6, None), (None, None, None)]
+)
+def test_a_wait_is_set_beside_the_ideal_where_there_is_one(
+    wait_s: float | None, ideal_s: float | None, ratio: float | None
+) -> None:
+    row = attrs.evolve(BLUE, wait_s=wait_s, wait_ideal_s=ideal_s)
+    assert row.wait_over_ideal == (None if ratio is None else pytest.approx(ratio))

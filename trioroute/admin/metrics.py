@@ -78,6 +78,16 @@ def _deployments(status: ClusterStatus) -> Iterator[Family]:
             for state in ReplicaCondition
         ],
     )
+    yield _family(
+        names.WAIT,
+        [
+            ((*_labels(d), kind), wait_s)
+            for d in found
+            for kind, wait_s in (("real", d.wait_s), ("ideal", d.wait_ideal_s))
+        ],
+    )
+    yield _family(names.WAIT_RATIO, [(_labels(d), d.wait_over_ideal) for d in found])
+    yield _family(names.WASTE, [(_labels(d), d.wasted_share) for d in found])
     yield _family(names.SLOTS, [sample for d in found for sample in _slots(d)])
 
 

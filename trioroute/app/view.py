@@ -209,6 +209,7 @@ class FrontEndView:
         slots = sum(replica.slots for replica in agreed)
         demand = self._coordinator.demand(key)
         decision = self._coordinator.decision(key)
+        distance = self._coordinator.distance(key)
         replicas = tuple(self._replicas(deployment, agreed))
         provisioning = provisioning_of(deployment, replicas)
         stats = stats or DeploymentStats(endpoint=endpoint.name, deployment=deployment.name)
@@ -231,6 +232,9 @@ class FrontEndView:
                 for outcome in stats.outcomes
                 if outcome.status >= HTTPStatus.INTERNAL_SERVER_ERROR
             ),
+            wait_s=None if distance is None else distance.waited_s,
+            wait_ideal_s=None if distance is None else distance.ideal_s,
+            wasted_share=None if distance is None else distance.wasted_share,
             reason="" if decision is None else _describe(decision),
             provisioning_state=provisioning.state.value,
             provisioning_reason=provisioning.reason,

@@ -16,6 +16,7 @@ from trioroute.client.errors import UnreachableError
 from trioroute.client.http import AdminClient
 from trioroute.client.local import find_local_system
 from trioroute.core.decisions import Decision, DecisionKind, DecisionList
+from trioroute.core.status import DeploymentStatus
 
 __all__ = ["events", "explain"]
 
@@ -61,6 +62,36 @@ def explain_scale(*, deployment: str, admin: str | None, data: Path, output: str
     _show(found, output)
 
 
+@explain.command("queue")
+@click.argument("deployment", metavar="ENDPOINT/DEPLOYMENT")
+@_asking
+def explain_queue(*, deployment: str, admin: str | None, data: Path, output: str) -> None:
+    """How far the queue was from one perfect queue over the last minute."""
+    found = _queue_of(deployment, admin, data)
+    if found is None or found.wait_s is None or found.wait_ideal_s is None:
+        raise click.ClickException(
+            f"nothing is known of the queue of {deployment}: it is fed with requests of the last "
+            "minute, by the coordinator; is there one, is the name right, and was it asked?"
+        )
+    if output == "json":
+        shown = {
+            "deployment": found.key,
+            "wait_s": found.wait_s,
+            "wait_ideal_s": found.wait_ideal_s,
+            "wait_over_ideal": found.wait_over_ideal,
+            "wasted_share": found.wasted_share,
+        }
+        click.echo(msgspec.json.encode(shown))
+        return
+    ratio = found.wait_over_ideal
+    beside = "" if ratio is None else f", {ratio:.2f} times as long"
+    click.echo(
+        f"{found.key}: requests waited {found.wait_s * 1e3:.2f} ms for a slot on average; in one "
+        f"perfect queue they would have waited {found.wait_ideal_s * 1e3:.2f} ms{beside}. "
+        f"{found.wasted_share or 0:.2%} of slot time was idle while a request waited."
+    )
+
+
 @explain.command("failover")
 @_asking
 def explain_failover(*, admin: str | None, data: Path, output: str) -> None:
@@ -83,11 +114,28 @@ def events(*, follow: bool, admin: str | None, data: Path, output: str) -> None:
         shown = seen
 
 
+def _queue_of(deployment: str, admin: str | None, data: Path) -> DeploymentStatus | None:
+    """The deployment as the coordinator's front-end shows it; only that one knows its queue."""
+    found = None
+    for url in _urls(admin, data):
+        try:
+            status = AdminClient(url, timeout_s=_TIMEOUT_S).status()
+        except UnreachableError:
+            continue
+        for each in (d for endpoint in status.endpoints for d in endpoint.deployments):
+            if each.key == deployment and (found is None or each.wait_s is not None):
+                found = each
+    return found
+
+
+def _urls(admin: str | None, data: Path) -> list[str]:
+    return [admin] if admin is not None else [*find_local_system(data).admin_urls.values()]
+
+
 def _ask(admin: str | None, data: Path) -> tuple[Decision, ...]:
     """The records of the first front-end that answers."""
-    urls = [admin] if admin is not None else [*find_local_system(data).admin_urls.values()]
     failure: UnreachableError | None = None
-    for url in urls:
+    for url in _urls(admin, data):
         try:
             answer = AdminClient(url, timeout_s=_TIMEOUT_S).ask("GET", "/v1/decisions")
         except UnreachableError as error:

@@ -8,6 +8,7 @@ import trio
 
 from trioroute.core.directory.directory import CLOSE, Effect, SlotDirectory
 from trioroute.core.slots import messages as m
+from trioroute.core.yardstick.line import IdealLines
 from trioroute.errors import ControlError, LinkLostError
 from trioroute.net.prompt import PromptWriter
 from trioroute.wire.slotlink import encode_batch, holder_decoder
@@ -48,6 +49,7 @@ class Links:
         may_grant: asked before anything is sent: False once the authority is no longer fresh
             (a cancel scope alone acts only at the next checkpoint).
         register: makes a holder's incarnation known in the log before it is leased anything.
+        ideal: is fed with what holders tell of their finished requests.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Links:
         clock: Callable[[], float],
         may_grant: Callable[[], bool],
         register: Callable[[str, int], Awaitable[None]],
+        ideal: IdealLines,
     ) -> None:
         self._directory = directory
+        self._ideal = ideal
         self._clock = clock
         self._may_grant = may_grant
         self._register = register
@@ -135,7 +139,16 @@ class Links:
         """All that came together, so that what it leads to goes out together."""
         effects: list[Effect] = []
         for message in messages:
-            effects += self._directory.receive(holder, message, self._clock())
+            now = self._clock()
+            effects += self._directory.receive(holder, message, now)
+            if isinstance(message, m.Renew):
+                self._ideal.hear(
+                    holder,
+                    sent_at=message.sent_at,
+                    finished=message.finished,
+                    oldest_s=message.oldest_s,
+                    now=now,
+                )
         self.dispatch(effects)
 
     def _replace(self, holder: str, stream: trio.abc.Stream) -> _Session:

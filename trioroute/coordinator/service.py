@@ -34,6 +34,7 @@ from trioroute.core.scaling import ScaleDecision
 from trioroute.core.slots.figures import Demand, DirectoryStatistics
 from trioroute.core.slots.homes import HomePlan, plan_homes
 from trioroute.core.slots.timings import SlotTimings
+from trioroute.core.yardstick.line import Distance, IdealLines
 from trioroute.errors import ControlError, NoCoordinatorError
 
 __all__ = ["Coordinator", "Log"]
@@ -41,6 +42,9 @@ __all__ = ["Coordinator", "Log"]
 #: How late an ended lease, limbo or contention may be noticed, seconds. A fixed beat costs a few
 #: microseconds each time; looking for the next due time after every message would cost more.
 _TICK_S: Final = 0.02
+
+#: How often the ideal lines go on, seconds: what they show is of the last minute.
+_IDEAL_S: Final = 1.0
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -79,6 +83,7 @@ class _Office:
     fleet: Fleet
     began_at: float
     decisions: DecisionDesk
+    ideal: IdealLines
     scaled: dict[str, int] = attrs.field(factory=dict)
     # The holder whose fence is on its way into the log; it must not be leased anything meanwhile.
     fencing: str = ""
@@ -123,8 +128,10 @@ class Coordinator:
         now = self._clock()
         state = self._log.state
         directory = SlotDirectory(state, epoch=epoch, timings=self._timings, now=now)
+        ideal = IdealLines()
         links = Links(
             directory,
+            ideal=ideal,
             clock=self._clock,
             may_grant=partial(self._log.may_grant, epoch),
             register=self._register,
@@ -137,7 +144,9 @@ class Coordinator:
             processes=self._processes,
             ask=self._ask,
         )
-        self._office = _Office(directory, links, fleet, trio.current_time(), DecisionDesk(epoch))
+        self._office = _Office(
+            directory, links, fleet, trio.current_time(), DecisionDesk(epoch), ideal
+        )
         self._decided(
             self._office,
             DecisionKind.TAKE_OVER,
@@ -152,6 +161,7 @@ class Coordinator:
                 nursery.start_soon(self._follow_registry, self._office, state.index)
                 nursery.start_soon(self._run_clockwork, self._office)
                 nursery.start_soon(self._keep_records, self._office)
+                nursery.start_soon(_keep_ideal, self._office)
                 nursery.start_soon(self._plan_homes, self._office)
                 nursery.start_soon(fleet.run)
         finally:
@@ -185,6 +195,10 @@ class Coordinator:
     def decision(self, deployment: str) -> ScaleDecision | None:
         """The newest scaling decision; None when not in office."""
         return None if self._office is None else self._office.fleet.decision(deployment)
+
+    def distance(self, deployment: str) -> Distance | None:
+        """How far its queue was from one perfect queue; None when not in office or unknown."""
+        return None if self._office is None else self._office.ideal.distance(deployment)
 
     def statistics(self) -> DirectoryStatistics | None:
         """The directory's counts; None when not in office."""
@@ -325,3 +339,12 @@ class Coordinator:
                 leaving=plan.leaving,
             )
         )
+
+
+async def _keep_ideal(office: _Office) -> None:
+    """Keep the ideal lines going beside the real queues."""
+    directory = office.directory
+    while True:
+        await trio.sleep(_IDEAL_S)
+        office.ideal.keep_only(directory.live_holders())
+        office.ideal.advance({key: directory.demand(key).slots for key in directory.deployments()})

@@ -7,6 +7,7 @@ coordinator. New fields get defaults, so that versions N and N-1 can read each o
 
 import enum
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import attrs
 
@@ -23,6 +24,9 @@ __all__ = [
     "ReplicaStatus",
     "Role",
 ]
+
+#: An ideal wait below this is nothing to compare with, seconds.
+_IDEAL_MIN_S: Final = 1e-5
 
 
 class Role(enum.Enum):
@@ -127,6 +131,9 @@ class DeploymentStatus:
         replicas_desired: how many the coordinator wants.
         busy, slots: of ready replicas; `queued` requests wait.
         utilization: (busy + queued) / slots of ready replicas.
+        wait_s, wait_ideal_s: mean wait for a slot over the last minute, and what one perfect queue
+            would have made of the same requests.
+        wasted_share: slot time idle while a request waited, of all slot time.
         reason: why things are as they are, for example `steady` or `scaling 1→4`.
         provisioning_state: Azure's word for how far what was registered runs, and why not.
     """
@@ -145,6 +152,9 @@ class DeploymentStatus:
     p99_s: float | None = None
     requests: int = 0
     server_errors: int = 0
+    wait_s: float | None = None
+    wait_ideal_s: float | None = None
+    wasted_share: float | None = None
     reason: str = ""
     provisioning_state: str = ""
     provisioning_reason: str = ""
@@ -154,6 +164,13 @@ class DeploymentStatus:
     def key(self) -> str:
         """`endpoint/deployment`."""
         return deployment_key(self.endpoint, self.name)
+
+    @property
+    def wait_over_ideal(self) -> float | None:
+        """Mean wait over the ideal one; None when that is nothing or not known."""
+        if self.wait_s is None or self.wait_ideal_s is None or self.wait_ideal_s < _IDEAL_MIN_S:
+            return None
+        return self.wait_s / self.wait_ideal_s
 
     @property
     def ready_count(self) -> int:

@@ -91,6 +91,25 @@ UTILIZATION: Final = Metric(
     "(busy + queued) / slots of ready replicas.",
     _DEPLOYMENT,
 )
+WAIT: Final = Metric(
+    "trioroute_wait_mean_seconds",
+    "gauge",
+    "Mean wait for a slot over the last minute: kind=real, and kind=ideal for what one perfect "
+    "queue would have made of the same requests. Known to the coordinator.",
+    (*_DEPLOYMENT, "kind"),
+)
+WAIT_RATIO: Final = Metric(
+    "trioroute_wait_over_ideal_ratio",
+    "gauge",
+    "Mean wait over the ideal one; absent while the ideal is nothing.",
+    _DEPLOYMENT,
+)
+WASTE: Final = Metric(
+    "trioroute_slot_waste_ratio",
+    "gauge",
+    "Slot time idle while a request waited, of all slot time, over the last minute.",
+    _DEPLOYMENT,
+)
 TARGET_UTILIZATION: Final = Metric(
     "trioroute_target_utilization_ratio", "gauge", "What scaling aims at.", _DEPLOYMENT
 )

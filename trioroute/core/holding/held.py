@@ -9,6 +9,7 @@ import attrs
 
 from trioroute.core.model import Deployment, Isolation, Replica
 from trioroute.core.slots.masks import count
+from trioroute.core.yardstick.feed import Feed
 
 __all__ = ["Grant", "HeldDeployment", "HeldReplica", "Waiter", "Wake"]
 
@@ -95,6 +96,7 @@ class HeldDeployment:
         expected_by: when replicas that are being started should be ready (our clock).
         measured: number of the request whose service time is being taken, one at a time, so that
             every length is as likely; 0 when none.
+        feed: what the coordinator is told of finished requests.
     """
 
     deployment: Deployment
@@ -107,6 +109,7 @@ class HeldDeployment:
     is_short: bool = False
     expected_by: float = 0.0
     measured: int = 0
+    feed: Feed = attrs.field(factory=Feed)
     _began_at: float = 0.0
     _service_s: float = 0.0
     _measured_count: int = 0
@@ -116,8 +119,9 @@ class HeldDeployment:
         """How long a request takes on average; 0 while too few were measured."""
         return self._service_s if self._measured_count >= _MEASURED_MIN else 0.0
 
-    def began(self, number: int, now: float) -> None:
+    def began(self, number: int, arrived_at: float, now: float) -> None:
         """A request started; it is measured if none is."""
+        self.feed.began(number, arrived_at, now)
         if not self.measured:
             self.measured, self._began_at = number, now
 
@@ -130,6 +134,11 @@ class HeldDeployment:
         held.measured_s += took_s
         self._measured_count = min(self._measured_count + 1, _MEASURED_MAX)
         self._service_s += (took_s - self._service_s) / self._measured_count
+
+    def oldest_s(self, now: float) -> float:
+        """How long ago the oldest request came that waits or runs here; 0 when none does."""
+        waiting = next(iter(self.waiters.values()), None)
+        return self.feed.oldest_s(now, None if waiting is None else waiting.arrived_at)
 
     @property
     def has_idle(self) -> bool:

@@ -61,7 +61,7 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
             return None
         if now >= self._held.usable_until and not self._held.still_usable(now):
             return None
-        grant = self._held.start(group, now)
+        grant = self._held.start(group, now, now)
         if not group.has_idle:
             self._held.say_short(group)
         return grant
@@ -82,8 +82,10 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         held.busy ^= bit
         group = self._held.deployments.get(grant.deployment)
         is_served = outcome is Outcome.SERVED
-        if group is not None and group.measured == grant.number:
-            group.ended(held, now, is_served=is_served)
+        if group is not None:
+            group.feed.ended(grant.number, now)
+            if group.measured == grant.number:
+                group.ended(held, now, is_served=is_served)
         if is_served:
             held.served += 1
         else:

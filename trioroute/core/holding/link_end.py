@@ -79,6 +79,8 @@ class LinkEnd:
                 round_trip_s=self._held.session.round_trip_s,
                 served={h.replica.id: h.take_served() for h in every if h.served},
                 service_s={k: g.service_s for k, g in groups.items() if g.service_s},
+                finished={k: g.feed.take(now) for k, g in groups.items() if g.feed.has_news},
+                oldest_s={k: age for k, g in groups.items() if (age := g.oldest_s(now))},
             )
         )
 
@@ -149,7 +151,7 @@ class LinkEnd:
             return
         held.busy |= bit
         held.recalled &= ~bit
-        group.began(waiter.number, now)
+        group.began(waiter.number, waiter.arrived_at, now)
         given = Grant(waiter.deployment, grant.replica, grant.slot, self._held.epoch, waiter.number)
         self._held.wakes.append(Wake(waiter.number, given, ""))
 

@@ -56,7 +56,7 @@ class HeldSlots:
         """All replicas on which something is held or runs."""
         return [*self.replicas.values(), *self.orphans.values()]
 
-    def start(self, group: HeldDeployment, now: float) -> Grant | None:
+    def start(self, group: HeldDeployment, arrived_at: float, now: float) -> Grant | None:
         """The right to start a request now; None when no slot is idle."""
         held = group.pick()
         if held is None:
@@ -64,16 +64,17 @@ class HeldSlots:
         slot = lowest(held.idle)
         held.busy |= 1 << slot
         self.number += 1
-        group.began(self.number, now)
+        group.began(self.number, arrived_at, now)
         return Grant(group.deployment.key, held.replica.id, slot, self.epoch, self.number)
 
     def serve_waiters(self, group: HeldDeployment, now: float) -> None:
         """Start waiters of this holder on its own idle slots, oldest first."""
         while group.waiters and (now < self.usable_until or self.still_usable(now)):
-            grant = self.start(group, now)
+            waiter = next(iter(group.waiters.values()))
+            grant = self.start(group, waiter.arrived_at, now)
             if grant is None:
                 return
-            waiter = group.waiters.pop(next(iter(group.waiters)))
+            del group.waiters[waiter.number]
             del self.waiters[waiter.number]
             if self.session.is_open:
                 self.session.say(m.Cancel(number=waiter.number))

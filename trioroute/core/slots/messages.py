@@ -81,6 +81,9 @@ class Renew:
         round_trip_s: how long the newest answered renewal took; 0 when unknown.
         service_s: how long a request of each deployment takes, on average over the last ones.
         served: replica id → (requests, measured, measured_s) since the last renewal.
+        finished: deployment → requests that ended since then (`core.yardstick.feed`), empty when
+            there were too many to tell.
+        oldest_s: deployment → age of its oldest request that waits or runs.
     """
 
     sent_at: float
@@ -91,6 +94,8 @@ class Renew:
     round_trip_s: float = 0.0
     service_s: Mapping[str, float] = attrs.field(factory=dict)
     served: Mapping[str, tuple[int, int, float]] = attrs.field(factory=dict)
+    finished: Mapping[str, bytes] = attrs.field(factory=dict)
+    oldest_s: Mapping[str, float] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
