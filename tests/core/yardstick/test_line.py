@@ -7,7 +7,7 @@ import pytest
 from tests.core.slots.queueworld import KEY, QueueWorld
 from trioroute.core.slots import messages as m
 from trioroute.core.yardstick.feed import Feed, Finished
-from trioroute.core.yardstick.line import Distance, IdealLine, IdealLines
+from trioroute.core.yardstick.line import IdealLine, IdealLines
 
 #: Two slots; the third could have begun at 1.0 and began at 1.5.
 THREE = [Finished(0.0, 0.0, 1.0), Finished(0.1, 0.1, 2.1), Finished(0.5, 1.5, 2.5)]
@@ -22,12 +22,12 @@ def line_with(requests: list[Finished], *, slots: int, until: float) -> IdealLin
 
 
 def test_the_ideal_serves_in_order_as_slots_come_free() -> None:
-    assert line_with(THREE, slots=2, until=4.0).distance() == Distance(
-        requests=3,
-        waited_s=pytest.approx(1.0 / 3),
-        ideal_s=pytest.approx(0.5 / 3),
-        wasted_share=pytest.approx(0.5 / (2 * 5.0)),
-    )
+    distance = line_with(THREE, slots=2, until=4.0).distance()
+    assert distance is not None
+    assert distance.requests == 3
+    assert distance.waited_s == pytest.approx(1.0 / 3)
+    assert distance.ideal_s == pytest.approx(0.5 / 3)
+    assert distance.wasted_share == pytest.approx(0.5 / (2 * 5.0))
 
 
 def test_what_is_told_in_another_order_or_in_pieces_comes_to_the_same() -> None:
