@@ -61,6 +61,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "drain": ("trioroute.cli.operate.raft:drain", "Take a front-end out of service."),
     "online-endpoint": ("trioroute.cli.azure.endpoint:online_endpoint", "As az ml has it."),
     "online-deployment": ("trioroute.cli.azure.deployment:online_deployment", "As az ml has it."),
+    "replay": ("trioroute.cli.replay:replay_trace", "Try a recorded trace under other settings."),
     "plan": ("trioroute.cli.plan:plan", "Size replicas and limits for an expected load."),
     "completion": ("trioroute.cli.completion:completion", "Print completion for a shell."),
     "version": ("trioroute.cli.completion:version", "Print the version."),

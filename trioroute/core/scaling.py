@@ -11,7 +11,7 @@ import attrs
 
 from trioroute.core.model import ScaleKind, ScaleSettings
 
-__all__ = ["MaxWindow", "ReadyTimes", "ScaleDecision", "Scaler", "replicas_needed"]
+__all__ = ["READY_S", "MaxWindow", "ReadyTimes", "ScaleDecision", "Scaler", "replicas_needed"]
 
 #: Azure: "around 20 times of the scale up refresh interval"; at least its older "1 minute".
 _DOWN_INTERVALS: Final = 20
@@ -19,7 +19,7 @@ _DOWN_MIN_S: Final = 60.0
 #: So many of the last starts say how long the next one takes.
 _STARTS_KEPT: Final = 20
 #: Assumed before any start was seen: a model server that loads a small model.
-_READY_S: Final = 10.0
+READY_S: Final = 10.0
 
 
 @attrs.frozen(kw_only=True)
@@ -87,7 +87,7 @@ class ReadyTimes:
     def expected_s(self) -> float:
         """Nine of ten were ready by then."""
         if not self._seconds:
-            return _READY_S
+            return READY_S
         ordered = sorted(self._seconds)
         return ordered[-(-9 * len(ordered) // 10) - 1]
 
