@@ -35,7 +35,16 @@ _CODECS: Final[dict[str, tuple[RequestCodec, ResponseCodec]]] = {
 _READER_LIMITS: Final = Limits(field_count_max=200)
 NO_CONTENT: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 _NEVER_FORWARDED: Final = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade")
+    (
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"upgrade",
+    )
 )
 
 

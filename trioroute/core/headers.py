@@ -35,10 +35,11 @@ __all__ = [
 Field: TypeAlias = tuple[bytes, bytes]
 
 #: Fields about one connection, never forwarded (RFC 9110 §7.6.1; Proxy-Connection and Keep-Alive
-#: are the historic ones).
+#: are the historic ones; HTTP2-Settings belongs to an upgrade that is not offered).
 HOP_BY_HOP: Final = frozenset(
     (
         b"connection",
+        b"http2-settings",
         b"keep-alive",
         b"proxy-connection",
         b"te",
@@ -78,9 +79,22 @@ OWNED: Final = frozenset(
     )
 )
 
+#: Fields by which a request is routed or its body read. CGI and WSGI servers take `Content_Type`
+#: for `Content-Type`, so both names must not reach one.
+_MEANING: Final = frozenset(
+    (
+        b"azureml-model-deployment",
+        b"content-encoding",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"idempotency-key",
+    )
+)
+
 #: `Connection` must not name one of these and no name may equal one after `_` became `-`
 #: (items 16 and 35): dropping or doubling them behind our back is an attack.
-PROTECTED: Final = _FRAMING_AND_IDENTITY | OWNED
+PROTECTED: Final = _FRAMING_AND_IDENTITY | _MEANING | OWNED
 
 _RESERVED_PREFIX: Final = b"x-trioroute-"
 
@@ -89,6 +103,8 @@ _NOT_COPIED_UP: Final = (
     HOP_BY_HOP
     | OWNED
     | frozenset((b"host", b"content-length", b"authorization", b"proxy-authorization"))
+    # CGI servers hand it on as HTTP_PROXY, which clients of their own obey ("httpoxy").
+    | frozenset((b"proxy",))
 )
 
 #: Response fields that are dropped or rewritten, not copied. A replica's own `x-request-id` never

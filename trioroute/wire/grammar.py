@@ -82,11 +82,17 @@ CHUNK_LINE_BEGUN: Final = re.compile(
 _AUTHORITY: Final = re.compile(
     rb"(?:(\[[0-9A-Fa-f:.]+\])|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::([0-9]{0,5}))?"
 )
-_BAD_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+#: What may be percent-encoded in a host: what needs no encoding (RFC 3986 §2.3), and octets that
+#: are not ASCII. Encoded controls, spaces and delimiters make another host to whoever decodes.
+_BAD_PERCENT: Final = re.compile(
+    rb"%(?!2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee]|[89A-Fa-f][0-9A-Fa-f])"
+)
 
 #: Path content that some parser decodes or normalises into another path (item 36).
 _UNSAFE_PATH: Final = re.compile(
     rb"%(?:00|0[AaDd]|5[Cc]|(?![0-9A-Fa-f]{2}))"
+    # ASCII in two octets: no UTF-8, but lax decoders made dots and slashes of it.
+    rb"|%[Cc][01]%[89ABab][0-9A-Fa-f]"
     # A segment of one or two dots, plain or encoded, with or without a `;parameter`.
     rb"|(?:^|/|%2[Ff])(?:\.|%2[Ee]){1,2}(?=$|/|;|%2[Ff]|%3[Bb])"
 )
