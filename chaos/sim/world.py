@@ -11,6 +11,7 @@ from chaos.sim.clock import SimulatedClock
 from chaos.sim.disk import SimulatedDisk
 from chaos.sim.history import Act, AuthoritySpan, Call, History, Life
 from consensus import (
+    JournalCorruptError,
     JournalFailedError,
     Member,
     MemberConfig,
@@ -144,6 +145,9 @@ class World:
             journal = FileJournal(self.disks[name], self.disks[name].run)
         except JournalFailedError:
             return  # full, broken or interrupted while opening; the nemesis will try again
+        except JournalCorruptError as error:
+            self.history.crashes.append(f"{name} does not start: {error}")
+            return
         member = WatchedMember(
             MemberConfig(
                 name=name,

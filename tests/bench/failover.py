@@ -5,11 +5,16 @@ signal to the moment a successor runs its office under a new epoch. Goals: decis
 """
 
 import argparse
+import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from consensus.certificates import write_throwaway_certificates
 from tests.bench.member_group import MemberGroup, percentile
@@ -28,8 +33,7 @@ _SETTLE_S = 0.8
 
 def lose_leader(group: MemberGroup, leader: str, name: str) -> tuple[str, float]:
     """Lose the leader once; who succeeded, and the gap in seconds."""
-    while not group.lines.empty():
-        line = group.lines.get()
+    for line in drained(group):
         if line["kind"] == "office":  # it moved while the group settled
             leader = line["name"]
     lost_at = group.signal(leader, signal.Signals[name])
@@ -55,6 +59,42 @@ def wait_connected(group: MemberGroup, name: str) -> None:
         peers = group.wait_for("status", name=name)["peers"]
 
 
+def stay_quiet(group: MemberGroup, seconds: float, busy: int) -> bool:
+    """Hurt nobody for so long; whether the office and every term stayed what they were."""
+    before = terms(group)
+    with ExitStack() as stack:
+        for _ in range(busy):
+            burner = stack.enter_context(
+                subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            )
+            stack.callback(burner.kill)
+        time.sleep(seconds)
+        load = os.getloadavg()[1]
+    changes = sum(line["kind"] == "office" for line in drained(group))
+    after = terms(group)
+    print(
+        f"quiet for {seconds:g} s beside {busy} busy processes (load {load:.1f}):"
+        f" {changes} changes of the office, terms {before} before and {after} after",
+        flush=True,
+    )
+    return changes == 0 and after == before
+
+
+def drained(group: MemberGroup) -> Iterator[dict[str, Any]]:
+    """Every line that waits."""
+    while not group.lines.empty():
+        yield group.lines.get()
+
+
+def terms(group: MemberGroup) -> list[int]:
+    """Each member's term."""
+    found = []
+    for name in group.names:
+        group.tell(name, "status")
+        found.append(group.wait_for("status", name=name)["term"])
+    return found
+
+
 def measure(group: MemberGroup, leader: str, name: str, count: int) -> tuple[str, list[float]]:
     """Lose the leader so many times."""
     gaps = []
@@ -70,6 +110,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--others", type=int, default=30)
     parser.add_argument("--quiet", type=float, default=0, help="first, so many quiet seconds")
+    parser.add_argument("--busy", type=int, default=0, help="processes that burn CPU meanwhile")
     options = parser.parse_args()
     counts = {"SIGKILL": options.kills, "SIGTERM": options.others, "SIGSTOP": options.others}
     is_good = True
@@ -86,12 +127,11 @@ def main() -> int:
             time.sleep(_SETTLE_S)
             print(f"{'leader lost by':<16}{'n':>5}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}   ms")
             if options.quiet:
-                time.sleep(options.quiet)
-                changes = group.lines.qsize()
-                print(f"quiet for {options.quiet:g} s: {changes} changes of the office")
+                is_good &= stay_quiet(group, options.quiet, options.busy)
             for name, count in counts.items():
-                leader, gaps = measure(group, leader, name, count)
-                is_good &= show(name, gaps)
+                if count:
+                    leader, gaps = measure(group, leader, name, count)
+                    is_good &= show(name, gaps)
         finally:
             group.stop()
     return 0 if is_good else 1

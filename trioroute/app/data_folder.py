@@ -7,6 +7,7 @@ incarnation's first words a proof of death (decision 25).
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Final, Self
 
@@ -134,7 +135,9 @@ def _owner(lock_fd: int) -> int | None:
 def _count_boot(path: Path) -> int:
     counter = path / "boot"
     try:
-        boot = int(counter.read_text()) + 1 if counter.exists() else 1
+        # A name whose disk was lost, counter and all, must count on from its earlier lives: the
+        # group refuses every proposal of a lower incarnation. So the first is the seconds of 1970.
+        boot = int(counter.read_text()) + 1 if counter.exists() else int(time.time())
         write_private(counter, f"{boot}\n".encode())
     except OSError as error:
         raise _unwritable(path, error) from None
