@@ -20,6 +20,8 @@ def recorded() -> SmallDesk:
         (DecisionKind.TAKE_OVER, "coordinator", "epoch 2 begins", 1),
         (DecisionKind.SCALE, "e/d", "2 → 5 replicas (load)", 3),
         (DecisionKind.FENCE, "fe-1/0", "silent for 31.0 s", 1),
+        (DecisionKind.REPLICA, "e/d/r7", "not ready after 30 s: no answer", 1),
+        (DecisionKind.REPLICA, "e/dd/r1", "not ready after 30 s: no answer", 1),
     ]
     decisions = tuple(
         Decision(
@@ -40,7 +42,7 @@ def recorded() -> SmallDesk:
 @pytest.mark.parametrize(
     ("arguments", "subjects"),
     [
-        (["scale", "e/d"], ["e/d"]),
+        (["scale", "e/d"], ["e/d", "e/d/r7"]),
         (["failover"], ["coordinator", "fe-1/0"]),
     ],
 )
@@ -72,7 +74,7 @@ def test_a_queue_that_nothing_is_known_of_is_an_error() -> None:
 def test_events_are_lines_with_their_inputs() -> None:
     with running_admin(SmallView(), desk=recorded()) as url:
         done = CliRunner().invoke(events, ["--admin", url])
-    _, scale, _ = done.output.splitlines()
+    _, scale, *_ = done.output.splitlines()
     assert "scale     e/d: 2 → 5 replicas (load) (the last of 3)  [busy 9]" in scale
     assert "epoch 2" in scale
 

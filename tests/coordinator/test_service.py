@@ -289,3 +289,39 @@ async def test_decisions_outlive_the_coordinator_that_made_them(
         assert kinds[0] is DecisionKind.TAKE_OVER
         (shut, *_) = [e for e in group.log.state.decisions if e.kind is DecisionKind.HEALTH]
         assert shut.subject == f"{KEY}/{grant.replica}"
+
+
+async def test_the_next_coordinator_inherits_what_was_decided(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=2) as group:
+        await trio.sleep(2)
+        with trio.move_on_after(2):
+            await group.coordinator.run(2)
+        said = [
+            (each.kind, each.epoch, each.summary)
+            for each in group.log.state.decisions
+            if each.kind is DecisionKind.TAKE_OVER
+        ]
+        assert said == [
+            (DecisionKind.TAKE_OVER, 1, "epoch 1 begins"),
+            (DecisionKind.TAKE_OVER, 2, "epoch 2 begins"),
+        ]
+
+
+async def test_a_recall_storm_is_on_record(autojump_clock: trio.testing.MockClock) -> None:
+    """One front-end's requests take every slot in turns with another's, hundreds of times."""
+    async with open_group(replicas=4) as group:
+        await trio.sleep(2)
+        for _ in range(120):
+            for name in ("fe-0", "fe-1"):
+                worker = group.workers[name]
+                grants = [await acquire(worker) for _ in range(4)]
+                for grant in grants:
+                    worker.release(grant)
+            await trio.sleep(0.005)
+        await trio.sleep(2)
+        storms = [e for e in group.log.state.decisions if e.kind is DecisionKind.RECALL_STORM]
+        assert storms
+        assert storms[0].subject == KEY
+        assert int(storms[0].summary.split()[0]) >= 50

@@ -51,11 +51,12 @@ def explain() -> None:
 @click.argument("deployment", metavar="ENDPOINT/DEPLOYMENT")
 @_asking
 def explain_scale(*, deployment: str, admin: str | None, data: Path, output: str) -> None:
-    """Each change of the number of replicas: from what, by which rule."""
+    """Each change of the number of replicas: from what, by which rule; and what stood in its way."""
     found = [
         each
         for each in _ask(admin, data)
-        if each.kind is DecisionKind.SCALE and each.subject == deployment
+        if each.kind in (DecisionKind.SCALE, DecisionKind.REPLICA)
+        and (each.subject == deployment or each.subject.startswith(f"{deployment}/"))
     ]
     if not found:
         raise click.ClickException(f"no scaling of {deployment} is on record")

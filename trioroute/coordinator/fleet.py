@@ -23,7 +23,7 @@ from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Replica, ReplicaState, StaticSource
 from trioroute.core.registry import Command, PutReplicas, RegistryState
 from trioroute.core.scaling import ReadyTimes, ScaleDecision, Scaler
-from trioroute.errors import StaleEpochError
+from trioroute.errors import ControlError, StaleEpochError
 
 __all__ = ["Fleet", "FleetReplica", "ReplicaSource"]
 
@@ -32,6 +32,8 @@ __all__ = ["Fleet", "FleetReplica", "ReplicaSource"]
 _FIRST_PROBES_S: Final = 0.1
 #: A replica that takes this many times longer to start than others did is not waited for.
 _OVERDUE: Final = 3.0
+#: Nor is it before so long, seconds: where starts are fast, a busy machine makes one slow.
+_OVERDUE_MIN_S: Final = 5.0
 #: What is said of one that should be ready by now, seconds.
 _SOON_S: Final = 0.5
 #: Evaluations are at least this far apart, however often something happens, seconds.
@@ -78,6 +80,21 @@ class _Group:
     deleted_until: float | None = None
     ready_times: ReadyTimes = attrs.field(factory=ReadyTimes)
     starting: dict[str, float] = attrs.field(factory=dict)
+    # Since when more are wished for than the source shows; None while it shows them all.
+    asked_at: float | None = None
+    overdue: set[str] = attrs.field(factory=set)
+    found_running: set[str] = attrs.field(factory=set)
+
+    @property
+    def overdue_s(self) -> float:
+        """After so long something is wrong with a start."""
+        return max(_OVERDUE_MIN_S, _OVERDUE * self.ready_times.expected_s)
+
+    @property
+    def begun(self) -> list[float]:
+        """When starts began that are not over, shown by the source or not."""
+        asked = [] if self.asked_at is None else [self.asked_at]
+        return [*self.starting.values(), *asked]
 
 
 class Fleet:
@@ -105,6 +122,8 @@ class Fleet:
         self._probing: set[str] = set()
         self._groups: dict[str, _Group] = {}
         self._wishes: dict[ReplicaSource, object] = {}
+        self._notes: list[tuple[str, str]] = []
+        self._refusals: dict[ReplicaSource, str] = {}
         self._changed = trio.Event()
 
     def poke(self) -> None:
@@ -148,13 +167,18 @@ class Fleet:
     def expected_wait_s(self, deployment: str) -> float:
         """In how long a replica that is being started should be ready; 0 when none is."""
         group = self._groups.get(deployment)
-        if group is None or group.decision is None or not group.starting:
+        if group is None or group.decision is None or not group.begun:
             return 0.0
-        since, now = min(group.starting.values()), trio.current_time()
+        since, now = min(group.begun), trio.current_time()
         expected_s = group.ready_times.expected_s
-        if now >= since + _OVERDUE * expected_s:
+        if now >= since + group.overdue_s:
             return 0.0  # something is wrong with it: nobody should wait for that
         return max(_SOON_S, since + expected_s - now)
+
+    def take_notes(self) -> list[tuple[str, str]]:
+        """What went wrong with replicas since the last call: the subject, and one sentence."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def decision(self, deployment: str) -> ScaleDecision | None:
         """The newest scaling decision."""
@@ -203,13 +227,28 @@ class Fleet:
         now = trio.current_time()
         found = {each.id: each for each in self._all_found(key)}
         for name, since in [*group.starting.items()]:
-            if name in self._ready:
+            if name in self._ready and name not in group.found_running:
                 group.ready_times.record(now - since)
             if name in self._ready or name not in found or found[name].state == "backing-off":
                 del group.starting[name]
+                group.overdue.discard(name)
+            elif now >= since + group.overdue_s:
+                self._note_overdue(key, group, found[name], now - since)
+        group.found_running &= found.keys()
         for name, each in found.items():
             if name not in self._ready and each.state in ("starting", "running"):
-                group.starting.setdefault(name, now)
+                if name not in group.starting and group.asked_at is None:
+                    # Not one that we asked for: how long it took until here is not known.
+                    group.found_running |= {name} if each.state == "running" else set()
+                # From when it was asked for: a source may take its time to show it.
+                group.starting.setdefault(name, now if group.asked_at is None else group.asked_at)
+
+    def _note_overdue(self, key: str, group: _Group, found: FoundReplica, for_s: float) -> None:
+        """Once for each: it runs and does not get ready; nobody waits for it any more."""
+        if found.id not in group.overdue:
+            group.overdue.add(found.id)
+            reason = found.reason or self._reasons.get(found.id, "it gives no reason")
+            self._notes.append((f"{key}/{found.id}", f"not ready after {for_s:.0f} s: {reason}"))
 
     def _let_go(self, deployments: Mapping[str, Deployment]) -> None:
         """Keep the replicas of deleted deployments while requests may still run on them."""
@@ -233,8 +272,9 @@ class Fleet:
         if group is None or group.scaler.settings != deployment.scale:
             current = len(self._all_found(key))
             scaler = Scaler(deployment.scale, current=current, now=trio.current_time())
-            draining = group.draining if group is not None else self._cordoned(key)
-            group = self._groups[key] = _Group(deployment, scaler, draining)
+            if group is None:
+                group = self._groups[key] = _Group(deployment, scaler, self._cordoned(key))
+            group.scaler = scaler
         group.deployment = deployment
         return group
 
@@ -312,6 +352,10 @@ class Fleet:
             slots_per_replica=group.deployment.slots_per_replica,
             now=trio.current_time(),
         )
+        if len(staying) >= group.decision.replicas:
+            group.asked_at = None
+        elif group.asked_at is None:
+            group.asked_at = trio.current_time()
         surplus = len(staying) - group.decision.replicas
         if surplus > 0:
             group.draining.update(self._idle_first(staying)[:surplus])
@@ -369,5 +413,28 @@ class Fleet:
                     desired.append((group.deployment, len(self._all_found(key))))
             wish = (desired, sorted(retire))
             if self._wishes.get(source) != wish:
-                await source.set_desired(self._directory.epoch, desired, wish[1])
-                self._wishes[source] = wish
+                await self._set_desired(source, desired, wish)
+
+    async def _set_desired(
+        self,
+        source: ReplicaSource,
+        desired: Sequence[tuple[Deployment, int]],
+        wish: tuple[object, Sequence[str]],
+    ) -> None:
+        """Tell a source; one that refuses is told again at the next evaluation.
+
+        Raises:
+            StaleEpochError: it obeys a later coordinator.
+        """
+        try:
+            await source.set_desired(self._directory.epoch, desired, wish[1])
+        except StaleEpochError:
+            raise
+        except ControlError as error:
+            reason = str(error) or type(error).__name__
+            if self._refusals.get(source) != reason:
+                self._refusals[source] = reason
+                self._notes += [(d.key, f"its source refused: {reason}") for d, _ in desired]
+            return
+        self._refusals.pop(source, None)
+        self._wishes[source] = wish

@@ -46,6 +46,10 @@ _TICK_S: Final = 0.02
 #: How often the ideal lines go on, seconds: what they show is of the last minute.
 _IDEAL_S: Final = 1.0
 
+#: So many recalls in such a time, seconds: one for every 20 ms that an answer may take.
+_STORM_RECALLS: Final = 50
+_STORM_S: Final = 1.0
+
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -85,6 +89,8 @@ class _Office:
     decisions: DecisionDesk
     ideal: IdealLines
     scaled: dict[str, int] = attrs.field(factory=dict)
+    recalls: dict[str, int] = attrs.field(factory=dict)
+    recalls_seen_at: float = 0.0
     # The holder whose fence is on its way into the log; it must not be leased anything meanwhile.
     fencing: str = ""
 
@@ -292,6 +298,9 @@ class Coordinator:
         for key, change in office.directory.take_health_changes():
             summary = f"{change.replica} is {change.state.value}: {change.reason}"
             self._decided(office, DecisionKind.HEALTH, f"{key}/{change.replica}", summary)
+        for subject, summary in office.fleet.take_notes():
+            self._decided(office, DecisionKind.REPLICA, subject, summary)
+        self._note_storms(office)
         for key in self._log.state.deployments:
             decision = office.fleet.decision(key)
             if decision is None or office.scaled.get(key) == decision.replicas:
@@ -304,6 +313,28 @@ class Coordinator:
                 f"{decision.current} → {decision.replicas} replicas ({decision.rule})",
                 **attrs.asdict(decision),
             )
+
+    def _note_storms(self, office: _Office) -> None:
+        """Holders asked for idle slots again as soon as they have answered, for a second."""
+        now = self._clock()
+        if now < office.recalls_seen_at + _STORM_S:
+            return
+        for key in office.directory.deployments():
+            demand = office.directory.demand(key)
+            recalls = demand.recalls - office.recalls.get(key, 0)
+            office.recalls[key] = demand.recalls
+            if recalls >= _STORM_RECALLS:
+                self._decided(
+                    office,
+                    DecisionKind.RECALL_STORM,
+                    key,
+                    f"{recalls} recalls in {now - office.recalls_seen_at:.1f} s",
+                    busy=demand.busy,
+                    queued=demand.queued,
+                    slots=demand.slots,
+                    holders=len(office.directory.live_holders()),
+                )
+        office.recalls_seen_at = now
 
     async def _plan_homes(self, office: _Office) -> None:
         """Again whenever the log or the holders' view of it has changed."""

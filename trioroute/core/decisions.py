@@ -26,6 +26,8 @@ class DecisionKind(enum.Enum):
     TAKE_OVER = "take-over"
     FENCE = "fence"
     HEALTH = "health"
+    RECALL_STORM = "recall-storm"
+    REPLICA = "replica"
 
 
 @attrs.frozen(kw_only=True)

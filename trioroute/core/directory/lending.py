@@ -68,6 +68,7 @@ class Lender:
     def set_mode(self, line: Line, now: float, *, contended: bool) -> None:
         """Say to all holders whether there is contention."""
         line.contended = contended
+        line.recalls += contended
         line.forget_idle()
         if not contended:
             for holder in line.used_by(self._holders, now):
@@ -189,6 +190,7 @@ class Lender:
 
     def _recall(self, line: Line, name: str, *, keep: int, most: int, now: float) -> None:
         line.asked[name] = (now, most)
+        line.recalls += 1
         self._say(name, m.Recall(deployment=line.deployment.key, keep=keep, most=most))
 
     def _is_over(self, line: Line, now: float) -> bool:

@@ -40,6 +40,7 @@ class Line:
         service_s: how long a request takes, as each holder last reported it.
         expected_at: when replicas that are being started should be ready; 0 when none are.
         health: which replicas may be used, after what they did lately.
+        recalls: how often holders were asked for idle slots, so far.
     """
 
     deployment: Deployment
@@ -56,6 +57,7 @@ class Line:
     service_s: dict[str, float] = attrs.field(factory=dict)
     expected_at: float = 0.0
     health: GroupHealth = attrs.field(factory=GroupHealth)
+    recalls: int = 0
 
     def mark_freed(self, book: SlotBook) -> None:
         """Keep `freed` true after the book changed."""
@@ -102,6 +104,7 @@ class Line:
             queued=len(self.waiting),
             in_doubt=sum(count(entry.mask) for book in ready for entry in book.limbo),
             contended=self.contended,
+            recalls=self.recalls,
         )
 
     def predicted_wait_s(self) -> float:

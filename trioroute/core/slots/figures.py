@@ -14,6 +14,7 @@ class Demand:
         busy: with a request running, as last reported (at most one renewal old when calm).
         queued: requests waiting, over all front-ends.
         in_doubt: slots nobody may use yet.
+        recalls: how often holders were asked for idle slots, since the epoch began.
     """
 
     slots: int
@@ -21,6 +22,7 @@ class Demand:
     queued: int
     in_doubt: int
     contended: bool
+    recalls: int = 0
 
 
 @attrs.frozen(kw_only=True)
