@@ -51,7 +51,7 @@ def explain() -> None:
 @click.argument("deployment", metavar="ENDPOINT/DEPLOYMENT")
 @_asking
 def explain_scale(*, deployment: str, admin: str | None, data: Path, output: str) -> None:
-    """Each change of the number of replicas: from what, by which rule; and what stood in its way."""
+    """Each change of the number of replicas: from what, by which rule, and what was in its way."""
     found = [
         each
         for each in _ask(admin, data)
