@@ -108,6 +108,18 @@ def test_a_line_waits_for_the_oldest_unfinished_request_of_all_holders() -> None
     assert lines.distance(KEY) is None
 
 
+def test_a_request_that_rounding_moves_before_the_line_s_time_still_counts() -> None:
+    lines, feed, arrived_at = IdealLines(), Feed(), 1.0000004
+    feed.began(1, arrived_at, arrived_at)
+    lines.hear("w0", sent_at=0.0, finished={KEY: b""}, oldest_s={}, now=0.0)
+    lines.hear("w0", sent_at=2.0, finished={}, oldest_s={KEY: 2.0 - arrived_at}, now=2.0)
+    lines.advance({KEY: 1})
+    feed.ended(1, 2.5)
+    lines.hear("w0", sent_at=3.0, finished={KEY: feed.take(3.0)}, oldest_s={}, now=3.0)
+    lines.advance({KEY: 1})
+    assert lines.distance(KEY) is not None
+
+
 def test_a_holder_that_has_gone_is_not_waited_for() -> None:
     lines, feed = IdealLines(), Feed()
     feed.began(1, 1.0, 1.0)
