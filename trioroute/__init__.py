@@ -1,5 +1,6 @@
 """An inference router: exact concurrency limits across front-ends, through fail-over."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,4 +15,6 @@ def __getattr__(name: str) -> Any:
         from trioroute.client.sdk import connect
 
         return connect
+    if name in ("aio", "testing"):
+        return importlib.import_module(f"trioroute.{name}")
     raise AttributeError(f"module 'trioroute' has no attribute {name!r}")

@@ -21,7 +21,7 @@ FLOORS: Final = (
     ("demo",),
     ("app",),
     ("cli",),
-    ("__main__", "testing"),
+    ("__main__", "testing", "aio"),
 )
 
 #: Foreign library -> the files that may import it. All others go through what those files offer.
@@ -36,6 +36,7 @@ GATES: Final = {
     # A runtime is named by the hash of a conda file's packages, which it reads itself.
     "yaml": ("trioroute/spec/*.py", "trioroute/discovery/runtime.py"),
     "click": ("trioroute/cli/*.py",),
+    "anyio": ("trioroute/aio.py",),
     "rich": ("trioroute/cli/*.py", "trioroute/demo/*.py"),
 }
 

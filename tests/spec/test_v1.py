@@ -9,17 +9,22 @@ from hypothesis import strategies as st
 from trioroute.core.model import AuthMode, Probe, ScaleKind, ScaleSettings, StaticSource
 from trioroute.core.split import Splitter
 from trioroute.errors import ConfigError
+from trioroute.spec.load import load_documents
 from trioroute.spec.v1 import (
     Version,
     Versions,
     add_version,
     change_version,
+    decode_versions,
     deploy_configuration,
+    encode_versions,
     remove_version,
+    to_content,
     to_deployment,
     to_endpoint,
     to_traffic,
 )
+from trioroute.spec.written.documents import Document
 
 SOURCE = StaticSource(addresses=(("a", 1),))
 
@@ -151,3 +156,33 @@ def test_all_requests_go_somewhere(hundredths: list[int]) -> None:
         except ConfigError:
             continue
     assert sum(to_traffic(made).values()) in (100, 10_000)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"num_replicas": 3, "gpu_cores": 1, "memory_gb_limit": 0.6},
+        {"autoscale_min_replicas": 2, "autoscale_max_replicas": 9, "scoring_timeout_ms": 7000},
+        {"period_seconds": 5, "timeout_seconds": 1, "replica_max_concurrent_requests": 8},
+    ],
+)
+def test_as_a_file_of_the_newer_model_a_version_means_the_same(parameters: dict[str, int]) -> None:
+    version = Version(name="versiona", configuration=deploy_configuration(**parameters))
+    files = {"properties": {"trioroute.command": "serve {port}"}}
+    content = to_content("fraud", version, files)
+    document = Document(kind="deployment", folder="/", content=content)
+    (loaded,) = load_documents([document], loopback=True).deployments
+    assert loaded == to_deployment("fraud", version, loaded.source)
+
+
+def test_versions_are_the_same_after_the_log_and_without_keys() -> None:
+    configuration = deploy_configuration(cpu_cores=0.5, primary_key="planted", secondary_key="b")
+    versions = (Version(name="versiona", is_control=True, configuration=configuration),)
+    text = encode_versions(versions)
+    assert "planted" not in text
+    (found,) = decode_versions(text)
+    assert (found.is_control, found.configuration.cpu_cores) == (True, 0.5)
+    for broken in ("", "[]x", '[{"name": "a"}]', '[{"configuration": {"x": 1}}]'):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            decode_versions(broken)

@@ -5,7 +5,8 @@ Azure's names, as attributes, made from a file, from a mapping, or read back.
 """
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -24,6 +25,7 @@ from trioroute.client.showing import (
     show_endpoints,
 )
 from trioroute.client.system import find_system
+from trioroute.core.decisions import Decision, DecisionList
 from trioroute.core.status import ClusterStatus
 from trioroute.spec.load import load_documents, load_paths
 from trioroute.spec.written.documents import Document
@@ -32,6 +34,7 @@ from trioroute.wire.resources import Credentials, TrafficChange
 __all__ = ["Client", "Poller", "Resource", "connect"]
 
 _WAIT_S: Final = 300.0
+_FOLLOW_S: Final = 1.0
 #: Added by the system when a resource is shown; nobody writes them.
 _SHOWN_ONLY: Final = frozenset(
     {"scoring_uri", "openapi_uri", "provisioning_state", "provisioning_reason"}
@@ -107,17 +110,22 @@ class Endpoints:
 
     _client: ResourceClient
 
-    def get(self, name: str) -> Resource:
+    def get(self, name: str, *, local: bool = False) -> Resource:  # noqa: ARG002 - Azure's
         """One endpoint; raises NoSuchResourceError."""
         return Resource(show_endpoint(self._client, name), folder=self._folder(name))
 
-    def list(self) -> "list[Resource]":
+    def list(self, *, local: bool = False) -> "list[Resource]":  # noqa: ARG002 - Azure's
         """All endpoints."""
         return [
             Resource(one, folder=self._folder(one["name"])) for one in show_endpoints(self._client)
         ]
 
-    def begin_create_or_update(self, endpoint: Given) -> Poller[Resource]:
+    def begin_create_or_update(
+        self,
+        endpoint: Given,
+        *,
+        local: bool = False,  # noqa: ARG002 - Azure's
+    ) -> Poller[Resource]:
         """Make it what is given; traffic that is not named stays as it is."""
         document = _document(self._client, endpoint, "endpoint")
         (name,) = [str(document.content["name"])]
@@ -133,7 +141,7 @@ class Endpoints:
         """The same, without a poller."""
         return self.begin_create_or_update(endpoint).result()
 
-    def begin_delete(self, name: str) -> Poller[None]:
+    def begin_delete(self, name: str, *, local: bool = False) -> Poller[None]:  # noqa: ARG002
         """Delete an endpoint and its deployments."""
         self._client.delete_endpoint(self._client.endpoint(name).name)
         return Poller(None)
@@ -159,13 +167,15 @@ class Endpoints:
         *,
         request_file: str | os.PathLike[str] | None = None,
         deployment_name: str | None = None,
+        input_data: str | None = None,
+        local: bool = False,  # noqa: ARG002 - Azure's
     ) -> str:
-        """Send one request, a file's or a value as JSON; the answer's body.
+        """Send one request: a file's, a text (`input_data`) or a value as JSON; the answer's body.
 
         Raises:
             ScoringFailedError: the answer is an error.
         """
-        data = msgspec.json.encode(body)
+        data = msgspec.json.encode(body) if input_data is None else input_data.encode()
         if request_file is not None:
             data = Path(request_file).read_bytes()
         return invoke_endpoint(self._client, endpoint_name, data, deployment=deployment_name)
@@ -181,19 +191,34 @@ class Deployments:
 
     _client: ResourceClient
 
-    def get(self, name: str, endpoint_name: str) -> Resource:
+    def get(
+        self,
+        name: str,
+        endpoint_name: str,
+        *,
+        local: bool | None = False,  # noqa: ARG002 - Azure's
+    ) -> Resource:
         """One deployment; raises NoSuchResourceError."""
         text = self._client.deployment(endpoint_name, name).document
         folder = Path(Document.decode(text).folder) if text else Path()
         return Resource(show_deployment(self._client, endpoint_name, name), folder=folder)
 
-    def list(self, endpoint_name: str) -> "list[Resource]":
+    def list(
+        self,
+        endpoint_name: str,
+        *,
+        local: bool = False,  # noqa: ARG002 - Azure's
+    ) -> "list[Resource]":
         """An endpoint's deployments."""
         found = show_deployments(self._client, endpoint_name)
         return [self.get(one["name"], endpoint_name) for one in found]
 
     def begin_create_or_update(
-        self, deployment: Given, *, wait_s: float | None = _WAIT_S
+        self,
+        deployment: Given,
+        *,
+        wait_s: float | None = _WAIT_S,
+        **ignored: bool,  # noqa: ARG002 - Azure's local, vscode_debug, skip_script_validation, …
     ) -> Poller[Resource]:
         """Make it what is given, and wait until it runs.
 
@@ -208,12 +233,26 @@ class Deployments:
             wait_provisioned(self._client, awaited, wait_s=wait_s, progress=lambda _: None)
         return Poller(self.get(name, endpoint))
 
-    def begin_delete(self, name: str, endpoint_name: str) -> Poller[None]:
+    def begin_delete(
+        self,
+        name: str,
+        endpoint_name: str,
+        *,
+        local: bool | None = False,  # noqa: ARG002 - Azure's
+    ) -> Poller[None]:
         """Delete a deployment that gets no traffic."""
         self._client.delete_deployment(endpoint_name, name)
         return Poller(None)
 
-    def get_logs(self, name: str, endpoint_name: str, *, lines: int = 5000) -> str:
+    def get_logs(
+        self,
+        name: str,
+        endpoint_name: str,
+        lines: int = 5000,
+        *,
+        container_type: str | None = None,  # noqa: ARG002 - Azure's
+        local: bool = False,  # noqa: ARG002 - Azure's
+    ) -> str:
         """The last lines that its replicas printed."""
         items = self._client.logs(endpoint_name, name).items
         return "\n".join(line for log in items for line in log.lines[-lines:])
@@ -224,7 +263,7 @@ class Client:
 
     def __init__(self, resources: ResourceClient) -> None:
         self.system = resources.system
-        self._resources = resources
+        self.resources = resources
         self.endpoints = self.online_endpoints = Endpoints(resources)
         self.deployments = self.online_deployments = Deployments(resources)
 
@@ -242,7 +281,7 @@ class Client:
             ProblemAnswerError: refused.
             ProvisioningFailedError, WaitTimedOutError: what was registered does not run (yet).
         """
-        registry = self._resources.registry()
+        registry = self.resources.registry()
         loaded = load_paths(
             [Path(path) for path in paths],
             dev=dev,
@@ -250,12 +289,30 @@ class Client:
             registered=registered_names(registry),
         )
         steps = plan_steps(loaded, registry, prune=prune)
-        apply_steps(self._resources, loaded, steps, wait_s=wait_s, progress=lambda _: None)
+        apply_steps(self.resources, loaded, steps, wait_s=wait_s, progress=lambda _: None)
         return steps
+
+    def events(self, *, follow: bool = False) -> Iterator[Decision]:
+        """What coordinators decided lately, the oldest first.
+
+        Args:
+            follow: go on with what comes; ends when nobody answers any more.
+
+        Raises:
+            UnreachableError: no front-end answers.
+        """
+        seen: tuple[Decision, ...] = ()
+        while True:
+            found = self.system.ask("GET", "/v1/decisions", kind=DecisionList).items
+            yield from (each for each in found if each not in seen)
+            if not follow:
+                return
+            seen = found
+            time.sleep(_FOLLOW_S)
 
     def status(self) -> ClusterStatus:
         """The whole system; raises UnreachableError when no front-end answers."""
-        status = self._resources.system.status()
+        status = self.resources.system.status()
         if status is None:
             raise UnreachableError("no front-end answers")
         return status
@@ -280,6 +337,12 @@ def _document(client: ResourceClient, given: Given, kind: str) -> Document:
         return given.document(kind)
     if isinstance(given, Mapping):
         return Resource(given).document(kind)
+    if hasattr(given, "_to_dict"):
+        # An entity of azure-ai-ml, built by a script that was written for it.
+        plain = given._to_dict()  # noqa: SLF001 - what `az ml … -o yaml` itself calls
+        return Resource(
+            {name: value for name, value in plain.items() if not name.startswith("$")}
+        ).document(kind)
     registered = registered_names(client.registry())
     loaded = load_paths([Path(given)], loopback=True, registered=registered)
     (document,) = loaded.documents.values()

@@ -5,6 +5,7 @@ differ from those of the YAML: a minute for a request instead of 5 s, 1 to 10 re
 1. A version becomes a deployment, an AksEndpoint an endpoint; the two models route alike.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -28,8 +29,11 @@ __all__ = [
     "add_version",
     "change_version",
     "check_configuration",
+    "decode_versions",
     "deploy_configuration",
+    "encode_versions",
     "remove_version",
+    "to_content",
     "to_deployment",
     "to_endpoint",
     "to_traffic",
@@ -359,3 +363,99 @@ def _to_scale(given: DeployConfiguration) -> ScaleSettings:
         target_utilization_percentage=given.autoscale_target_utilization or 70,
         polling_interval_s=float(given.autoscale_refresh_seconds or 1),
     )
+
+
+def to_content(endpoint: str, version: Version, files: Mapping[str, Any]) -> dict[str, Any]:
+    """A version as the fields of the newer model that mean the same, so that all verbs know it.
+
+    Args:
+        files: code_configuration, model and environment, by the newer model's names.
+    """
+    given = version.configuration
+    content: dict[str, Any] = {
+        "name": version.name,
+        "endpoint_name": endpoint,
+        "type": "kubernetes",
+        **files,
+        "request_settings": {
+            "request_timeout_ms": given.scoring_timeout_ms or 60_000,
+            "max_concurrent_requests_per_instance": given.replica_max_concurrent_requests or 1,
+            "max_queue_wait_ms": given.max_request_wait_time or 500,
+        },
+        "liveness_probe": {
+            "initial_delay": given.initial_delay_seconds or 310,
+            "period": given.period_seconds or 10,
+            "timeout": given.timeout_seconds or 2,
+            "success_threshold": given.success_threshold or 1,
+            "failure_threshold": given.failure_threshold or 3,
+        },
+        "resources": _to_resources(given),
+    }
+    scale = _to_scale(given)
+    if scale.kind is ScaleKind.DEFAULT:
+        content |= {"instance_count": scale.instance_count, "scale_settings": {"type": "default"}}
+    else:
+        content["scale_settings"] = {
+            "type": "target_utilization",
+            "min_instances": scale.min_instances,
+            "max_instances": scale.max_instances,
+            "target_utilization_percentage": scale.target_utilization_percentage,
+            "polling_interval": int(scale.polling_interval_s),
+        }
+    for field in ("description", "tags", "properties"):
+        if getattr(given, field):
+            content[field] = getattr(given, field)
+    if given.enable_app_insights:
+        content["app_insights_enabled"] = True
+    return content
+
+
+def _to_resources(given: DeployConfiguration) -> dict[str, Any]:
+    """Decimal quantities, as the older SDK sent them: 0.2 cores are 200m, 0.6 GB are 600M."""
+    requests = {"cpu": _milli(given.cpu_cores or 0.1), "memory": _mega(given.memory_gb or 0.5)}
+    if given.gpu_cores:
+        requests["nvidia.com/gpu"] = str(given.gpu_cores)
+    limits = {}
+    if given.cpu_cores_limit is not None:
+        limits["cpu"] = _milli(given.cpu_cores_limit)
+    if given.memory_gb_limit is not None:
+        limits["memory"] = _mega(given.memory_gb_limit)
+    return {"requests": requests, **({"limits": limits} if limits else {})}
+
+
+def _milli(cores: float) -> str:
+    return f"{round(cores * 1000)}m"
+
+
+def _mega(gigabytes: float) -> str:
+    return f"{round(gigabytes * 1000)}M"
+
+
+def encode_versions(versions: Versions) -> str:
+    """All that the newer model cannot say of them: marks, percentiles and what was given."""
+    rows = []
+    for version in versions:
+        given = attrs.asdict(version.configuration)
+        marks = ("name", "traffic_percentile", "is_default", "is_control")
+        row = {name: getattr(version, name) for name in marks}
+        row["configuration"] = {name: v for name, v in given.items() if v is not None}
+        # Keys have their own place, where they are sealed.
+        for secret in ("primary_key", "secondary_key"):
+            row["configuration"].pop(secret, None)
+        rows.append(row)
+    return json.dumps(rows, sort_keys=True)
+
+
+def decode_versions(text: str) -> Versions:
+    """The inverse.
+
+    Raises:
+        ConfigError: somebody wrote something else there.
+    """
+    try:
+        return tuple(
+            Version(**{**row, "configuration": DeployConfiguration(**row["configuration"])})
+            for row in json.loads(text)
+        )
+    except (ValueError, TypeError, KeyError):
+        raise ConfigError("the versions of this AksEndpoint cannot be read") from None

@@ -1,0 +1,1 @@
+"""The SDK in other shapes: the older AksEndpoint."""
