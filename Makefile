@@ -9,7 +9,7 @@ BENCHES := proxy latency holding queue failover consensus partition
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim chaos chaos-slice chaos-long fuzz black-box clean format $(BENCHES)
+.PHONY: help demo test check bench sim chaos chaos-slice chaos-long fuzz api black-box clean format $(BENCHES)
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ chaos-long: $(DEV)  ## five hundred faults of every kind this machine can do
 fuzz: $(DEV)  ## feed the codecs and frames; TARGET=request_head names one, ARGS="--seconds 60"
 	@for target in $(or $(TARGET),request_head chunked_body response_head peer_frame); do \
 	    $(BIN)/python -m tests.fuzz.$$target $(ARGS) || exit 1; done
+
+api: $(DEV)  ## send whatever the admin API's description allows, and nearly; ARGS="--examples 100"
+	@$(BIN)/python -m tests.fuzz.admin_api $(ARGS)
 
 black-box: $(DEV)  ## the shared HTTP corpora against the running system, where they are present
 	@$(BIN)/python -m tests.conformance.black_box $(ARGS)

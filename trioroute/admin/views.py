@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from trioroute.admin import problems
 from trioroute.admin.guard import AdminPolicy, Gate, Guard
@@ -185,11 +185,14 @@ def _answer_problem(_: Request, error: ProblemError) -> Response:
     return problem_response(error.kind, error.detail)
 
 
-def _answer_http_error(_: Request, error: HTTPException) -> Response:
+def _answer_http_error(request: Request, error: HTTPException) -> Response:
     """Starlette's own refusals: no such path, or not this method."""
-    is_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    kind = problems.METHOD_NOT_ALLOWED if is_method else problems.NOT_FOUND
-    response = problem_response(kind, error.detail)
-    for name, value in (error.headers or {}).items():
-        response.headers[name] = value
+    if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+        return problem_response(problems.NOT_FOUND, error.detail)
+    # Each method has a route of its own, and Starlette tells of the first one only.
+    routes = [r for r in request.app.routes if r.matches(request.scope)[0] is not Match.NONE]
+    allowed = ", ".join(sorted({method for route in routes for method in route.methods}))
+    detail = f"{request.method} is not one of {allowed}"
+    response = problem_response(problems.METHOD_NOT_ALLOWED, detail)
+    response.headers["allow"] = allowed
     return response

@@ -39,12 +39,15 @@ class System:
         scoring_url: where clients score; empty when only the front-ends know.
         names: of the front-ends, as many as addresses, or none when they are not known.
         token: the admin token, where one is set.
+        unreachable_s: for how long to try when no front-end at all can be reached; nothing runs
+            there then, unless somebody starts it again.
     """
 
     admin_urls: tuple[str, ...]
     scoring_url: str = ""
     names: tuple[str, ...] = ()
     token: str | None = attrs.field(default=None, repr=False)
+    unreachable_s: float = _UNREACHABLE_S
 
     def ask(
         self,
@@ -83,7 +86,7 @@ class System:
                     _raise_final(error)
                     failure = failure if isinstance(failure, ProblemAnswerError) else error
             is_there = isinstance(failure, ProblemAnswerError)
-            patience_s = timeout_s if is_there else min(timeout_s, _UNREACHABLE_S)
+            patience_s = timeout_s if is_there else min(timeout_s, self.unreachable_s)
             if time.monotonic() + _PAUSE_S > began_at + patience_s:
                 raise failure
             time.sleep(_PAUSE_S)

@@ -270,10 +270,13 @@ def _expected(request: Request) -> int | None:
     Raises:
         ProblemError: a condition that cannot be read must not be taken for none.
     """
-    if request.headers.get("if-none-match", "").strip() == "*":
+    is_new = request.headers.get("if-none-match")
+    if is_new is not None and is_new.strip() != "*":
+        raise ProblemError(problems.MALFORMED, "If-None-Match takes * only: it must be new")
+    if is_new is not None:
         return 0
-    text = request.headers.get("if-match", "").strip()
-    if not text or text == "*":
+    text = request.headers.get("if-match", "*").strip()
+    if text == "*":
         return None
     number = text.removeprefix("W/").strip('"')
     if not (number.isascii() and number.isdigit() and int(number) < 2**63):

@@ -62,7 +62,7 @@ RESOURCE_OPERATIONS: Final = (
         summary="Delete an endpoint and its deployments.",
         answers=(_WRITTEN,),
         is_conditional=True,
-        problems=_OF_ONE,
+        problems=(problems.MALFORMED, *_OF_ONE),
     ),
     Operation(
         method="PATCH",
@@ -115,7 +115,7 @@ RESOURCE_OPERATIONS: Final = (
         summary="Delete a deployment that gets no traffic.",
         answers=(_WRITTEN,),
         is_conditional=True,
-        problems=_OF_ONE,
+        problems=(problems.MALFORMED, *_OF_ONE),
     ),
     Operation(
         method="GET",

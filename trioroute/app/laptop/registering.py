@@ -1,6 +1,7 @@
 """Registers what `up` was given, as `trioroute apply` does, and says what there is then."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import attrs
 import trio
@@ -17,6 +18,9 @@ from trioroute.spec.written.documents import Document
 from trioroute.wire.resources import Resources
 
 __all__ = ["Registered", "register"]
+
+#: `up` starts a front-end again that dies meanwhile; with one front-end nobody else answers.
+_RESTART_S: Final = 10.0
 
 
 @attrs.frozen(kw_only=True)
@@ -45,7 +49,7 @@ async def register(
         ProblemAnswerError: a change was refused.
         UnreachableError: nobody took it.
     """
-    client = ResourceClient(System(admin_urls=tuple(admin_urls)))
+    client = ResourceClient(System(admin_urls=tuple(admin_urls), unreachable_s=_RESTART_S))
     token = trio.lowlevel.current_trio_token()
 
     def say(text: str) -> None:
