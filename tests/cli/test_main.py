@@ -1,12 +1,15 @@
 """One message and one status per outcome; verbs are imported when used."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from tests.cli.console import Console
 from trioroute.cli import main as command
 from trioroute.errors import ConfigError, NoCoordinatorError, UpstreamError
 
@@ -72,6 +75,7 @@ def test_help_imports_no_verb() -> None:
     """Start-up time: help must not pay for trio, msgspec or a verb."""
     code = """
 import sys
+from pathlib import Path
 from trioroute.cli.main import main
 try:
     main(["--help"])
@@ -82,3 +86,31 @@ finally:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "front-end" in done.stdout
+
+
+GOLDEN = Path(__file__).with_name("bad_flags.txt")
+
+
+def test_wrong_command_lines_are_told_as_a_person_would_like(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console(f"apply {console.write('blue', 'green')}")
+    monkeypatch.chdir(console.folder)
+    monkeypatch.setenv("TRIOROUTE_ADMIN", console.url)
+    monkeypatch.setenv("TRIOROUTE_CONFIG", "contexts.json")
+    head, *cases = GOLDEN.read_text().split("=== ")
+    told = [f"=== {_told(case.splitlines()[0], console)}" for case in cases]
+    found = head + "".join(told)
+    if os.environ.get("TRIOROUTE_REWRITE"):
+        GOLDEN.write_text(found)
+    assert found == GOLDEN.read_text()
+    assert len(cases) >= 45
+
+
+def _told(line: str, console: Console) -> str:
+    with pytest.raises(SystemExit) as ended:
+        command.main(line.split())
+    out, err = console.capsys.readouterr()
+    text = (out + err).replace(console.url, "ADMIN").replace(str(console.folder), "HERE")
+    kept = [row for row in text.splitlines() if not row.startswith(("Usage:", "Try "))]
+    return "\n".join([line, f"--- answer: status {ended.value.code}", *filter(None, kept), ""])

@@ -142,8 +142,11 @@ def traffic_of(words: tuple[str, ...]) -> dict[str, int]:
     for word in " ".join(words).split():
         name, equals, percent = word.partition("=")
         if not (name and equals):
-            raise click.UsageError(f"expected NAME=PERCENT, found {word!r}")
-        if percent == "rest" and rest is None:
+            hint = "for example blue=90 green=rest"
+            raise click.UsageError(f"expected NAME=PERCENT, found {word!r}: {hint}")
+        if percent == "rest" and rest is not None:
+            raise click.UsageError(f"only one can get the rest: {rest} or {name}")
+        if percent == "rest":
             rest = name
         elif percent.isascii() and percent.isdigit():
             shares[name.lower()] = int(percent)

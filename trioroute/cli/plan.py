@@ -94,6 +94,9 @@ def plan(
     random arrivals, exponential request times), and how many replicas keep the waiting within
     max_queue_wait_ms.
     """
+    if not 0 < target_utilization <= 100:
+        hint = f"{target_utilization:g} is not in 1 … 100 percent"
+        raise click.BadParameter(hint, param_hint="--target-utilization")
     load = Load(
         requests_per_s=rps,
         service_s=request_time,

@@ -67,7 +67,7 @@ def logs(
     """Show what a deployment's replicas printed last."""
     endpoint, slash, name = deployment.partition("/")
     if not slash:
-        raise click.UsageError("name the deployment as ENDPOINT/DEPLOYMENT")
+        raise click.UsageError("name the deployment as ENDPOINT/DEPLOYMENT, such as fraud/blue")
     print_logs(client_of(admin, data), endpoint, name, lines=lines, follow=follow)
 
 

@@ -46,6 +46,9 @@ def traffic(
     if mirror is not None:
         mirrored = {} if mirror in ("", "none") else traffic_of((mirror,))
     wanted = traffic_of(shares) if shares else old.traffic
+    for name in (*wanted, *(mirrored or ())):
+        # Names the nearest one when there is none.
+        client.deployment(endpoint, name)
     changed = client.set_traffic(endpoint, wanted, mirror_traffic=mirrored)
     names = dict.fromkeys((*changed.old, *changed.new))
     moves = [f"{n} {changed.old.get(n, 0)} → {changed.new.get(n, 0)}" for n in names]
@@ -86,7 +89,7 @@ def scale(
 
     endpoint, slash, name = deployment.partition("/")
     if not slash:
-        raise click.UsageError("name the deployment as ENDPOINT/DEPLOYMENT")
+        raise click.UsageError("name the deployment as ENDPOINT/DEPLOYMENT, such as fraud/blue")
     client = client_of(admin, data)
     old = client.deployment(endpoint, name).instance_count
     written = update(client, endpoint, name, Changes(named={"instance_count": count}))
