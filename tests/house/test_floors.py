@@ -26,7 +26,7 @@ FLOORS: Final = (
 
 #: Foreign library -> the files that may import it. All others go through what those files offer.
 GATES: Final = {
-    "kubernetes": ("trioroute/discovery/kube*.py", "trioroute/cli/kube*.py"),
+    "kubernetes": ("trioroute/discovery/kube/*.py", "trioroute/cli/kube*.py"),
     "pysyncobj": ("consensus/*.py",),
     "hypercorn": ("trioroute/admin/server.py",),
     "starlette": ("trioroute/admin/*.py",),
@@ -242,7 +242,7 @@ PLANTED: Final = (
         "def f():\n    import kubernetes\n",
         True,
     ),
-    (imports_past_a_gate, "trioroute/discovery/kube.py", "import kubernetes.client\n", False),
+    (imports_past_a_gate, "trioroute/discovery/kube/api.py", "import kubernetes.client\n", False),
     (imports_past_a_gate, "trioroute/admin/views.py", "from hypercorn.trio import serve\n", True),
     (impure_imports, "trioroute/core/slots.py", "from time import monotonic\n", True),
     (impure_imports, "trioroute/wire/fast.py", "import os.path\n", True),

@@ -56,7 +56,7 @@ GLOSSARY: Final = (
         except_in=(
             "trioroute/spec/*",
             "trioroute/core/headers*",
-            "trioroute/discovery/kube*",
+            "trioroute/discovery/kube/*",
             "trioroute/cli/kube*",
         ),
     ),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import attrs
 import trio
 
 from chaos.sim.kubernetes.api import Api
@@ -18,11 +19,12 @@ from chaos.sim.kubernetes_cluster.kubelet import Idle, Kubelet, Runtime
 from chaos.sim.kubernetes_cluster.server import ApiServer
 from tests.k8s.rendered import documents_of
 from trioroute.core.found import FoundReplica
-from trioroute.core.model import CommandSource, Deployment
-from trioroute.discovery.kube import KubeReplicaSource
-from trioroute.discovery.kubeapi import KubeSettings, connect
+from trioroute.core.model import Deployment
+from trioroute.discovery.kube.api import KubeApi, KubeSettings, connect
+from trioroute.discovery.kube.source import KubeReplicaSource
+from trioroute.spec.cluster.resources import read_resource
 
-__all__ = ["IRIS", "NAMESPACE", "FakeCluster", "Watcher", "open_cluster", "wait_until"]
+__all__ = ["IRIS_SPEC", "NAMESPACE", "FakeCluster", "Watcher", "open_cluster", "wait_until"]
 
 Json = dict[str, Any]
 
@@ -30,13 +32,8 @@ NAMESPACE: Final = "models"
 #: A deadline for what takes milliseconds, on a busy machine.
 _PATIENCE_S: Final = 20.0
 
-IRIS: Final = Deployment(
-    endpoint="iris",
-    name="blue",
-    source=CommandSource(command=(), cwd="", revision="1"),
-    request_timeout_s=0.1,
-)
-_SPEC: Final[Json] = {
+#: An OnlineDeployment's.
+IRIS_SPEC: Final[Json] = {
     "endpoint_name": "iris",
     "name": "blue",
     "environment": {"image": "registry.example/model:1"},
@@ -62,7 +59,11 @@ class FakeCluster:
         for document in documents_of("base"):
             if document["kind"] in ("Role", "RoleBinding"):
                 self.make(document["kind"], _moved(document))
-        self.make("OnlineDeployment", {"metadata": {"name": "iris-blue"}, "spec": _SPEC})
+        made = self.make("OnlineDeployment", {"metadata": {"name": "iris-blue"}, "spec": IRIS_SPEC})
+        said = read_resource(made).said
+        assert isinstance(said, Deployment)
+        #: What the registry has of it. Short, so that nothing waits for a terminating pod.
+        self.iris = attrs.evolve(said, request_timeout_s=0.1)
 
     def kind(self, name: str) -> Kind:
         """By its singular name."""
@@ -94,12 +95,16 @@ class FakeCluster:
         """Delete an object, with its grace period."""
         self.api.objects.delete(self.kind(kind), NAMESPACE, name, options={}, is_dry=False)
 
-    def source(self) -> KubeReplicaSource:
-        """A source that speaks to this server with the rights of our Role."""
+    def router_api(self) -> KubeApi:
+        """A client of this server with the rights of our Role."""
         settings = KubeSettings(
             namespace=NAMESPACE, host=f"http://127.0.0.1:{self.server.port}", token="router"
         )
-        return KubeReplicaSource(connect(settings))
+        return connect(settings)
+
+    def source(self) -> KubeReplicaSource:
+        """A source with the rights of our Role."""
+        return KubeReplicaSource(self.router_api())
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Controllers and kubelet, until cancelled."""

@@ -16,7 +16,7 @@ from trioroute.app.host.certificates import peer_files
 from trioroute.app.settings import FrontEndConfig, parse_front_end
 from trioroute.cli.front_end import front_end
 from trioroute.cli.kubecrd import KINDS, custom_resource_definition
-from trioroute.discovery.kube import INSTANCE_TYPES
+from trioroute.discovery.kube.source import INSTANCE_TYPES
 
 Json = dict[str, Any]
 

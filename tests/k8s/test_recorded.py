@@ -69,7 +69,7 @@ REPLAYED: Final[Mapping[str, Mapping[int, str]]] = {
 _CONTROLLERS: Final = "shows what controllers do; ours are tested in test_cluster.py"
 _UNUSED: Final = "nothing of ours asks for this"
 _SCHEMA: Final = "stands on the recorded definitions' schemas, which are not in the recordings"
-_OUTAGE: Final = "outages are made in tests/discovery/test_kube.py, through the official client"
+_OUTAGE: Final = "outages are made in tests/discovery/kube, through the official client"
 _KUBECTL: Final = "Tables, protobuf and OpenAPI of kubectl are not served"
 
 #: Scenario → why it is not replayed.

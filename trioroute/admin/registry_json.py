@@ -17,6 +17,7 @@ from trioroute.admin.view import RefusedError
 from trioroute.core.headers import is_origin
 from trioroute.core.model import (
     CommandSource,
+    ContainerSource,
     Deployment,
     Endpoint,
     ScriptSource,
@@ -39,7 +40,7 @@ __all__ = [
 
 #: Value of `kind` in a deployment's `source` → what it is.
 SOURCES: Final[dict[str, type[Source]]] = {
-    kind.__name__: kind for kind in (ScriptSource, CommandSource, StaticSource)
+    kind.__name__: kind for kind in (ScriptSource, CommandSource, ContainerSource, StaticSource)
 }
 
 #: A deployment without its source: the union has no place in a strict decoder, its parts have.

@@ -420,7 +420,7 @@ def _open_source(config: FrontEndConfig) -> ReplicaSource | None:
     if config.kubernetes_namespace is None:
         return None
     try:
-        from trioroute.discovery.kube import open_kube_source
+        from trioroute.discovery.kube.source import open_kube_source
     except ModuleNotFoundError as error:
         # An extra: a laptop does without its 20 MB and half a second of imports.
         message = f"--kubernetes-namespace: {error.name} is missing: pip install 'trioroute[k8s]'"

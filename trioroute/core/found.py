@@ -1,6 +1,7 @@
 """One replica as whoever runs it sees it: what a source reports and the coordinator decides on."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Literal
 
 import attrs
@@ -49,7 +50,8 @@ class FoundReplica:
 
 def mark_of(source: Source) -> str:
     """The same for equal sources, on every machine, and different for others."""
-    fields = attrs.asdict(source, recurse=False)
-    environment = fields.pop("environment", {})
-    plain = (type(source).__name__, sorted(fields.items()), sorted(environment.items()))
-    return hashlib.sha256(repr(plain).encode()).hexdigest()[:16]
+    plain = [
+        (name, sorted(value.items()) if isinstance(value, Mapping) else value)
+        for name, value in sorted(attrs.asdict(source, recurse=False).items())
+    ]
+    return hashlib.sha256(repr((type(source).__name__, plain)).encode()).hexdigest()[:16]

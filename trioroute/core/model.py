@@ -14,6 +14,7 @@ __all__ = [
     "API_PREFIXES",
     "AuthMode",
     "CommandSource",
+    "ContainerSource",
     "CoordinatorAddress",
     "Deployment",
     "Endpoint",
@@ -187,13 +188,45 @@ class CommandSource:
 
 
 @attrs.frozen(kw_only=True)
+class ContainerSource:
+    """Replicas that are containers of a cluster, run from an image.
+
+    Attributes:
+        command: replaces the image's own; `{port}` in a word is the scoring port. Empty for the
+            image's own.
+        code: ConfigMap with the scoring script, or empty when the image has it.
+        script: the scoring script in it.
+        model_claim: PersistentVolumeClaim with the model, or empty when the image has it.
+        model_path: where in the claim.
+        instance_type: the operator's name of a kind of node, or empty for the default one.
+        requests, limits: quantities by resource, over those of the instance type.
+        environment: variables of the deployment.
+        resource, uid: name and identity of the custom resource that describes it and owns what is
+            made for it.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    code: str = ""
+    script: str = ""
+    model_claim: str = ""
+    model_path: str = ""
+    instance_type: str = ""
+    requests: Mapping[str, str] = attrs.field(factory=dict)
+    limits: Mapping[str, str] = attrs.field(factory=dict)
+    environment: Mapping[str, str] = attrs.field(factory=dict)
+    resource: str = ""
+    uid: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class StaticSource:
     """Replicas that somebody else runs, at fixed addresses."""
 
     addresses: tuple[tuple[str, int], ...]
 
 
-Source = ScriptSource | CommandSource | StaticSource
+Source = ScriptSource | CommandSource | ContainerSource | StaticSource
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ import attrs
 
 from trioroute.core.model import Deployment, Endpoint, StaticSource
 from trioroute.spec import azure
+from trioroute.spec.cluster.container import ContainerFinder
 from trioroute.spec.convert import to_deployment, to_endpoint
 from trioroute.spec.problems import Problem, Problems, nearest
 from trioroute.spec.properties import DeploymentProperties, EndpointProperties, read_properties
@@ -26,6 +27,9 @@ __all__ = ["Loaded", "load_documents", "load_paths"]
 _FOLDER_DEPTH_MAX: Final = 3
 _SUFFIXES: Final = frozenset((".yml", ".yaml"))
 _SKIPPED_FOLDERS: Final = frozenset(("node_modules", "site-packages", "__pycache__"))
+
+
+_Finder = SourceFinder | ContainerFinder
 
 
 @attrs.frozen(kw_only=True)
@@ -89,10 +93,12 @@ def load_documents(
     loopback: bool = False,
     assets: Mapping[str, Path] | None = None,
     starting: bool = True,
+    cluster: bool = False,
 ) -> Loaded:
     """Read documents that were changed, as if their user had written them into a file.
 
-    Args: as in `load_paths`.
+    Args: as in `load_paths`, and
+        cluster: whether replicas are containers there, not processes here.
 
     Raises:
         SpecError: with every problem of every document; lines are those of `Document.to_text`.
@@ -104,13 +110,14 @@ def load_documents(
     ]
     found = [file for file in read if file is not None]
     known = {name: Path(path) for each in documents for name, path in each.assets.items()}
-    finder = SourceFinder({**known, **(assets or {})}, starting)
+    local = SourceFinder({**known, **(assets or {})}, starting)
+    finder = ContainerFinder() if cluster else local
     loaded = _load(found, finder, dev=dev, loopback=loopback)
     problems.raise_if_any()
     return attrs.evolve(loaded, warnings=tuple(problems.warnings))
 
 
-def _load(found: Sequence[ReadFile], finder: SourceFinder, *, dev: bool, loopback: bool) -> Loaded:
+def _load(found: Sequence[ReadFile], finder: _Finder, *, dev: bool, loopback: bool) -> Loaded:
     endpoints = [_load_endpoint(file, dev=dev, loopback=loopback) for file in found]
     deployments = [_load_deployment(file, finder) for file in found]
     _check_mounts(found, endpoints)
@@ -287,7 +294,7 @@ def _check_development(
         file.below(*where).error(file.at(*where), "TR0203", message, hint)
 
 
-def _document(file: ReadFile, finder: SourceFinder) -> Document:
+def _document(file: ReadFile, finder: _Finder) -> Document:
     document = Document.of(file)
     model = getattr(file.spec, "model", None)
     path = finder.asset(model) if isinstance(model, str) else None
@@ -321,7 +328,7 @@ def _check_addresses(files: Sequence[ReadFile], deployments: Sequence[Deployment
                 file.below(*where).warn(file.at(*where), "TR0114", message)
 
 
-def _load_deployment(file: ReadFile, finder: SourceFinder) -> Deployment | None:
+def _load_deployment(file: ReadFile, finder: _Finder) -> Deployment | None:
     if not isinstance(file.spec, azure.Deployment):
         return None
     _warn_of_no_effect(file, file.spec)

@@ -114,8 +114,8 @@ def _refusal(state: RegistryState, command: ResourceCommand) -> Result | None:
             return _missing_endpoint(state, deployment.endpoint)
         case DeleteEndpoint(name=name):
             return _missing_endpoint(state, name)
-        case DeleteDeployment(endpoint=name, name=deployment_name):
-            return _refusal_of_deletion(state, name, deployment_name)
+        case DeleteDeployment():
+            return _refusal_of_deletion(state, command)
         case SetKeys(endpoint=name):
             return _missing_endpoint(state, name)
         case SetTraffic():
@@ -128,13 +128,13 @@ def _missing_endpoint(state: RegistryState, name: str) -> Result | None:
     return Result(f"there is no endpoint {name}", Refusal.MISSING)
 
 
-def _refusal_of_deletion(state: RegistryState, endpoint: str, name: str) -> Result | None:
-    key = deployment_key(endpoint, name)
+def _refusal_of_deletion(state: RegistryState, command: DeleteDeployment) -> Result | None:
+    name, key = command.name, deployment_key(command.endpoint, command.name)
     if key not in state.deployments:
         return Result(f"there is no deployment {key}", Refusal.MISSING)
-    parent = state.endpoints[endpoint]
+    parent = state.endpoints[command.endpoint]
     live, mirrored = parent.traffic.get(name, 0), parent.mirror_traffic.get(name, 0)
-    if live or mirrored:
+    if (live or mirrored) and not command.with_traffic:
         share = f"{live} % of the traffic" if live else f"{mirrored} % of mirrored traffic"
         return Result(f"{key} gets {share}: set that to 0 first", Refusal.REFUSED)
     return None

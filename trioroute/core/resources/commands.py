@@ -59,11 +59,16 @@ class DeleteEndpoint:
 
 @attrs.frozen(kw_only=True)
 class DeleteDeployment:
-    """Delete a deployment that gets no traffic, neither live nor mirrored."""
+    """Delete a deployment that gets no traffic, neither live nor mirrored.
+
+    Attributes:
+        with_traffic: even one that does: its pods are gone already, whatever the registry says.
+    """
 
     endpoint: str
     name: str
     expected: int | None = None
+    with_traffic: bool = False
 
 
 @attrs.frozen(kw_only=True)

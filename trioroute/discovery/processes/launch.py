@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from trioroute.core.model import CommandSource, Deployment, ScriptSource
+from trioroute.core.model import CommandSource, ContainerSource, Deployment, ScriptSource
 
 __all__ = ["CannotLaunchError", "Launch", "plan_launch"]
 
@@ -53,6 +53,8 @@ def plan_launch(
         return _launch_command(source, port, variables)
     if isinstance(source, ScriptSource) and python is not None:
         return _launch_script(deployment, source, python, port, variables)
+    if isinstance(source, ContainerSource):
+        raise CannotLaunchError(f"{source.image} runs on Kubernetes only: no image is used here")
     raise CannotLaunchError(f"deployment {deployment.key} has nothing to run")
 
 

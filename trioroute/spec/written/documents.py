@@ -87,10 +87,10 @@ class Document:
     @property
     def key(self) -> str:
         """The resource's name in the registry."""
-        name = str(self.content["name"])
+        name = str(self.content.get("name", ""))
         if self.kind == "endpoint":
             return name
-        return deployment_key(str(self.content["endpoint_name"]), name)
+        return deployment_key(str(self.content.get("endpoint_name", "")), name)
 
     def path(self) -> Path:
         """The folder as a path."""

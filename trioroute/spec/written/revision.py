@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from trioroute.core.model import Deployment, ScriptSource, StaticSource
+from trioroute.core.model import ContainerSource, Deployment, ScriptSource, StaticSource
 
 __all__ = ["with_revision"]
 
@@ -24,13 +24,13 @@ _SKIPPED: Final = frozenset({"__pycache__", "node_modules", ".git", ".venv", ".t
 
 
 def with_revision(deployment: Deployment) -> Deployment:
-    """The deployment with what its files say now; those with fixed addresses have none.
+    """The deployment with what its files say now; those with fixed addresses and images have none.
 
     A command's own folder is not looked at: it may be anything, `/` included, and data may be
     written there while it runs.
     """
     source = deployment.source
-    if isinstance(source, StaticSource):
+    if isinstance(source, StaticSource | ContainerSource):
         return deployment
     paths = [source.model]
     if isinstance(source, ScriptSource):

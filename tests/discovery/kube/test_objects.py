@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioroute.core.model import CommandSource, Deployment
-from trioroute.discovery.kubemap import (
+from trioroute.core.model import ContainerSource, Deployment
+from trioroute.discovery.kube.objects import (
     APPLIED,
     EPOCH,
     MADE_FROM,
@@ -23,27 +23,24 @@ from trioroute.discovery.kubemap import (
     problem_of,
     service_of,
 )
-from trioroute.discovery.kubeworkload import Workload
+from trioroute.discovery.kube.workload import Workload
 
 Json = dict[str, Any]
 
-IRIS = Deployment(
-    endpoint="iris", name="blue", source=CommandSource(command=(), cwd=""), request_timeout_s=30.0
-)
-WORKLOAD = Workload(
-    name="iris-blue",
-    uid="u1",
-    api_version="trioroute.dev/v1alpha1",
-    kind="OnlineDeployment",
+SOURCE = ContainerSource(
     image="registry.example/iris:1",
-    variables={"GREETING": "hello"},
-    resources={"requests": {"cpu": "1"}},
+    environment={"GREETING": "hello"},
     code="iris-code",
     script="score.py",
     model_claim="models",
     model_path="iris/1",
-    command="serve --port {port}",
-    node_selector={"pool": "gpu"},
+    command=("serve", "--port", "{port}"),
+    resource="iris-blue",
+    uid="u1",
+)
+IRIS = Deployment(endpoint="iris", name="blue", source=SOURCE, request_timeout_s=30.0)
+WORKLOAD = Workload(
+    source=SOURCE, resources={"requests": {"cpu": "1"}}, node_selector={"pool": "gpu"}
 )
 
 
@@ -254,7 +251,8 @@ def test_a_quota_that_keeps_pods_away_is_told() -> None:
 
 
 def test_without_code_and_model_nothing_is_mounted() -> None:
-    bare = attrs.evolve(WORKLOAD, code="", model_claim="", command="", node_selector={})
+    source = attrs.evolve(SOURCE, code="", model_claim="", command=())
+    bare = attrs.evolve(WORKLOAD, source=source, node_selector={})
     body = deployment_of(bare, IRIS, made_from="m", epoch=1, replicas=1)
     spec = body["spec"]["template"]["spec"]
     assert "volumes" not in spec

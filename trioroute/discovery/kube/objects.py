@@ -1,15 +1,14 @@
 """What a deployment is on Kubernetes, and what a pod is to the router. Pure.
 
-An OnlineDeployment says what runs (image, resources, code, model); the registry's deployment says
-how it is routed to (port, probes, limits). Together they make a Deployment, a Service and a
-ConfigMap. A pod becomes a replica only as this module says: labels chosen by us, Ready, an address
-that pods can have, and an identity that no later pod repeats.
+A registered deployment says what runs (its `ContainerSource`) and how it is routed to (port,
+probes, limits); it makes a Deployment, a Service and a ConfigMap. A pod becomes a replica only as
+this module says: labels chosen by us, Ready, an address that pods can have, and an identity that
+no later pod repeats.
 """
 
 import hashlib
 import json
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -17,7 +16,9 @@ from typing import Any, Final
 
 from trioroute.core.found import FoundReplica, FoundState
 from trioroute.core.model import Deployment, Probe
-from trioroute.discovery.kubeworkload import Workload
+from trioroute.discovery.kube.workload import Workload
+from trioroute.spec.cluster.container import CODE_FOLDER, MODEL_FOLDER
+from trioroute.spec.cluster.resources import API_VERSION, DEPLOYMENT_KIND
 
 __all__ = [
     "APPLIED",
@@ -72,9 +73,6 @@ POD_NETWORKS: Final[tuple[Network, ...]] = tuple(
 _PROPAGATION_S: Final = 2
 #: For the model server's own end, seconds.
 _TERMINATION_S: Final = 10
-
-_CODE_FOLDER: Final = "/var/azureml-app"
-_MODEL_FOLDER: Final = "/var/azureml-models"
 
 
 def config_map_of(workload: Workload, deployment: Deployment) -> Json:
@@ -143,7 +141,7 @@ def deployment_of(
 def _container(workload: Workload, deployment: Deployment, *, grace_s: int) -> Json:
     container: Json = {
         "name": _CONTAINER,
-        "image": workload.image,
+        "image": workload.source.image,
         "ports": [{"name": PORT_NAME, "containerPort": deployment.scoring_port}],
         "envFrom": [{"configMapRef": {"name": workload.name}}],
         "resources": workload.resources,
@@ -156,16 +154,18 @@ def _container(workload: Workload, deployment: Deployment, *, grace_s: int) -> J
             "capabilities": {"drop": ["ALL"]},
         },
     }
-    if workload.command:
+    if workload.source.command:
         port = str(deployment.scoring_port)
-        words = [word.replace("{port}", port) for word in shlex.split(workload.command)]
+        words = [word.replace("{port}", port) for word in workload.source.command]
         container["command"] = words
     mounts = []
-    if workload.code:
-        mounts.append({"name": "code", "mountPath": _CODE_FOLDER, "readOnly": True})
-    if workload.model_claim:
-        mount = {"name": "model", "mountPath": _MODEL_FOLDER, "readOnly": True}
-        mounts.append(mount | ({"subPath": workload.model_path} if workload.model_path else {}))
+    if workload.source.code:
+        mounts.append({"name": "code", "mountPath": CODE_FOLDER, "readOnly": True})
+    if workload.source.model_claim:
+        mount = {"name": "model", "mountPath": MODEL_FOLDER, "readOnly": True}
+        mounts.append(
+            mount | ({"subPath": workload.source.model_path} if workload.source.model_path else {})
+        )
     if mounts:
         container["volumeMounts"] = mounts
     return container
@@ -173,22 +173,22 @@ def _container(workload: Workload, deployment: Deployment, *, grace_s: int) -> J
 
 def _volumes(workload: Workload) -> list[Json]:
     volumes: list[Json] = []
-    if workload.code:
-        volumes.append({"name": "code", "configMap": {"name": workload.code}})
-    if workload.model_claim:
-        claim = {"claimName": workload.model_claim, "readOnly": True}
+    if workload.source.code:
+        volumes.append({"name": "code", "configMap": {"name": workload.source.code}})
+    if workload.source.model_claim:
+        claim = {"claimName": workload.source.model_claim, "readOnly": True}
         volumes.append({"name": "model", "persistentVolumeClaim": claim})
     return volumes
 
 
 def _variables(workload: Workload) -> dict[str, str]:
     variables = {}
-    if workload.code:
-        variables["AML_APP_ROOT"] = _CODE_FOLDER
-        variables["AZUREML_ENTRY_SCRIPT"] = workload.script
-    if workload.model_claim:
-        variables["AZUREML_MODEL_DIR"] = _MODEL_FOLDER
-    return {**variables, **workload.variables}
+    if workload.source.code:
+        variables["AML_APP_ROOT"] = CODE_FOLDER
+        variables["AZUREML_ENTRY_SCRIPT"] = workload.source.script
+    if workload.source.model_claim:
+        variables["AZUREML_MODEL_DIR"] = MODEL_FOLDER
+    return {**variables, **workload.source.environment}
 
 
 def _probe(probe: Probe, path: str, deployment: Deployment) -> Json:
@@ -205,10 +205,10 @@ def _probe(probe: Probe, path: str, deployment: Deployment) -> Json:
 
 def _head(api_version: str, kind: str, workload: Workload, deployment: Deployment) -> Json:
     owner = {
-        "apiVersion": workload.api_version,
-        "kind": workload.kind,
+        "apiVersion": API_VERSION,
+        "kind": DEPLOYMENT_KIND,
         "name": workload.name,
-        "uid": workload.uid,
+        "uid": workload.source.uid,
         "controller": True,
     }
     metadata = {

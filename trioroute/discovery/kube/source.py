@@ -19,9 +19,9 @@ import attrs
 import trio
 
 from trioroute.core.found import FoundReplica, mark_of
-from trioroute.core.model import Deployment, StaticSource
-from trioroute.discovery.kubeapi import KubeApi, KubeError, KubeSettings, connect
-from trioroute.discovery.kubemap import (
+from trioroute.core.model import ContainerSource, Deployment, StaticSource
+from trioroute.discovery.kube.api import KubeApi, KubeError, KubeSettings, connect
+from trioroute.discovery.kube.objects import (
     APPLIED,
     DELETION_COST,
     EPOCH,
@@ -36,8 +36,8 @@ from trioroute.discovery.kubemap import (
     problem_of,
     service_of,
 )
-from trioroute.discovery.kubewatch import KubeWatch
-from trioroute.discovery.kubeworkload import InstanceType, read_instance_types, read_workload
+from trioroute.discovery.kube.watch import KubeWatch
+from trioroute.discovery.kube.workload import InstanceType, read_instance_types, workload_of
 from trioroute.errors import ConfigError, StaleEpochError
 from trioroute.net.backoff import Backoff
 
@@ -89,7 +89,6 @@ class KubeReplicaSource:
         self._shown = trio.Event()
         self._pods: KubeWatch
         self._deployments: KubeWatch
-        self._resources: KubeWatch
         self._instance_types: Mapping[str, InstanceType] = {}
         self._open_watches()
 
@@ -97,7 +96,6 @@ class KubeReplicaSource:
         watch = partial(KubeWatch, namespace=self._api.namespace, changed=self._poke)
         self._pods = watch(self._api.pods(), selector=PODS)
         self._deployments = watch(self._api.deployments(), selector=PODS)
-        self._resources = watch(self._api.online_deployments())
 
     async def set_desired(
         self,
@@ -132,7 +130,7 @@ class KubeReplicaSource:
         """The pods now and after each change; reconciles meanwhile. See `ReplicaSource.watch`."""
         self._open_watches()
         async with trio.open_nursery() as nursery:
-            for watch in (self._pods, self._deployments, self._resources):
+            for watch in (self._pods, self._deployments):
                 nursery.start_soon(watch.run)
             nursery.start_soon(self._reconcile_forever)
             yield _Pictures(self)
@@ -149,7 +147,7 @@ class KubeReplicaSource:
     @property
     def problems(self) -> Mapping[str, str]:
         """Deployment key, or `api`, to what keeps it from being as wished."""
-        watches = (self._pods, self._deployments, self._resources)
+        watches = (self._pods, self._deployments)
         trouble = next((one.problem for one in watches if one.problem), "")
         return {**self._problems, **({"api": trouble} if trouble else {})}
 
@@ -179,7 +177,7 @@ class KubeReplicaSource:
 
     def _missing(self, deployment: Deployment, count: int) -> list[FoundReplica]:
         """Replicas that are wished and have no pod yet, to say why."""
-        live = self._live(deployment.key)
+        live = self._live(deployment)
         reason = self._problems.get(deployment.key) or (problem_of(live) if live else "")
         return [
             FoundReplica(
@@ -194,21 +192,11 @@ class KubeReplicaSource:
             for number in range(max(count, 0))
         ]
 
-    def _live(self, key: str) -> Json | None:
+    def _live(self, deployment: Deployment) -> Json | None:
         """The Deployment that stands for one of ours."""
-        resource = self._resource(key)
-        name = resource["metadata"]["name"] if resource else ""
+        name = getattr(deployment.source, "resource", "")
         for one in self._deployments.objects.values():
             if one["metadata"]["name"] == name:
-                return one
-        return None
-
-    def _resource(self, key: str) -> Json | None:
-        """The custom resource that describes one of ours."""
-        for one in self._resources.objects.values():
-            spec = one.get("spec") or {}
-            said = f"{str(spec.get('endpoint_name', '')).lower()}/{spec.get('name', '')}"
-            if said == key:
                 return one
         return None
 
@@ -217,7 +205,7 @@ class KubeReplicaSource:
         while True:
             await self._dirty.wait()
             self._dirty = trio.Event()
-            watches = (self._pods, self._deployments, self._resources)
+            watches = (self._pods, self._deployments)
             if not self._wish.epoch or not all(one.is_synced for one in watches):
                 continue
             wait_s = await self._reconcile(self._wish, backoff)
@@ -264,17 +252,17 @@ class KubeReplicaSource:
 
     async def _converge(self, wish: _Wish, deployment: Deployment, count: int) -> str:
         """Bring one deployment closer to the wish. Returns what keeps it from being there."""
-        resource = self._resource(deployment.key)
-        if resource is None:
-            return f"there is no OnlineDeployment {deployment.key} in {self._api.namespace}"
-        live = self._live(deployment.key)
+        source = deployment.source
+        if not isinstance(source, ContainerSource):
+            return "it has no image: on Kubernetes replicas run from one"
+        live = self._live(deployment)
         if live is not None and _epoch_of(live) > wish.epoch:
             self._obeyed_epoch = max(self._obeyed_epoch, _epoch_of(live))
             return f"a later coordinator ({_epoch_of(live)}) has taken over"
-        if resource["spec"].get("instance_type", "") not in {"", *self._instance_types}:
+        if source.instance_type not in {"", *self._instance_types}:
             self._instance_types = await self._read_instance_types()
         try:
-            workload = read_workload(resource, self._instance_types)
+            workload = workload_of(source, self._instance_types)
         except ValueError as error:
             return str(error)
         current = count if live is None else int(live["spec"].get("replicas", 1))

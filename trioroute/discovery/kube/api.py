@@ -13,17 +13,14 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from trioroute.discovery.kubemap import FIELD_MANAGER
+from trioroute.discovery.kube.objects import FIELD_MANAGER
+from trioroute.spec.cluster.resources import GROUP, PLURALS, VERSION
 
-__all__ = ["GROUP", "VERSION", "KubeApi", "KubeError", "KubeSettings", "Lister", "connect"]
+__all__ = ["KubeApi", "KubeError", "KubeSettings", "Lister", "connect"]
 
 Json = dict[str, Any]
 #: A list function of the official client with its namespace and selector given.
 Lister = Callable[..., Any]
-
-#: Of our custom resources.
-GROUP: Final = "trioroute.dev"
-VERSION: Final = "v1alpha1"
 
 #: Small requests take milliseconds; a stuck one must not hold a thread, seconds.
 _CALL_TIMEOUT_S: Final = (2.0, 10.0)
@@ -118,15 +115,24 @@ class KubeApi:
         """Lists and watches Deployments."""
         return self._apps.list_namespaced_deployment
 
-    def online_deployments(self) -> Lister:
-        """Lists and watches our custom resource."""
+    def resources(self, kind: str) -> Lister:
+        """Lists and watches custom resources of one of our kinds."""
 
         def list_them(namespace: str, **kwargs: Any) -> Any:
             return self._custom.list_namespaced_custom_object(
-                GROUP, VERSION, namespace, "onlinedeployments", **kwargs
+                GROUP, VERSION, namespace, PLURALS[kind], **kwargs
             )
 
         return list_them
+
+    def write_status(self, kind: str, name: str, status: Json) -> Json:
+        """Replace the status of one of our custom resources. Raises KubeError."""
+        return self._call(
+            self._custom.patch_namespaced_custom_object_status,
+            *(GROUP, VERSION, self.namespace, PLURALS[kind], name, {"status": status}),
+            field_manager=FIELD_MANAGER,
+            _content_type=_MERGE,
+        )
 
     def read_config_map(self, name: str) -> Json:
         """Raises KubeError."""
@@ -214,7 +220,7 @@ def connect(settings: KubeSettings) -> KubeApi:
             )
     except config.ConfigException as error:
         raise KubeError(0, "NoCluster", str(error)) from None
-    # Who fails is asked again by us, with pauses of ours: see `kubewatch`.
+    # Who fails is asked again by us, with pauses of ours: see `watch`.
     configuration.retries = False
     return KubeApi(client.ApiClient(configuration), settings.namespace)
 

@@ -7,7 +7,7 @@ import trio
 from kubernetes.client.exceptions import ApiException
 
 from tests.k8s.cluster import NAMESPACE, open_cluster
-from trioroute.discovery.kubeapi import KubeError, KubeSettings, connect
+from trioroute.discovery.kube.api import KubeError, KubeSettings, connect
 
 
 def test_a_status_gives_reason_message_and_conflicts() -> None:

@@ -7,10 +7,11 @@ import trio
 from chaos.sim.kubernetes.objects import Write
 from chaos.sim.kubernetes.rights import Access
 from chaos.sim.kubernetes_cluster.kubelet import Idle
-from tests.k8s.cluster import IRIS, NAMESPACE, FakeCluster, Watcher, open_cluster, wait_until
-from trioroute.core.model import CommandSource
-from trioroute.discovery.kube import INSTANCE_TYPES, open_kube_source
-from trioroute.discovery.kubemap import EPOCH, MADE_FROM
+from tests.k8s.cluster import NAMESPACE, FakeCluster, Watcher, open_cluster, wait_until
+from tests.k8s.copyist import RegistryOfTest
+from trioroute.core.model import CommandSource, ContainerSource
+from trioroute.discovery.kube.objects import EPOCH, MADE_FROM
+from trioroute.discovery.kube.source import INSTANCE_TYPES, open_kube_source
 from trioroute.errors import ConfigError, StaleEpochError
 
 pytestmark = pytest.mark.slow
@@ -20,7 +21,7 @@ async def test_wished_replicas_become_pods_and_are_shown_when_ready() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 2)])
+        await source.set_desired(1, [(cluster.iris, 2)])
         await wait_until(lambda: watcher.states() == ["running", "running"])
         first = watcher.running()[0]
         assert first.host.startswith("10.1.")
@@ -52,11 +53,11 @@ async def test_a_wish_that_is_fulfilled_writes_nothing() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 1)])
+        await source.set_desired(1, [(cluster.iris, 1)])
         await wait_until(lambda: watcher.states() == ["running"])
         await _wait_quiet(cluster)
         writes = _writes(cluster)
-        await source.set_desired(1, [(IRIS, 1)])
+        await source.set_desired(1, [(cluster.iris, 1)])
         await _wait_quiet(cluster)
         assert _writes(cluster) == writes
         nursery.cancel_scope.cancel()
@@ -66,14 +67,14 @@ async def test_the_retired_replica_is_the_one_that_goes() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 3)])
+        await source.set_desired(1, [(cluster.iris, 3)])
         await wait_until(lambda: watcher.states() == ["running"] * 3)
         # The oldest: without a cost the controller would take the youngest.
         names = [pod["metadata"]["name"] for pod in cluster.list("Pod")]
         oldest = min(
             watcher.running(), key=lambda found: names.index(found.id.partition(".")[0])
         ).id
-        await source.set_desired(1, [(IRIS, 2)], [oldest])
+        await source.set_desired(1, [(cluster.iris, 2)], [oldest])
         await wait_until(lambda: len(watcher.running()) == 2)
         assert oldest not in {found.id for found in watcher.running()}
         await wait_until(lambda: len(cluster.list("Pod")) == 2)
@@ -85,13 +86,13 @@ async def test_shrinking_waits_while_an_unready_pod_would_go_instead() -> None:
     async with open_cluster(runtime) as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 2)])
+        await source.set_desired(1, [(cluster.iris, 2)])
         await wait_until(lambda: watcher.states() == ["running"] * 2)
         runtime.ready_after_s = 1.0
-        await source.set_desired(1, [(IRIS, 3)])
+        await source.set_desired(1, [(cluster.iris, 3)])
         await wait_until(lambda: watcher.states() == ["running", "running", "starting"])
         retired = watcher.running()[0].id
-        await source.set_desired(1, [(IRIS, 2)], [retired])
+        await source.set_desired(1, [(cluster.iris, 2)], [retired])
         await wait_until(lambda: "has to be ready" in source.problems.get("iris/blue", ""))
         await wait_until(
             lambda: (
@@ -107,7 +108,7 @@ async def test_a_terminating_pod_is_out_at_once_though_it_is_still_ready() -> No
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        slow = attrs.evolve(IRIS, request_timeout_s=30.0)
+        slow = attrs.evolve(cluster.iris, request_timeout_s=30.0)
         await source.set_desired(1, [(slow, 1)])
         await wait_until(lambda: watcher.states() == ["running"])
         old = watcher.running()[0].id
@@ -122,7 +123,7 @@ async def test_an_address_that_comes_back_is_another_replica() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 1)])
+        await source.set_desired(1, [(cluster.iris, 1)])
         await wait_until(lambda: watcher.states() == ["running"])
         old = watcher.running()[0]
         cluster.kubelet.next_addresses = [old.host]
@@ -131,7 +132,7 @@ async def test_an_address_that_comes_back_is_another_replica() -> None:
         (new,) = watcher.running()
         assert (new.host, new.id != old.id) == (old.host, True)
         # Somebody else's pod at that address, with labels of its own, is none of ours.
-        cluster.make("Pod", {"metadata": {"name": "x"}, "spec": {"containers": [_CONTAINER]}})
+        cluster.make("Pod", {"metadata": {"name": "x"}, "spec": {"containers": [_OTHER]}})
         await _wait_quiet(cluster)
         assert len(watcher.picture) <= 2
         nursery.cancel_scope.cancel()
@@ -141,10 +142,10 @@ async def test_a_changed_source_rolls_out_and_is_marked() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 2)])
+        await source.set_desired(1, [(cluster.iris, 2)])
         await wait_until(lambda: watcher.states() == ["running"] * 2)
         old = {found.made_from for found in watcher.running()}
-        changed = attrs.evolve(IRIS, source=CommandSource(command=(), cwd="", revision="2"))
+        changed = attrs.evolve(cluster.iris, source=_with_image(cluster, "registry.example/iris:2"))
         await source.set_desired(1, [(changed, 2)])
         lowest = [2]
 
@@ -164,13 +165,13 @@ async def test_a_later_coordinator_wins_and_the_earlier_is_told() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, old, new = Watcher(), cluster.source(), cluster.source()
         await nursery.start(watcher.run, old)
-        await old.set_desired(3, [(IRIS, 1)])
+        await old.set_desired(3, [(cluster.iris, 1)])
         await wait_until(lambda: watcher.states() == ["running"])
         await nursery.start(Watcher().run, new)
-        await new.set_desired(4, [(IRIS, 2)])
+        await new.set_desired(4, [(cluster.iris, 2)])
         await wait_until(lambda: len(watcher.running()) == 2)
         with pytest.raises(StaleEpochError):
-            await old.set_desired(3, [(IRIS, 0)])
+            await old.set_desired(3, [(cluster.iris, 0)])
         assert len(cluster.list("Pod")) == 2
         nursery.cancel_scope.cancel()
 
@@ -179,7 +180,7 @@ async def test_what_somebody_else_scales_is_reported_and_left_alone() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 1)])
+        await source.set_desired(1, [(cluster.iris, 1)])
         await wait_until(lambda: watcher.states() == ["running"])
         cluster.api.objects.scale(
             cluster.kind("Deployment"), NAMESPACE, "iris-blue", replicas=4, write=_HPA
@@ -189,12 +190,13 @@ async def test_what_somebody_else_scales_is_reported_and_left_alone() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_deployment_without_its_resource_says_so_in_its_missing_replica() -> None:
+async def test_a_deployment_without_an_image_says_so_in_its_missing_replica() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(attrs.evolve(IRIS, name="green"), 1)])
-        await wait_until(lambda: "no OnlineDeployment" in _reasons(watcher))
+        local = attrs.evolve(cluster.iris, source=CommandSource(command=("serve",), cwd="/"))
+        await source.set_desired(1, [(local, 1)])
+        await wait_until(lambda: "it has no image" in _reasons(watcher))
         assert [(f.state, f.port) for f in watcher.picture] == [("starting", 0)]
         nursery.cancel_scope.cancel()
 
@@ -203,7 +205,7 @@ async def test_deleting_the_resource_takes_everything_made_for_it_along() -> Non
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 1)])
+        await source.set_desired(1, [(cluster.iris, 1)])
         await wait_until(lambda: watcher.states() == ["running"])
         await source.set_desired(1, [])
         cluster.delete("OnlineDeployment", "iris-blue")
@@ -217,7 +219,7 @@ async def test_an_outage_keeps_the_last_picture_and_ends_without_a_storm() -> No
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 2)])
+        await source.set_desired(1, [(cluster.iris, 2)])
         await wait_until(lambda: watcher.states() == ["running"] * 2)
         before = watcher.picture
         await _wait_quiet(cluster)
@@ -230,7 +232,7 @@ async def test_an_outage_keeps_the_last_picture_and_ends_without_a_storm() -> No
         await trio.sleep(2.0)
         assert watcher.picture == before, "what was known last"
         during = len(cluster.server.log) - asked
-        assert during < 30, "three watches that pause between tries"
+        assert during < 30, "two watches that pause between tries"
         cluster.server.faults.heal()
         healed_at = trio.current_time()
         await wait_until(lambda: before[0].id not in {f.id for f in watcher.running()})
@@ -245,11 +247,11 @@ async def test_a_cut_watch_resumes_where_it_was() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 1)])
+        await source.set_desired(1, [(cluster.iris, 1)])
         await wait_until(lambda: watcher.states() == ["running"])
         asked = len(cluster.server.log)
         cluster.server.cut_watches()
-        await source.set_desired(1, [(IRIS, 2)])
+        await source.set_desired(1, [(cluster.iris, 2)])
         await wait_until(lambda: len(watcher.running()) == 2)
         lists = [request for request in cluster.server.log[asked:] if _is_list(*request)]
         assert lists == [], "the versions were good: nothing had to be listed again"
@@ -271,17 +273,23 @@ async def test_the_role_allows_exactly_what_discovery_asks_for() -> None:
     """Every call of a whole life: what the fake saw and what the Role grants are the same set."""
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         cluster.make("ConfigMap", {"metadata": {"name": INSTANCE_TYPES}, "data": {"small": "{}"}})
-        cluster.change(
-            "OnlineDeployment",
-            "iris-blue",
-            lambda old: {**old, "spec": {**old["spec"], "instance_type": "small"}},
+        small = attrs.evolve(
+            cluster.iris, source=attrs.evolve(_container(cluster), instance_type="small")
         )
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(IRIS, 2)])
+        await source.set_desired(1, [(small, 2)])
         await wait_until(lambda: watcher.states() == ["running"] * 2)
-        await source.set_desired(1, [(IRIS, 1)], [watcher.running()[0].id])
+        await source.set_desired(1, [(small, 1)], [watcher.running()[0].id])
         await wait_until(lambda: len(watcher.running()) == 1)
+        cluster.make(
+            "OnlineEndpoint",
+            {"metadata": {"name": "iris"}, "spec": {"name": "iris", "auth_mode": "key"}},
+        )
+        copyist = RegistryOfTest(cluster)
+        nursery.start_soon(copyist.run)
+        await wait_until(lambda: bool(copyist.conditions("OnlineDeployment", "iris-blue")))
+        await wait_until(lambda: bool(copyist.conditions("OnlineEndpoint", "iris")))
         assert source.problems == {}
         role = cluster.get("Role", "trioroute")
         assert role is not None
@@ -299,6 +307,16 @@ async def test_the_role_allows_exactly_what_discovery_asks_for() -> None:
 def test_outside_of_a_cluster_the_option_is_refused() -> None:
     with pytest.raises(ConfigError, match="--kubernetes-namespace models"):
         open_kube_source(NAMESPACE)
+
+
+def _with_image(cluster: FakeCluster, image: str) -> ContainerSource:
+    return attrs.evolve(_container(cluster), image=image)
+
+
+def _container(cluster: FakeCluster) -> ContainerSource:
+    source = cluster.iris.source
+    assert isinstance(source, ContainerSource)
+    return source
 
 
 def _reasons(watcher: Watcher) -> str:
@@ -322,4 +340,4 @@ async def _wait_quiet(cluster: FakeCluster) -> None:
 
 
 _HPA = Write(manager="horizontal-pod-autoscaler", subresource="scale")
-_CONTAINER = {"name": "other", "image": "registry.example/other:1"}
+_OTHER = {"name": "other", "image": "registry.example/other:1"}

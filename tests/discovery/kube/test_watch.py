@@ -5,8 +5,8 @@ import trio
 
 from chaos.sim.kubernetes.objects import Write
 from tests.k8s.cluster import NAMESPACE, FakeCluster, open_cluster, wait_until
-from trioroute.discovery.kubeapi import KubeSettings, connect
-from trioroute.discovery.kubewatch import KubeWatch
+from trioroute.discovery.kube.api import KubeSettings, connect
+from trioroute.discovery.kube.watch import KubeWatch
 
 pytestmark = pytest.mark.slow
 

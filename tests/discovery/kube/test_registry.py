@@ -1,0 +1,158 @@
+"""Custom resources become the registry, and what runs becomes their status, through a real API."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from tests.k8s.cluster import IRIS_SPEC, open_cluster, wait_until
+from tests.k8s.copyist import RegistryOfTest
+from trioroute.core.model import ContainerSource
+from trioroute.core.resources.commands import PutEndpoint
+from trioroute.core.status import DeploymentStatus, ReplicaCondition, ReplicaStatus
+
+pytestmark = pytest.mark.slow
+
+Json = dict[str, Any]
+
+
+def _endpoint(**spec: Any) -> Json:
+    return {
+        "metadata": {"name": "iris"},
+        "spec": {"name": "iris", "auth_mode": "key", "traffic": {"blue": 100}, **spec},
+    }
+
+
+async def test_resources_are_copied_and_say_so() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        copyist = RegistryOfTest(cluster)
+        nursery.start_soon(copyist.run)
+        blue = "OnlineDeployment", "iris-blue"
+        await wait_until(lambda: bool(copyist.conditions(*blue)))
+        accepted = copyist.conditions(*blue)["Accepted"]
+        assert (accepted["status"], accepted["reason"]) == ("False", "EndpointMissing")
+        cluster.make("OnlineEndpoint", _endpoint())
+        await wait_until(lambda: "iris/blue" in copyist.state.deployments)
+        source = copyist.state.deployments["iris/blue"].source
+        assert isinstance(source, ContainerSource)
+        assert (source.image, source.resource) == ("registry.example/model:1", "iris-blue")
+        assert copyist.state.endpoints["iris"].traffic == {"blue": 100}
+        assert copyist.state.endpoints["iris"].key_digests, "keys are made with the endpoint"
+        await wait_until(lambda: copyist.reason(*blue, "Accepted") == "Accepted")
+        await wait_until(lambda: bool(copyist.reason("OnlineEndpoint", "iris", "Ready")))
+        serving = copyist.conditions("OnlineEndpoint", "iris")
+        assert serving["Ready"]["reason"] == "NoReplica"
+        assert all(one["reason"] and one["message"] for one in serving.values())
+        copyist.seen["iris/blue"] = DeploymentStatus(
+            endpoint="iris",
+            name="blue",
+            replicas=(ReplicaStatus(id="a", state=ReplicaCondition.READY, slots=1),),
+            provisioning_state="Succeeded",
+            utilization=0.5,
+        )
+        await wait_until(lambda: copyist.reason("OnlineEndpoint", "iris", "Ready") == "Serving")
+        await wait_until(lambda: copyist.reason(*blue, "Ready") == "Succeeded")
+        status = (cluster.get(*blue) or {})["status"]
+        assert (status["utilization"], status["coordinator"]) == ("50%", "fe-0")
+        nursery.cancel_scope.cancel()
+
+
+async def test_copying_again_changes_nothing_and_keys_survive_changes() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("OnlineEndpoint", _endpoint())
+        first = RegistryOfTest(cluster)
+        nursery.start_soon(first.run)
+        await wait_until(lambda: len(first.commands) == 2)
+        keys = first.state.endpoints["iris"].key_digests
+        # Another coordinator, which knows only what the log says.
+        second = RegistryOfTest(cluster)
+        second.registry = first.registry
+        nursery.start_soon(second.run)
+        cluster.change("OnlineEndpoint", "iris", lambda old: _with_spec(old, traffic={"blue": 0}))
+        await wait_until(lambda: first.state.endpoints["iris"].traffic == {})
+        assert first.state.endpoints["iris"].key_digests == keys
+        await trio.sleep(1.5)  # another look of both
+        puts = [one for one in (*first.commands, *second.commands) if isinstance(one, PutEndpoint)]
+        assert len(puts) <= 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_refused_leaves_what_serves_and_says_which_field() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("OnlineEndpoint", _endpoint())
+        copyist = RegistryOfTest(cluster)
+        nursery.start_soon(copyist.run)
+        await wait_until(lambda: "iris/blue" in copyist.state.deployments)
+        before = copyist.state.deployments["iris/blue"]
+        cluster.change(
+            "OnlineDeployment",
+            "iris-blue",
+            lambda old: _with_spec(
+                old, code_configuration={"code": "./src", "scoring_script": "score.py"}
+            ),
+        )
+        await wait_until(
+            lambda: copyist.reason("OnlineDeployment", "iris-blue", "Accepted") == "Invalid"
+        )
+        message = copyist.conditions("OnlineDeployment", "iris-blue")["Accepted"]["message"]
+        assert "code_configuration.code: ./src is not in the cluster" in message
+        assert "serves on" in message
+        assert copyist.state.deployments["iris/blue"] == before
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_two_resources_for_one_name_the_older_counts() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("OnlineEndpoint", _endpoint())
+        cluster.make(
+            "OnlineDeployment",
+            {
+                "metadata": {"name": "another"},
+                "spec": {**IRIS_SPEC, "environment": {"image": "registry.example/model:2"}},
+            },
+        )
+        copyist = RegistryOfTest(cluster)
+        nursery.start_soon(copyist.run)
+        await wait_until(lambda: bool(copyist.conditions("OnlineDeployment", "another")))
+        accepted = copyist.conditions("OnlineDeployment", "another")["Accepted"]
+        assert accepted["reason"] == "Duplicate"
+        assert "iris-blue describes iris/blue already" in accepted["message"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_deleted_resources_leave_the_registry_even_with_traffic() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("OnlineEndpoint", _endpoint())
+        copyist = RegistryOfTest(cluster)
+        nursery.start_soon(copyist.run)
+        await wait_until(lambda: "iris/blue" in copyist.state.deployments)
+        cluster.delete("OnlineDeployment", "iris-blue")
+        await wait_until(lambda: not copyist.state.deployments)
+        await wait_until(
+            lambda: copyist.reason("OnlineEndpoint", "iris", "Ready") == "DeploymentMissing"
+        )
+        cluster.delete("OnlineEndpoint", "iris")
+        await wait_until(lambda: not copyist.state.endpoints)
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_outage_changes_nothing_in_the_registry() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("OnlineEndpoint", _endpoint())
+        copyist = RegistryOfTest(cluster)
+        nursery.start_soon(copyist.run)
+        await wait_until(lambda: "iris/blue" in copyist.state.deployments)
+        count = len(copyist.commands)
+        cluster.server.faults.throttle()
+        cluster.server.cut_all()
+        cluster.delete("OnlineDeployment", "iris-blue")
+        await trio.sleep(1.5)
+        assert "iris/blue" in copyist.state.deployments
+        assert len(copyist.commands) == count
+        cluster.server.faults.heal()
+        await wait_until(lambda: not copyist.state.deployments)
+        nursery.cancel_scope.cancel()
+
+
+def _with_spec(resource: Json, **changes: Any) -> Json:
+    return {**resource, "spec": {**resource["spec"], **changes}}

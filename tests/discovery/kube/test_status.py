@@ -1,0 +1,122 @@
+"""Conditions: a reason and a message always, and times that tell when something changed."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from trioroute.core.model import ContainerSource, Deployment, Endpoint
+from trioroute.core.status import (
+    ClusterStatus,
+    DeploymentStatus,
+    EndpointStatus,
+    ReplicaCondition,
+    ReplicaStatus,
+)
+from trioroute.discovery.kube.plan import Acceptance, Verdict
+from trioroute.discovery.kube.status import differs_only_in_figures, status_of
+from trioroute.spec.cluster.resources import Reading
+
+READY = ReplicaStatus(id="a", state=ReplicaCondition.READY, slots=1)
+BLUE = DeploymentStatus(
+    endpoint="iris", name="blue", replicas=(READY,), provisioning_state="Succeeded"
+)
+
+
+def verdict(said: Endpoint | Deployment | None, key: str) -> Verdict:
+    return Verdict(
+        reading=Reading(kind="", name="some", key=key, generation=4, said=said),
+        acceptance=Acceptance.ACCEPTED if said else Acceptance.INVALID,
+        message="it is in the registry" if said else "traffic: too much",
+    )
+
+
+def endpoint(**traffic: int) -> Verdict:
+    return verdict(Endpoint(name="iris", traffic=traffic), "iris")
+
+
+def deployment() -> Verdict:
+    source = ContainerSource(image="i:1")
+    return verdict(Deployment(endpoint="iris", name="blue", source=source), "iris/blue")
+
+
+def system(*deployments: DeploymentStatus) -> ClusterStatus:
+    return ClusterStatus(
+        reporter="fe-0", endpoints=(EndpointStatus(name="iris", deployments=deployments),)
+    )
+
+
+def said(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
+
+
+@pytest.mark.parametrize(
+    ("traffic", "deployments", "ready"),
+    [
+        ({"blue": 100}, (BLUE,), ("True", "Serving")),
+        ({}, (BLUE,), ("False", "NoTraffic")),
+        ({"green": 100}, (BLUE,), ("False", "DeploymentMissing")),
+        ({"blue": 100}, (attrs.evolve(BLUE, replicas=()),), ("False", "NoReplica")),
+    ],
+)
+def test_an_endpoint_is_ready_when_all_its_traffic_can_be_served(
+    traffic: dict[str, int], deployments: tuple[DeploymentStatus, ...], ready: tuple[str, str]
+) -> None:
+    status = status_of(endpoint(**traffic), system(*deployments), {}, now="t1")
+    assert said(status)["Ready"] == ready
+    assert said(status)["Degraded"][0] != ready[0]
+    assert all(one["reason"] and one["message"] for one in status["conditions"])
+
+
+@pytest.mark.parametrize(
+    ("seen", "progressing", "ready", "degraded"),
+    [
+        (BLUE, "False", "True", "False"),
+        (attrs.evolve(BLUE, provisioning_state="Updating"), "True", "True", "False"),
+        (attrs.evolve(BLUE, replicas=(), provisioning_state="Creating"), "True", "False", "True"),
+        (attrs.evolve(BLUE, provisioning_state="Failed"), "False", "True", "True"),
+        # As few as it wants: the next request makes one start.
+        (attrs.evolve(BLUE, replicas=()), "False", "True", "False"),
+    ],
+)
+def test_a_deployment_says_how_far_it_is(
+    seen: DeploymentStatus, progressing: str, ready: str, degraded: str
+) -> None:
+    states = {
+        kind: state
+        for kind, (state, _) in said(status_of(deployment(), system(seen), {}, now="t1")).items()
+    }
+    assert states == {
+        "Accepted": "True",
+        "Progressing": progressing,
+        "Ready": ready,
+        "Degraded": degraded,
+    }
+
+
+def test_what_is_refused_says_why_in_every_condition_that_suffers() -> None:
+    for key in ("iris", "iris/blue"):
+        status = status_of(verdict(None, key), system(), {}, now="t1")
+        conditions = {one["type"]: one for one in status["conditions"]}
+        assert conditions["Accepted"]["status"] == "False"
+        assert conditions["Ready"]["message"] == "traffic: too much"
+
+
+def test_times_stay_while_the_state_does() -> None:
+    first = status_of(deployment(), system(BLUE), {}, now="t1")
+    same = status_of(deployment(), system(BLUE), first, now="t2")
+    assert same == first
+    failed = attrs.evolve(BLUE, provisioning_state="Failed", provisioning_reason="it ends at once")
+    later = status_of(deployment(), system(failed), first, now="t2")
+    times = {one["type"]: one["lastTransitionTime"] for one in later["conditions"]}
+    assert times == {"Accepted": "t1", "Progressing": "t1", "Ready": "t1", "Degraded": "t2"}
+    assert later["conditions"][-1]["message"] == "it ends at once"
+
+
+def test_figures_can_wait_and_conditions_cannot() -> None:
+    one = status_of(deployment(), system(attrs.evolve(BLUE, utilization=0.5)), {}, now="t1")
+    busier = status_of(deployment(), system(attrs.evolve(BLUE, utilization=0.6)), one, now="t2")
+    assert (one["utilization"], busier["utilization"]) == ("50%", "60%")
+    assert differs_only_in_figures(one, busier)
+    idle = status_of(deployment(), system(attrs.evolve(BLUE, replicas=())), one, now="t2")
+    assert not differs_only_in_figures(one, idle)

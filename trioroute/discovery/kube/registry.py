@@ -1,0 +1,207 @@
+"""The coordinator's copyist: custom resources into the registry, and what runs into their status.
+
+Runs in the coordinator's office only. Every pass compares all there is with all there should be, so
+one that was cut short at any write is finished by the next, of this coordinator or another.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Protocol
+
+import attrs
+import trio
+
+from trioroute.core.model import AuthMode, Endpoint
+from trioroute.core.registry import Command, RegistryState, Result
+from trioroute.core.resources.commands import PutEndpoint, ResourceCommand
+from trioroute.core.status import ClusterStatus
+from trioroute.discovery.kube.api import KubeApi, KubeError
+from trioroute.discovery.kube.plan import Acceptance, Verdict, plan_registry
+from trioroute.discovery.kube.status import differs_only_in_figures, status_of
+from trioroute.discovery.kube.watch import KubeWatch
+from trioroute.spec.cluster.resources import (
+    DEPLOYMENT_KIND,
+    ENDPOINT_KIND,
+    Reading,
+    read_resource,
+)
+
+__all__ = ["KubeRegistry", "NewKeys", "ResourceLog"]
+
+Json = dict[str, Any]
+
+_LOG: Final = logging.getLogger(__name__)
+
+#: How often what runs is compared with what the resources say of it, seconds.
+_LOOK_S: Final = 1.0
+#: Figures alone are written this often at most, seconds.
+_FIGURES_S: Final = 10.0
+_NOT_FOUND: Final = 404
+
+
+class ResourceLog(Protocol):
+    """The registry, and the way to change it."""
+
+    @property
+    def state(self) -> RegistryState:
+        """The registry as applied here."""
+        ...
+
+    async def commit(self, command: Command) -> Result:
+        """Propose, and wait until it is applied here.
+
+        Raises:
+            ControlError: not committed, or it is unknown whether.
+        """
+        ...
+
+
+class NewKeys(Protocol):
+    """Makes an endpoint's first keys."""
+
+    def __call__(self, endpoint: str) -> tuple[tuple[bytes, ...], bytes]:
+        """Their digests, and the keys sealed under the cluster secret."""
+        ...
+
+
+@attrs.define
+class _Known:
+    """A reading, kept while its resource stays the same."""
+
+    version: str
+    reading: Reading
+
+
+class KubeRegistry:
+    """Keeps the registry as the custom resources of one namespace say."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        log: ResourceLog,
+        *,
+        new_keys: NewKeys,
+        system: Callable[[], ClusterStatus],
+        dev: bool = False,
+    ) -> None:
+        """Args:
+        new_keys: called for an endpoint with keys that has none yet.
+        system: what runs, as this front-end sees it.
+        dev: whether settings for development only are allowed.
+        """
+        self._api = api
+        self._log = log
+        self._new_keys = new_keys
+        self._system = system
+        self._dev = dev
+        self._known: dict[str, _Known] = {}
+        self._refused: dict[str, str] = {}
+        self._written_at: dict[str, float] = {}
+        self._dirty = trio.Event()
+
+    async def run(self) -> None:
+        """Copy until cancelled.
+
+        Raises:
+            ControlError: the log cannot be written: the office is lost.
+        """
+        watch = partial(KubeWatch, namespace=self._api.namespace, changed=self._poke)
+        endpoints = watch(self._api.resources(ENDPOINT_KIND))
+        deployments = watch(self._api.resources(DEPLOYMENT_KIND))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(endpoints.run)
+            nursery.start_soon(deployments.run)
+            while True:
+                with trio.move_on_after(_LOOK_S):
+                    await self._dirty.wait()
+                self._dirty = trio.Event()
+                if endpoints.is_synced and deployments.is_synced:
+                    found = (*endpoints.objects.values(), *deployments.objects.values())
+                    await self._copy(found)
+
+    def _poke(self) -> None:
+        self._dirty.set()
+
+    async def _copy(self, resources: tuple[Json, ...]) -> None:
+        readings = [self._read(resource) for resource in sorted(resources, key=_age)]
+        self._forget_others(resources)
+        plan = plan_registry(self._log.state, readings)
+        for command, reading in plan.changes:
+            await self._commit(command, reading)
+        live = {_identity(resource): resource for resource in resources}
+        for verdict in plan.verdicts:
+            await self._report(verdict, live[f"{verdict.reading.kind}/{verdict.reading.name}"])
+
+    def _read(self, resource: Json) -> Reading:
+        identity, version = _identity(resource), _spec_version(resource)
+        known = self._known.get(identity)
+        if known is None or known.version != version:
+            known = _Known(version, read_resource(resource, dev=self._dev))
+            self._known[identity] = known
+            self._refused.pop(identity, None)
+        return known.reading
+
+    def _forget_others(self, resources: tuple[Json, ...]) -> None:
+        there = {_identity(resource) for resource in resources}
+        for kept in (self._known, self._refused, self._written_at):
+            for identity in [one for one in kept if one not in there]:
+                del kept[identity]
+
+    async def _commit(self, command: ResourceCommand, reading: Reading | None) -> None:
+        if isinstance(command, PutEndpoint) and self._needs_keys(command.endpoint):
+            digests, sealed = self._new_keys(command.endpoint.name)
+            endpoint = attrs.evolve(command.endpoint, key_digests=digests)
+            command = attrs.evolve(command, endpoint=endpoint, sealed_keys=sealed)
+        result = await self._log.commit(command)
+        if result.error:
+            _LOG.warning("%s: %s", type(command).__name__, result.error)
+        if reading is not None:
+            self._refused[reading.key] = result.error
+
+    def _needs_keys(self, endpoint: Endpoint) -> bool:
+        known = self._log.state.endpoints.get(endpoint.name)
+        has_keys = known is not None and bool(known.key_digests)
+        return endpoint.auth_mode is AuthMode.KEY and not endpoint.anonymous and not has_keys
+
+    async def _report(self, verdict: Verdict, resource: Json) -> None:
+        """Write one resource's status, if it says something else."""
+        refused = self._refused.get(verdict.reading.key, "")
+        if refused and verdict.acceptance is Acceptance.ACCEPTED:
+            verdict = attrs.evolve(verdict, acceptance=Acceptance.REFUSED, message=refused)
+        live = resource.get("status") or {}
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        status = status_of(verdict, self._system(), live, now=now)
+        if status == live:
+            return
+        identity = _identity(resource)
+        since_s = trio.current_time() - self._written_at.get(identity, -_FIGURES_S)
+        if differs_only_in_figures(status, live) and since_s < _FIGURES_S:
+            return
+        self._written_at[identity] = trio.current_time()
+        try:
+            await trio.to_thread.run_sync(
+                partial(
+                    self._api.write_status, resource["kind"], resource["metadata"]["name"], status
+                ),
+                abandon_on_cancel=True,
+            )
+        except KubeError as error:
+            # What is deleted has no status; anything else is tried again at the next look.
+            if error.status != _NOT_FOUND:
+                _LOG.warning("status of %s: %s", identity, error)
+
+
+def _identity(resource: Json) -> str:
+    return f"{resource['kind']}/{resource['metadata']['name']}"
+
+
+def _spec_version(resource: Json) -> str:
+    metadata = resource["metadata"]
+    return f"{metadata['uid']}/{metadata.get('generation', 1)}"
+
+
+def _age(resource: Json) -> tuple[str, str]:
+    metadata = resource["metadata"]
+    return metadata.get("creationTimestamp", ""), metadata["uid"]

@@ -1,0 +1,159 @@
+"""What a custom resource's status says: conditions with a reason and a message, always. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from trioroute.core.model import Endpoint
+from trioroute.core.status import ClusterStatus, DeploymentStatus
+from trioroute.discovery.kube.plan import Acceptance, Verdict
+
+__all__ = ["differs_only_in_figures", "status_of"]
+
+Json = dict[str, Any]
+
+#: Parts that change with the load; they are not worth a write a second.
+_FIGURES: Final = frozenset({"utilization"})
+
+
+@attrs.frozen
+class _Condition:
+    kind: str
+    is_true: bool
+    reason: str
+    message: str
+
+
+def status_of(
+    verdict: Verdict, system: ClusterStatus, live: Mapping[str, Any], *, now: str
+) -> Json:
+    """The status of one resource.
+
+    Args:
+        system: what runs.
+        live: the status that is there, whose times stay where nothing has changed.
+        now: the time as Kubernetes writes it.
+    """
+    name, _, deployment_name = verdict.reading.key.partition("/")
+    endpoint = next((one for one in system.endpoints if one.name == name), None)
+    deployments = endpoint.deployments if endpoint else ()
+    if deployment_name:
+        seen = [one for one in deployments if one.name == deployment_name]
+        conditions, figures = _of_deployment(verdict, seen[0] if seen else None)
+    else:
+        conditions, figures = _of_endpoint(verdict, deployments)
+    office = system.coordinator
+    accepted = _Condition(
+        "Accepted",
+        verdict.acceptance is Acceptance.ACCEPTED,
+        verdict.acceptance.value,
+        verdict.message,
+    )
+    generation = verdict.reading.generation
+    return {
+        "observedGeneration": generation,
+        "coordinator": office.name if office else "",
+        **figures,
+        "conditions": [
+            _written(one, live, now=now, generation=generation) for one in (accepted, *conditions)
+        ],
+    }
+
+
+def differs_only_in_figures(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the difference can wait for the next write."""
+    names = {*one, *other} - _FIGURES
+    return all(one.get(name) == other.get(name) for name in names)
+
+
+def _of_deployment(
+    verdict: Verdict, seen: DeploymentStatus | None
+) -> tuple[Sequence[_Condition], Json]:
+    if seen is None:
+        reason, message = _unregistered(verdict)
+        conditions = _conditions(
+            progressing=False, ready=False, degraded=True, reason=reason, message=message
+        )
+        return conditions, {"replicas": 0, "utilization": ""}
+    state = seen.provisioning_state or "Unknown"
+    message = seen.provisioning_reason or seen.reason or f"{seen.ready_count} replicas ready"
+    used = seen.utilization
+    figures = {
+        "replicas": len(seen.replicas),
+        "utilization": "" if used is None else f"{used:.0%}",
+        "traffic": f"{seen.traffic_percent}%",
+    }
+    # Zero replicas is as few as some want: what is asked for next makes the first one start.
+    is_ready = seen.ready_count > 0 or state == "Succeeded"
+    conditions = _conditions(
+        progressing=state in ("Creating", "Updating", "Scaling"),
+        ready=is_ready,
+        degraded=state == "Failed" or not is_ready,
+        reason=state,
+        message=message,
+    )
+    return conditions, figures
+
+
+def _of_endpoint(
+    verdict: Verdict, deployments: Sequence[DeploymentStatus]
+) -> tuple[Sequence[_Condition], Json]:
+    said = verdict.reading.said
+    if not isinstance(said, Endpoint):
+        reason, message = _unregistered(verdict)
+        served = bool(deployments)
+        conditions = _conditions(
+            progressing=False, ready=served, degraded=True, reason=reason, message=message
+        )
+        return conditions, {"traffic": ""}
+    known = {one.name: one for one in deployments}
+    missing = sorted(name for name in said.traffic if name not in known)
+    waiting = sorted(name for name in said.traffic if name in known and not known[name].ready_count)
+    traffic = " ".join(f"{name}={percent}" for name, percent in sorted(said.traffic.items()))
+    if not said.traffic:
+        reason, message = "NoTraffic", "no deployment gets traffic: set spec.traffic"
+    elif missing:
+        reason, message = "DeploymentMissing", f"there is no deployment {', '.join(missing)}"
+    elif waiting:
+        reason, message = "NoReplica", f"no replica is ready of {', '.join(waiting)}"
+    else:
+        reason, message = "Serving", "every deployment with traffic has a ready replica"
+    is_ready = reason == "Serving"
+    conditions = _conditions(
+        progressing=bool(waiting) and not missing,
+        ready=is_ready,
+        degraded=not is_ready,
+        reason=reason,
+        message=message,
+    )
+    return conditions, {"traffic": traffic}
+
+
+def _unregistered(verdict: Verdict) -> tuple[str, str]:
+    if verdict.acceptance is Acceptance.ACCEPTED:
+        return "Pending", "the coordinator is putting it into the registry"
+    return verdict.acceptance.value, verdict.message
+
+
+def _conditions(
+    *, progressing: bool, ready: bool, degraded: bool, reason: str, message: str
+) -> Sequence[_Condition]:
+    states = {"Progressing": progressing, "Ready": ready, "Degraded": degraded}
+    return [_Condition(kind, is_true, reason, message) for kind, is_true in states.items()]
+
+
+def _written(condition: _Condition, live: Mapping[str, Any], *, now: str, generation: int) -> Json:
+    status = str(condition.is_true)
+    before = next(
+        (one for one in live.get("conditions") or () if one["type"] == condition.kind), None
+    )
+    is_same = before is not None and before["status"] == status
+    return {
+        "type": condition.kind,
+        "status": status,
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": before["lastTransitionTime"] if before and is_same else now,
+        "observedGeneration": generation,
+    }

@@ -1,0 +1,134 @@
+"""Which container a deployment's replicas run in, on a cluster.
+
+There, nothing is read from a disk beside the file: code is in the image or in a ConfigMap, the
+model in the image or on a volume. What a laptop takes from a folder is refused, with what to write
+instead.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from trioroute.core.model import ContainerSource, Source, StaticSource
+from trioroute.spec import azure
+from trioroute.spec.convert import to_variables
+from trioroute.spec.properties import DeploymentProperties
+from trioroute.spec.reading import ReadFile
+
+__all__ = ["CLAIM", "CODE_FOLDER", "CONFIG_MAP", "MODEL_FOLDER", "ContainerFinder"]
+
+#: How code and model are named that are in the cluster already.
+CONFIG_MAP: Final = "configmap://"
+CLAIM: Final = "pvc://"
+#: Where they are inside the container.
+CODE_FOLDER: Final = "/var/azureml-app"
+MODEL_FOLDER: Final = "/var/azureml-models"
+
+#: Azure's words for a resource → Kubernetes'.
+_GPU: Final = {"gpu": "nvidia.com/gpu"}
+
+
+@attrs.frozen
+class ContainerFinder:
+    """Finds the container of one deployment after the other; `spec.sources` has the local ones."""
+
+    def find(
+        self, file: ReadFile, spec: azure.Deployment, extras: DeploymentProperties
+    ) -> Source | None:
+        """The source, or None when there is none; what is wrong is reported then.
+
+        Args:
+            file: where `spec` was read, for positions.
+        """
+        if extras.addresses is not None:
+            return StaticSource(addresses=extras.addresses)
+        image = _find_image(file, spec)
+        code, script = _find_code(file, spec)
+        claim, path = _find_model(file, spec)
+        if image is None or code is None or claim is None:
+            return None
+        if extras.python is not None:
+            where = ("properties", "trioroute.python")
+            message = "an image brings its own interpreter"
+            file.below(*where).warn(file.at(*where), "TR0113", message)
+        resources = getattr(spec, "resources", None) or azure.ResourceList()
+        variables = file.at("environment_variables")
+        return ContainerSource(
+            image=image,
+            command=extras.command or (),
+            code=code,
+            script=script,
+            model_claim=claim,
+            model_path=path,
+            instance_type=_instance_type(file, spec),
+            requests=_to_quantities(resources.requests),
+            limits=_to_quantities(resources.limits),
+            environment=to_variables(variables) if spec.environment_variables else {},
+        )
+
+    def asset(self, reference: str) -> Path | None:
+        """None: registered models are not known to a cluster."""
+        del reference
+        return None
+
+
+def _find_image(file: ReadFile, spec: azure.Deployment) -> str | None:
+    environment = spec.environment
+    if isinstance(environment, azure.Environment) and environment.image:
+        return environment.image
+    message = "no image: on Kubernetes replicas run from one"
+    hint = "environment: {image: registry.example/model:1}"
+    file.below("environment").error(file.at("environment"), "TR0404", message, hint)
+    return None
+
+
+def _find_code(file: ReadFile, spec: azure.Deployment) -> tuple[str | None, str]:
+    configuration = spec.code_configuration
+    if configuration is None or not configuration.code:
+        return "", ""
+    where = ("code_configuration", "code")
+    name = _below(CONFIG_MAP, configuration.code)
+    if not name:
+        message = f"{configuration.code} is not in the cluster"
+        hint = f"{CONFIG_MAP}NAME; `trioroute apply` and `render k8s` make one of a small folder"
+        file.below(*where).error(file.at(*where), "TR0403", message, hint)
+        return None, ""
+    return name, configuration.scoring_script or ""
+
+
+def _find_model(file: ReadFile, spec: azure.Deployment) -> tuple[str | None, str]:
+    model = spec.model
+    given = model if isinstance(model, str) else model.path if model is not None else None
+    if not given:
+        return "", ""
+    claim, _, inside = _below(CLAIM, given).partition("/")
+    if claim:
+        return claim, inside
+    where = ("model",) if isinstance(model, str) else ("model", "path")
+    message = f"{given} is not in the cluster"
+    hint = f"{CLAIM}CLAIM/FOLDER, or build it into the image and leave model out"
+    file.below(*where).error(file.at(*where), "TR0403", message, hint)
+    return None, ""
+
+
+def _instance_type(file: ReadFile, spec: azure.Deployment) -> str:
+    """The operator's word; sizes of Azure's own machines mean nothing on somebody's cluster."""
+    if isinstance(spec, azure.KubernetesDeployment):
+        return spec.instance_type or ""
+    message = f"{spec.instance_type} is a machine of Azure's; the default instance type is used"
+    hint = "type: kubernetes, and an instance_type of this cluster"
+    file.below("instance_type").warn(file.at("instance_type"), "TR0113", message, hint)
+    return ""
+
+
+def _below(prefix: str, text: str) -> str:
+    return text.removeprefix(prefix).strip("/") if text.startswith(prefix) else ""
+
+
+def _to_quantities(settings: azure.ResourceSettings | None) -> Mapping[str, str]:
+    if settings is None:
+        return {}
+    said = attrs.asdict(settings)
+    return {_GPU.get(name, name): str(value) for name, value in said.items() if value is not None}
