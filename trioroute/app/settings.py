@@ -4,6 +4,7 @@ import ipaddress
 import re
 import signal
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,6 +113,41 @@ class ProxySettings:
 
 
 @attrs.frozen(kw_only=True)
+class ClusterSettings:
+    """Which Kubernetes cluster runs the replicas.
+
+    Attributes:
+        namespace: of the models and their custom resources.
+        kubeconfig: file with the API server and credentials; None in a pod, which has its own.
+        pod_networks: where pods have their addresses, others are not routed to; empty for the
+            private ranges.
+    """
+
+    namespace: str
+    kubeconfig: Path | None = None
+    pod_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+def cluster_settings(
+    namespace: str | None, kubeconfig: Path | None, pod_networks: Sequence[str] = ()
+) -> ClusterSettings | None:
+    """What the command line says about a cluster, None when it says nothing.
+
+    Raises:
+        ConfigError: details of a cluster, and no namespace; or a network that is none.
+    """
+    if namespace is None:
+        if kubeconfig is not None or pod_networks:
+            raise ConfigError("--kubeconfig, --pod-network: give --kubernetes-namespace with them")
+        return None
+    try:
+        networks = tuple(ip_network(text) for text in pod_networks)
+    except ValueError as error:
+        raise ConfigError(f"--pod-network: {error}; expected one like 10.0.0.0/8") from None
+    return ClusterSettings(namespace=namespace, kubeconfig=kubeconfig, pod_networks=networks)
+
+
+@attrs.frozen(kw_only=True)
 class FrontEndConfig:
     """One front-end.
 
@@ -132,7 +168,7 @@ class FrontEndConfig:
         clients: what is known of who connects.
         proxy: what its workers' data planes are told.
         runner: data folder of the replica runner that owns local replicas, or None.
-        kubernetes_namespace: where replicas are pods, or None; not beside a runner.
+        cluster: where replicas are pods, or None; not beside a runner.
     """
 
     name: str
@@ -157,7 +193,7 @@ class FrontEndConfig:
     clients: ClientTrust = attrs.field(factory=ClientTrust)
     proxy: ProxySettings = attrs.field(factory=ProxySettings)
     runner: Path | None = None
-    kubernetes_namespace: str | None = None
+    cluster: ClusterSettings | None = None
     drain: DrainTimes = attrs.field(factory=DrainTimes)
 
     @property
@@ -274,7 +310,7 @@ def _problems(config: FrontEndConfig) -> list[str]:
         ),
         (0 < config.voters <= max(len(names), 1), f"--voters: not in 1 … {len(names)}"),
         (
-            config.runner is None or config.kubernetes_namespace is None,
+            config.runner is None or config.cluster is None,
             "--runner and --kubernetes-namespace: replicas are processes here or pods, not both",
         ),
         (config.voters % 2 == 1, "--voters: an even number tolerates no more than one fewer"),

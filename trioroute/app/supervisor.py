@@ -67,6 +67,8 @@ from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import ConfigError, ControlError
 
 if TYPE_CHECKING:
+    from trioroute.admin.resources.desk import Desk
+    from trioroute.app.cluster.opening import Cluster
     from trioroute.core.found import FoundReplica
 
 __all__ = ["Supervisor", "run_front_end"]
@@ -151,9 +153,11 @@ class Supervisor:
             journal=journal,
             incarnation=folder.incarnation(),
         )
-        self._source = _open_source(config)
+        cluster = _open_cluster(config)
+        self._source = _source_of(config, cluster)
+        log = RegistryLog(self._member, machine)
         self._coordinator = Coordinator(
-            RegistryLog(self._member, machine),
+            log,
             timings=SlotTimings(),
             clock=boottime,
             open_fixed=StaticReplicaSource,
@@ -177,9 +181,10 @@ class Supervisor:
             start_unready=self._start_unready,
         )
         secret = load_secret(config.runner or config.data, os.environ)
-        self._desk = RegistryDesk(
-            self._member, machine.registry, vault=KeyVault(secret), source=self._source
-        )
+        vault = KeyVault(secret)
+        desk = RegistryDesk(self._member, machine.registry, vault=vault, source=self._source)
+        self._desk: Desk = desk if cluster is None else cluster.desk(desk, self._member)
+        self._copyist = None if cluster is None else cluster.registry(log, vault, self._view.status)
         self._office_began_at: float | None = None
         self._is_unready = False
         self._ends_with_group = False
@@ -271,7 +276,10 @@ class Supervisor:
         _LOG.info("coordinator of epoch %d", epoch)
         self._office_began_at = trio.current_time()
         try:
-            await self._coordinator.run(epoch)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._coordinator.run, epoch)
+                if self._copyist is not None:
+                    nursery.start_soon(self._copyist.run)
         except* ControlError as errors:
             _LOG.warning("office of epoch %d ends: %s", epoch, errors.exceptions)
             self._resigning.set()
@@ -413,19 +421,24 @@ async def run_front_end(config: FrontEndConfig) -> None:
         folder.close()
 
 
-def _open_source(config: FrontEndConfig) -> ReplicaSource | None:
-    """Who runs replicas, if anybody does besides those who wrote down fixed addresses."""
-    if config.runner is not None:
-        return LocalReplicaSource(config.runner)
-    if config.kubernetes_namespace is None:
+def _open_cluster(config: FrontEndConfig) -> "Cluster | None":
+    """The Kubernetes cluster that runs the replicas, if one does."""
+    if config.cluster is None:
         return None
     try:
-        from trioroute.discovery.kube.source import open_kube_source
+        from trioroute.app.cluster.opening import open_cluster
     except ModuleNotFoundError as error:
         # An extra: a laptop does without its 20 MB and half a second of imports.
         message = f"--kubernetes-namespace: {error.name} is missing: pip install 'trioroute[k8s]'"
         raise ConfigError(message) from None
-    return open_kube_source(config.kubernetes_namespace)
+    return open_cluster(config.cluster)
+
+
+def _source_of(config: FrontEndConfig, cluster: "Cluster | None") -> ReplicaSource | None:
+    """Who runs replicas, if anybody does besides those who wrote down fixed addresses."""
+    if config.runner is not None:
+        return LocalReplicaSource(config.runner)
+    return None if cluster is None else cluster.source
 
 
 def _check_access_log(config: FrontEndConfig) -> None:

@@ -39,6 +39,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--read-only-port", type=int, help="Admin port that only reads (on a cluster: 9091).")
 @click.option("--runner", type=_PATH, help="Data folder of a replica runner.")
 @click.option("--kubernetes-namespace", help="Run replicas as pods there; needs trioroute[k8s].")
+@click.option("--kubeconfig", type=_PATH, help="Cluster to use where this is no pod of it.")
+@click.option("--pod-network", multiple=True, help="Where pods are: 10.0.0.0/8. [private ranges]")
 @proxy_options
 @click.option("--access-log", type=_PATH, help="File: a line per request.")
 @click.option("--trusted-proxy", multiple=True, help="Address whose X-Forwarded-* is believed.")
@@ -70,6 +72,8 @@ def front_end(  # house: one parameter per option is Click's own form
     read_only_port: int | None,
     runner: Path | None,
     kubernetes_namespace: str | None,
+    kubeconfig: Path | None,
+    pod_network: tuple[str, ...],
     access_log: Path | None,
     trusted_proxy: tuple[str, ...],
     no_address_cap: bool,
@@ -89,6 +93,7 @@ def front_end(  # house: one parameter per option is Click's own form
         ClientTrust,
         DrainTimes,
         FrontEndConfig,
+        cluster_settings,
         parse_front_end,
     )
     from trioroute.app.supervisor import run_front_end
@@ -113,7 +118,7 @@ def front_end(  # house: one parameter per option is Click's own form
         read_only_host=read_only_host,
         read_only_port=read_only_port,
         runner=runner,
-        kubernetes_namespace=kubernetes_namespace,
+        cluster=cluster_settings(kubernetes_namespace, kubeconfig, pod_network),
         access_log=access_log,
         clients=ClientTrust(proxies=trusted_proxy, caps_addresses=not no_address_cap),
         proxy=proxy,

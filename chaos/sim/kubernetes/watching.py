@@ -1,6 +1,7 @@
 """Watches: the changes of a kind from a version on, as the lines of one answer."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import attrs
@@ -46,16 +47,17 @@ class Watch:
             message = f'resourceVersion: Invalid value: "{version}": invalid syntax'
             raise ApiError(500, "", message)
 
-    async def events(self) -> AsyncIterator[Json]:
+    async def events(self) -> AsyncGenerator[Json, None]:
         """Every event, until the watch ends by itself."""
         self.store.listeners.append(self._poke)
         try:
-            async for event in self._all_events():
-                yield event
+            async with contextlib.aclosing(self._all_events()) as events:
+                async for event in events:
+                    yield event
         finally:
             self.store.listeners.remove(self._poke)
 
-    async def _all_events(self) -> AsyncIterator[Json]:
+    async def _all_events(self) -> AsyncGenerator[Json, None]:
         start = self.options.version
         if start not in ("", "0") and int(start) < self.store.forgotten:
             message = f"too old resource version: {start} ({self.store.forgotten})"
@@ -76,10 +78,11 @@ class Watch:
                     yield {"type": "ADDED", "object": shown(self.kind, obj)}
             if self.options.initial_events and self.has_bookmarks:
                 yield self._bookmark(seen, {"k8s.io/initial-events-end": "true"})
-        async for event in self._changes(seen):
-            yield event
+        async with contextlib.aclosing(self._changes(seen)) as changes:
+            async for event in changes:
+                yield event
 
-    async def _changes(self, seen: int) -> AsyncIterator[Json]:
+    async def _changes(self, seen: int) -> AsyncGenerator[Json, None]:
         began_at = trio.current_time()
         ends_at = began_at + (self.timeout_s or _LAST_S)
         marks = [began_at + _BOOKMARK_EVERY_S, ends_at - _BOOKMARK_BEFORE_END_S]

@@ -169,10 +169,11 @@ class ApiServer:
         return not client.cancelled_caught
 
     async def _send_events(self, stream: trio.abc.Stream, watch: Watch) -> None:
-        async for event in watch.events():
-            await self._wait_thawed()
-            line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
-            await stream.send_all(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+        async with contextlib.aclosing(watch.events()) as events:
+            async for event in events:
+                await self._wait_thawed()
+                line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+                await stream.send_all(f"{len(line):x}\r\n".encode() + line + b"\r\n")
         await stream.send_all(b"0\r\n\r\n")
 
 

@@ -7,12 +7,14 @@ import trio
 from chaos.sim.kubernetes.objects import Write
 from chaos.sim.kubernetes.rights import Access
 from chaos.sim.kubernetes_cluster.kubelet import Idle
-from tests.k8s.cluster import NAMESPACE, FakeCluster, Watcher, open_cluster, wait_until
+from tests.k8s.cluster import IRIS_SPEC, NAMESPACE, FakeCluster, Watcher, open_cluster, wait_until
 from tests.k8s.copyist import RegistryOfTest
 from trioroute.core.model import CommandSource, ContainerSource
 from trioroute.discovery.kube.objects import EPOCH, MADE_FROM
-from trioroute.discovery.kube.source import INSTANCE_TYPES, open_kube_source
-from trioroute.errors import ConfigError, StaleEpochError
+from trioroute.discovery.kube.source import INSTANCE_TYPES
+from trioroute.discovery.kube.writer import ResourceWriter
+from trioroute.errors import StaleEpochError
+from trioroute.spec.written.documents import Document
 
 pytestmark = pytest.mark.slow
 
@@ -291,6 +293,14 @@ async def test_the_role_allows_exactly_what_discovery_asks_for() -> None:
         await wait_until(lambda: bool(copyist.conditions("OnlineDeployment", "iris-blue")))
         await wait_until(lambda: bool(copyist.conditions("OnlineEndpoint", "iris")))
         assert source.problems == {}
+        writer = ResourceWriter(cluster.router_api())
+        await writer.put(Document(kind="endpoint", folder="/", content={"name": "wine"}))
+        await writer.set_traffic("wine", {"red": 100}, None)
+        red = {**IRIS_SPEC, "endpoint_name": "wine", "name": "red"}
+        for _ in range(2):
+            await writer.put(Document(kind="deployment", folder="/", content=red))
+        for key in ("wine/red", "wine"):
+            await writer.delete(key)
         role = cluster.get("Role", "trioroute")
         assert role is not None
         granted = {
@@ -302,11 +312,6 @@ async def test_the_role_allows_exactly_what_discovery_asks_for() -> None:
         }
         assert cluster.api.asked == granted
         nursery.cancel_scope.cancel()
-
-
-def test_outside_of_a_cluster_the_option_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--kubernetes-namespace models"):
-        open_kube_source(NAMESPACE)
 
 
 def _with_image(cluster: FakeCluster, image: str) -> ContainerSource:

@@ -17,7 +17,8 @@ from trioroute.core.model import AuthMode, Endpoint
 from trioroute.core.registry import Command, RegistryState, Result
 from trioroute.core.resources.commands import PutEndpoint, ResourceCommand
 from trioroute.core.status import ClusterStatus
-from trioroute.discovery.kube.api import KubeApi, KubeError
+from trioroute.discovery.kube.api import KubeApi
+from trioroute.discovery.kube.calls import KubeError
 from trioroute.discovery.kube.plan import Acceptance, Verdict, plan_registry
 from trioroute.discovery.kube.status import differs_only_in_figures, status_of
 from trioroute.discovery.kube.watch import KubeWatch
@@ -108,8 +109,8 @@ class KubeRegistry:
             ControlError: the log cannot be written: the office is lost.
         """
         watch = partial(KubeWatch, namespace=self._api.namespace, changed=self._poke)
-        endpoints = watch(self._api.resources(ENDPOINT_KIND))
-        deployments = watch(self._api.resources(DEPLOYMENT_KIND))
+        endpoints = watch(self._api.resources.lister(ENDPOINT_KIND))
+        deployments = watch(self._api.resources.lister(DEPLOYMENT_KIND))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(endpoints.run)
             nursery.start_soon(deployments.run)
@@ -183,7 +184,10 @@ class KubeRegistry:
         try:
             await trio.to_thread.run_sync(
                 partial(
-                    self._api.write_status, resource["kind"], resource["metadata"]["name"], status
+                    self._api.resources.write_status,
+                    resource["kind"],
+                    resource["metadata"]["name"],
+                    status,
                 ),
                 abandon_on_cancel=True,
             )

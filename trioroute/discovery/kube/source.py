@@ -20,7 +20,8 @@ import trio
 
 from trioroute.core.found import FoundReplica, mark_of
 from trioroute.core.model import ContainerSource, Deployment, StaticSource
-from trioroute.discovery.kube.api import KubeApi, KubeError, KubeSettings, connect
+from trioroute.discovery.kube.api import KubeApi
+from trioroute.discovery.kube.calls import KubeError
 from trioroute.discovery.kube.objects import (
     APPLIED,
     DELETION_COST,
@@ -38,10 +39,10 @@ from trioroute.discovery.kube.objects import (
 )
 from trioroute.discovery.kube.watch import KubeWatch
 from trioroute.discovery.kube.workload import InstanceType, read_instance_types, workload_of
-from trioroute.errors import ConfigError, StaleEpochError
+from trioroute.errors import StaleEpochError
 from trioroute.net.backoff import Backoff
 
-__all__ = ["INSTANCE_TYPES", "KubeReplicaSource", "open_kube_source"]
+__all__ = ["INSTANCE_TYPES", "KubeReplicaSource"]
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -333,18 +334,6 @@ class KubeReplicaSource:
         return await trio.to_thread.run_sync(
             partial(function, *args), abandon_on_cancel=True, limiter=self._limiter
         )
-
-
-def open_kube_source(namespace: str) -> KubeReplicaSource:
-    """The source of the cluster that this process is a pod of.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    try:
-        return KubeReplicaSource(connect(KubeSettings(namespace=namespace)))
-    except KubeError as error:
-        raise ConfigError(f"--kubernetes-namespace {namespace}: {error}") from None
 
 
 class _Pictures:

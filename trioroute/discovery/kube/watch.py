@@ -19,7 +19,7 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 from kubernetes.informer import SharedInformer
 
-from trioroute.discovery.kube.api import KubeError, Lister
+from trioroute.discovery.kube.calls import KubeError, Lister
 from trioroute.net.backoff import Backoff
 
 __all__ = ["KubeWatch"]

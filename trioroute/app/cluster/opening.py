@@ -1,0 +1,59 @@
+"""What a front-end needs of Kubernetes, opened together: one client for all of it."""
+
+from collections.abc import Callable
+
+import attrs
+
+from consensus import Member
+from trioroute.admin.resources.vault import EndpointKeys, KeyVault
+from trioroute.app.cluster.desk import KubeDesk
+from trioroute.app.desk import RegistryDesk
+from trioroute.app.settings import ClusterSettings
+from trioroute.core.status import ClusterStatus
+from trioroute.discovery.kube.api import KubeApi, KubeSettings, connect
+from trioroute.discovery.kube.calls import KubeError
+from trioroute.discovery.kube.objects import POD_NETWORKS
+from trioroute.discovery.kube.registry import KubeRegistry, ResourceLog
+from trioroute.discovery.kube.source import KubeReplicaSource
+from trioroute.discovery.kube.writer import ResourceWriter
+from trioroute.errors import ConfigError
+
+__all__ = ["Cluster", "open_cluster"]
+
+
+@attrs.frozen
+class Cluster:
+    """The Kubernetes cluster that a front-end works with."""
+
+    api: KubeApi
+    source: KubeReplicaSource
+
+    def registry(
+        self, log: ResourceLog, vault: KeyVault, system: Callable[[], ClusterStatus]
+    ) -> KubeRegistry:
+        """What copies custom resources into the registry, in the coordinator's office."""
+
+        def new_keys(endpoint: str) -> tuple[tuple[bytes, ...], bytes]:
+            keys = EndpointKeys.fresh()
+            return keys.digests, vault.seal(endpoint, keys)
+
+        return KubeRegistry(self.api, log, new_keys=new_keys, system=system)
+
+    def desk(self, inner: RegistryDesk, member: Member) -> KubeDesk:
+        """The admin API's way to change what is registered."""
+        return KubeDesk(inner, member, ResourceWriter(self.api))
+
+
+def open_cluster(settings: ClusterSettings) -> Cluster:
+    """Connect; nothing is asked yet.
+
+    Raises:
+        ConfigError: this is no pod and no kubeconfig is named, or it cannot be used.
+    """
+    wanted = KubeSettings(namespace=settings.namespace, kubeconfig=settings.kubeconfig)
+    try:
+        api = connect(wanted)
+    except KubeError as error:
+        raise ConfigError(f"--kubernetes-namespace {settings.namespace}: {error}") from None
+    networks = settings.pod_networks or POD_NETWORKS
+    return Cluster(api, KubeReplicaSource(api, networks=networks))
