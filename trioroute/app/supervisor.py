@@ -37,6 +37,7 @@ from consensus import (
 from trioroute.admin.resources.vault import KeyVault
 from trioroute.admin.server import serve_admin
 from trioroute.admin.views import build_app
+from trioroute.app.cluster.choosing import cluster_of, source_of
 from trioroute.app.data_folder import DataFolder
 from trioroute.app.desk import RegistryDesk
 from trioroute.app.handdown import WorkerEnd
@@ -62,13 +63,11 @@ from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
 from trioroute.core.registry import RegistryState
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.local import LocalReplicaSource
-from trioroute.discovery.source import ReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import ConfigError, ControlError
 
 if TYPE_CHECKING:
     from trioroute.admin.resources.desk import Desk
-    from trioroute.app.cluster.opening import Cluster
     from trioroute.core.found import FoundReplica
 
 __all__ = ["Supervisor", "run_front_end"]
@@ -153,8 +152,8 @@ class Supervisor:
             journal=journal,
             incarnation=folder.incarnation(),
         )
-        cluster = _open_cluster(config)
-        self._source = _source_of(config, cluster)
+        cluster = cluster_of(config)
+        self._source = source_of(config, cluster)
         log = RegistryLog(self._member, machine)
         self._coordinator = Coordinator(
             log,
@@ -419,26 +418,6 @@ async def run_front_end(config: FrontEndConfig) -> None:
             await supervisor.run()
     finally:
         folder.close()
-
-
-def _open_cluster(config: FrontEndConfig) -> "Cluster | None":
-    """The Kubernetes cluster that runs the replicas, if one does."""
-    if config.cluster is None:
-        return None
-    try:
-        from trioroute.app.cluster.opening import open_cluster
-    except ModuleNotFoundError as error:
-        # An extra: a laptop does without its 20 MB and half a second of imports.
-        message = f"--kubernetes-namespace: {error.name} is missing: pip install 'trioroute[k8s]'"
-        raise ConfigError(message) from None
-    return open_cluster(config.cluster)
-
-
-def _source_of(config: FrontEndConfig, cluster: "Cluster | None") -> ReplicaSource | None:
-    """Who runs replicas, if anybody does besides those who wrote down fixed addresses."""
-    if config.runner is not None:
-        return LocalReplicaSource(config.runner)
-    return None if cluster is None else cluster.source
 
 
 def _check_access_log(config: FrontEndConfig) -> None:
