@@ -12,7 +12,7 @@ from trioroute.app.settings import ClusterSettings, FrontEndConfig
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.errors import ConfigError
 
-PLAIN = FrontEndConfig(name="fe-0", data=Path("/nowhere"), peers=())
+PLAIN = FrontEndConfig(name="fe-0", data=Path("/nowhere"), peers=(), voters=1)
 
 
 def test_without_either_nobody_does() -> None:
