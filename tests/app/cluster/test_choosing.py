@@ -36,7 +36,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
         "from pathlib import Path\n"
         "from trioroute.app.cluster.choosing import cluster_of\n"
         "from trioroute.app.settings import ClusterSettings, FrontEndConfig\n"
-        "cluster_of(FrontEndConfig(name='a', data=Path('/'), peers=(),\n"
+        "cluster_of(FrontEndConfig(name='a', data=Path('/'), peers=(), voters=1,\n"
         "    cluster=ClusterSettings(namespace='n')))\n"
     )
     done = subprocess.run(
