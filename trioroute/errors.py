@@ -18,6 +18,7 @@ __all__ = [
     "LinkLostError",
     "MalformedRequestError",
     "NoCoordinatorError",
+    "NoIssuerKeysError",
     "NoReplicaError",
     "NoSuchEndpointError",
     "QueueFullError",
@@ -25,6 +26,7 @@ __all__ = [
     "RequestError",
     "ShedError",
     "StaleEpochError",
+    "TooManyFailuresError",
     "TrioRouteError",
     "UnauthorizedError",
     "UpstreamError",
@@ -85,6 +87,13 @@ class UnauthorizedError(RequestError):
     reason = "unauthorized"
 
 
+class TooManyFailuresError(RequestError):
+    """The address has presented too many credentials that open nothing."""
+
+    status = 429
+    reason = "too-many-failures"
+
+
 class NoSuchEndpointError(RequestError):
     """No endpoint answers at this path, or it has no deployment to route to."""
 
@@ -127,6 +136,13 @@ class DrainingError(ShedError):
     """This front-end is about to stop and takes no more work."""
 
     reason = "draining"
+
+
+class NoIssuerKeysError(TrioRouteError):
+    """Tokens cannot be checked yet: the issuer's public keys were never fetched."""
+
+    status = 503
+    reason = "no-issuer-keys"
 
 
 class UpstreamError(TrioRouteError):

@@ -32,8 +32,8 @@ class Feed:
     async def wait_caught_up(self) -> None:
         await trio.lowlevel.checkpoint()
 
-    async def wait_changed(self, version: int) -> None:
-        while self.version <= version:
+    async def wait_changed(self, seen: RoutingSnapshot) -> None:
+        while self.version <= seen.version:
             await self.changed.wait()
 
     def advance(self) -> None:

@@ -15,7 +15,7 @@ from tests.house.tree import Module, Offence, Rule, expect_none, plant, real_mod
 FLOORS: Final = (
     ("errors",),
     ("core",),
-    ("wire", "telemetry", "spec", "config"),
+    ("wire", "telemetry", "spec", "config", "trust"),
     ("net",),
     ("proxy", "coordinator", "discovery", "admin", "client"),
     ("demo",),
@@ -33,6 +33,7 @@ GATES: Final = {
     "prometheus_client": ("trioroute/admin/*.py", "trioroute/telemetry/*.py"),
     "httptools": ("trioroute/wire/*.py",),
     "h11": ("trioroute/wire/*.py",),
+    "joserfc": ("trioroute/trust/*.py",),
     # A runtime is named by the hash of a conda file's packages, which it reads itself.
     "yaml": ("trioroute/spec/*.py", "trioroute/discovery/runtime.py"),
     "click": ("trioroute/cli/*.py",),
@@ -68,6 +69,7 @@ PURE_ROOMS: Final = {
     "wire": IMPURE,
     "telemetry": IMPURE_FLOOR_1,
     "spec": IMPURE_FLOOR_1,
+    "trust": IMPURE,
 }
 
 #: The libraries that the lowest rooms may use at all.
@@ -75,6 +77,7 @@ LIBRARIES: Final = {
     "errors": frozenset[str](),
     "core": frozenset({"attrs"}),
     "wire": frozenset({"attrs", "cattrs", "h11", "httptools", "msgspec"}),
+    "trust": frozenset({"attrs", "cryptography", "joserfc"}),
 }
 
 _FLOOR_OF: Final = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

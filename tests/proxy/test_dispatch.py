@@ -16,6 +16,7 @@ from trioroute.core.retry import RetryBudget
 from trioroute.core.routing import RoutingTable
 from trioroute.errors import MalformedRequestError, NoSuchEndpointError, UnauthorizedError
 from trioroute.proxy.dispatch import OwnAnswerError, Plan, RequestIds, make_plan
+from trioroute.trust.doorkeeper import Doorkeeper
 from trioroute.wire.fast import FastRequestDecoder
 from trioroute.wire.http import Limits
 
@@ -34,6 +35,7 @@ def plan_of(
         forwarded_by=ForwardedBy(b"10.0.0.9", tls=False, trusted=is_trusted),
         is_trusted=is_trusted,
         budget_of=lambda _: RetryBudget(),
+        admit=lambda endpoint, value: Doorkeeper().admit(endpoint, value, address="", now=0.0),
     )
 
 

@@ -347,3 +347,48 @@ def test_what_azure_would_collect_is_said_to_be_without_effect(folder: Folder) -
     ]
     loaded = load_one_deployment(folder, plain + "    " + collector.replace("ON", "false"))
     assert "TR0113" not in [warning.code for warning in loaded.warnings]
+
+
+ISSUER = 'trioroute.oidc.issuer: "https://login.example"'
+OF_ISSUER = 'trioroute.oidc.audience: "api://x"'
+
+
+@pytest.mark.parametrize(
+    ("mode", "lines", "code", "hint"),
+    [
+        ("aad_token", [ISSUER, OF_ISSUER], None, None),
+        ("aad_token", [ISSUER, OF_ISSUER, 'trioroute.oidc.jwks: "/etc/keys"'], None, None),
+        ("aad_token", [ISSUER], "TR0202", 'trioroute.oidc.audience: "api://scoring"'),
+        (
+            "aad_token",
+            [OF_ISSUER],
+            "TR0202",
+            'trioroute.oidc.issuer: "https://login.example/tenant"',
+        ),
+        ("key", [ISSUER, OF_ISSUER], "TR0202", "auth_mode: aad_token"),
+        ("aad_token", [ISSUER, OF_ISSUER, 'trioroute.oidc.jwks: "keys"'], "TR0202", None),
+        ("aad_token", [ISSUER, OF_ISSUER, 'trioroute.oidc.jwks: "http://far/k"'], "TR0202", None),
+    ],
+)
+def test_an_issuer_is_said_whole_and_where_it_counts(
+    mode: str, lines: list[str], code: str | None, hint: str | None, folder: Folder
+) -> None:
+    properties = "".join(f"  {line}\n" for line in lines)
+    folder.write("endpoint.yml", f"name: fraud\nauth_mode: {mode}\nproperties:\n{properties}")
+    if code is None:
+        (endpoint,) = load_paths([folder.path]).endpoints
+        assert endpoint.token_issuer is not None
+        assert (endpoint.token_issuer.issuer, endpoint.token_issuer.audience) == (
+            "https://login.example",
+            "api://x",
+        )
+        return
+    (problem,) = rejected(folder.path)
+    assert problem.code == code
+    assert hint is None or problem.hint == hint
+
+
+def test_without_an_issuer_nobody_gets_in_and_that_is_said(folder: Folder) -> None:
+    folder.write("endpoint.yml", "name: fraud\nauth_mode: aad_token\n")
+    loaded = load_paths([folder.path])
+    assert any("no request gets in" in str(warning) for warning in loaded.warnings)

@@ -14,6 +14,7 @@ import attrs
 import msgspec
 
 from trioroute.admin.view import RefusedError
+from trioroute.core.auth import is_key_set_place
 from trioroute.core.headers import is_origin
 from trioroute.core.model import (
     CommandSource,
@@ -185,6 +186,11 @@ def endpoint_faults(endpoint: Endpoint) -> Iterator[str]:
     origins = endpoint.cors_origins
     if origins != ("*",) and not all(is_origin(origin) for origin in origins):
         yield 'cors_origins are like https://host:port, or "*" alone'
+    issuer = endpoint.token_issuer
+    if issuer is not None and issuer.jwks is not None and not is_key_set_place(issuer.jwks):
+        yield "token_issuer.jwks is an https:// URL, one of this machine, or a whole path"
+    if issuer is not None and not (issuer.issuer and issuer.audience):
+        yield "token_issuer needs an issuer and an audience"
     if endpoint.body_bytes_max is not None and endpoint.body_bytes_max < 0:
         yield "body_bytes_max must not be negative"
     if endpoint.half_close_grace_s is not None and not endpoint.half_close_grace_s >= 0:

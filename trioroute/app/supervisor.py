@@ -52,6 +52,7 @@ from trioroute.app.host.ports import (
 )
 from trioroute.app.plane import ComposedPlane
 from trioroute.app.replicated import RegistryLog, RegistryMachine
+from trioroute.app.routing.feed import RoutingPictures
 from trioroute.app.secret import load_secret
 from trioroute.app.settings import END_TOGETHER, FrontEndConfig
 from trioroute.app.view import FrontEndView
@@ -59,9 +60,9 @@ from trioroute.app.worker import Worker, WorkerConfig
 from trioroute.app.workers import Launch, Seat, launch_in_loop, launch_process
 from trioroute.coordinator.probes import probe
 from trioroute.coordinator.service import Coordinator
-from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
 from trioroute.core.registry import RegistryState
 from trioroute.core.slots.timings import SlotTimings
+from trioroute.discovery.issuers import IssuerKeys
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import ConfigError, ControlError
@@ -75,48 +76,7 @@ __all__ = ["Supervisor", "run_front_end"]
 #: The workers of a supervisor that was killed die with it; the kernel needs a moment, seconds.
 _LOCK_PATIENCE_S: Final = 5.0
 
-#: How often to look whether this member has caught up, seconds; only in the first moments.
-_LOOK_S: Final = 0.02
-
 _LOG: Final = logging.getLogger(__name__)
-
-
-class _Feed:
-    """The `RoutingFeed` of every seat: what the log says, and who holds the office."""
-
-    def __init__(self, config: FrontEndConfig, member: Member, machine: RegistryMachine) -> None:
-        self._addresses = {peer.name: peer for peer in config.peers}
-        self._member = member
-        self._machine = machine
-
-    def snapshot(self, holder: str) -> RoutingSnapshot:
-        """What that holder routes by now."""
-        office = self._member.office
-        coordinator = None
-        if office is not None:
-            address = self._addresses[office.name]
-            coordinator = CoordinatorAddress(
-                name=office.name, epoch=office.epoch, host=address.host, port=address.port
-            )
-        snapshot = self._machine.registry.snapshot_for(holder, coordinator)
-        # Take-overs are entries of the log too, and the registry does not see those.
-        return attrs.evolve(snapshot, version=self._member.applied_index)
-
-    async def wait_changed(self, version: int) -> None:
-        """Return when more of the log is applied."""
-        await self._member.wait_applied_beyond(version)
-
-    async def wait_caught_up(self) -> None:
-        """Return when what this member has applied is what the group has agreed on.
-
-        A worker that accepted earlier would answer 404 for endpoints that exist.
-        """
-        while True:
-            statistics = self._member.statistics()
-            is_current = statistics.applied_index >= statistics.commit_index
-            if statistics.leader is not None and self._member.office is not None and is_current:
-                return
-            await trio.sleep(_LOOK_S)
 
 
 class Supervisor:
@@ -163,7 +123,7 @@ class Supervisor:
             processes=self._source,
             ask=partial(probe, tls=config.proxy.replica_files.tls()),
         )
-        self._feed = _Feed(config, self._member, machine)
+        self._feed = RoutingPictures(config, self._member, machine, IssuerKeys())
         self._seats = [self._seat(index) for index in range(max(config.workers, 1))]
         self._found: tuple[FoundReplica, ...] = ()
         host, port = listening.plain.getsockname()[:2]
@@ -229,6 +189,7 @@ class Supervisor:
             control.start_soon(run_with_authority, self._member, self._run_office)
             control.start_soon(self._resign_when_asked)
             control.start_soon(self._view.run_rate)
+            control.start_soon(self._feed.follow_issuers)
             if isinstance(self._source, LocalReplicaSource):
                 control.start_soon(self._watch_replicas, self._source)
             async with trio.open_nursery() as workers:

@@ -62,8 +62,8 @@ class RoutingFeed(Protocol):
     async def wait_caught_up(self) -> None:
         """Return when snapshots say what the group has agreed on, not what it once had."""
 
-    async def wait_changed(self, version: int) -> None:
-        """Return when there is something newer than `version`, or at once when there is."""
+    async def wait_changed(self, seen: RoutingSnapshot) -> None:
+        """Return when there is something else than `seen`, or at once when there is."""
 
 
 #: Starts the worker of an incarnation; leaving the context has ended it for certain.
@@ -180,7 +180,7 @@ class Seat:
             while True:
                 snapshot = self._feed.snapshot(self.holder)
                 await end.send(Snapshot.of(snapshot))
-                await self._feed.wait_changed(snapshot.version)
+                await self._feed.wait_changed(snapshot)
 
     def _take(self, report: Ready | Stats | LinkState) -> None:
         match report:

@@ -8,11 +8,19 @@ the clear keys in memory and would have to be emptied at each rotation.
 import base64
 import hashlib
 import hmac
+import urllib.parse
 from typing import Final
 
-from trioroute.core.model import Endpoint
+from trioroute.core.model import AuthMode, Endpoint
 
-__all__ = ["ENTROPY_BYTES", "digest_of", "is_authorized", "key_from"]
+__all__ = [
+    "ENTROPY_BYTES",
+    "credential_of",
+    "digest_of",
+    "is_authorized",
+    "is_key_set_place",
+    "key_from",
+]
 
 #: 256 bits: out of reach of any search.
 ENTROPY_BYTES: Final = 32
@@ -25,6 +33,8 @@ _SCHEME: Final = b"bearer "
 #: because nobody knows an input whose SHA-256 is all zeros.
 _NO_DIGEST: Final = bytes(32)
 _SLOTS: Final = 2
+
+_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def key_from(entropy: bytes) -> str:
@@ -50,7 +60,7 @@ def is_authorized(endpoint: Endpoint, authorization: bytes | None) -> bool:
     """Whether the `Authorization` value opens the endpoint (either key, at any time).
 
     Every stored digest is compared, at least two, also after one has matched and also when there is
-    no credential at all. Endpoints of token modes have no digests and so refuse every key.
+    no credential at all. Endpoints of token modes refuse every key, also keys that they had before.
 
     Args:
         endpoint: what the request asks for.
@@ -58,8 +68,9 @@ def is_authorized(endpoint: Endpoint, authorization: bytes | None) -> bool:
     """
     if endpoint.anonymous:
         return True
-    presented = _digest_of_credential(authorization)
-    digests = endpoint.key_digests
+    # The digest of no credential is that of an empty one: no key is empty.
+    presented = hashlib.sha256(credential_of(authorization)).digest()
+    digests = endpoint.key_digests if endpoint.auth_mode is AuthMode.KEY else ()
     authorized = False
     for digest in digests + (_NO_DIGEST,) * (_SLOTS - len(digests)):
         # Not `or`: that would skip the comparisons that follow a match.
@@ -67,10 +78,29 @@ def is_authorized(endpoint: Endpoint, authorization: bytes | None) -> bool:
     return authorized
 
 
-def _digest_of_credential(authorization: bytes | None) -> bytes:
-    """The digest of the bearer credential; of an empty one when there is none (no key is empty)."""
+def is_key_set_place(text: str) -> bool:
+    """Whether public keys may be fetched from there: a file, https, or http on this machine.
+
+    Over plain http from elsewhere anybody on the way could put keys of their own in their place.
+    """
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return False
+    if text.startswith("/"):
+        return True
+    try:
+        parts = urllib.parse.urlsplit(text)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and host in _THIS_MACHINE)
+    )
+
+
+def credential_of(authorization: bytes | None) -> bytes:
+    """The bearer credential; empty when there is none."""
     value = authorization or b""
     # The scheme's case does not matter (RFC 9110 section 11.1); the key's does.
     is_bearer = value[: len(_SCHEME)].lower() == _SCHEME
-    credential = value[len(_SCHEME) :].strip(b" ") if is_bearer else b""
-    return hashlib.sha256(credential).digest()
+    return value[len(_SCHEME) :].strip(b" ") if is_bearer else b""

@@ -30,6 +30,7 @@ __all__ = [
     "ScriptSource",
     "Source",
     "StaticSource",
+    "TokenIssuer",
     "deployment_key",
 ]
 
@@ -76,6 +77,21 @@ class ReplicaState(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
+class TokenIssuer:
+    """Whose tokens open an `aad_token` endpoint: any OpenID Connect issuer.
+
+    Attributes:
+        issuer: the tokens' `iss`, compared as it is written.
+        audience: what must be among their `aud`.
+        jwks: URL or absolute path of the public keys; None: as the issuer's discovery says.
+    """
+
+    issuer: str
+    audience: str
+    jwks: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Endpoint:
     """A public scoring name.
 
@@ -95,6 +111,7 @@ class Endpoint:
             as there (decision 16); None for ever.
         server_timing: tell clients in `Server-Timing` where the time went.
         idempotent: every request may be sent again after a replica failed on it (contract, 4).
+        token_issuer: for `auth_mode: aad_token`; without it such an endpoint refuses everybody.
         forwards_authorization: replicas get the client's `Authorization`.
     """
 
@@ -117,6 +134,7 @@ class Endpoint:
     server_timing: bool = True
     idempotent: bool = False
     forwards_authorization: bool = False
+    token_issuer: TokenIssuer | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -321,6 +339,7 @@ class RoutingSnapshot:
         version: index of the last applied log entry; never falls.
         homes: this holder's home: replica id to a bit mask of slot numbers.
         coordinator: None while nobody is known to hold the office.
+        key_sets: endpoint name to the JSON Web Key Set that its tokens are verified by.
     """
 
     version: int
@@ -329,6 +348,7 @@ class RoutingSnapshot:
     replicas: tuple[Replica, ...] = ()
     homes: Mapping[str, int] = attrs.field(factory=dict)
     coordinator: CoordinatorAddress | None = None
+    key_sets: Mapping[str, bytes] = attrs.field(factory=dict)
 
 
 def deployment_key(endpoint: str, deployment: str) -> str:

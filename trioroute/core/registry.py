@@ -14,6 +14,7 @@ import attrs
 
 from trioroute.core.decisions import Decision, with_decisions
 from trioroute.core.model import (
+    AuthMode,
     CoordinatorAddress,
     Deployment,
     Endpoint,
@@ -22,7 +23,13 @@ from trioroute.core.model import (
 )
 from trioroute.core.resources.changes import apply_resource, with_deployments
 from trioroute.core.resources.commands import ResourceCommand
-from trioroute.core.resources.state import Homes, Refusal, RegistryState, Result
+from trioroute.core.resources.state import (
+    Homes,
+    Refusal,
+    RegistryState,
+    Result,
+    key_set_of,
+)
 from trioroute.errors import InvariantError
 
 __all__ = [
@@ -178,6 +185,11 @@ class Registry:
             replicas=tuple(replica for group in state.replicas.values() for replica in group),
             homes=homes,
             coordinator=coordinator,
+            key_sets={
+                name: key_set_of(keys)
+                for name, keys in state.token_keys.items()
+                if state.endpoints[name].auth_mode is AuthMode.AML_TOKEN
+            },
         )
 
     def _refusal(self, command: _OwnCommand) -> str:
@@ -267,6 +279,11 @@ def _with_registry(state: RegistryState, command: PutRegistry, index: int) -> Re
             for name, sealed in state.sealed_keys.items()
             if name in endpoints
             and endpoints[name].key_digests == state.endpoints[name].key_digests
+        },
+        token_keys={
+            name: keys
+            for name, keys in state.token_keys.items()
+            if name in endpoints and endpoints[name].auth_mode is AuthMode.AML_TOKEN
         },
     )
 

@@ -12,7 +12,6 @@ from typing import Final
 
 import attrs
 
-from trioroute.core.auth import is_authorized
 from trioroute.core.headers import (
     ForwardedBy,
     client_request_id,
@@ -28,9 +27,10 @@ from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment, Endpoint
 from trioroute.core.retry import IDEMPOTENT_METHODS, RetryBudget
 from trioroute.core.routing import Match, RoutingTable
-from trioroute.errors import MalformedRequestError, UnauthorizedError
+from trioroute.errors import MalformedRequestError
 from trioroute.proxy.answers import ALLOW
 from trioroute.telemetry.trace_context import parse_traceparent
+from trioroute.trust.doorkeeper import Verdict
 from trioroute.wire.encode import encode_field_lines, encode_request_head
 from trioroute.wire.http import REFUSED_METHODS, Field, Framing, RequestHead
 
@@ -88,7 +88,7 @@ class Plan:
 
     Attributes:
         is_idempotent: a retry after the request was written is safe (contract, section 4).
-        is_authorized: it carries a credential that opens the endpoint.
+        verdict: whether its credential opens the endpoint, and for how long that holds.
         echoed: header lines for the client that only the request decides.
         upgrade: the protocol that the client may switch to, empty for none.
     """
@@ -97,7 +97,7 @@ class Plan:
     table: RoutingTable
     match: Match
     is_idempotent: bool
-    is_authorized: bool
+    verdict: Verdict
     client_request_id: bytes
     echoed: bytes
     trusted_id: bytes | None
@@ -110,15 +110,14 @@ class Plan:
         """Whether the request may go on. Apart from making a plan: a refusal needs the endpoint.
 
         Raises:
-            UnauthorizedError: no credential that opens the endpoint.
+            TrioRouteError: no credential that opens the endpoint, or none can be checked now.
             OwnAnswerError: the router answers this itself.
         """
         origins = self.match.endpoint.cors_origins
         if origins and is_preflight(self.head.method, self.head.index):  # without credentials
             origin = self.head.index[b"origin"]
             raise OwnAnswerError(tuple(preflight_fields(origins, origin, methods=ALLOW)))
-        if not self.is_authorized:
-            raise UnauthorizedError("no key that opens this endpoint")
+        self.verdict.check()
 
     def upgrade_for(self, deployment: Deployment) -> bytes:
         """The protocol that this request may switch to, empty for none."""
@@ -206,10 +205,12 @@ def make_plan(
     forwarded_by: ForwardedBy,
     is_trusted: bool,
     budget_of: Callable[[str], RetryBudget],
+    admit: Callable[[Endpoint, bytes | None], Verdict],
 ) -> Plan:
     """Decide where a request goes, and whether it may: `Plan.check` says so.
 
     Args:
+        admit: judges an `Authorization` value.
         budget_of: the retry budget of an endpoint.
         is_trusted: the peer is a trusted proxy, whose request id is kept.
 
@@ -237,7 +238,7 @@ def make_plan(
         is_idempotent=head.method in IDEMPOTENT_METHODS
         or b"idempotency-key" in head.index
         or endpoint.idempotent,
-        is_authorized=is_authorized(endpoint, head.index.get(b"authorization")),
+        verdict=admit(endpoint, head.index.get(b"authorization")),
         client_request_id=client_id,
         echoed=_echoed_lines(endpoint, head, client_id),
         trusted_id=own_id,

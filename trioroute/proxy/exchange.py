@@ -6,9 +6,11 @@ scope is entered, nothing waits. Everything unusual is handed to the connection'
 goes on from wherever the exchange is, with the same steps.
 """
 
+import time
+
 from trioroute.core.headers import forwardable_trailers, response_fields
 from trioroute.core.health import Outcome
-from trioroute.core.model import Deployment
+from trioroute.core.model import Deployment, Endpoint
 from trioroute.errors import (
     AnswerTimeoutError,
     BrokenAnswerError,
@@ -39,6 +41,7 @@ from trioroute.proxy.dispatch import OwnAnswerError, Plan, make_plan
 from trioroute.proxy.relay import EXPECTED, ClientGoneError, framed, relay_answer_body
 from trioroute.proxy.state import ExchangeState
 from trioroute.proxy.upstream import AttemptFailedError
+from trioroute.trust.doorkeeper import FOR_EVER, Verdict
 from trioroute.wire.encode import encode_last_chunk, encode_response_head
 from trioroute.wire.http import Framing, ResponseHead
 
@@ -213,13 +216,19 @@ class Exchange(ExchangeState):
             return self.plan
         connection, plane, head = self.connection, self.plane, self.head
         plan = connection.plan
-        if plan is None or plan.head is not head or plan.table is not plane.table:
+        if (
+            plan is None
+            or plan.head is not head
+            or plan.table is not plane.table
+            or (plan.verdict.until is not FOR_EVER and plan.verdict.until <= time.time())
+        ):
             plan = connection.plan = make_plan(
                 head,
                 plane.table,
                 forwarded_by=connection.forwarded_by,
                 is_trusted=connection.is_trusted,
                 budget_of=plane.budget,
+                admit=self._admit,
             )
         self.plan = plan
         if plan.trusted_id is not None:
@@ -228,6 +237,13 @@ class Exchange(ExchangeState):
         connection.half_close_grace_s = float("inf") if grace_s is None else grace_s
         plan.check()
         return plan
+
+    def _admit(self, endpoint: Endpoint, authorization: bytes | None) -> Verdict:
+        """Whether a credential opens an endpoint, presented by this client."""
+        # Behind a trusted proxy are many clients: one of them must not lock out the others.
+        address = "" if self.connection.is_trusted else self.connection.address
+        keeper = self.plane.doorkeeper
+        return keeper.admit(endpoint, authorization, address=address, now=time.time())
 
     def _take_first_body(self) -> None:
         if self.body is not None:

@@ -22,6 +22,7 @@ from trioroute.proxy.dispatch import RequestIds
 from trioroute.proxy.upstream import Upstreams
 from trioroute.telemetry.access_log import AccessRecord
 from trioroute.telemetry.recording import Recorder
+from trioroute.trust.doorkeeper import Doorkeeper
 from trioroute.wire.http import Limits, RequestDecoder
 
 __all__ = ["AccessLog", "Admission", "Plane"]
@@ -80,6 +81,7 @@ class Plane:
     abandoned: Abandoned
     ids: RequestIds = attrs.field(factory=RequestIds)
     date: Date = attrs.field(factory=Date)
+    doorkeeper: Doorkeeper = attrs.field(factory=Doorkeeper)
     trusted_proxies: frozenset[str] = frozenset()
     is_draining: bool = False
     budgets: dict[str, RetryBudget] = attrs.field(factory=dict)

@@ -135,6 +135,7 @@ class ProxyServer:
         """Route by a new picture from the next request on; pools of vanished replicas close."""
         plane = self._plane
         plane.table = RoutingTable.from_snapshot(snapshot, phase=self._phase, previous=plane.table)
+        plane.doorkeeper.apply(snapshot.endpoints, snapshot.key_sets)
         plane.upstreams.apply(snapshot)
 
     async def serve(

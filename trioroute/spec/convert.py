@@ -19,6 +19,7 @@ from trioroute.core.model import (
     ScaleSettings,
     Source,
     StaticSource,
+    TokenIssuer,
 )
 from trioroute.spec import azure
 from trioroute.spec.fields.document import Node
@@ -54,6 +55,15 @@ def to_endpoint(spec: azure.Endpoint, extras: EndpointProperties) -> Endpoint:
         server_timing=extras.server_timing is not False,
         idempotent=bool(extras.idempotent),
         forwards_authorization=bool(extras.forward_authorization),
+        token_issuer=_to_issuer(extras),
+    )
+
+
+def _to_issuer(extras: EndpointProperties) -> TokenIssuer | None:
+    if extras.oidc_issuer is None or extras.oidc_audience is None:
+        return None
+    return TokenIssuer(
+        issuer=extras.oidc_issuer, audience=extras.oidc_audience, jwks=extras.oidc_jwks
     )
 
 

@@ -31,6 +31,11 @@ _SKIPPED_FOLDERS: Final = frozenset(("node_modules", "site-packages", "__pycache
 
 _Finder = SourceFinder | ContainerFinder
 
+_OIDC_HINTS: Final = {
+    "issuer": 'trioroute.oidc.issuer: "https://login.example/tenant"',
+    "audience": 'trioroute.oidc.audience: "api://scoring"',
+}
+
 
 @attrs.frozen(kw_only=True)
 class Loaded:
@@ -277,7 +282,32 @@ def _load_endpoint(file: ReadFile, *, dev: bool, loopback: bool) -> Endpoint | N
     if extras is None:
         return None
     _check_development(file, extras, dev=dev, loopback=loopback)
+    _check_issuer(file, extras)
     return to_endpoint(file.spec, extras)
+
+
+def _check_issuer(file: ReadFile, extras: EndpointProperties) -> None:
+    """An `aad_token` endpoint says whose tokens open it, and nobody else has to."""
+    settings = {
+        "issuer": extras.oidc_issuer,
+        "audience": extras.oidc_audience,
+        "jwks": extras.oidc_jwks,
+    }
+    given = [name for name, value in settings.items() if value is not None]
+    mode = getattr(file.spec, "auth_mode", None)
+    if given and mode != "aad_token":
+        where = ("properties", f"trioroute.oidc.{given[0]}")
+        message = "only an endpoint with auth_mode: aad_token has an issuer"
+        file.below(*where).error(file.at(*where), "TR0202", message, "auth_mode: aad_token")
+    elif given and not {"issuer", "audience"} <= set(given):
+        where = ("properties", f"trioroute.oidc.{given[0]}")
+        missing = "audience" if "issuer" in given else "issuer"
+        message = f"trioroute.oidc.{missing} is missing"
+        file.below(*where).error(file.at(*where), "TR0202", message, _OIDC_HINTS[missing])
+    elif mode == "aad_token" and not given:
+        message = "no request gets in until somebody says whose tokens are good"
+        hint = 'properties: trioroute.oidc.issuer: "https://…", trioroute.oidc.audience: "…"'
+        file.below("auth_mode").warn(file.at("auth_mode"), "TR0114", message, hint)
 
 
 def _check_development(

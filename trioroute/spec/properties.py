@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from trioroute.core.auth import is_key_set_place
 from trioroute.core.headers import is_origin
 from trioroute.spec.fields.document import Entry, Node
 from trioroute.spec.fields.kinds import FLAG, INVALID, TEXT, Choice, Number, Whole
@@ -20,6 +21,9 @@ from trioroute.spec.reading import ReadFile
 __all__ = ["PREFIX", "DeploymentProperties", "EndpointProperties", "read_properties"]
 
 PREFIX: Final = "trioroute."
+
+#: Settings that belong together: their keys have a second dot.
+_GROUPS: Final = ("canary_", "oidc_")
 #: A week. Longer requests exist, but every safety rule waits for the longest one (decision 14).
 _SECONDS_MAX: Final = 7 * 24 * 3600.0
 #: No request that is not a stream lasts longer (Azure's highest request_timeout_ms).
@@ -119,6 +123,22 @@ class Origins:
         return {"type": "string"}
 
 
+@attrs.frozen
+class KeySetPlace:
+    """Where public keys are: an https URL, one of this machine, or a file by its whole path."""
+
+    def read(self, node: Node, scope: Scope) -> Any:
+        text = TEXT.read(node, scope)
+        if text is INVALID or is_key_set_place(text):
+            return text
+        message = f'expected an https:// URL or the whole path of a file, found "{text}"'
+        scope.error(node, "TR0202", message, "https://login.example/keys or /etc/issuer/jwks.json")
+        return INVALID
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": "^(https://|http://|/)"}
+
+
 _SECONDS: Final = Number(0.001, _SECONDS_MAX)
 
 
@@ -158,6 +178,13 @@ class EndpointProperties:
     )
     idempotent: bool | None = setting(
         FLAG, "POST and PATCH, too, may be sent again when a replica fails", default="false"
+    )
+    oidc_issuer: str | None = setting(
+        TEXT, "whose tokens open an aad_token endpoint: the `iss` of any OpenID Connect issuer"
+    )
+    oidc_audience: str | None = setting(TEXT, "what must be among the tokens' `aud`")
+    oidc_jwks: str | None = setting(
+        KeySetPlace(), "the issuer's keys, if not where its discovery says: a URL or a file"
     )
     forward_authorization: bool | None = setting(
         FLAG, "replicas get the client's Authorization", default="false"
@@ -240,4 +267,4 @@ def _read_property(key: str, name: str, entry: Entry, cls: type, scope: Scope) -
 
 def key_of(name: str) -> str:
     """The key under `properties` of an attribute: `canary_x` is written `trioroute.canary.x`."""
-    return PREFIX + (name.replace("_", ".", 1) if name.startswith("canary_") else name)
+    return PREFIX + (name.replace("_", ".", 1) if name.startswith(_GROUPS) else name)

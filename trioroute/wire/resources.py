@@ -5,7 +5,7 @@ and N-1 can read each other's answers; wishes refuse what they do not know, beca
 would silently be its default.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -19,6 +19,8 @@ __all__ = [
     "LogList",
     "ReplicaLog",
     "Resources",
+    "ScoringToken",
+    "TokenWish",
     "TrafficChange",
     "TrafficWish",
     "Written",
@@ -30,6 +32,24 @@ class Credentials(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
     primary_key: str
     secondary_key: str
+
+
+class TokenWish(msgspec.Struct, forbid_unknown_fields=True):
+    """For how long a scoring token is to be valid, seconds: a minute to a day."""
+
+    ttl_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 3600
+
+
+class ScoringToken(msgspec.Struct, rename="camel"):
+    """A token that opens an `aml_token` endpoint, by Azure's names; times are Unix seconds.
+
+    From `refresh_after_time_utc` on another one should be fetched; this one still works.
+    """
+
+    access_token: str
+    expiry_time_utc: int
+    refresh_after_time_utc: int
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name
 
 
 class TrafficWish(msgspec.Struct, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from trioroute.core.model import Deployment, Endpoint, Replica, StaticSource
+from trioroute.core.model import AuthMode, Deployment, Endpoint, Replica, StaticSource
 from trioroute.core.registry import Command, PutRegistry, PutReplicas, Registry
 from trioroute.core.resources.commands import (
     DeleteDeployment,
@@ -14,9 +14,10 @@ from trioroute.core.resources.commands import (
     PutDeployment,
     PutEndpoint,
     SetKeys,
+    SetTokenKeys,
     SetTraffic,
 )
-from trioroute.core.resources.state import Refusal, Result
+from trioroute.core.resources.state import Refusal, Result, TokenKey, key_set_of
 from trioroute.wire.records import decode_command, decode_state, encode_command, encode_state
 
 DIGESTS = (b"1" * 32, b"2" * 32)
@@ -168,3 +169,35 @@ def test_what_is_mirrored_to_gets_no_live_traffic_until_that_ends(apply: Apply) 
     assert apply(mirrored) == Result()
     assert apply(live).refusal is Refusal.REFUSED
     assert apply(attrs.evolve(live, mirror_traffic={"green": 0})) == Result()
+
+
+KEY = TokenKey(public=b"p" * 32, sealed=b"sealed", made_at_s=1.5)
+
+
+def test_token_keys_go_with_their_endpoint_and_its_mode(registry: Registry, apply: Apply) -> None:
+    tokened = Endpoint(name="iris", auth_mode=AuthMode.AML_TOKEN)
+    change = SetTokenKeys(endpoint="iris", keys=(KEY,), known=())
+    assert apply(change).refusal is Refusal.MISSING
+    apply(PutEndpoint(endpoint=Endpoint(name="iris")))
+    assert apply(change).refusal is Refusal.REFUSED
+    apply(PutEndpoint(endpoint=tokened))
+    version = registry.state.versions["iris"]
+    assert apply(change) == Result()
+    assert apply(change).refusal is Refusal.CONFLICT
+    assert registry.state.versions["iris"] == version
+    assert decode_state(encode_state(registry.state)) == registry.state
+    assert registry.snapshot_for("fe-0/0").key_sets == {"iris": key_set_of((KEY,))}
+    apply(PutEndpoint(endpoint=attrs.evolve(tokened, description="other")))
+    apply(PutRegistry(endpoints=(tokened,), deployments=()))
+    assert registry.state.token_keys == {"iris": (KEY,)}
+    apply(DeleteEndpoint(name="iris"))
+    assert registry.state.token_keys == {}
+
+
+def test_a_registry_without_an_endpoint_has_no_token_keys_of_it(
+    registry: Registry, apply: Apply
+) -> None:
+    apply(PutEndpoint(endpoint=Endpoint(name="iris", auth_mode=AuthMode.AML_TOKEN)))
+    apply(SetTokenKeys(endpoint="iris", keys=(KEY,), known=()))
+    apply(PutRegistry(endpoints=(Endpoint(name="other"),), deployments=()))
+    assert registry.state.token_keys == {}

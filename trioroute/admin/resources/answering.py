@@ -5,6 +5,7 @@ the version that was read, `If-None-Match: *` on there being none yet; otherwise
 changed, whichever it is.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from trioroute.admin import problems
 from trioroute.admin.problems import ProblemError
 from trioroute.admin.resources.bodies import read_deployment, read_endpoint, read_wish
 from trioroute.admin.resources.desk import ConflictError, Desk, MissingError
+from trioroute.admin.resources.tokens import TokenOffice
 from trioroute.admin.resources.vault import EndpointKeys, fresh_key
 from trioroute.admin.transfer import json_answer, read_json_body
 from trioroute.admin.view import RefusedError
@@ -39,6 +41,7 @@ from trioroute.wire.resources import (
     LogList,
     ReplicaLog,
     Resources,
+    TokenWish,
     TrafficChange,
     TrafficWish,
     Written,
@@ -60,6 +63,7 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
 
     _desk: Desk
     _replicas_of: Callable[[str], tuple[str, ...]]
+    _unix_time: Callable[[], float] = time.time
 
     async def get_decisions(self, _: Request) -> Response:
         """What coordinators decided lately, and why."""
@@ -180,6 +184,18 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
 
         keys = await self._read_and_change(name, None, change)
         return json_answer(_as_credentials(keys))
+
+    async def post_token(self, request: Request) -> Response:
+        """A scoring token."""
+        wish: TokenWish = read_wish(await read_json_body(request), TokenWish)
+        office = TokenOffice(self._desk, self._unix_time)
+        return json_answer(await office.issue(request.path_params["endpoint"], wish.ttl_s))
+
+    async def post_revoke(self, request: Request) -> Response:
+        """No token issued so far is believed any more."""
+        name = request.path_params["endpoint"]
+        office = TokenOffice(self._desk, self._unix_time)
+        return await self._write(name, lambda: office.revoke(name))
 
     async def get_logs(self, request: Request) -> Response:
         """The end of what each replica printed."""

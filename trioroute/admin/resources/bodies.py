@@ -13,13 +13,19 @@ from trioroute.admin.registry_json import (
 )
 from trioroute.admin.view import RefusedError
 from trioroute.core.model import Deployment, Endpoint
-from trioroute.wire.resources import DeploymentWish, EndpointWish, KeyWish, TrafficWish
+from trioroute.wire.resources import (
+    DeploymentWish,
+    EndpointWish,
+    KeyWish,
+    TokenWish,
+    TrafficWish,
+)
 
 __all__ = ["WISHES", "read_deployment", "read_endpoint", "read_wish"]
 
 
 #: All that changes take, for the API's description.
-WISHES: Final = (EndpointWish, DeploymentWish, TrafficWish, KeyWish)
+WISHES: Final = (EndpointWish, DeploymentWish, TrafficWish, KeyWish, TokenWish)
 
 
 def read_wish(body: bytes | bytearray, kind: type[Any]) -> Any:

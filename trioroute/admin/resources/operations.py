@@ -6,7 +6,14 @@ from trioroute.admin import problems
 from trioroute.admin.openapi import Answer, Operation
 from trioroute.admin.roles import Access
 from trioroute.core.decisions import DecisionList
-from trioroute.wire.resources import Credentials, LogList, Resources, TrafficChange, Written
+from trioroute.wire.resources import (
+    Credentials,
+    LogList,
+    Resources,
+    ScoringToken,
+    TrafficChange,
+    Written,
+)
 
 __all__ = ["CHANGING", "RESOURCE_OPERATIONS"]
 
@@ -95,6 +102,25 @@ RESOURCE_OPERATIONS: Final = (
         answers=(Answer(status=200, meaning="The keys.", body=Credentials, media_type=_JSON),),
         takes="KeyWish",
         problems=_WITH_BODY,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/endpoints/{endpoint}/token",
+        name="post_token",
+        access=Access.OPERATE,
+        summary="A signed token that opens an aml_token endpoint for some time.",
+        answers=(Answer(status=200, meaning="It.", body=ScoringToken, media_type=_JSON),),
+        takes="TokenWish",
+        problems=_WITH_BODY,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/endpoints/{endpoint}/token/revoke",
+        name="post_revoke",
+        access=Access.ADMIN,
+        summary="Forget the keys that tokens were signed with: none issued so far opens any more.",
+        answers=(_WRITTEN,),
+        problems=_OF_ONE,
     ),
     Operation(
         method="PUT",

@@ -77,10 +77,7 @@ class KeyVault:
         Raises:
             RefusedError: there is no cluster secret.
         """
-        cipher = self._require_cipher()
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        plain = json.dumps([keys.primary, keys.secondary]).encode()
-        return self._mark + nonce + cipher.encrypt(nonce, plain, endpoint.encode())
+        return self.seal_bytes(endpoint, json.dumps([keys.primary, keys.secondary]).encode())
 
     def open(self, endpoint: str, sealed: bytes) -> EndpointKeys:
         """The inverse of `seal`.
@@ -88,15 +85,32 @@ class KeyVault:
         Raises:
             RefusedError: there is no secret, another one, or this is not the endpoint's value.
         """
+        return EndpointKeys(*json.loads(self.open_bytes(endpoint, sealed)))
+
+    def seal_bytes(self, purpose: str, plain: bytes) -> bytes:
+        """Any bytes, bound to what they are for.
+
+        Raises:
+            RefusedError: there is no cluster secret.
+        """
+        cipher = self._require_cipher()
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return self._mark + nonce + cipher.encrypt(nonce, plain, purpose.encode())
+
+    def open_bytes(self, purpose: str, sealed: bytes) -> bytes:
+        """The inverse of `seal_bytes`.
+
+        Raises:
+            RefusedError: there is no secret, another one, or this was sealed for something else.
+        """
         cipher = self._require_cipher()
         mark, rest = sealed[:_MARK_BYTES], sealed[_MARK_BYTES:]
         if mark != self._mark:
             raise RefusedError("the keys are sealed under another cluster secret than this one's")
         try:
-            plain = cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], endpoint.encode())
+            return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], purpose.encode())
         except InvalidTag:
             raise RefusedError("the sealed keys are damaged: regenerate them") from None
-        return EndpointKeys(*json.loads(plain))
 
     def _require_cipher(self) -> AESGCM:
         if self._cipher is None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from trioroute.core.model import Deployment, deployment_key
+from trioroute.core.model import AuthMode, Deployment, deployment_key
 from trioroute.core.resources.commands import (
     DeleteDeployment,
     DeleteEndpoint,
@@ -16,6 +16,7 @@ from trioroute.core.resources.commands import (
     PutEndpoint,
     ResourceCommand,
     SetKeys,
+    SetTokenKeys,
     SetTraffic,
 )
 from trioroute.core.resources.state import Refusal, RegistryState, Result
@@ -39,7 +40,7 @@ def apply_resource(
         # The same content again is no change, so that applying a file twice moves no version.
         return state, Result()
     versions = {key: at for key, at in changed.versions.items() if _is_known(changed, key)}
-    if _is_known(changed, name):
+    if _is_known(changed, name) and not isinstance(command, SetTokenKeys):
         versions[name] = index
     return attrs.evolve(changed, versions=versions), Result()
 
@@ -79,7 +80,7 @@ def _resource_of(command: ResourceCommand) -> str:
             return name
         case DeleteDeployment(endpoint=parent, name=name):
             return deployment_key(parent, name)
-        case SetTraffic(endpoint=name) | SetKeys(endpoint=name):
+        case SetTraffic(endpoint=name) | SetKeys(endpoint=name) | SetTokenKeys(endpoint=name):
             return name
 
 
@@ -118,6 +119,10 @@ def _refusal(state: RegistryState, command: ResourceCommand) -> Result | None:
             return _refusal_of_deletion(state, command)
         case SetKeys(endpoint=name):
             return _missing_endpoint(state, name)
+        case SetTokenKeys():
+            return _missing_endpoint(state, command.endpoint) or _refusal_of_token_keys(
+                state, command
+            )
         case SetTraffic():
             return _missing_endpoint(state, command.endpoint) or _refusal_of_traffic(state, command)
 
@@ -137,6 +142,15 @@ def _refusal_of_deletion(state: RegistryState, command: DeleteDeployment) -> Res
     if (live or mirrored) and not command.with_traffic:
         share = f"{live} % of the traffic" if live else f"{mirrored} % of mirrored traffic"
         return Result(f"{key} gets {share}: set that to 0 first", Refusal.REFUSED)
+    return None
+
+
+def _refusal_of_token_keys(state: RegistryState, command: SetTokenKeys) -> Result | None:
+    name = command.endpoint
+    if state.endpoints[name].auth_mode is not AuthMode.AML_TOKEN:
+        return Result(f"{name} does not take tokens of ours", Refusal.REFUSED)
+    if tuple(key.public for key in state.token_keys.get(name, ())) != command.known:
+        return Result(f"the signing keys of {name} were changed meanwhile", Refusal.CONFLICT)
     return None
 
 
@@ -170,6 +184,8 @@ def _changed(state: RegistryState, command: ResourceCommand) -> RegistryState:
             return _without_deployment(state, deployment_key(parent, name))
         case SetTraffic():
             return _with_traffic(state, command)
+        case SetTokenKeys(endpoint=name, keys=keys):
+            return attrs.evolve(state, token_keys={**state.token_keys, name: keys})
         case SetKeys(endpoint=name, key_digests=digests, sealed_keys=sealed):
             endpoint = attrs.evolve(state.endpoints[name], key_digests=digests)
             return attrs.evolve(
@@ -191,6 +207,12 @@ def _with_endpoint(state: RegistryState, command: PutEndpoint) -> RegistryState:
         endpoints={**state.endpoints, name: endpoint},
         documents={**state.documents, name: command.document},
         sealed_keys={**state.sealed_keys, name: sealed},
+        # Back to keys and then to tokens once more: the old tokens are not to come alive again.
+        token_keys={
+            key: keys
+            for key, keys in state.token_keys.items()
+            if key != name or endpoint.auth_mode is AuthMode.AML_TOKEN
+        },
     )
 
 
@@ -215,6 +237,7 @@ def _without_endpoint(state: RegistryState, name: str) -> RegistryState:
         endpoints={key: one for key, one in state.endpoints.items() if key != name},
         documents=_without(state.documents, {name, *gone}),
         sealed_keys={key: one for key, one in state.sealed_keys.items() if key != name},
+        token_keys={key: one for key, one in state.token_keys.items() if key != name},
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import attrs
 
 from trioroute.core.model import Deployment, Endpoint
+from trioroute.core.resources.state import TokenKey
 
 __all__ = [
     "DeleteDeployment",
@@ -17,6 +18,7 @@ __all__ = [
     "PutEndpoint",
     "ResourceCommand",
     "SetKeys",
+    "SetTokenKeys",
     "SetTraffic",
 ]
 
@@ -95,6 +97,28 @@ class SetKeys:
     expected: int | None = None
 
 
+@attrs.frozen(kw_only=True)
+class SetTokenKeys:
+    """Replace the keys that an endpoint's tokens are signed with.
+
+    No version moves: signing keys change by themselves, and nobody's edit may fail because of it.
+
+    Attributes:
+        known: the public keys that are to be replaced, as their writer saw them.
+    """
+
+    endpoint: str
+    keys: tuple[TokenKey, ...]
+    known: tuple[bytes, ...]
+    expected: int | None = None
+
+
 ResourceCommand = (
-    PutEndpoint | PutDeployment | DeleteEndpoint | DeleteDeployment | SetTraffic | SetKeys
+    PutEndpoint
+    | PutDeployment
+    | DeleteEndpoint
+    | DeleteDeployment
+    | SetTraffic
+    | SetKeys
+    | SetTokenKeys
 )

@@ -1,14 +1,21 @@
 """What is agreed on, as values: the registry's state and what became of a command."""
 
+import base64
 import enum
+import hashlib
+import json
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
 from trioroute.core.decisions import Decision
 from trioroute.core.model import Deployment, Endpoint, Replica
 
-__all__ = ["Homes", "Refusal", "RegistryState", "Result"]
+__all__ = ["Homes", "Refusal", "RegistryState", "Result", "TokenKey", "key_set_of"]
+
+#: 64 bits: enough to tell a handful of keys apart.
+_KEY_ID_DIGITS: Final = 16
 
 #: Of one deployment: replica id → holder → mask of the slots that are at home there.
 Homes = Mapping[str, Mapping[str, int]]
@@ -36,6 +43,41 @@ class Result:
 
 
 @attrs.frozen(kw_only=True)
+class TokenKey:
+    """One key that tokens of an `aml_token` endpoint are signed with (Ed25519).
+
+    Attributes:
+        public: 32 bytes; all that workers get.
+        sealed: the private key under the cluster secret.
+        made_at_s: Unix time.
+    """
+
+    public: bytes
+    sealed: bytes = attrs.field(repr=False)
+    made_at_s: float
+
+    @property
+    def id(self) -> str:
+        """The `kid` of tokens signed with it."""
+        return hashlib.sha256(self.public).hexdigest()[:_KEY_ID_DIGITS]
+
+
+def key_set_of(keys: tuple[TokenKey, ...]) -> bytes:
+    """The public keys as a JSON Web Key Set (RFC 7517, RFC 8037)."""
+    listed = [
+        {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "use": "sig",
+            "kid": key.id,
+            "x": base64.urlsafe_b64encode(key.public).rstrip(b"=").decode("ascii"),
+        }
+        for key in keys
+    ]
+    return json.dumps({"keys": listed}).encode()
+
+
+@attrs.frozen(kw_only=True)
 class RegistryState:
     """The whole replicated state as one value, for snapshots of the log.
 
@@ -48,6 +90,7 @@ class RegistryState:
         documents: likewise, what its user wrote, as JSON; what `--set` edits.
         decisions: what coordinators decided lately, the oldest first.
         sealed_keys: per endpoint, its keys under the cluster secret. Workers never get them.
+        token_keys: per `aml_token` endpoint, what its tokens were lately signed with; newest last.
     """
 
     epoch: int = 0
@@ -64,3 +107,4 @@ class RegistryState:
     documents: Mapping[str, str] = attrs.field(factory=dict)
     sealed_keys: Mapping[str, bytes] = attrs.field(factory=dict)
     decisions: tuple[Decision, ...] = ()
+    token_keys: Mapping[str, tuple[TokenKey, ...]] = attrs.field(factory=dict)

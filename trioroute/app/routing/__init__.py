@@ -1,0 +1,1 @@
+"""What workers are handed to route by."""

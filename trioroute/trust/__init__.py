@@ -1,0 +1,1 @@
+"""Whose credentials are believed: keys and signed tokens, checked offline."""
