@@ -319,3 +319,44 @@ def test_whatever_bytes_arrive_there_is_an_answer(
         assert match.upstream_target(table.pick(match)).startswith(b"/")
     except (MalformedRequestError, NoSuchEndpointError):
         pass
+
+
+MIRRORED = attrs.evolve(ECHO, traffic={"blue": 100}, mirror_traffic={"green": 30})
+
+
+def table_with(endpoint: Endpoint, previous: RoutingTable | None = None) -> RoutingTable:
+    snapshot = RoutingSnapshot(version=1, endpoints=(endpoint,), deployments=(BLUE, GREEN))
+    return RoutingTable.from_snapshot(snapshot, previous=previous)
+
+
+def copies(table: RoutingTable, count: int, headers: dict[bytes, bytes] | None = None) -> list[str]:
+    match = table.match(b"/api/v1/service/echo/score", headers or {})
+    found = [table.mirror_of(match) for _ in range(count)]
+    return [deployment.name for deployment in found if deployment is not None]
+
+
+def test_any_prefix_of_the_requests_is_copied_within_one_of_its_share() -> None:
+    table = table_with(MIRRORED)
+    copied = 0
+    for count in range(1, 301):
+        copied += len(copies(table, 1))
+        assert abs(copied - 0.3 * count) < 1
+
+
+def test_a_request_that_names_its_deployment_is_not_copied() -> None:
+    assert copies(table_with(MIRRORED), 100, TO_GREEN) == []
+    assert copies(table_with(ECHO), 100) == []
+
+
+def test_a_new_snapshot_goes_on_where_copying_was() -> None:
+    table = table_with(MIRRORED)
+    seen = [len(copies(table, 1)) for _ in range(7)]
+    table = table_with(attrs.evolve(MIRRORED, description="other"), table)
+    seen += [len(copies(table, 1)) for _ in range(13)]
+    fresh = table_with(MIRRORED)
+    assert seen == [len(copies(fresh, 1)) for _ in range(20)]
+
+
+def test_a_mirror_that_does_not_exist_gets_nothing() -> None:
+    assert copies(table_with(attrs.evolve(MIRRORED, mirror_traffic={"red": 10})), 50) == []
+    assert copies(table_with(attrs.evolve(MIRRORED, mirror_traffic={"green": 0})), 50) == []

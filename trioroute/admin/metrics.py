@@ -4,7 +4,7 @@
 no replica label: their number would grow with every restart.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from trioroute.admin.exposition import (
@@ -18,7 +18,7 @@ from trioroute.core.status import ClusterStatus, DeploymentStatus, ReplicaCondit
 from trioroute.telemetry import names
 from trioroute.telemetry.histograms import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S
 from trioroute.telemetry.names import Metric
-from trioroute.telemetry.recording import DeploymentStats, WorkerStats
+from trioroute.telemetry.recording import DeploymentStats, Outcome, WorkerStats
 
 __all__ = ["render"]
 
@@ -43,7 +43,8 @@ def render(status: ClusterStatus, stats: WorkerStats, accept: str) -> tuple[byte
 
 def _exchanges(stats: WorkerStats) -> Iterator[Family | HistogramFamily]:
     series = stats.deployments
-    yield _family(names.REQUESTS, _requests(series))
+    yield _family(names.REQUESTS, _by_code(series, lambda one: one.outcomes))
+    yield _family(names.MIRRORED_REQUESTS, _by_code(series, lambda one: one.mirrored))
     yield _family(names.RECEIVED_BYTES, ((_labels(one), one.bytes_in) for one in series))
     yield _family(names.SENT_BYTES, ((_labels(one), one.bytes_out) for one in series))
     yield _family(names.RETRIES, ((_labels(one), one.retries) for one in series))
@@ -110,11 +111,13 @@ def _front_end(status: ClusterStatus) -> Iterator[Family]:
     yield _family(names.BUILD_INFO, [((status.version,), 1)])
 
 
-def _requests(series: Iterable[DeploymentStats]) -> Iterator[Sample]:
+def _by_code(
+    series: Iterable[DeploymentStats], outcomes_of: Callable[[DeploymentStats], tuple[Outcome, ...]]
+) -> Iterator[Sample]:
     """Statuses below 500 by class: few users tell 201 from 200, and each is a time series."""
     for one in series:
         counts: dict[tuple[str, str], int] = {}
-        for outcome in one.outcomes:
+        for outcome in outcomes_of(one):
             key = (_code(outcome.status), outcome.reason)
             counts[key] = counts.get(key, 0) + outcome.count
         for key, count in counts.items():

@@ -30,6 +30,8 @@ NO_ROUTE_TEXT: Final = (
 )
 
 _SERVICE, _ENDPOINT = (prefix.encode() for prefix in API_PREFIXES)
+#: No deployment has this name.
+_NOT_COPIED: Final = ""
 _SWAGGER_PATH: Final = b"/swagger.json"
 
 #: A backslash is a slash to some servers, and the controls end a string or a line.
@@ -71,6 +73,7 @@ class RoutingTable:
 
     Attributes:
         splitters: by endpoint name; the only part that changes, one step at each `pick`.
+        mirrors: by endpoint name, the deployment that gets copies and which requests are copied.
     """
 
     def __init__(
@@ -78,10 +81,12 @@ class RoutingTable:
         endpoints: Mapping[bytes, Endpoint],
         deployments: Mapping[tuple[str, bytes], Deployment],
         splitters: Mapping[str, Splitter],
+        mirrors: Mapping[str, tuple[Splitter, Deployment]],
     ) -> None:
         self._endpoints = endpoints
         self._deployments = deployments
         self.splitters = splitters
+        self.mirrors = mirrors
         self._mounted = next((e for e in endpoints.values() if e.mount is not None), None)
         self._exact = _scoring_targets(endpoints, deployments)
 
@@ -116,7 +121,13 @@ class RoutingTable:
             elif weights:
                 splitters[endpoint.name] = Splitter(weights, phase=phase)
         endpoints = {e.name.encode(): e for e in snapshot.endpoints}
-        return cls(endpoints, deployments, splitters)
+        known = {} if previous is None else previous.mirrors
+        mirrors = {
+            endpoint.name: mirror
+            for endpoint in snapshot.endpoints
+            if (mirror := _mirror(endpoint, deployments, known.get(endpoint.name), phase))
+        }
+        return cls(endpoints, deployments, splitters, mirrors)
 
     def match(self, target: bytes, headers: Mapping[bytes, bytes]) -> Match:
         """Find out where a request goes; `pick` then completes it once it is authorized.
@@ -149,6 +160,17 @@ class RoutingTable:
         if splitter is None:
             raise NoSuchEndpointError(NO_ROUTE_TEXT)
         return self._deployments[name, splitter.pick().encode()]
+
+    def mirror_of(self, match: Match) -> Deployment | None:
+        """The deployment that gets a copy of this request; None for most requests.
+
+        A request that names its deployment is not copied (azure-reference.md 3.20).
+        """
+        found = self.mirrors.get(match.endpoint.name)
+        if found is None or match.deployment is not None:
+            return None
+        splitter, deployment = found
+        return deployment if splitter.pick() else None
 
     def _with_named(self, found: Match, named: bytes) -> Match:
         if b"," in named:
@@ -203,6 +225,24 @@ class RoutingTable:
             return self._deployments[endpoint.name, name]
         except KeyError:
             raise NoSuchEndpointError(NO_ROUTE_TEXT) from None
+
+
+def _mirror(
+    endpoint: Endpoint,
+    deployments: Mapping[tuple[str, bytes], Deployment],
+    before: tuple[Splitter, Deployment] | None,
+    phase: float,
+) -> tuple[Splitter, Deployment] | None:
+    """Which requests are copied and to where: as exact a share as live traffic has."""
+    for name, percent in endpoint.mirror_traffic.items():
+        deployment = deployments.get((endpoint.name, name.encode()))
+        if deployment is None or percent <= 0:
+            continue
+        weights = {name: percent, _NOT_COPIED: 100 - percent}
+        if before is not None and before[0].weights == weights:
+            return before[0], deployment
+        return Splitter(weights, phase=phase), deployment
+    return None
 
 
 def _scoring_targets(

@@ -99,6 +99,15 @@ class Admission:
             self.on_news()
         return grant
 
+    def acquire_spare(self, deployment: str) -> Grant | None:
+        """A slot that no live request could use now, at any front-end; None when there is none."""
+        grant = self.holding.acquire_spare(deployment, self.clock())
+        if grant is None and deployment in self._unlimited:
+            return self._acquire_unlimited(deployment)
+        if self.on_news is not None and self.holding.has_news:
+            self.on_news()
+        return grant
+
     async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
         """Wait in the queue for a slot.
 

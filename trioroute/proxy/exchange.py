@@ -292,7 +292,16 @@ class Exchange(ExchangeState):
         plan.budget.record_request()
         self.key = plan.deployment_key(deployment)
         self.grant = self.plane.admission.acquire_nowait(self.key)
+        if self.plane.table.mirrors:
+            self._mirror(plan)
         return deployment
+
+    def _mirror(self, plan: Plan) -> None:
+        """Offer a copy to the mirror, once for each request; the live one has its slot by now."""
+        deployment = self.plane.table.mirror_of(plan.match)
+        if deployment is not None:
+            is_whole = self.connection.decoder.body_done
+            self.plane.mirrors.offer(plan, deployment, self.body if is_whole else None)
 
     # --- the answer
 

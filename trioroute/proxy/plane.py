@@ -18,6 +18,7 @@ from trioroute.net.reactor import Reactor
 from trioroute.net.sweep import Sweep
 from trioroute.proxy.abandoned import Abandoned
 from trioroute.proxy.answers import Answer, Date
+from trioroute.proxy.aside.mirror import Mirrors
 from trioroute.proxy.dispatch import RequestIds
 from trioroute.proxy.upstream import Upstreams
 from trioroute.telemetry.access_log import AccessRecord
@@ -36,6 +37,9 @@ class Admission(Protocol):
 
     def acquire_nowait(self, deployment: str) -> Grant | None:
         """A slot that is free here and now, else None."""
+
+    def acquire_spare(self, deployment: str) -> Grant | None:
+        """A slot that no live request could use now, at any front-end, else None."""
 
     async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
         """Wait in the queue for a slot; cancel-safe. Times are on `trio.current_time()`.
@@ -81,6 +85,7 @@ class Plane:
     abandoned: Abandoned
     ids: RequestIds = attrs.field(factory=RequestIds)
     date: Date = attrs.field(factory=Date)
+    mirrors: Mirrors = attrs.field(init=False)
     doorkeeper: Doorkeeper = attrs.field(factory=Doorkeeper)
     trusted_proxies: frozenset[str] = frozenset()
     is_draining: bool = False
@@ -90,6 +95,9 @@ class Plane:
     desyncs: int = 0
     grants_kept: int = 0
     crashes: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.mirrors = Mirrors(self)
 
     def budget(self, endpoint: str) -> RetryBudget:
         """The retry budget of an endpoint."""

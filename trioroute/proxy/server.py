@@ -161,6 +161,7 @@ class ProxyServer:
                 outer.start_soon(plane.sweep.run)
                 outer.start_soon(plane.reactor.run)
                 outer.start_soon(plane.abandoned.run)
+                outer.start_soon(plane.mirrors.run)
                 if self._tls is not None:
                     outer.start_soon(_follow_files, self._tls)
                 async with trio.open_nursery() as clients:
@@ -181,7 +182,7 @@ class ProxyServer:
             self._accepting.cancel()
         with trio.move_on_after(timeout_s):
             # Asked again and again: a connection may be between two states at any one time.
-            while plane.sweep.connections or plane.abandoned.waiting:
+            while plane.sweep.connections or plane.abandoned.waiting or plane.mirrors.running:
                 for connection in list(plane.sweep.connections):
                     connection.close_if_idle(trio.current_time())
                 await trio.sleep(_DRAIN_LOOK_S)

@@ -68,6 +68,13 @@ SENT_BYTES: Final = Metric(
 RETRIES: Final = Metric(
     "trioroute_retries", "counter", "Attempts after the first one.", _DEPLOYMENT
 )
+MIRRORED_REQUESTS: Final = Metric(
+    "trioroute_mirrored_requests",
+    "counter",
+    "Copies of requests for a mirror, by what it answered, and copies that were not made: reason "
+    "says why. They are in no other count.",
+    (*_DEPLOYMENT, "code", "reason"),
+)
 ACCESS_LOG_DROPPED: Final = Metric(
     "trioroute_access_log_dropped",
     "counter",

@@ -42,6 +42,7 @@ class DeploymentStats:
     Attributes:
         endpoint: empty when no endpoint matched.
         deployment: empty when the exchange ended before one was picked.
+        mirrored: what became of copies of requests; they count nowhere else.
     """
 
     endpoint: str
@@ -55,6 +56,7 @@ class DeploymentStats:
     bytes_in: int = 0
     bytes_out: int = 0
     retries: int = 0
+    mirrored: tuple[Outcome, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -135,6 +137,20 @@ class Recorder:
         series.upstream_s += upstream_s
         series.retries += attempts - 1
 
+    def record_mirrored(self, endpoint: str, deployment: str, status: int, reason: str) -> None:
+        """Count one copy of a request, or that none was made.
+
+        Args:
+            deployment: the mirror.
+            status: what the mirror answered, 0 when it did not.
+            reason: `answered`, or why not.
+        """
+        series = self._series.get((endpoint, deployment))
+        if series is None:
+            series = self._series[endpoint, deployment] = _Series()
+        outcome = (status, reason)
+        series.mirrored[outcome] = series.mirrored.get(outcome, 0) + 1
+
     def snapshot(self, *, access_log_dropped: int = 0) -> WorkerStats:
         """All counts as one value that can be sent to the supervisor."""
         return WorkerStats(
@@ -180,6 +196,7 @@ class _Series:
     __slots__ = (
         "bytes_in",
         "bytes_out",
+        "mirrored",
         "outcomes",
         "overhead",
         "overhead_s",
@@ -196,6 +213,7 @@ class _Series:
 
     def __init__(self) -> None:
         self.outcomes: dict[tuple[int, str], int] = {}
+        self.mirrored: dict[tuple[int, str], int] = {}
         self.total = list(_NO_DURATIONS.counts)
         self.overhead = list(_NO_OVERHEADS.counts)
         self.route = list(_NO_OVERHEADS.counts)
@@ -208,9 +226,8 @@ class _Series:
         return DeploymentStats(
             endpoint=endpoint,
             deployment=deployment,
-            outcomes=tuple(
-                Outcome(status, reason, count) for (status, reason), count in self.outcomes.items()
-            ),
+            outcomes=_as_outcomes(self.outcomes),
+            mirrored=_as_outcomes(self.mirrored),
             total=Distribution(tuple(self.total), self.total_s),
             overhead=Distribution(tuple(self.overhead), self.overhead_s),
             route=Distribution(tuple(self.route), self.route_s),
@@ -227,6 +244,7 @@ def _together(one: DeploymentStats, other: DeploymentStats) -> DeploymentStats:
         endpoint=one.endpoint,
         deployment=one.deployment,
         outcomes=_outcomes_together(one.outcomes, other.outcomes),
+        mirrored=_outcomes_together(one.mirrored, other.mirrored),
         total=add(one.total, other.total),
         overhead=add(one.overhead, other.overhead),
         route=add(one.route, other.route),
@@ -246,16 +264,25 @@ def _outcomes_together(*groups: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
     return tuple(Outcome(*key, count) for key, count in sorted(counts.items()))
 
 
+def _as_outcomes(counts: dict[tuple[int, str], int]) -> tuple[Outcome, ...]:
+    return tuple(Outcome(*key, count) for key, count in counts.items())
+
+
+def _outcomes_less(later: tuple[Outcome, ...], earlier: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+    before = {(outcome.status, outcome.reason): outcome.count for outcome in earlier}
+    return tuple(
+        Outcome(outcome.status, outcome.reason, grown)
+        for outcome in later
+        if (grown := outcome.count - before.get((outcome.status, outcome.reason), 0))
+    )
+
+
 def _less(later: DeploymentStats, earlier: DeploymentStats) -> DeploymentStats:
-    before = {(outcome.status, outcome.reason): outcome.count for outcome in earlier.outcomes}
     return DeploymentStats(
         endpoint=later.endpoint,
         deployment=later.deployment,
-        outcomes=tuple(
-            Outcome(outcome.status, outcome.reason, grown)
-            for outcome in later.outcomes
-            if (grown := outcome.count - before.get((outcome.status, outcome.reason), 0))
-        ),
+        outcomes=_outcomes_less(later.outcomes, earlier.outcomes),
+        mirrored=_outcomes_less(later.mirrored, earlier.mirrored),
         total=subtract(later.total, earlier.total),
         overhead=subtract(later.overhead, earlier.overhead),
         route=subtract(later.route, earlier.route),

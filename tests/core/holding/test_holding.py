@@ -201,3 +201,22 @@ def test_a_burst_may_wait_for_replicas_that_are_being_started_but_not_for_ever()
     holding.link.receive(m.Expect(deployment="gone/gone", wait_s=1.0), 6.0)
     holding.cancel(number)
     assert holding.burst_wait_s(number, 6.0) == 0.0
+
+
+def test_a_spare_slot_is_one_that_nobody_waits_for_anywhere() -> None:
+    holding = opened(r0=1, r1=1)
+    assert holding.acquire_spare(KEY, 0.1) is not None
+    holding.link.receive(m.Mode(deployment=KEY, contended=True), 0.1)
+    assert holding.acquire_spare(KEY, 0.1) is None
+    holding.link.receive(m.Mode(deployment=KEY, contended=False), 0.1)
+    lease(holding, 0.1, r0=1, r1=1)
+    assert holding.acquire_spare(KEY, 0.1) is not None
+    assert holding.acquire_spare(KEY, 0.1) is None
+    assert holding.acquire_spare("e/nowhere", 0.1) is None
+
+
+def test_without_a_coordinator_nobody_knows_who_waits_so_nothing_is_spare() -> None:
+    holding = opened(r0=1)
+    holding.link.close(0.1)
+    assert holding.acquire_spare(KEY, 0.1) is None
+    assert holding.acquire_nowait(KEY, 0.1) is not None

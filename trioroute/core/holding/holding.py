@@ -66,6 +66,16 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
             self._held.say_short(group)
         return grant
 
+    def acquire_spare(self, deployment: str, now: float) -> Grant | None:
+        """A slot for what may as well not happen: one that nobody waits for at any front-end.
+
+        Never without a coordinator, who alone knows whether somebody waits elsewhere.
+        """
+        group = self._held.deployments.get(deployment)
+        if group is None or group.contended or not self._held.session.is_open:
+            return None
+        return self.acquire_nowait(deployment, now)
+
     def release(self, grant: Grant, now: float, *, outcome: Outcome = Outcome.SERVED) -> None:
         """The request of this grant is over and its replica is done with it.
 

@@ -1,0 +1,1 @@
+"""What runs beside clients' exchanges and must never be felt by them."""
