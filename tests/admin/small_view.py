@@ -78,6 +78,7 @@ def recorded() -> WorkerStats:
             bytes_out=11,
             attempts=attempts,
         )
+    recorder.record_mirrored("echo", "blue", 200, "answered")
     return recorder.snapshot(access_log_dropped=5)
 
 

@@ -169,11 +169,12 @@ def _content_length(head: bytes) -> int:
     return 0
 
 
-async def score(scoring: tuple[str, int], body: bytes) -> bytes:
+async def score(scoring: tuple[str, int], body: bytes, endpoint: str = "echo") -> bytes:
     """The whole answer to one request on a connection of its own."""
     stream = await trio.open_tcp_stream(*scoring)
     async with stream:
-        head = b"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+        head = f"POST /api/v1/service/{endpoint}/score HTTP/1.1\r\n".encode()
+        head += b"host: a\r\nconnection: close\r\n"
         await stream.send_all(head + b"content-length: %d\r\n\r\n%s" % (len(body), body))
         return b"".join([bytes(chunk) async for chunk in stream])
 

@@ -60,6 +60,10 @@ class LocalSlots:
             return None
         return self._take(deployment)
 
+    def acquire_spare(self, deployment: str) -> Grant | None:
+        """See `Admission`."""
+        return self.acquire_nowait(deployment)
+
     async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
         """See `Admission`."""
         if not self._has_replicas:

@@ -4,7 +4,16 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioroute.telemetry.recording import DeploymentStats, Outcome, Recorder, WorkerStats, merge
+from trioroute.telemetry.recording import (
+    DeploymentStats,
+    Outcome,
+    Recorder,
+    WorkerStats,
+    difference,
+    failed_count,
+    judged_count,
+    merge,
+)
 from trioroute.wire.records import pack_record, unpack_record
 
 
@@ -126,3 +135,33 @@ def test_stats_cross_the_hand_down_and_json() -> None:
     stats = recorder.snapshot(access_log_dropped=2)
     assert unpack_record(pack_record(stats), WorkerStats) == stats
     assert msgspec.json.decode(msgspec.json.encode(stats), type=WorkerStats) == stats
+
+
+def test_only_what_a_replica_did_is_held_against_its_version() -> None:
+    outcomes = (
+        Outcome(200, "ok", 10),
+        Outcome(404, "ok", 5),
+        Outcome(500, "ok", 3),
+        Outcome(424, "ok", 2),
+        Outcome(504, "answer-timeout", 1),
+        Outcome(502, "broken-answer", 1),
+        Outcome(503, "queue-timeout", 50),
+        Outcome(503, "no-replica", 50),
+        Outcome(0, "client-gone", 50),
+    )
+    assert judged_count(outcomes) == 22
+    assert failed_count(outcomes) == 7
+
+
+def test_copies_are_merged_and_subtracted_like_exchanges() -> None:
+    recorder = Recorder()
+    recorder.record_mirrored("iris", "green", 200, "answered")
+    earlier = recorder.snapshot()
+    recorder.record_mirrored("iris", "green", 200, "answered")
+    recorder.record_mirrored("iris", "green", 0, "no-idle-slot")
+    later = recorder.snapshot()
+    (grown,) = difference(later, earlier).deployments
+    assert set(grown.mirrored) == {Outcome(200, "answered", 1), Outcome(0, "no-idle-slot", 1)}
+    (both,) = merge([earlier, later]).deployments
+    assert set(both.mirrored) == {Outcome(200, "answered", 3), Outcome(0, "no-idle-slot", 1)}
+    assert both.outcomes == ()

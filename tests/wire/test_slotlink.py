@@ -32,6 +32,14 @@ from_holder = st.one_of(
     st.builds(m.Stock, deployment=st.text(), idle=numbers),
     st.builds(m.Failed, replica=st.text(), is_unreachable=st.booleans()),
     st.builds(m.Goodbye, busy=slots),
+    st.builds(
+        m.Observed,
+        rows=st.dictionaries(
+            st.text(),
+            st.tuples(numbers, numbers, st.lists(numbers, max_size=4).map(tuple)),
+            max_size=3,
+        ),
+    ),
 )
 from_coordinator = st.one_of(
     st.builds(m.Welcome, version=numbers, epoch=numbers),
@@ -90,6 +98,7 @@ def test_the_numbers_of_the_kinds_are_the_contract() -> None:
         (6, m.Goodbye(busy={})),
         (7, m.Stock(deployment="", idle=0)),
         (8, m.Failed(replica="", is_unreachable=True)),
+        (9, m.Observed(rows={})),
         (71, m.Expect(deployment="", wait_s=1.0)),
         (70, m.Recall(deployment="", keep=0, most=1)),
     ):

@@ -21,14 +21,20 @@ from trioroute.app.host.network import Network, TcpNetwork
 from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.settings import ClientTrust, ProxySettings, parse_limits
 from trioroute.app.worker import ReportLink, Worker, WorkerConfig
-from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
+from trioroute.core.guards.canary import LOOK_S, is_guarded
+from trioroute.core.model import CoordinatorAddress, RoutingSnapshot, deployment_key
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.net.tls import ServerTls
 from trioroute.proxy.admission import Admission
 from trioroute.proxy.link import SlotLink
 from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.access_log import AccessLog
-from trioroute.telemetry.recording import Recorder, WorkerStats
+from trioroute.telemetry.recording import (
+    Recorder,
+    WorkerStats,
+    failed_count,
+    judged_count,
+)
 
 __all__ = ["ComposedPlane", "main"]
 
@@ -67,6 +73,7 @@ class ComposedPlane:
             started_at=config.started_at,
         )
         self._report: ReportLink | None = None
+        self._guarded: frozenset[str] = frozenset()
         self._link = SlotLink(self._admission, connect=self._connect, on_change=self._note_link)
         files = config.tls_files
         self._access_log = _open_access_log(config)
@@ -87,6 +94,7 @@ class ComposedPlane:
 
     def apply_snapshot(self, snapshot: RoutingSnapshot) -> None:
         """Route by this: slots first, so that no request finds a route without its slots."""
+        self._guarded = frozenset(e.name for e in snapshot.endpoints if is_guarded(e))
         self._admission.set_routing(snapshot)
         self._server.apply_snapshot(snapshot)
         self._link.set_coordinator(snapshot.coordinator)
@@ -94,7 +102,9 @@ class ComposedPlane:
     async def run_link(self, report: ReportLink) -> None:
         """Keep the slot link open until cancelled."""
         self._report = report
-        await self._link.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_observed)
+            await self._link.run()
 
     async def say_goodbye(self) -> None:
         """Give back what is idle and leave."""
@@ -124,6 +134,24 @@ class ComposedPlane:
         """All counts since the start."""
         dropped = 0 if self._access_log is None else self._access_log.dropped
         return self._recorder.snapshot(access_log_dropped=dropped)
+
+    async def _tell_observed(self) -> None:
+        """The coordinator judges rising deployments by what all workers have seen."""
+        while True:
+            await trio.sleep(LOOK_S)
+            if not self._guarded:
+                continue
+            rows = {
+                deployment_key(stats.endpoint, stats.deployment): (
+                    judged_count(stats.outcomes),
+                    failed_count(stats.outcomes),
+                    stats.upstream.counts,
+                )
+                for stats in self._recorder.snapshot().deployments
+                if stats.endpoint in self._guarded and stats.deployment
+            }
+            self._admission.holding.link.say_observed(rows)
+            self._admission.deliver()
 
     def _note_link(self, connected: bool, epoch: int) -> None:
         if self._report is not None:

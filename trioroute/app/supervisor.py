@@ -66,6 +66,7 @@ from trioroute.discovery.issuers import IssuerKeys
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import ConfigError, ControlError
+from trioroute.telemetry.histograms import DURATION_BOUNDS_S
 
 if TYPE_CHECKING:
     from trioroute.admin.resources.desk import Desk
@@ -121,6 +122,7 @@ class Supervisor:
             clock=boottime,
             open_fixed=StaticReplicaSource,
             processes=self._source,
+            duration_bounds_s=DURATION_BOUNDS_S,
             ask=partial(probe, tls=config.proxy.replica_files.tls()),
         )
         self._feed = RoutingPictures(config, self._member, machine, IssuerKeys())

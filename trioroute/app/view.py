@@ -198,6 +198,7 @@ class FrontEndView:
                 deployments=rows,
                 resource_version=state.versions.get(endpoint.name, 0),
                 mirror_traffic=endpoint.mirror_traffic,
+                halted=self._registry.state.halted.get(endpoint.name, {}),
             )
 
     def _deployment(
@@ -235,11 +236,18 @@ class FrontEndView:
             wait_s=None if distance is None else distance.waited_s,
             wait_ideal_s=None if distance is None else distance.ideal_s,
             wasted_share=None if distance is None else distance.wasted_share,
-            reason="" if decision is None else _describe(decision),
+            reason=self._reason(endpoint.name, deployment.name, decision),
             provisioning_state=provisioning.state.value,
             provisioning_reason=provisioning.reason,
             resource_version=self._registry.state.versions.get(key, 0),
         )
+
+    def _reason(self, endpoint: str, deployment: str, decision: ScaleDecision | None) -> str:
+        """Why a deployment is as it is, the most important first."""
+        halted = self._registry.state.halted.get(endpoint, {}).get(deployment)
+        if halted is not None:
+            return f"halted: {halted}"
+        return "" if decision is None else _describe(decision)
 
     def _replicas(
         self, deployment: Deployment, agreed: Sequence[Replica]

@@ -48,6 +48,7 @@ class Links:
     Args:
         may_grant: asked before anything is sent: False once the authority is no longer fresh
             (a cancel scope alone acts only at the next checkpoint).
+        observe: takes what holders say about requests; nothing that the slots depend on.
         register: makes a holder's incarnation known in the log before it is leased anything.
         ideal: is fed with what holders tell of their finished requests.
     """
@@ -60,12 +61,14 @@ class Links:
         may_grant: Callable[[], bool],
         register: Callable[[str, int], Awaitable[None]],
         ideal: IdealLines,
+        observe: Callable[[str, m.Observed], None] = lambda _holder, _observed: None,
     ) -> None:
         self._directory = directory
         self._ideal = ideal
         self._clock = clock
         self._may_grant = may_grant
         self._register = register
+        self._observe = observe
         self._sessions: dict[str, _Session] = {}
         self._is_over = False
 
@@ -139,6 +142,9 @@ class Links:
         """All that came together, so that what it leads to goes out together."""
         effects: list[Effect] = []
         for message in messages:
+            if isinstance(message, m.Observed):
+                self._observe(holder, message)
+                continue
             now = self._clock()
             effects += self._directory.receive(holder, message, now)
             if isinstance(message, m.Renew):

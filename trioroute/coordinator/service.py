@@ -6,7 +6,7 @@ rebuilt by its successor, so it may end between any two statements.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -18,10 +18,12 @@ from trioroute.coordinator.links import Links
 from trioroute.coordinator.probes import probe
 from trioroute.core.decisions import DecisionDesk, DecisionKind
 from trioroute.core.directory.directory import SlotDirectory
-from trioroute.core.model import Deployment
+from trioroute.core.guards.canary import LOOK_S, CanaryWatch, Tally
+from trioroute.core.model import Deployment, deployment_key
 from trioroute.core.registry import (
     Command,
     FenceHolder,
+    HaltCanary,
     MarkClean,
     OpenEpoch,
     PutHomes,
@@ -33,6 +35,7 @@ from trioroute.core.registry import (
 from trioroute.core.scaling import ScaleDecision
 from trioroute.core.slots.figures import Demand, DirectoryStatistics
 from trioroute.core.slots.homes import HomePlan, plan_homes
+from trioroute.core.slots.messages import Observed
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.yardstick.line import Distance, IdealLines
 from trioroute.errors import ControlError, NoCoordinatorError
@@ -104,6 +107,7 @@ class Coordinator:
         processes: the source that starts and stops replicas; None where there is none.
         ask: the readiness probe, as `probes.probe`.
         unix_time: what decision records are dated by.
+        duration_bounds_s: by what holders count how long requests took.
     """
 
     def __init__(
@@ -116,10 +120,12 @@ class Coordinator:
         processes: ReplicaSource | None,
         ask: Callable[[Deployment, str, int], Awaitable[str]] = probe,
         unix_time: Callable[[], float] = time.time,
+        duration_bounds_s: Sequence[float] = (),
     ) -> None:
         self._log = log
         self._ask = ask
         self._unix_time = unix_time
+        self._duration_bounds_s = duration_bounds_s
         self._open_fixed = open_fixed
         self._timings = timings
         self._clock = clock
@@ -135,12 +141,14 @@ class Coordinator:
         state = self._log.state
         directory = SlotDirectory(state, epoch=epoch, timings=self._timings, now=now)
         ideal = IdealLines()
+        watch = CanaryWatch(self._duration_bounds_s)
         links = Links(
             directory,
             ideal=ideal,
             clock=self._clock,
             may_grant=partial(self._log.may_grant, epoch),
             register=self._register,
+            observe=partial(_observe, watch),
         )
         fleet = Fleet(
             directory,
@@ -169,6 +177,7 @@ class Coordinator:
                 nursery.start_soon(self._keep_records, self._office)
                 nursery.start_soon(_keep_ideal, self._office)
                 nursery.start_soon(self._plan_homes, self._office)
+                nursery.start_soon(self._guard_canaries, self._office, watch)
                 nursery.start_soon(fleet.run)
         finally:
             self._office = None
@@ -267,6 +276,25 @@ class Coordinator:
             self._note_decisions(office)
             if batch := office.decisions.take(self._clock()):
                 await self._commit(RecordDecisions(epoch=epoch, decisions=batch))
+
+    async def _guard_canaries(self, office: _Office, watch: CanaryWatch) -> None:
+        """Stop the share of a new version that fails while it rises."""
+        while True:
+            await trio.sleep(LOOK_S)
+            state = self._log.state
+            for halt in watch.judge(state.endpoints, state.traffic_before, self._clock()):
+                command = HaltCanary(
+                    epoch=office.directory.epoch,
+                    endpoint=halt.endpoint,
+                    deployment=halt.deployment,
+                    traffic=halt.traffic,
+                    reason=halt.reason,
+                )
+                if await self._commit(command):
+                    subject = deployment_key(halt.endpoint, halt.deployment)
+                    summary = f"halted: {halt.reason}; its traffic goes to the others"
+                    share = halt.traffic.get(halt.deployment, 0)
+                    self._decided(office, DecisionKind.CANARY, subject, summary, share=share)
 
     async def _fence(self, office: _Office, holder: str, reason: str) -> None:
         """Declare a holder dead; it may not come back while that is being committed."""
@@ -379,3 +407,8 @@ async def _keep_ideal(office: _Office) -> None:
         await trio.sleep(_IDEAL_S)
         office.ideal.keep_only(directory.live_holders())
         office.ideal.advance({key: directory.demand(key).slots for key in directory.deployments()})
+
+
+def _observe(watch: CanaryWatch, holder: str, observed: Observed) -> None:
+    rows = observed.rows.items()
+    watch.observe(holder, {key: Tally(*row) for key, row in rows})

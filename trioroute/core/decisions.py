@@ -28,6 +28,7 @@ class DecisionKind(enum.Enum):
     HEALTH = "health"
     RECALL_STORM = "recall-storm"
     REPLICA = "replica"
+    CANARY = "canary"
 
 
 @attrs.frozen(kw_only=True)

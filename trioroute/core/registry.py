@@ -23,6 +23,7 @@ from trioroute.core.model import (
 )
 from trioroute.core.resources.changes import apply_resource, with_deployments
 from trioroute.core.resources.commands import ResourceCommand
+from trioroute.core.resources.halting import note_traffic, traffic_without, with_halted
 from trioroute.core.resources.state import (
     Homes,
     Refusal,
@@ -35,6 +36,7 @@ from trioroute.errors import InvariantError
 __all__ = [
     "Command",
     "FenceHolder",
+    "HaltCanary",
     "Homes",
     "MarkClean",
     "OpenEpoch",
@@ -130,6 +132,22 @@ class RecordDecisions:
     decisions: tuple[Decision, ...]
 
 
+@attrs.frozen(kw_only=True)
+class HaltCanary:
+    """Give a rising deployment no more traffic; only its operator can give it some again.
+
+    Attributes:
+        traffic: what the decision was made under; nothing happens when it is another by now.
+        reason: one sentence, for whoever asks.
+    """
+
+    epoch: int
+    endpoint: str
+    deployment: str
+    traffic: Mapping[str, int]
+    reason: str
+
+
 _OwnCommand = (
     PutRegistry
     | OpenEpoch
@@ -139,6 +157,7 @@ _OwnCommand = (
     | PutReplicas
     | PutHomes
     | RecordDecisions
+    | HaltCanary
 )
 Command = _OwnCommand | ResourceCommand
 
@@ -160,10 +179,13 @@ class Registry:
             raise InvariantError(f"log entry {index} applied after {state.index}")
         if isinstance(command, ResourceCommand):
             changed, result = apply_resource(state, command, index)
+            changed = note_traffic(state, changed)
         else:
             error = self._refusal(command)
             result = Result(error, Refusal.REFUSED if error else Refusal.NONE)
             changed = state if error else self._changed(command, index)
+            if isinstance(command, PutRegistry):
+                changed = note_traffic(state, changed)
         self.state = attrs.evolve(changed, index=index)
         return result
 
@@ -204,6 +226,12 @@ class Registry:
         if isinstance(command, MarkClean | FenceHolder):
             is_newest = state.holders.get(command.holder) == command.incarnation
             return "" if is_newest else f"{command.holder} has started again"
+        if isinstance(command, HaltCanary):
+            endpoint = state.endpoints.get(command.endpoint)
+            if endpoint is None or endpoint.traffic != command.traffic:
+                return f"the traffic of {command.endpoint} was changed meanwhile"
+            if traffic_without(state, command.endpoint, command.deployment) is None:
+                return f"nobody else could take the share of {command.deployment}"
         if isinstance(command, PutReplicas | PutHomes):
             if command.deployment not in state.deployments:
                 return f"no such deployment: {command.deployment}"
@@ -238,6 +266,9 @@ class Registry:
                 )
             case RecordDecisions(decisions=decisions):
                 return attrs.evolve(state, decisions=with_decisions(state.decisions, decisions))
+            case HaltCanary(endpoint=name, deployment=deployment, reason=reason):
+                halted = with_halted(state, name, deployment, reason) or state
+                return attrs.evolve(halted, versions={**halted.versions, name: index})
             case PutHomes(deployment=key, homes=homes, leaving=leaving):
                 return attrs.evolve(
                     state,

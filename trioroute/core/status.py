@@ -180,7 +180,11 @@ class DeploymentStatus:
 
 @attrs.frozen(kw_only=True)
 class EndpointStatus:
-    """One endpoint."""
+    """One endpoint.
+
+    Attributes:
+        halted: deployments whose rising share the canary guard stopped, and why.
+    """
 
     name: str
     scoring_url: str = ""
@@ -188,6 +192,7 @@ class EndpointStatus:
     deployments: tuple[DeploymentStatus, ...] = ()
     resource_version: int = 0
     mirror_traffic: Mapping[str, int] = attrs.field(factory=dict)
+    halted: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -224,6 +229,9 @@ class ClusterStatus:
 
 
 def _problems_of(endpoint: EndpointStatus) -> Iterator[str]:
+    for name, why in endpoint.halted.items():
+        key = deployment_key(endpoint.name, name)
+        yield f"{key} was halted: {why}; it gets no traffic until it is given some again"
     if not any(deployment.traffic_percent for deployment in endpoint.deployments):
         yield f"endpoint {endpoint.name} has no deployment with traffic"
     for deployment in endpoint.deployments:

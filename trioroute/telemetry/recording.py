@@ -20,9 +20,20 @@ from trioroute.telemetry.histograms import (
     subtract,
 )
 
-__all__ = ["DeploymentStats", "Outcome", "Recorder", "WorkerStats", "difference", "merge"]
+__all__ = [
+    "DeploymentStats",
+    "Outcome",
+    "Recorder",
+    "WorkerStats",
+    "difference",
+    "failed_count",
+    "judged_count",
+    "merge",
+]
 
 _NO_DURATIONS: Final = Distribution((0,) * (len(DURATION_BOUNDS_S) + 1))
+_SERVER_ERROR: Final = 500
+_MANAGED_ERRORS: Final = frozenset({408, 424})
 _NO_OVERHEADS: Final = Distribution((0,) * (len(OVERHEAD_BOUNDS_S) + 1))
 
 
@@ -57,6 +68,30 @@ class DeploymentStats:
     bytes_out: int = 0
     retries: int = 0
     mirrored: tuple[Outcome, ...] = ()
+
+
+#: Refusals of ours: that a deployment has too few slots says nothing about its version.
+_OURS: Final = frozenset(
+    {"queue-full", "queue-timeout", "draining", "shed", "no-replica", "client-gone"}
+)
+
+
+def failed_count(outcomes: tuple[Outcome, ...]) -> int:
+    """How many of these exchanges failed because of the replica.
+
+    Endpoints with managed codes say 424 and 408 instead; 424 hides a replica's own 4xx, too.
+    """
+    return sum(
+        outcome.count
+        for outcome in outcomes
+        if (outcome.status >= _SERVER_ERROR or outcome.status in _MANAGED_ERRORS)
+        and outcome.reason not in _OURS
+    )
+
+
+def judged_count(outcomes: tuple[Outcome, ...]) -> int:
+    """How many of these exchanges say something about the replica."""
+    return sum(outcome.count for outcome in outcomes if outcome.reason not in _OURS)
 
 
 @attrs.frozen(kw_only=True)

@@ -26,6 +26,7 @@ _FROM_HOLDER: Final[dict[int, type[Any]]] = {
     6: messages.Goodbye,
     7: messages.Stock,
     8: messages.Failed,
+    9: messages.Observed,
 }
 _FROM_COORDINATOR: Final[dict[int, type[Any]]] = {
     65: messages.Welcome,

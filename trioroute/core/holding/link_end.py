@@ -4,6 +4,8 @@ Pure. The driver (`proxy.link`) opens and closes it, feeds in the coordinator's 
 what `take_outbox` returns.
 """
 
+from collections.abc import Mapping
+
 from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Wake
 from trioroute.core.holding.session import Session
 from trioroute.core.holding.slots import NO_LEASE, HeldSlots
@@ -83,6 +85,11 @@ class LinkEnd:
                 oldest_s={k: age for k, g in groups.items() if (age := g.oldest_s(now))},
             )
         )
+
+    def say_observed(self, rows: Mapping[str, tuple[int, int, tuple[int, ...]]]) -> None:
+        """What became of watched deployments' requests; nobody hears it without a session."""
+        if self._held.session.is_open:
+            self._held.session.say(m.Observed(rows=rows))
 
     def say_goodbye(self) -> None:
         """Give everything back and say that nothing more will come (drain, last step)."""

@@ -90,7 +90,9 @@ class RegistryState:
         documents: likewise, what its user wrote, as JSON; what `--set` edits.
         decisions: what coordinators decided lately, the oldest first.
         sealed_keys: per endpoint, its keys under the cluster secret. Workers never get them.
-        token_keys: per `aml_token` endpoint, what its tokens were lately signed with; newest last.
+        traffic_before: per endpoint, its traffic before the last change; what is more now rises.
+        halted: per endpoint, the deployments whose rising share was stopped, and why.
+        token_keys: per `aml_token` endpoint, what its tokens were signed with; newest last.
     """
 
     epoch: int = 0
@@ -108,3 +110,5 @@ class RegistryState:
     sealed_keys: Mapping[str, bytes] = attrs.field(factory=dict)
     decisions: tuple[Decision, ...] = ()
     token_keys: Mapping[str, tuple[TokenKey, ...]] = attrs.field(factory=dict)
+    traffic_before: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
+    halted: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)

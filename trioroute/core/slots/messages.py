@@ -46,6 +46,7 @@ __all__ = [
     "Hello",
     "Lease",
     "Mode",
+    "Observed",
     "PackedSlots",
     "Recall",
     "Refuse",
@@ -230,5 +231,16 @@ class Expect:
     wait_s: float
 
 
-FromHolder = Hello | Renew | Acquire | Cancel | Return | Stock | Failed | Goodbye
+@attrs.frozen(kw_only=True)
+class Observed:
+    """What became of the requests of deployments that a canary guard watches, since the start.
+
+    Attributes:
+        rows: by deployment, how many requests, how many of them failed, and how many took how long.
+    """
+
+    rows: Mapping[str, tuple[int, int, tuple[int, ...]]]
+
+
+FromHolder = Observed | Hello | Renew | Acquire | Cancel | Return | Stock | Failed | Goodbye
 FromCoordinator = Welcome | Lease | Grant | Refuse | Mode | Recall | Expect
