@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.client.running_admin import listening_port, running_admin
 from trioroute.admin.guard import AdminPolicy
 from trioroute.admin.roles import AdminToken, Role, digest_of_token
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
-from trioroute.client.errors import ProblemAnswerError, UnreachableError
+from trioroute.client.errors import ChangeUnknownError, ProblemAnswerError, UnreachableError
 from trioroute.client.http import AdminClient
 from trioroute.core.model import (
     CommandSource,
@@ -149,3 +150,27 @@ def test_reading_imports_nothing_that_starts_slowly() -> None:
     assert "click" in imported
     slow = {"trio", "rich", "kubernetes", "cattrs", "starlette", "hypercorn", "prometheus_client"}
     assert not imported & slow
+
+
+def test_a_change_whose_connection_breaks_may_have_been_made() -> None:
+    """A server that reads the request and goes: reads are told so, changes are told more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def hang_up() -> None:
+            for _ in range(2):
+                accepted, _ = server.accept()
+                accepted.recv(65536)
+                accepted.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(ChangeUnknownError, match="not known whether it was made"):
+            AdminClient(url).drain()
+        with pytest.raises(UnreachableError) as caught:
+            AdminClient(url).status()
+        thread.join()
+    assert not isinstance(caught.value, ChangeUnknownError)
+    with pytest.raises(UnreachableError) as refused:
+        AdminClient(url).drain()
+    assert not isinstance(refused.value, ChangeUnknownError)

@@ -2,13 +2,19 @@
 
 from trioroute.errors import ControlError, TrioRouteError
 
-__all__ = ["ProblemAnswerError", "UnreachableError"]
+__all__ = ["ChangeUnknownError", "ProblemAnswerError", "UnreachableError"]
 
 
 class UnreachableError(ControlError):
     """No admin API answered: nothing listens there, it is not ours, or it took too long."""
 
     reason = "admin-unreachable"
+
+
+class ChangeUnknownError(UnreachableError):
+    """The connection broke after a change was sent: nobody knows whether it was made."""
+
+    reason = "outcome-unknown"
 
 
 class ProblemAnswerError(TrioRouteError):

@@ -10,7 +10,11 @@ from urllib.parse import urlsplit
 import attrs
 import msgspec
 
-from trioroute.client.errors import ProblemAnswerError, UnreachableError
+from trioroute.client.errors import (
+    ChangeUnknownError,
+    ProblemAnswerError,
+    UnreachableError,
+)
 from trioroute.core.model import Deployment, Endpoint
 from trioroute.core.status import ClusterStatus
 
@@ -101,22 +105,35 @@ class AdminClient:
         if self.token is not None:
             headers["authorization"] = f"Bearer {self.token}"
         connection = self._connection()
+        kind: type[UnreachableError] = UnreachableError
         try:
+            connection.connect()
+            if method != "GET":
+                kind = ChangeUnknownError
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, response.read()
         except TimeoutError:
-            raise UnreachableError(
-                f"the admin API at {self.url} did not answer within {self.timeout_s:g} s"
+            raise self._unanswered(
+                kind, f"the admin API at {self.url} did not answer within {self.timeout_s:g} s"
             ) from None
         except OSError as error:
-            raise UnreachableError(
-                f"cannot reach the admin API at {self.url}: {error.strerror or error}"
+            raise self._unanswered(
+                kind, f"cannot reach the admin API at {self.url}: {error.strerror or error}"
             ) from None
         except http.client.HTTPException:
             self._raise_stranger()
         finally:
             connection.close()
+
+    def _unanswered(self, kind: type[UnreachableError], message: str) -> UnreachableError:
+        """The error, which says so when a change may have been made all the same."""
+        if kind is ChangeUnknownError:
+            message += (
+                "; the change was sent, and it is not known whether it was made: look, or send it "
+                "again"
+            )
+        return kind(message)
 
     def _connection(self) -> http.client.HTTPConnection:
         try:

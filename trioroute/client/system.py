@@ -9,7 +9,11 @@ from urllib.parse import urlsplit
 import attrs
 import msgspec
 
-from trioroute.client.errors import ProblemAnswerError, UnreachableError
+from trioroute.client.errors import (
+    ChangeUnknownError,
+    ProblemAnswerError,
+    UnreachableError,
+)
 from trioroute.client.http import AdminClient
 from trioroute.client.local import find_local_system
 from trioroute.client.saved.settings import find_settings
@@ -83,6 +87,9 @@ class System:
                     answer = client.ask(method, path, encoded, version=version)
                     return msgspec.json.decode(answer, type=kind)
                 except (UnreachableError, ProblemAnswerError) as error:
+                    # Only a whole content sent again does no harm when it was made already.
+                    if isinstance(error, ChangeUnknownError) and (method != "PUT" or version):
+                        raise
                     _raise_final(error)
                     failure = failure if isinstance(failure, ProblemAnswerError) else error
             is_there = isinstance(failure, ProblemAnswerError)

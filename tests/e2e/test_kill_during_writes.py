@@ -1,0 +1,209 @@
+"""SIGKILL of the coordinator in the middle of every kind of write: what was acknowledged is there.
+
+What was refused has changed nothing, and what nobody knows has happened wholly or not at all. One
+kill meets one write of each kind; TRIOROUTE_KILL_ROUNDS says how many kills.
+"""
+
+import collections
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.e2e.system import System, running_up, wait_until_rejoined, write_files
+from trioroute.client.errors import ChangeUnknownError, ProblemAnswerError, UnreachableError
+from trioroute.client.http import AdminClient
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+ROUNDS = int(os.environ.get("TRIOROUTE_KILL_ROUNDS", "1"))
+#: Writes begin within this long around the kill, seconds: before, during and after.
+SPREAD_S = 0.3
+_UNKNOWN = "TR0811"
+_NOTHING_CHANGED = ("TR0809", "TR0810", "TR0815")
+
+Json = dict[str, Any]
+
+
+def endpoint_body(name: str, **settings: Any) -> bytes:
+    return json.dumps({"endpoint": {"name": name, **settings}}).encode()
+
+
+def deployment_body(endpoint: str, name: str, slots: int = 1) -> bytes:
+    source = {"kind": "StaticSource", "addresses": []}
+    wish = {"endpoint": endpoint, "name": name, "slots_per_replica": slots, "source": source}
+    return json.dumps({"deployment": wish}).encode()
+
+
+@attrs.frozen
+class Kind:
+    """One kind of write.
+
+    Attributes:
+        request: method, what follows the endpoint's path, and body.
+        seen: what of the registry tells whether it has happened.
+    """
+
+    name: str
+    request: Callable[[str], tuple[str, str, bytes | None]]
+    seen: Callable[["Registered", str], object]
+
+
+@attrs.frozen
+class Registered:
+    """What one front-end says is registered, with endpoints' keys."""
+
+    endpoints: dict[str, Json]
+    deployments: dict[str, Json]
+    keys: dict[str, Json]
+
+
+def _field(part: dict[str, Json], name: str, field: str) -> object:
+    return part[name][field] if name in part else None
+
+
+KINDS = (
+    Kind(
+        "create endpoint",
+        lambda name: ("PUT", "-new", endpoint_body(f"{name}-new")),
+        lambda seen, name: f"{name}-new" in seen.endpoints,
+    ),
+    Kind(
+        "update endpoint",
+        lambda name: ("PUT", "", endpoint_body(name, auth_mode="aml_token")),
+        lambda seen, name: _field(seen.endpoints, name, "auth_mode"),
+    ),
+    Kind(
+        "delete endpoint",
+        lambda _: ("DELETE", "", None),
+        lambda seen, name: (name in seen.endpoints, f"{name}/blue" in seen.deployments),
+    ),
+    Kind(
+        "create deployment",
+        lambda name: ("PUT", "/deployments/red", deployment_body(name, "red")),
+        lambda seen, name: f"{name}/red" in seen.deployments,
+    ),
+    Kind(
+        "update deployment",
+        lambda name: ("PUT", "/deployments/blue", deployment_body(name, "blue", 7)),
+        lambda seen, name: _field(seen.deployments, f"{name}/blue", "generation"),
+    ),
+    Kind(
+        "delete deployment",
+        lambda _: ("DELETE", "/deployments/green", None),
+        lambda seen, name: f"{name}/green" in seen.deployments,
+    ),
+    Kind(
+        "traffic",
+        lambda _: ("PATCH", "/traffic", b'{"traffic": {"blue": 40, "green": 60}}'),
+        lambda seen, name: _field(seen.endpoints, name, "traffic"),
+    ),
+    Kind(
+        "key rotation",
+        lambda _: ("POST", "/credentials/regenerate", b'{"key_type": "primary"}'),
+        lambda seen, name: seen.keys.get(name, {}).get("primaryKey"),
+    ),
+)
+
+
+def registered(url: str, names: list[str]) -> Registered:
+    client = AdminClient(url)
+    found = json.loads(client.ask("GET", "/v1/registry"))
+    endpoints = {one["name"]: one for one in found["endpoints"]}
+    keys = {
+        name: json.loads(client.ask("POST", f"/v1/endpoints/{name}/credentials"))
+        for name in names
+        if name in endpoints and endpoints[name]["auth_mode"] == "key"
+    }
+    deployments = {f"{one['endpoint']}/{one['name']}": one for one in found["deployments"]}
+    return Registered(endpoints, deployments, keys)
+
+
+def try_write(url: str, kind: Kind, name: str, delay_s: float, outcomes: dict[str, str]) -> None:
+    """Send one write after a while, once; what the client was told goes into `outcomes`."""
+    time.sleep(delay_s)
+    method, rest, body = kind.request(name)
+    try:
+        AdminClient(url, timeout_s=15.0).ask(method, f"/v1/endpoints/{name}{rest}", body)
+    except ChangeUnknownError:
+        outcomes[kind.name] = "unknown"
+    except UnreachableError:
+        outcomes[kind.name] = "unchanged"  # no connection: nothing was sent
+    except ProblemAnswerError as error:
+        words = {_UNKNOWN: "unknown", **dict.fromkeys(_NOTHING_CHANGED, "unchanged")}
+        outcomes[kind.name] = words.get(error.code, str(error))
+    else:
+        outcomes[kind.name] = "acknowledged"
+
+
+def prepare(system: System, number: int) -> dict[str, str]:
+    """An endpoint with blue and green for each kind; its name by the kind's."""
+    client = AdminClient(next(iter(system.admin_urls.values())), timeout_s=15.0)
+    names = {kind.name: f"r{number}-k{index}" for index, kind in enumerate(KINDS)}
+    for name in names.values():
+        client.ask("PUT", f"/v1/endpoints/{name}", endpoint_body(name))
+        for deployment in ("blue", "green"):
+            path = f"/v1/endpoints/{name}/deployments/{deployment}"
+            client.ask("PUT", path, deployment_body(name, deployment))
+    return names
+
+
+def one_round(system: System, number: int, rng: random.Random) -> dict[str, str]:
+    """Kill the coordinator among writes of every kind; returns what clients were told."""
+    names = prepare(system, number)
+    office = wait_until_rejoined(system)
+    before = registered(system.admin_urls[office[0]], list(names.values()))
+    urls = list(system.admin_urls.values())
+    outcomes: dict[str, str] = {}
+    threads = [
+        threading.Thread(
+            target=try_write,
+            args=(rng.choice(urls), kind, names[kind.name], rng.uniform(0, SPREAD_S), outcomes),
+        )
+        for kind in KINDS
+    ]
+    pid = system.front_end_pid(office[0])
+    for thread in threads:
+        thread.start()
+    time.sleep(rng.uniform(0, SPREAD_S))
+    os.kill(pid, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    wait_until_rejoined(system, office[1])
+    views = [registered(url, list(names.values())) for url in urls]
+    for kind in KINDS:
+        name, told = names[kind.name], outcomes[kind.name]
+        assert told in ("acknowledged", "unchanged", "unknown"), (kind.name, told)
+        was, states = kind.seen(before, name), [kind.seen(view, name) for view in views]
+        assert all(state == states[0] for state in states), (kind.name, states)
+        if told == "acknowledged":
+            assert states[0] != was, f"{kind.name} was acknowledged and is not there"
+        if told == "unchanged":
+            assert states[0] == was, f"{kind.name} was said to have changed nothing, and did"
+        if kind.name == "delete endpoint":
+            assert states[0] in ((True, True), (False, False)), "half of it was deleted"
+    return outcomes
+
+
+def test_no_write_is_lost_or_halved_when_the_coordinator_dies(tmp_path: Path) -> None:
+    write_files(tmp_path, replicas=1, service_s=0.0)
+    seed = random.SystemRandom().randrange(2**32)
+    rng = random.Random(seed)
+    counts: collections.Counter[tuple[str, str]] = collections.Counter()
+    with running_up(tmp_path) as system:
+        for number in range(ROUNDS):
+            outcomes = one_round(system, number, rng)
+            assert outcomes.keys() == {kind.name for kind in KINDS}, f"seed {seed}"
+            counts.update(outcomes.items())
+    for kind in KINDS:
+        told = {word: counts[kind.name, word] for word in ("acknowledged", "unchanged", "unknown")}
+        print(f"{kind.name:20} {told}", file=sys.stderr)
