@@ -57,8 +57,8 @@ def forms(secret: str) -> list[bytes]:
 def shown(url: str) -> bytes:
     """All that an operator's tools read of one front-end, keys asked for excepted."""
     paths = ("/metrics", "/v1/status", "/v1/registry", "/v1/decisions", "/openapi.json")
-    paths += tuple(f"/v1/endpoints/{name}/deployments/blue/logs" for name in ("keyed", "tokened"))
-    return b"".join(AdminClient(url).ask("GET", path) for path in paths)
+    logs = [f"/v1/endpoints/{name}/deployments/blue/logs" for name in ("keyed", "tokened")]
+    return b"".join(AdminClient(url).ask("GET", path) for path in (*paths, *logs))
 
 
 def test_nothing_that_is_written_or_shown_has_a_secret_in_it(tmp_path: Path) -> None:
