@@ -87,10 +87,7 @@ class System:
                     answer = client.ask(method, path, encoded, version=version)
                     return msgspec.json.decode(answer, type=kind)
                 except (UnreachableError, ProblemAnswerError) as error:
-                    # Only a whole content sent again does no harm when it was made already.
-                    if isinstance(error, ChangeUnknownError) and (method != "PUT" or version):
-                        raise
-                    _raise_final(error)
+                    _raise_final(error, may_repeat=method == "PUT" and not version)
                     failure = failure if isinstance(failure, ProblemAnswerError) else error
             is_there = isinstance(failure, ProblemAnswerError)
             patience_s = timeout_s if is_there else min(timeout_s, self.unreachable_s)
@@ -148,8 +145,14 @@ def _reachable(scoring_url: str, admin_url: str) -> str:
     return f"{scoring.scheme}://{shown}:{scoring.port}"
 
 
-def _raise_final(error: UnreachableError | ProblemAnswerError) -> None:
-    """Raise a refusal that another front-end would repeat."""
+def _raise_final(error: UnreachableError | ProblemAnswerError, *, may_repeat: bool) -> None:
+    """Raise a refusal that another front-end would repeat, and what must not be sent again.
+
+    Args:
+        may_repeat: a whole content without a version does no harm when it was made already.
+    """
+    if isinstance(error, ChangeUnknownError) and not may_repeat:
+        raise error
     if isinstance(error, ProblemAnswerError) and error.code != _NO_COORDINATOR:
         raise error
 
