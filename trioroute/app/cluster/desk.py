@@ -23,6 +23,7 @@ from trioroute.core.resources.commands import (
     PutEndpoint,
     ResourceCommand,
     SetKeys,
+    SetTokenKeys,
     SetTraffic,
 )
 from trioroute.core.resources.state import Refusal, RegistryState
@@ -71,7 +72,7 @@ class KubeDesk:
         Raises:
             OutcomeUnknownError: it is written, and not copied yet; or it may be written.
         """
-        if isinstance(command, SetKeys) or not isinstance(command, ResourceCommand):
+        if isinstance(command, SetKeys | SetTokenKeys) or not isinstance(command, ResourceCommand):
             return await self._inner.change(command)
         self._refuse_early(command)
         try:
@@ -110,7 +111,7 @@ class KubeDesk:
                 return await self._delete(name)
             case DeleteDeployment(endpoint=name, name=deployment_name):
                 return await self._delete(f"{name}/{deployment_name}")
-            case SetKeys():
+            case SetKeys() | SetTokenKeys():
                 return await self._inner.change(command)
 
     async def _put(self, key: str, text: str) -> int:
