@@ -9,7 +9,7 @@ BENCHES := proxy latency holding queue failover consensus partition
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim chaos chaos-slice chaos-long fuzz api black-box clean format $(BENCHES)
+.PHONY: help demo test check bench sim chaos chaos-slice chaos-long chaos-selftest soak fuzz api black-box clean format $(BENCHES)
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,12 @@ chaos-slice: $(DEV)  ## the minute of it that the tests run too
 
 chaos-long: $(DEV)  ## five hundred faults of every kind this machine can do
 	@$(BIN)/python -m chaos nemesis-long $(ARGS)
+
+chaos-selftest: $(DEV)  ## planted bugs, one after the other: the suite must turn red on each
+	@$(BIN)/python -m tests.chaos.selftest $(ARGS)
+
+soak: $(DEV)  ## hours at half capacity with faults; HOURS=2
+	@$(BIN)/python -m chaos soak --hours $(or $(HOURS),1) $(ARGS)
 
 fuzz: $(DEV)  ## feed the codecs and frames; TARGET=request_head names one, ARGS="--seconds 60"
 	@for target in $(or $(TARGET),request_head chunked_body response_head peer_frame); do \

@@ -12,6 +12,7 @@ from chaos.faults import KINDS
 from chaos.plan import make_plan
 from chaos.processes.world import ProcessesWorld
 from chaos.report import Judgement, judge, shown, to_json
+from chaos.scenarios import soak
 from chaos.scenarios.table import SCENARIOS
 from chaos.world import Scenario, World
 
@@ -24,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("scenario", choices=[*SCENARIOS, "list", "kinds"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, help="how many; the scenario's own number otherwise")
+    parser.add_argument("--hours", type=float, help="for the soak: as many faults as fit in")
     parser.add_argument("--kinds", help="only these kinds of fault, with commas")
     parser.add_argument("--rate", type=float, help="requests per second offered")
     parser.add_argument("--report", type=Path, help="write what happened here, as JSON")
@@ -65,6 +67,10 @@ def _adapted(scenario: Scenario, options: argparse.Namespace) -> Scenario:
     if options.faults is not None:
         profile = attrs.evolve(profile, fault_count=options.faults)
         levels = attrs.evolve(levels, kinds_min=min(levels.kinds_min, options.faults))
+    if options.hours is not None:
+        count = max(1, round(options.hours * 3600 / soak.PERIOD_S))
+        profile = attrs.evolve(profile, fault_count=count)
+        levels = attrs.evolve(levels, kinds_min=min(levels.kinds_min, count))
     if options.rate is not None:
         load = attrs.evolve(load, rate=options.rate)
         levels = attrs.evolve(levels, rate_min=min(levels.rate_min, options.rate * 0.9))

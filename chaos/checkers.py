@@ -12,6 +12,7 @@ import attrs
 
 from chaos.faults import Reach, kind_named
 from chaos.history import Census, History, Outcome, Request, Span
+from chaos.slopes import growths
 
 __all__ = ["CHECKERS", "Levels", "Violation", "check", "invalidity"]
 
@@ -49,6 +50,8 @@ class Levels:
         memory_growth: by which share more memory; a soak owes less, over longer.
         overtaking_max_s: by how much a later request may begin before an earlier one that waits,
             None where the load cannot show it.
+        memory_slope_max, descriptors_slope_max: by how much a process may grow in an hour, bytes
+            and number, in runs long enough to tell.
         starved_share_max: a run whose processes waited for a core for more of the time is invalid.
     """
 
@@ -61,6 +64,8 @@ class Levels:
     memory_growth: float = 0.5
     overtaking_max_s: float | None = None
     starved_share_max: float = 0.5
+    memory_slope_max: float | None = None
+    descriptors_slope_max: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -200,6 +205,19 @@ def _growths(before: Census, after: Census, levels: Levels, pooled_max: int) -> 
             yield f"a {role} holds {held >> 10} KiB, {allowed >> 10} allowed", None
 
 
+def nothing_grows(history: History, levels: Levels) -> _Complaints:
+    """I7 over hours: no process grows steadily after its warm-up."""
+    for growth in growths(history):
+        memory, descriptors = growth.memory_bytes_per_h, growth.descriptors_per_h
+        if not growth.is_judged:
+            continue
+        if levels.memory_slope_max is not None and memory > levels.memory_slope_max:
+            yield f"{growth.process} grows by {memory / (1 << 20):.1f} MiB/h", None
+        most = levels.descriptors_slope_max
+        if most is not None and descriptors > most:
+            yield f"{growth.process} opens {descriptors:.1f} descriptors/h", None
+
+
 def epochs_rise(history: History, _: Levels) -> _Complaints:
     """No front-end tells of an older epoch after a newer one, and all agree whose each is."""
     owners: dict[int, str] = {}
@@ -271,6 +289,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     allowed_failures,
     recovers,
     nothing_leaks,
+    nothing_grows,
     epochs_rise,
     nobody_dies,
     no_secrets,

@@ -16,6 +16,7 @@ __all__ = [
     "Office",
     "Outcome",
     "Request",
+    "Sample",
     "Span",
 ]
 
@@ -127,6 +128,16 @@ class Census:
 
 
 @attrs.frozen(kw_only=True)
+class Sample:
+    """What one process held at one time; a new process has a new name."""
+
+    at: float
+    process: str
+    memory_bytes: int
+    descriptors: int
+
+
+@attrs.frozen(kw_only=True)
 class FinalRead:
     """What the system says of itself after healing, without load."""
 
@@ -152,7 +163,7 @@ class History:
         secrets: where something secret was found, of logs, metrics and status.
         strays: processes or folders that outlived the run.
         starved: from when to when some process waited for a core most of the time.
-        rss_samples: (time, role, bytes), for slopes.
+        samples: what each process held, again and again, for slopes.
     """
 
     scenario: str
@@ -173,7 +184,7 @@ class History:
     final: FinalRead | None = None
     secrets: list[str] = attrs.field(factory=list)
     strays: list[str] = attrs.field(factory=list)
-    rss_samples: list[tuple[float, str, int]] = attrs.field(factory=list)
+    samples: list[Sample] = attrs.field(factory=list)
     #: Complaints of a world that judges itself (the simulated one).
     complaints: list[str] = attrs.field(factory=list)
 

@@ -7,7 +7,9 @@ import attrs
 
 from chaos.checkers import Levels, Violation, check, invalidity
 from chaos.faults import kind_named
+from chaos.gaps import coordinator_gaps
 from chaos.history import History, Outcome
+from chaos.slopes import growths, p99_drift
 
 __all__ = ["Judgement", "judge", "quantile", "shown", "to_json"]
 
@@ -56,6 +58,8 @@ def shown(judgement: Judgement, *, replay: str = "") -> str:
     ]
     lines += _request_lines(history)
     lines += _fault_lines(history)
+    lines += _gap_lines(history)
+    lines += _growth_lines(history)
     counts: Counter[str] = Counter()
     for violation in judgement.violations:
         counts[violation.rule] += 1
@@ -103,6 +107,30 @@ def _fault_lines(history: History) -> list[str]:
         f" max {max(took):5.2f} s (goal {kind_named(name).recover_s:g})"
         for name, took in sorted(by_kind.items())
     ]
+
+
+def _gap_lines(history: History) -> list[str]:
+    gaps = coordinator_gaps(history)
+    if not gaps:
+        return []
+    return [
+        f"  first request under the next coordinator, {len(gaps)} losses:"
+        f" p50 {quantile(gaps, 0.5):.2f} s, p90 {quantile(gaps, 0.9):.2f} s,"
+        f" p99 {quantile(gaps, 0.99):.2f} s, max {max(gaps):.2f} s"
+    ]
+
+
+def _growth_lines(history: History) -> list[str]:
+    found = growths(history)
+    lines = [
+        f"  {growth.process:22} {growth.memory_bytes_per_h / (1 << 20):+6.2f} MiB/h,"
+        f" {growth.descriptors_per_h:+5.2f} descriptors/h over {growth.watched_s / 60:.0f} min"
+        + ("" if growth.is_judged else " (too short to judge)")
+        for growth in found
+    ]
+    if found:
+        lines.append(f"  p99 of the last third over the first: {p99_drift(history.requests):.2f}")
+    return lines
 
 
 def _verdict(judgement: Judgement) -> str:

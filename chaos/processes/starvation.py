@@ -25,30 +25,25 @@ _WAITING_SHARE: Final = 0.4
 _LAG_S: Final = 0.25
 
 
-async def watch_starvation(
-    history: History, pids: Callable[[], Iterable[int]], scope: trio.CancelScope
-) -> None:
-    """Append to `history.starved` until the scope is cancelled.
+async def watch_starvation(history: History, pids: Callable[[], Iterable[int]]) -> None:
+    """Append to `history.starved` until cancelled.
 
     Args:
         pids: the processes to look at; asked each time, for they come and go.
     """
     before: dict[int, int] = {}
     looked_at = time.monotonic()
-    with scope:
-        while True:
-            await trio.sleep(_LOOK_S)
-            now = time.monotonic()
-            waited = {pid: ns for pid in pids() if (ns := _waited_ns(pid)) is not None}
-            shares = [
-                (waited[pid] - before[pid]) / 1e9 / (now - looked_at)
-                for pid in waited
-                if pid in before
-            ]
-            lag_s = now - looked_at - _LOOK_S
-            if max(shares, default=0.0) > _WAITING_SHARE or lag_s > _LAG_S:
-                history.starved.append((looked_at, now))
-            before, looked_at = waited, now
+    while True:
+        await trio.sleep(_LOOK_S)
+        now = time.monotonic()
+        waited = {pid: ns for pid in pids() if (ns := _waited_ns(pid)) is not None}
+        shares = [
+            (waited[pid] - before[pid]) / 1e9 / (now - looked_at) for pid in waited if pid in before
+        ]
+        lag_s = now - looked_at - _LOOK_S
+        if max(shares, default=0.0) > _WAITING_SHARE or lag_s > _LAG_S:
+            history.starved.append((looked_at, now))
+        before, looked_at = waited, now
 
 
 def _waited_ns(pid: int) -> int | None:

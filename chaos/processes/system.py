@@ -26,7 +26,7 @@ ENDPOINT: Final = "work"
 CHAT: Final = "chat"
 
 #: How long upgraded connections may last: no client stays longer, so MAXREQ is short.
-_CHAT_S: Final = 2.0
+_CHAT_S: Final = 5.0
 
 _START_MAX_S: Final = 60.0
 _LOOK_S: Final = 0.15

@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from chaos.faults import Fault, Need, Reach, kind_named
-from chaos.history import Census, History, Office, Span
+from chaos.history import Census, History, Office, Outcome, Sample, Span
 from chaos.plan import Plan
 from chaos.processes.capabilities import impossible_kinds
 from chaos.processes.census import marked, take_census
@@ -35,6 +35,13 @@ _SETTLE_S: Final = 1.5
 
 _LOOK_S: Final = 0.1
 _FINAL_PROBES: Final = 20
+
+#: How often processes are looked at, and how often a line is said about how it goes, seconds.
+_SAMPLE_S: Final = 5.0
+_TELL_S: Final = 60.0
+
+#: More requests than these are not looked at for that line.
+_RECENT: Final = 50_000
 
 
 def _silent(_: str) -> None:
@@ -94,9 +101,7 @@ class ProcessesWorld:
         stop = trio.Event()
         async with trio.open_nursery() as nursery:
             watching = trio.CancelScope()
-            nursery.start_soon(_watch_offices, system, history, watching)
-            starving = trio.CancelScope()
-            nursery.start_soon(watch_starvation, history, system.front_ends.pids, starving)
+            nursery.start_soon(_watch, system, history, watching, self.say)
             history.began_at = time.monotonic()
             nursery.start_soon(offer, system.clients, scenario.load, plan.seed, stop)
             for number, fault in enumerate(plan.faults, start=1):
@@ -109,7 +114,6 @@ class ProcessesWorld:
             history.ended_at = time.monotonic()
             stop.set()
             watching.cancel()
-            starving.cancel()
         history.final = await system.read_finally(_FINAL_PROBES)
         history.after = await _quiet_census(system)
 
@@ -165,20 +169,74 @@ async def _quiet_census(system: System) -> Census:
     return take_census(time.monotonic(), system.front_ends.roles())
 
 
-async def _watch_offices(system: System, history: History, scope: trio.CancelScope) -> None:
-    """Note who coordinates, as an onlooker sees it."""
-    seen: dict[str, Office] = {}
+async def _watch(
+    system: System, history: History, scope: trio.CancelScope, say: Callable[[str], None]
+) -> None:
+    """All onlookers of a run, until the scope is cancelled."""
     with scope:
-        while True:
-            said = await system.front_ends.status()
-            office = said[1].coordinator if said else None
-            if said is not None and office is not None:
-                reporter, now = said[0], time.monotonic()
-                told = Office(at=now, epoch=office.epoch, name=office.name, reporter=reporter)
-                if attrs.evolve(told, at=0.0) != seen.get(reporter):
-                    history.offices.append(told)
-                    seen[reporter] = attrs.evolve(told, at=0.0)
-            await trio.sleep(_LOOK_S)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch_offices, system, history)
+            nursery.start_soon(_sample, system, history, say)
+            nursery.start_soon(watch_starvation, history, system.front_ends.pids)
+
+
+async def _sample(system: System, history: History, say: Callable[[str], None]) -> None:
+    """Note what every process holds, and tell how it goes, now and then."""
+    told_at = time.monotonic()
+    while True:
+        await trio.sleep(_SAMPLE_S)
+        now = time.monotonic()
+        for role, pids in system.front_ends.roles().items():
+            for pid in pids:
+                census = take_census(now, {role: [pid]})
+                if census.processes:
+                    history.samples.append(_sampled(census, role, pid))
+        if now >= told_at + _TELL_S:
+            told_at = now
+            say(_going(system, history, now))
+
+
+def _sampled(census: Census, role: str, pid: int) -> Sample:
+    return Sample(
+        at=census.at,
+        process=f"{role} {pid}",
+        memory_bytes=census.memory_bytes[role],
+        descriptors=census.descriptors[role],
+    )
+
+
+def _going(system: System, history: History, now: float) -> str:
+    """One line about the last while: rate, failures, latency, memory."""
+    recent = [r for r in system.clients.requests[-_RECENT:] if r.sent_at >= now - _TELL_S]
+    times = sorted(r.ended_at - r.sent_at for r in recent if r.is_ok and r.ended_at)
+    p99_ms = times[int(len(times) * 0.99)] * 1000 if times else 0.0
+    failed = sum(not r.is_ok and r.outcome not in (Outcome.LEFT, Outcome.RUNNING) for r in recent)
+    held = max((s.memory_bytes for s in history.samples if s.at >= now - _SAMPLE_S), default=0)
+    return (
+        f"     … {(now - history.began_at) / 60:5.1f} min: {len(recent) / _TELL_S:.0f}/s, {failed}"
+        f" failed, p99 {p99_ms:.0f} ms, largest process {held / (1 << 20):.1f} MiB"
+    )
+
+
+async def _watch_offices(system: System, history: History) -> None:
+    """Note who coordinates, as an onlooker sees it."""
+    seen: dict[str, tuple[int, str]] = {}
+    while True:
+        said = await system.front_ends.status()
+        office = said[1].coordinator if said else None
+        if said is not None and office is not None:
+            reporter, told = said[0], (office.epoch, office.name)
+            if seen.get(reporter) != told:
+                seen[reporter] = told
+                history.offices.append(
+                    Office(
+                        at=time.monotonic(),
+                        epoch=office.epoch,
+                        name=office.name,
+                        reporter=reporter,
+                    )
+                )
+        await trio.sleep(_LOOK_S)
 
 
 @contextlib.contextmanager

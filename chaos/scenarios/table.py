@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chaos.scenarios import nemesis, queue, restart, takeover
+from chaos.scenarios import nemesis, queue, restart, soak, takeover
 from chaos.world import Scenario
 
 __all__ = ["SCENARIOS"]
@@ -18,5 +18,6 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         restart.SCENARIO,
         restart.KILLS,
         queue.SCENARIO,
+        soak.SCENARIO,
     )
 }

@@ -15,10 +15,13 @@ from chaos.history import (
     Office,
     Outcome,
     Request,
+    Sample,
     Span,
 )
 
-LEVELS = Levels(rate_min=0.1, overtaking_max_s=0.5)
+LEVELS = Levels(
+    rate_min=0.1, overtaking_max_s=0.5, memory_slope_max=2 << 20, descriptors_slope_max=2
+)
 
 
 def request(number: int, sent_at: float, **more: object) -> Request:
@@ -102,6 +105,21 @@ def fill_the_disk_of_another(history: History) -> None:
     history.deaths.append(Death(at=20.5, name="fe-1", status=1))
 
 
+def sample(at: float, *, memory_bytes: int = 0, descriptors: int = 0) -> Sample:
+    """Of the only worker."""
+    return Sample(at=at, process="worker 7", memory_bytes=memory_bytes, descriptors=descriptors)
+
+
+def grow_memory(history: History) -> None:
+    """A kibibyte a second, after the warm-up."""
+    history.samples = [sample(at, memory_bytes=at << 10) for at in range(600, 1700, 10)]
+
+
+def grow_descriptors(history: History) -> None:
+    """One in ten seconds."""
+    history.samples = [sample(at, descriptors=at // 10) for at in range(600, 1700, 10)]
+
+
 def leak(history: History) -> None:
     """Far more descriptors than before."""
     assert history.after is not None
@@ -139,6 +157,7 @@ BREAKS: dict[str, list[Callable[[History], object]]] = {
         lambda h: setattr(h, "final", FinalRead(probes_failed=("#9",))),
     ],
     "nothing_leaks": [leak, lambda h: h.strays.append("process 7")],
+    "nothing_grows": [grow_memory, grow_descriptors],
     "epochs_rise": [
         lambda h: h.offices.append(Office(at=25.0, epoch=1, name="fe-0")),
         lambda h: h.offices.append(Office(at=25.0, epoch=2, name="fe-2")),

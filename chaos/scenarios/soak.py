@@ -1,0 +1,39 @@
+"""Hours at half capacity with faults all the while: nothing grows, nothing gets slower.
+
+The faults are those that leave processes alive, for a new process has forgotten what its
+predecessor leaked.
+"""
+
+from typing import Final
+
+from chaos.checkers import Levels
+from chaos.plan import Profile
+from chaos.workload.load import Load
+from chaos.world import Scenario
+
+__all__ = ["PERIOD_S", "SCENARIO"]
+
+#: One fault in so many seconds, in the mean; the command line turns hours into a number of faults.
+PERIOD_S: Final = 10.0
+
+_SPARING: Final = (
+    *("pause-coordinator", "pause-worker", "freeze-front-end", "hand-over"),
+    *("cut-coordinator", "mute", "deaf", "delay-peers", "reset-peers", "corrupt-peers"),
+    *("kill-replica", "pause-replica", "mute-replica", "reset-replica", "truncate-replica"),
+    *("garble-replica", "refuse-replica", "clients-leave", "slow-clients", "rotate-key"),
+    *("bad-settings", "few-descriptors"),
+)
+
+SCENARIO: Final = Scenario(
+    name="soak",
+    claim=__doc__,
+    profile=Profile(kinds=_SPARING, fault_count=360, quiet_s=(6.0, 11.0), hold_max_s=3.0),
+    levels=Levels(
+        rate_min=200,
+        kinds_min=12,
+        memory_growth=1.0,
+        memory_slope_max=2 << 20,
+        descriptors_slope_max=2.0,
+    ),
+    load=Load(rate=210),
+)

@@ -1,0 +1,78 @@
+"""Slow growth in long runs: memory and descriptors per process, and drift of latency. Pure."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from chaos.history import History, Request, Sample
+
+__all__ = ["Growth", "growths", "p99_drift", "slope_per_h"]
+
+#: What a process takes while it warms up says nothing about leaks, seconds.
+WARM_UP_S: Final = 600.0
+
+#: Fewer seconds than these after the warm-up say nothing about an hour.
+_JUDGED_S: Final = 900.0
+
+_HOUR_S: Final = 3600.0
+
+
+@attrs.frozen(kw_only=True)
+class Growth:
+    """One process after its warm-up, by the hour. `is_judged`: it was watched for long enough."""
+
+    process: str
+    memory_bytes_per_h: float
+    descriptors_per_h: float
+    watched_s: float
+    is_judged: bool
+
+
+def growths(history: History) -> list[Growth]:
+    """Every process that lived beyond the warm-up."""
+    by_process: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in history.samples:
+        if sample.at >= history.began_at + WARM_UP_S:
+            by_process[sample.process].append(sample)
+    found = []
+    for process, samples in sorted(by_process.items()):
+        times = [sample.at for sample in samples]
+        watched_s = times[-1] - times[0]
+        if watched_s > 0:
+            found.append(
+                Growth(
+                    process=process,
+                    memory_bytes_per_h=slope_per_h(times, [s.memory_bytes for s in samples]),
+                    descriptors_per_h=slope_per_h(times, [s.descriptors for s in samples]),
+                    watched_s=watched_s,
+                    is_judged=watched_s >= _JUDGED_S,
+                )
+            )
+    return found
+
+
+def slope_per_h(times: Sequence[float], values: Sequence[float]) -> float:
+    """Least squares, per hour; 0 of fewer than two points."""
+    count = len(times)
+    mean_time, mean_value = sum(times) / max(count, 1), sum(values) / max(count, 1)
+    spread = sum((at - mean_time) ** 2 for at in times)
+    if not spread:
+        return 0.0
+    pairs = zip(times, values, strict=True)
+    return sum((at - mean_time) * (v - mean_value) for at, v in pairs) / spread * _HOUR_S
+
+
+def p99_drift(requests: Sequence[Request]) -> float:
+    """p99 of the last third's answers over that of the first third's; 1 when there are too few."""
+    answered = [r for r in requests if r.is_ok and r.ended_at is not None]
+    third = len(answered) // 3
+    if third < 100:
+        return 1.0
+    first, last = (sorted(_times(part)) for part in (answered[:third], answered[-third:]))
+    return last[int(third * 0.99)] / max(first[int(third * 0.99)], 1e-9)
+
+
+def _times(requests: Sequence[Request]) -> list[float]:
+    return [r.ended_at - r.sent_at for r in requests if r.ended_at is not None]

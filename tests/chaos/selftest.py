@@ -1,0 +1,135 @@
+"""The suite must be able to fail: each planted bug, applied to a copy of the tree, turns it red.
+
+`python -m tests.chaos.selftest [NAME…]`: patches one copy after the other, runs what is meant to
+catch the bug, and prints which rule did and how fast. A patch that no longer applies fails too.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+ROOT: Final = Path(__file__).parents[2]
+PLANTED: Final = Path(__file__).with_name("planted")
+
+#: What a copy needs; everything else of the project is not run.
+_PARTS: Final = ("trioroute", "consensus", "chaos", "tests", "pyproject.toml")
+_RUN_MAX_S: Final = 300
+_VIOLATION: Final = re.compile(r"^VIOLATION (\w+)|^  (\w+): |^FAILED (\S+)", re.MULTILINE)
+
+
+@attrs.frozen
+class Bug:
+    """One patch: what it breaks, the command that must fail, and the rule that must say so."""
+
+    patch: Path
+    says: str
+    catcher: str
+    rule: str
+
+    @classmethod
+    def read(cls, patch: Path) -> "Bug":
+        """From the head of a patch file."""
+        lines = patch.read_text().splitlines()
+        heads = dict(line.split(": ", 1) for line in lines[1:3])
+        return cls(patch, lines[0], heads["Caught by"], heads["Rule"])
+
+    def command(self) -> list[str]:
+        """The catcher's command line, for the interpreter that runs this."""
+        words = self.catcher.split()
+        if words[0] == "chaos":
+            return [sys.executable, "-m", "chaos", *words[1:]]
+        if words[0] == "sim":
+            return [sys.executable, "-m", "chaos.sim", *words[1:]]
+        return [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *words]
+
+
+@attrs.frozen
+class Verdict:
+    """What became of one planted bug."""
+
+    bug: Bug
+    rules: tuple[str, ...]
+    took_s: float
+    output: str
+
+    @property
+    def is_caught(self) -> bool:
+        """Whether the run failed for the reason it should."""
+        return self.bug.rule in self.rules or (self.bug.rule == "test" and bool(self.rules))
+
+
+def bugs() -> list[Bug]:
+    """All that are planted."""
+    return [Bug.read(patch) for patch in sorted(PLANTED.glob("*.patch"))]
+
+
+def apply(bug: Bug, folder: Path) -> None:
+    """Change a copy of the tree.
+
+    Raises:
+        subprocess.CalledProcessError: the patch does not apply any more.
+    """
+    for part in _PARTS:
+        source = ROOT / part
+        if source.is_file():
+            shutil.copy(source, folder / part)
+        else:
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    with bug.patch.open() as text:
+        subprocess.run(["patch", "-s", "-p1"], cwd=folder, stdin=text, check=True, timeout=20)
+
+
+def try_bug(bug: Bug) -> Verdict:
+    """Plant one bug in a copy and run what must catch it."""
+    with tempfile.TemporaryDirectory(prefix="planted-") as name:
+        folder = Path(name)
+        apply(bug, folder)
+        began_at = time.monotonic()
+        try:
+            done = subprocess.run(
+                bug.command(),
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                timeout=_RUN_MAX_S,
+                check=False,
+            )
+            output, status = done.stdout + done.stderr, done.returncode
+        except subprocess.TimeoutExpired as late:
+            output, status = str(late.stdout), 0
+    found = _VIOLATION.findall(output) if status == 1 else []
+    rules = dict.fromkeys(next(filter(None, groups)) for groups in found)
+    return Verdict(bug, tuple(rules), time.monotonic() - began_at, output)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Try every bug, or those that are named; exit 1 unless all are caught."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.selftest", description=__doc__)
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args(argv)
+    chosen = [bug for bug in bugs() if not options.names or bug.patch.stem in options.names]
+    missed = 0
+    for bug in chosen:
+        verdict = try_bug(bug)
+        missed += not verdict.is_caught
+        word = "caught" if verdict.is_caught else "MISSED"
+        rules = ", ".join(verdict.rules) or "nothing"
+        print(f"{word} {bug.patch.stem:30} by {rules} in {verdict.took_s:.0f} s", flush=True)
+        if not verdict.is_caught:
+            print(verdict.output[-2000:], flush=True)
+    print(f"{len(chosen) - missed} of {len(chosen)} planted bugs caught")
+    return 1 if missed or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Slopes and drifts, with numbers that can be computed by hand."""
+
+import pytest
+
+from chaos.history import History, Sample
+from chaos.slopes import WARM_UP_S, growths, p99_drift, slope_per_h
+from tests.chaos.test_checkers import request
+
+
+def test_a_straight_line_has_its_own_slope() -> None:
+    times = [0.0, 600.0, 1200.0]
+    assert slope_per_h(times, [5.0, 6.0, 7.0]) == pytest.approx(6.0)
+    assert slope_per_h(times, [5.0, 5.0, 5.0]) == 0.0
+    assert slope_per_h([1.0], [5.0]) == slope_per_h([], []) == 0.0
+
+
+def test_the_warm_up_does_not_count_and_a_short_watch_judges_nothing() -> None:
+    history = History(scenario="x", world="processes", seed=1)
+    history.samples = [
+        Sample(at=at, process="worker 1", memory_bytes=0 if at >= WARM_UP_S else 9, descriptors=3)
+        for at in (0.0, 300.0, 600.0, 700.0)
+    ]
+    (growth,) = growths(history)
+    assert (growth.memory_bytes_per_h, growth.watched_s, growth.is_judged) == (0.0, 100.0, False)
+
+
+def test_drift_compares_the_last_third_with_the_first() -> None:
+    slow = [request(n, float(n), ended_at=n + (0.2 if n >= 600 else 0.1)) for n in range(900)]
+    assert p99_drift(slow) == pytest.approx(2.0)
+    assert p99_drift(slow[:10]) == 1.0
