@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import trio
 
 from chaos.history import Execution
 from chaos.processes.front_ends import MARK
@@ -17,6 +18,8 @@ from trioroute.app.leash import NO_LIFELINE, leashed_command
 __all__ = ["ReplicaProcess", "Replicas", "read_executions"]
 
 _BEGIN: Final = "+"
+
+_LOOK_S: Final = 0.05
 
 #: Model servers for upgraded connections: more than front-ends, so that each has a home there.
 _CHAT_COUNT: Final = 4
@@ -80,6 +83,12 @@ class Replicas:
             )
         one.lives += 1
 
+    async def wait_listening(self, one: ReplicaProcess) -> None:
+        """Return when all of its ports take connections."""
+        for host, port in one.addresses:
+            while not await _listens(host, port):
+                await trio.sleep(_LOOK_S)
+
     def end_all(self) -> None:
         """Kill whatever runs."""
         for one in self.processes:
@@ -94,6 +103,15 @@ class Replicas:
             for path in sorted(self._records.iterdir())
             for execution in read_executions(path.read_text(), path.name)
         ]
+
+
+async def _listens(host: str, port: int) -> bool:
+    try:
+        stream = await trio.open_tcp_stream(host, port)
+    except OSError:
+        return False
+    await trio.aclose_forcefully(stream)
+    return True
 
 
 def _laid_out(name: str, ports: list[int]) -> ReplicaProcess:

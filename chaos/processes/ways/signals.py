@@ -102,6 +102,9 @@ async def _kill_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
         assert hit.process is not None
         hit.process.wait()
         system.replicas.start(hit)
+    # Until it listens it is still down, and its connections still break.
+    with trio.fail_after(_END_MAX_S):
+        await system.replicas.wait_listening(hit)
 
 
 @asynccontextmanager

@@ -14,7 +14,11 @@ from chaos.scenarios import nemesis
 @pytest.mark.timeout(180)
 def test_twelve_kinds_of_fault_break_no_promise() -> None:
     judgement = run_scenario(nemesis.SLICE, ProcessesWorld(say=print), seed=1)
-    assert judgement.is_green, shown(judgement, replay="python -m chaos nemesis-slice --seed 1")
+    report = shown(judgement, replay="python -m chaos nemesis-slice --seed 1")
+    print(report)
+    assert not judgement.violations, report
+    if judgement.invalid:
+        pytest.skip(f"proves nothing here: {'; '.join(judgement.invalid)}")
 
 
 def test_no_way_is_without_a_row() -> None:
