@@ -186,11 +186,10 @@ async def _sample(system: System, history: History, say: Callable[[str], None]) 
     while True:
         await trio.sleep(_SAMPLE_S)
         now = time.monotonic()
-        for role, pids in system.front_ends.roles().items():
-            for pid in pids:
-                census = take_census(now, {role: [pid]})
-                if census.processes:
-                    history.samples.append(_sampled(census, role, pid))
+        roles = system.front_ends.roles()
+        for role, pid in ((role, pid) for role, pids in roles.items() for pid in pids):
+            census = take_census(now, {role: [pid]})
+            history.samples += [_sampled(census, role, pid)] if census.processes else []
         if now >= told_at + _TELL_S:
             told_at = now
             say(_going(system, history, now))
