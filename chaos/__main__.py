@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import attrs
-import trio
 
 from chaos.faults import KINDS
 from chaos.plan import make_plan
@@ -14,6 +13,7 @@ from chaos.processes.world import ProcessesWorld
 from chaos.report import Judgement, judge, shown, to_json
 from chaos.scenarios import soak
 from chaos.scenarios.table import SCENARIOS
+from chaos.simulated import SimulatedWorld
 from chaos.world import Scenario, World
 
 __all__ = ["main"]
@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kinds", help="only these kinds of fault, with commas")
     parser.add_argument("--rate", type=float, help="requests per second offered")
     parser.add_argument("--report", type=Path, help="write what happened here, as JSON")
+    parser.add_argument("--world", choices=("processes", "simulated"), default="processes")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args(argv)
     if options.scenario in ("list", "kinds"):
@@ -36,7 +37,9 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     scenario = _adapted(SCENARIOS[options.scenario], options)
     print(f"scenario {scenario.name}, seed {options.seed}", flush=True)
-    world = ProcessesWorld(say=_say, keep=options.keep)
+    world: World = ProcessesWorld(say=_say, keep=options.keep)
+    if options.world == "simulated":
+        world = SimulatedWorld()
     judgement = run_scenario(scenario, world, options.seed)
     if options.report is not None:
         options.report.write_text(json.dumps(to_json(judgement), indent=1))
@@ -51,11 +54,13 @@ def run_scenario(scenario: Scenario, world: World, seed: int) -> Judgement:
     """Plan, run and judge.
 
     Raises:
-        ValueError: none of the scenario's kinds of fault is possible here.
+        ValueError: none of the scenario's kinds of fault is possible here, or the scenario makes
+            no sense in this world.
     """
     plan = make_plan(seed, scenario.profile, without=world.impossible())
-    history = trio.run(world.run, scenario, plan)
-    return judge(history, scenario.levels)
+    if world.name not in scenario.worlds:
+        raise ValueError(f"{scenario.name} makes no sense in the {world.name} world")
+    return judge(world.run(scenario, plan), scenario.levels)
 
 
 def _adapted(scenario: Scenario, options: argparse.Namespace) -> Scenario:

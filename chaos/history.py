@@ -187,6 +187,8 @@ class History:
     samples: list[Sample] = attrs.field(factory=list)
     #: Complaints of a world that judges itself (the simulated one).
     complaints: list[str] = attrs.field(factory=list)
+    #: What else such a world has to say.
+    notes: list[str] = attrs.field(factory=list)
 
     @property
     def duration_s(self) -> float:

@@ -56,6 +56,7 @@ def shown(judgement: Judgement, *, replay: str = "") -> str:
         f"SKIPPED fault={kind_named(name).row} kind={name} needs={needs}"
         for name, needs in sorted(history.skipped.items())
     ]
+    lines += history.notes
     lines += _request_lines(history)
     lines += _fault_lines(history)
     lines += _gap_lines(history)

@@ -82,6 +82,6 @@ class World(Protocol):
         """Kinds of fault that cannot be had here, and what each would need."""
         ...
 
-    async def run(self, scenario: Scenario, plan: Plan) -> History:
+    def run(self, scenario: Scenario, plan: Plan) -> History:
         """Build the system, offer the load, do the faults, heal, and take it down again."""
         ...

@@ -84,9 +84,15 @@ class Replicas:
         one.lives += 1
 
     async def wait_listening(self, one: ReplicaProcess) -> None:
-        """Return when all of its ports take connections."""
+        """Return when all of its ports take connections.
+
+        Raises:
+            RuntimeError: the process ended: somebody else took one of its ports meanwhile.
+        """
         for host, port in one.addresses:
             while not await _listens(host, port):
+                if one.process is None or one.process.poll() is not None:
+                    raise RuntimeError(f"{one.name} ended: {self._folder / one.name}.log says why")
                 await trio.sleep(_LOOK_S)
 
     def end_all(self) -> None:

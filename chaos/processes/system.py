@@ -108,8 +108,9 @@ class System:
             self.replicas.start(one)
             for line in one.lines:
                 nursery.start_soon(line.run)
-        for one in self.replicas.processes:
-            await self.replicas.wait_listening(one)
+        with trio.fail_after(_START_MAX_S):
+            for one in self.replicas.processes:
+                await self.replicas.wait_listening(one)
         for name in self.front_ends.all:
             self.front_ends.start(name)
             nursery.start_soon(self.front_ends.look_after, name)

@@ -69,8 +69,11 @@ class ProcessesWorld:
         """See `World`."""
         return impossible_kinds(iter(WAYS))
 
-    async def run(self, scenario: Scenario, plan: Plan) -> History:
+    def run(self, scenario: Scenario, plan: Plan) -> History:
         """See `World`."""
+        return trio.run(self._run, scenario, plan)
+
+    async def _run(self, scenario: Scenario, plan: Plan) -> History:
         history = History(scenario=scenario.name, world=self.name, seed=plan.seed)
         impossible = self.impossible()
         history.skipped = {name: impossible[name] for name in plan.skipped}

@@ -13,16 +13,17 @@ from chaos.world import Scenario, Setup
 
 __all__ = ["KILLS", "SCENARIO"]
 
-_LONG: Final = Setup(service_s=1.2, request_timeout_s=2.5, queue_wait_max_s=15.0, has_chat=False)
-_KINDS: Final = ("kill-coordinator", "pause-coordinator", "kill-worker", "cut-coordinator")
+_LONG: Final = Setup(service_s=2.5, request_timeout_s=4.0, queue_wait_max_s=15.0, has_chat=False)
+_KINDS: Final = ("kill-coordinator", "pause-coordinator", "cut-coordinator")
 
 SCENARIO: Final = Scenario(
     name="takeover",
     claim=__doc__,
-    profile=Profile(kinds=_KINDS, fault_count=4, hold_max_s=3.0, quiet_s=(1.0, 1.5)),
-    levels=Levels(rate_min=9, kinds_min=3),
-    load=Load(rate=10, mix={"ordinary": 80, "get": 10, "leaver": 10}),
+    profile=Profile(kinds=_KINDS, fault_count=6, hold_max_s=3.0, quiet_s=(2.0, 3.0)),
+    levels=Levels(rate_min=5, kinds_min=3),
+    load=Load(rate=5.5, mix={"ordinary": 80, "get": 10, "leaver": 10}),
     setup=_LONG,
+    worlds=frozenset({"processes", "simulated"}),
 )
 
 #: A hundred coordinators die in one run: how long nobody grants, and that no limit is passed.
