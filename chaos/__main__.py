@@ -14,6 +14,7 @@ from chaos.report import Judgement, judge, shown, to_json
 from chaos.scenarios import soak
 from chaos.scenarios.table import SCENARIOS
 from chaos.simulated import SimulatedWorld
+from chaos.workload.clients import CLIENT_KINDS
 from chaos.world import Scenario, World
 
 __all__ = ["main"]
@@ -27,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, help="how many; the scenario's own number otherwise")
     parser.add_argument("--hours", type=float, help="for the soak: as many faults as fit in")
     parser.add_argument("--kinds", help="only these kinds of fault, with commas")
+    parser.add_argument("--client", choices=CLIENT_KINDS, help="only this kind of client")
     parser.add_argument("--rate", type=float, help="requests per second offered")
     parser.add_argument("--report", type=Path, help="write what happened here, as JSON")
     parser.add_argument("--world", choices=("processes", "simulated"), default="processes")
@@ -72,6 +74,8 @@ def _adapted(scenario: Scenario, options: argparse.Namespace) -> Scenario:
     if options.faults is not None:
         profile = attrs.evolve(profile, fault_count=options.faults)
         levels = attrs.evolve(levels, kinds_min=min(levels.kinds_min, options.faults))
+    if options.client is not None:
+        load = attrs.evolve(load, mix={options.client: 1})
     if options.hours is not None:
         count = max(1, round(options.hours * 3600 / soak.PERIOD_S))
         profile = attrs.evolve(profile, fault_count=count)

@@ -241,6 +241,12 @@ def nobody_dies(history: History, _: Levels) -> _Complaints:
             yield f"{death.name} ended by itself with status {death.status}", death.at
 
 
+def speaks_in_words(history: History, _: Levels) -> _Complaints:
+    """Whatever ends a front-end, its log says why in a sentence, not in a traceback."""
+    for text in history.tracebacks:
+        yield f"a traceback in {text}", None
+
+
 def no_secrets(history: History, _: Levels) -> _Complaints:
     """Keys appear in no log, no metric, no status."""
     for place in history.secrets:
@@ -292,6 +298,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     nothing_grows,
     epochs_rise,
     nobody_dies,
+    speaks_in_words,
     no_secrets,
     in_order,
     world_agrees,

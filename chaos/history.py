@@ -161,6 +161,7 @@ class History:
         offices: who coordinated, whenever a front-end said something new.
         skipped: kinds that could not run, with what they need.
         secrets: where something secret was found, of logs, metrics and status.
+        tracebacks: what front-ends said in Python's words, file and last line.
         strays: processes or folders that outlived the run.
         starved: from when to when some process waited for a core most of the time.
         samples: what each process held, again and again, for slopes.
@@ -184,6 +185,7 @@ class History:
     final: FinalRead | None = None
     secrets: list[str] = attrs.field(factory=list)
     strays: list[str] = attrs.field(factory=list)
+    tracebacks: list[str] = attrs.field(factory=list)
     samples: list[Sample] = attrs.field(factory=list)
     #: Complaints of a world that judges itself (the simulated one).
     complaints: list[str] = attrs.field(factory=list)

@@ -13,6 +13,7 @@ __all__ = [
     "ConfigError",
     "ConnectFailedError",
     "ControlError",
+    "DiskError",
     "DrainingError",
     "InvariantError",
     "LinkLostError",
@@ -56,6 +57,13 @@ class ConfigError(TrioRouteError):
 
     status = 0
     reason = "config"
+
+
+class DiskError(TrioRouteError):
+    """The disk under the journal fails: this front-end ends, and comes back when it can write."""
+
+    status = 0
+    reason = "disk"
 
 
 class RequestError(TrioRouteError):

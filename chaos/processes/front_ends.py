@@ -14,8 +14,8 @@ import trio
 
 from chaos.history import Death
 from chaos.processes.census import children_of, command_of
+from chaos.processes.ports import quiet_ports
 from chaos.processes.relay import Relay
-from trioroute.app.host.ports import free_ports
 from trioroute.app.laptop.front_ends import make_peer_files
 from trioroute.app.leash import NO_LIFELINE, leashed_command
 from trioroute.app.settings import voter_count
@@ -122,7 +122,7 @@ class FrontEnds:
         #: Front-ends that ended without being told to.
         self.deaths: list[Death] = []
         count = len(names)
-        ports = free_ports("127.0.0.1", 3 * count)
+        ports = quiet_ports(3 * count)
         self._folder = folder
         self._peer_files = make_peer_files(folder / "peers", names)
         self._shared = _shared_socket() if shares_socket else None

@@ -23,8 +23,6 @@ _DISK_BYTES: Final = 16 << 20
 #: Of the names that front-ends call each other by (RFC 6761: no resolver knows it).
 DOMAIN: Final = "chaos.test"
 
-#: Answers never come from there: bound, and never read.
-_DEAF_RESOLVER: Final = "127.0.53.53"
 _DNS_PORT: Final = 53
 
 
@@ -53,7 +51,9 @@ class Names:
         self._resolvers = folder / "resolv.conf"
         self._lines = "".join(f"127.0.0.1 {name}.{DOMAIN}\n" for name in names)
         self._deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._deaf.bind((_DEAF_RESOLVER, _DNS_PORT))
+        # An address of loopback for this process alone: runs side by side do not meet.
+        self._resolver = f"127.53.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+        self._deaf.bind((self._resolver, _DNS_PORT))
         self.heal()
         _mount("--bind", str(self._hosts), "/etc/hosts")
         _mount("--bind", str(self._resolvers), "/etc/resolv.conf")
@@ -62,12 +62,12 @@ class Names:
         """Every name resolves."""
         self._write(self._hosts, "127.0.0.1 localhost\n" + self._lines)
         # Nobody is at that port of loopback: the answer is "refused", at once.
-        self._write(self._resolvers, "nameserver 127.0.53.54\noptions timeout:1 attempts:1\n")
+        self._write(self._resolvers, "nameserver 127.54.0.1\noptions timeout:1 attempts:1\n")
 
     def fail(self, *, hangs: bool) -> None:
         """No name of a front-end resolves: at once, or after two seconds of silence."""
         if hangs:
-            text = f"nameserver {_DEAF_RESOLVER}\noptions timeout:1 attempts:2\n"
+            text = f"nameserver {self._resolver}\noptions timeout:1 attempts:2\n"
             self._write(self._resolvers, text)
         self._write(self._hosts, "127.0.0.1 localhost\n")
 

@@ -34,7 +34,8 @@ class Direction:
         is_cut: nothing passes until this is false again.
         corrupt_every: one byte of so many is changed, None for none.
         prefix: sent before the first byte of every new connection.
-        reset_after, end_after: the connection is reset, or closed in order, after so many bytes.
+        reset_after, end_after: the connection is reset, or closed in order, after so many bytes
+            from when the fault began.
     """
 
     delay_s: float = 0.0
@@ -82,6 +83,8 @@ class _Pipe:
         self._source = source
         self._sink = sink
         self._passed = 0
+        #: How much had passed when the line last was calm: faults count from there.
+        self._calm_until = 0
         self._due: deque[tuple[float, bytes]] = deque()
         self._arrived = trio.Event()
         self._has_ended = False
@@ -94,6 +97,7 @@ class _Pipe:
                 if self._direction.is_calm and not self._due:
                     await self._sink.send_all(data)
                     self._passed += len(data)
+                    self._calm_until = self._passed
                 else:
                     await self._take(bytes(data))
             self._has_ended = True
@@ -132,8 +136,9 @@ class _Pipe:
         if line.corrupt_every:
             data = _corrupted(data, self._passed, line.corrupt_every)
         for limit, is_reset in ((line.reset_after, True), (line.end_after, False)):
-            if limit is not None and self._passed + len(data) > limit:
-                await self._sink.send_all(data[: max(0, limit - self._passed)])
+            passed = self._passed - self._calm_until
+            if limit is not None and passed + len(data) > limit:
+                await self._sink.send_all(data[: max(0, limit - passed)])
                 raise _LineBrokenError(is_reset=is_reset)
         step = line.piece_bytes or len(data)
         for at in range(0, len(data), step):

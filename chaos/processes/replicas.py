@@ -11,8 +11,8 @@ import trio
 
 from chaos.history import Execution
 from chaos.processes.front_ends import MARK
+from chaos.processes.ports import quiet_ports
 from chaos.processes.relay import Relay
-from trioroute.app.host.ports import free_ports
 from trioroute.app.leash import NO_LIFELINE, leashed_command
 
 __all__ = ["ReplicaProcess", "Replicas", "read_executions"]
@@ -54,7 +54,7 @@ class Replicas:
         self._folder = folder
         self._records = folder / "records"
         self._records.mkdir()
-        ports = free_ports("127.0.0.1", count + (_CHAT_COUNT if has_chat else 0))
+        ports = quiet_ports(count + (_CHAT_COUNT if has_chat else 0))
         dealt = [ports[number:count:processes] for number in range(processes)]
         dealt += [ports[count:]] if has_chat else []
         self.processes = [_laid_out(f"replicas-{n}", group) for n, group in enumerate(dealt)]

@@ -29,6 +29,7 @@ CHAT: Final = "chat"
 _CHAT_S: Final = 5.0
 
 _START_MAX_S: Final = 60.0
+_TRACEBACK: Final = "Traceback (most recent call last)"
 _LOOK_S: Final = 0.15
 
 
@@ -193,7 +194,8 @@ class System:
             if not request.is_ok:
                 text = request.reason or request.detail or request.outcome.value
                 failed.append(f"#{request.number} at {request.front_end}: {text}")
-        busy, queued = await self._busy_and_queued() or (0, 0)
+        # Nobody who can say what runs is as bad as something that runs.
+        busy, queued = await self._busy_and_queued() or (1, 1)
         said = await self.front_ends.status()
         status = said[1] if said else ClusterStatus(reporter="")
         every = self.front_ends.all.values()
@@ -211,10 +213,13 @@ class System:
         )
 
     async def _busy_and_queued(self) -> tuple[int, int] | None:
-        said = await self.front_ends.status()
-        if said is None:
+        """What the coordinator knows of it; nobody else does."""
+        status = await self._read(self.front_ends.all[await self.front_ends.coordinator()])
+        if status is None:
             return None
-        rows = [row for endpoint in said[1].endpoints for row in endpoint.deployments]
+        rows = [row for endpoint in status.endpoints for row in endpoint.deployments]
+        if not rows or any(row.busy is None or row.queued is None for row in rows):
+            return None
         return sum(row.busy or 0 for row in rows), sum(row.queued or 0 for row in rows)
 
     # Whom a fault is done to.
@@ -245,6 +250,14 @@ class System:
         if self.names is not None:
             self.names.close()
 
+    def tracebacks_in_logs(self) -> list[str]:
+        """Every log with a traceback, and the last line of each."""
+        found = []
+        for path in sorted(self.folder.glob("fe-*.log")):
+            _, *traces = path.read_text(errors="replace").split(_TRACEBACK)
+            found += [f"{path.name}: {_last_line(trace)}" for trace in traces]
+        return found
+
     def secrets_in_logs(self) -> list[str]:
         """Where any key stands, in all that the processes wrote."""
         words = [key.encode() for key in self.keys]
@@ -253,6 +266,12 @@ class System:
             text = path.read_bytes()
             found += [path.name for word in words if word in text]
         return found
+
+
+def _last_line(trace: str) -> str:
+    """The line that names the exception: the first that is not indented, bars of groups aside."""
+    lines = [line.lstrip(" |+-") for line in trace.splitlines()[1:] if not line.startswith("  ")]
+    return next((line[:200] for line in lines if line), "")
 
 
 def _count_ready(status: ClusterStatus) -> int:

@@ -93,6 +93,7 @@ class ProcessesWorld:
             history.complaints += system.clients.unasked
             history.deaths = system.front_ends.deaths
             history.secrets = system.secrets_in_logs()
+            history.tracebacks = system.tracebacks_in_logs()
             history.strays = await _strays(folder)
         return history
 

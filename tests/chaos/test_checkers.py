@@ -166,6 +166,7 @@ BREAKS: dict[str, list[Callable[[History], object]]] = {
         lambda h: h.deaths.append(Death(at=20.5, name="fe-0", status=1)),
         fill_the_disk_of_another,
     ],
+    "speaks_in_words": [lambda h: h.tracebacks.append("fe-0.log: KeyError")],
     "no_secrets": [lambda h: h.secrets.append("fe-0.log")],
     "in_order": [
         overtake,

@@ -65,7 +65,7 @@ from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.issuers import IssuerKeys
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
-from trioroute.errors import ConfigError, ControlError
+from trioroute.errors import ConfigError, ControlError, DiskError
 from trioroute.telemetry.histograms import DURATION_BOUNDS_S
 
 if TYPE_CHECKING:
@@ -378,9 +378,20 @@ async def run_front_end(config: FrontEndConfig) -> None:
                 listening=listening,
                 admin=admin,
             )
-            await supervisor.run()
+            await _run_while_disk_works(supervisor, config.data)
     finally:
         folder.close()
+
+
+async def _run_while_disk_works(supervisor: Supervisor, data: Path) -> None:
+    """A disk that fails is said in one line (DiskError): nothing in the tree is at fault."""
+    try:
+        await supervisor.run()
+    except* JournalFailedError as failed:
+        reason: BaseException = failed
+        while isinstance(reason, BaseExceptionGroup):
+            reason = reason.exceptions[0]
+        raise DiskError(f"{data}: {reason}") from None
 
 
 def _check_access_log(config: FrontEndConfig) -> None:

@@ -14,6 +14,9 @@ from chaos.processes.ways.aim import Aim, Way, at_front_ends
 
 __all__ = ["WAYS"]
 
+#: Head and body of an answer that comes in pieces: cut anywhere in it.
+_ANSWER_BYTES: Final = 330
+
 #: How often `reset-peers` strikes, seconds.
 _RESET_S: Final = 0.25
 
@@ -131,11 +134,11 @@ def _mute(line: Relay, _: float) -> None:
 
 
 def _reset_after(line: Relay, strength: float) -> None:
-    line.back.reset_after = int(200 * strength)
+    line.back.reset_after = int(_ANSWER_BYTES * strength)
 
 
 def _end_after(line: Relay, strength: float) -> None:
-    line.back.end_after = int(200 * strength)
+    line.back.end_after = int(_ANSWER_BYTES * strength)
 
 
 def _trickle(line: Relay, _: float) -> None:

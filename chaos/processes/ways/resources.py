@@ -40,7 +40,7 @@ _WRITE_S: Final = 0.1
 _WRITE_MAX_S: Final = 1.0
 
 #: Enough to outgrow what a journal has taken of its disk in advance.
-_BALLAST_BYTES: Final = 100_000
+_BALLAST_BYTES: Final = 400_000
 
 
 @contextmanager
