@@ -29,7 +29,6 @@ CHAT: Final = "chat"
 _CHAT_S: Final = 5.0
 
 _START_MAX_S: Final = 60.0
-_TRACEBACK: Final = "Traceback (most recent call last)"
 _LOOK_S: Final = 0.15
 
 
@@ -249,29 +248,6 @@ class System:
         self.replicas.end_all()
         if self.names is not None:
             self.names.close()
-
-    def tracebacks_in_logs(self) -> list[str]:
-        """Every log with a traceback, and the last line of each."""
-        found = []
-        for path in sorted(self.folder.glob("fe-*.log")):
-            _, *traces = path.read_text(errors="replace").split(_TRACEBACK)
-            found += [f"{path.name}: {_last_line(trace)}" for trace in traces]
-        return found
-
-    def secrets_in_logs(self) -> list[str]:
-        """Where any key stands, in all that the processes wrote."""
-        words = [key.encode() for key in self.keys]
-        found = []
-        for path in self.folder.glob("*.log"):
-            text = path.read_bytes()
-            found += [path.name for word in words if word in text]
-        return found
-
-
-def _last_line(trace: str) -> str:
-    """The line that names the exception: the first that is not indented, bars of groups aside."""
-    lines = [line.lstrip(" |+-") for line in trace.splitlines()[1:] if not line.startswith("  ")]
-    return next((line[:200] for line in lines if line), "")
 
 
 def _count_ready(status: ClusterStatus) -> int:

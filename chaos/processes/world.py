@@ -17,6 +17,7 @@ from chaos.plan import Plan
 from chaos.processes.capabilities import impossible_kinds
 from chaos.processes.census import marked, take_census
 from chaos.processes.front_ends import MARK
+from chaos.processes.logs import secrets_in_logs, tracebacks_in_logs
 from chaos.processes.mounts import enter_private_mounts
 from chaos.processes.starvation import watch_starvation
 from chaos.processes.system import System
@@ -92,8 +93,8 @@ class ProcessesWorld:
             history.requests = system.clients.requests
             history.complaints += system.clients.unasked
             history.deaths = system.front_ends.deaths
-            history.secrets = system.secrets_in_logs()
-            history.tracebacks = system.tracebacks_in_logs()
+            history.secrets = secrets_in_logs(folder, system.keys)
+            history.tracebacks = tracebacks_in_logs(folder)
             history.strays = await _strays(folder)
         return history
 
