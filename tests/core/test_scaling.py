@@ -1,5 +1,6 @@
 """The published formula in slots, up at once and down by the window."""
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,14 @@ def test_down_only_when_a_whole_window_was_quiet() -> None:
     assert (held.replicas, held.needed) == (10, 1)
     down = scaler.decide(busy=0, queued=0, current=10, slots_per_replica=1, now=60.5)
     assert down.replicas == 1
+
+
+def test_the_window_can_be_set() -> None:
+    settings = attrs.evolve(AUTO, down_after_s=5.0)
+    scaler = Scaler(settings, current=10, now=0.0)
+    held = scaler.decide(busy=0, queued=0, current=10, slots_per_replica=1, now=4.0)
+    down = scaler.decide(busy=0, queued=0, current=10, slots_per_replica=1, now=5.5)
+    assert (held.replicas, down.replicas) == (10, 1)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0.1, 5)), max_size=50))

@@ -274,6 +274,7 @@ def test_a_command_is_run_in_the_code_folder(folder: Folder) -> None:
           trioroute.command: "python run.py --port {port}"
           trioroute.unlimited: "true"
           trioroute.stream_max_s: "600"
+          trioroute.scale_down_after_s: "7.5"
           trioroute.on_abandon: close
           trioroute.isolation: stop
     """
@@ -285,6 +286,7 @@ def test_a_command_is_run_in_the_code_folder(folder: Folder) -> None:
     )
     assert deployment.unlimited
     assert (deployment.stream_max_s, deployment.request_max_s) == (600.0, 600.0)
+    assert deployment.scale.down_after_s == 7.5
     assert deployment.on_abandon is OnAbandon.CLOSE
     assert deployment.isolation is Isolation.STOP
 

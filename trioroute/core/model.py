@@ -139,7 +139,12 @@ class Endpoint:
 
 @attrs.frozen(kw_only=True)
 class ScaleSettings:
-    """How many replicas, and what decides it."""
+    """How many replicas, and what decides it.
+
+    Attributes:
+        down_after_s: for how long fewer must have sufficed before there are fewer; None for a
+            minute, or 20 polling intervals if that is longer.
+    """
 
     kind: ScaleKind = ScaleKind.DEFAULT
     instance_count: int = 1
@@ -147,6 +152,7 @@ class ScaleSettings:
     max_instances: int = 1
     target_utilization_percentage: int = 70
     polling_interval_s: float = 1.0
+    down_after_s: float | None = None
 
 
 @attrs.frozen(kw_only=True)

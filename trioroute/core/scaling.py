@@ -102,7 +102,8 @@ class Scaler:
 
     def __init__(self, settings: ScaleSettings, *, current: int, now: float) -> None:
         self.settings = settings
-        window_s = max(_DOWN_MIN_S, _DOWN_INTERVALS * settings.polling_interval_s)
+        usual_s = max(_DOWN_MIN_S, _DOWN_INTERVALS * settings.polling_interval_s)
+        window_s = usual_s if settings.down_after_s is None else settings.down_after_s
         self._window = MaxWindow(window_s)
         self._window.record(current, now)
 

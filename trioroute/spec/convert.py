@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+import attrs
+
 from trioroute.core.model import (
     AuthMode,
     Deployment,
@@ -103,7 +105,7 @@ def to_deployment(
         upgrade_max_s=extras.upgrade_max_s,
         on_abandon=OnAbandon(extras.on_abandon or "wait"),
         isolation=Isolation(extras.isolation or "serve"),
-        scale=_to_scale(spec, source),
+        scale=attrs.evolve(_to_scale(spec, source), down_after_s=extras.scale_down_after_s),
         readiness=_to_probe(spec.readiness_probe),
         liveness=_to_probe(spec.liveness_probe),
         scoring_path=routes.scoring_route.path if routes else "/score",

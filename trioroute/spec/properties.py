@@ -215,6 +215,9 @@ class DeploymentProperties:
     queue_depth_max: int | None = setting(
         Whole(minimum=1), "most requests that wait for a slot", default="1024"
     )
+    scale_down_after_s: float | None = setting(
+        _SECONDS, "for how long fewer replicas must have sufficed before some are stopped"
+    )
     probe_while_busy: bool | None = setting(
         FLAG, "the server answers probes while it infers", default="false"
     )

@@ -73,7 +73,8 @@ class Rights:
     """Replays the slot links of one holder's life; ask in the order of time.
 
     A lease entitles to the slots of its list that were not given back since, and to those granted
-    after it. A slot that was given back and whose return the list had not seen is not in it
+    after it. One that was granted to a request stays its own until it is returned, for a list
+    without it asks for it only when the request ends. A slot that was given back and whose return the list had not seen is not in it
     (decision 24).
     """
 
@@ -83,6 +84,7 @@ class Rights:
         self._routed = history.routed.get(life, [])
         self._isolated_s = history.isolated_s
         self._slots: defaultdict[str, int] = defaultdict(int)
+        self._granted: defaultdict[str, int] = defaultdict(int)
         self._ends_at = float("-inf")
         self._session = 0
         self._sent = 0
@@ -95,7 +97,8 @@ class Rights:
             self._next = next(self._said, None)
         bit = 1 << dispatch.slot
         if dispatch.at <= self._ends_at:
-            is_held = bool(self._slots[dispatch.replica] & bit)
+            held = self._slots[dispatch.replica] | self._granted[dispatch.replica]
+            is_held = bool(held & bit)
             return "" if is_held else f"slot {dispatch.replica}/{dispatch.slot} is not on its list"
         isolated_s = self._isolated_s.get(dispatch.deployment)
         if isolated_s is None:
@@ -111,6 +114,9 @@ class Rights:
         if said.session != self._session:
             self._session, self._sent = said.session, 0
             self._returns.clear()
+            for replica, mask in self._granted.items():
+                self._slots[replica] |= mask
+            self._granted.clear()
         match said.message:
             case m.Lease(seen=seen, slots=slots):
                 self._slots = defaultdict(int, unpack_all(slots))
@@ -118,8 +124,8 @@ class Rights:
                 for _, given in self._returns:
                     self._remove(given)
                 self._ends_at = said.lease_ends_at
-            case m.Grant(replica=replica, slot=slot):
-                self._slots[replica] |= 1 << slot
+            case m.Grant(number=number, replica=replica, slot=slot):
+                (self._granted if number else self._slots)[replica] |= 1 << slot
             case m.Return(slots=slots):
                 self._sent += 1
                 given = unpack_all(slots)
@@ -135,3 +141,4 @@ class Rights:
     def _remove(self, given: dict[str, int]) -> None:
         for replica, mask in given.items():
             self._slots[replica] &= ~mask
+            self._granted[replica] &= ~mask

@@ -22,7 +22,11 @@ __all__ = ["Run", "run_seed"]
 #: The rates below are for each of so many front-ends; others share the same whole.
 _FRONT_ENDS: Final = 3
 #: Requests a second at each front-end, while anything may happen: 60 to 80 % of the fixed slots.
-_RATES: Final = {"e/single": 4.0, "e/several": 6.0, "e/scaled": 3.0}
+_RATES: Final = {"e/single": 4.0, "e/several": 6.0}
+#: The scaled deployment is asked for a lot, and then for nothing for longer than the scaler waits.
+_WAVES: Final = {"e/scaled": 6.0}
+_WAVE_S: Final = (1.0, 4.0)
+_CALM_S: Final = (2.0, 10.0)
 #: And at the end, far more than there are slots.
 _SATURATING: Final = {"e/single": 9.0, "e/several": 13.0, "e/scaled": 9.0}
 #: Long enough to see that a group never recovers, not only that it is late.
@@ -76,6 +80,7 @@ async def _simulate(seed: int, duration_s: float, front_ends: int) -> SystemHist
         await trio.sleep(3)
         clients = trio.CancelScope()
         nursery.start_soon(_be_clients, world, _RATES, clients)
+        nursery.start_soon(_come_in_waves, world, clients)
         rng = random.Random(f"nemesis {seed}")
         await torment(world, rng, duration_s=duration_s)
         with trio.move_on_after(_RECOVERY_MAX_S):
@@ -104,6 +109,14 @@ async def _be_clients(world: World, rates: Mapping[str, float], scope: trio.Canc
                 for key, rate in rates.items():
                     offer = _offering(world, name, key)
                     nursery.start_soon(_arrive, offer, rate * share, world.fork_rng())
+
+
+async def _come_in_waves(world: World, end: trio.CancelScope) -> None:
+    rng = world.fork_rng()
+    while not end.cancel_called:
+        wave = trio.CancelScope(deadline=trio.current_time() + rng.uniform(*_WAVE_S))
+        await _be_clients(world, _WAVES, wave)
+        await trio.sleep(rng.uniform(*_CALM_S))
 
 
 def _offering(world: World, name: str, key: str) -> Callable[[], None]:

@@ -66,7 +66,12 @@ DEPLOYMENTS: Final = (
         request_timeout_s=_REQUEST_S,
         queue_wait_max_s=_QUEUE_WAIT_S,
         isolation_max_s=TIMINGS.isolation_max_s,
-        scale=ScaleSettings(kind=ScaleKind.TARGET_UTILIZATION, min_instances=1, max_instances=5),
+        scale=ScaleSettings(
+            kind=ScaleKind.TARGET_UTILIZATION,
+            min_instances=1,
+            max_instances=5,
+            down_after_s=5.0,
+        ),
     ),
 )
 
