@@ -5,11 +5,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 # `make bench` runs proxy; `make bench queue` another one.
-BENCHES := proxy latency holding queue failover consensus partition
+BENCHES := proxy latency holding queue failover consensus partition scale
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim chaos chaos-slice chaos-long chaos-selftest soak fuzz api black-box clean format $(BENCHES)
+.PHONY: help demo test check bench sim chaos chaos-slice chaos-long chaos-selftest soak fuzz api black-box clean format $(BENCHES) kills
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ bench: $(DEV)  ## print figures; `make bench queue` names which: proxy latency h
 
 $(BENCHES): bench
 	@:
+
+kills: $(DEV)  ## SIGKILL the coordinator under load, fifty times; ARGS="--kills 5"
+	@$(BIN)/python -m tests.bench.live.kills $(ARGS)
 
 sim: $(DEV)  ## run the simulator over seeds; WORLD=system for all of it, SEEDS=100-199, ARGS="--jobs 2"
 	@$(BIN)/python -m chaos.sim$(if $(WORLD),.$(WORLD)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)

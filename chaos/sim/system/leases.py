@@ -74,8 +74,8 @@ class Rights:
 
     A lease entitles to the slots of its list that were not given back since, and to those granted
     after it. One that was granted to a request stays its own until it is returned, for a list
-    without it asks for it only when the request ends. A slot that was given back and whose return the list had not seen is not in it
-    (decision 24).
+    without it asks for it only when the request ends. A slot that was given back and whose return
+    the list had not seen is not in it (decision 24).
     """
 
     def __init__(self, history: SystemHistory, life: HolderLife) -> None:

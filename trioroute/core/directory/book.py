@@ -98,6 +98,8 @@ class SlotBook:  # house: one method for each event that moves a slot
         is given only if a request is running on it: better to lose a slot than to exceed a limit.
         """
         mine = self.owned.get(holder, 0)
+        if not (held | busy | mine):
+            return 0  # nearly always: a take-over asks every book about every holder
         claimed = held & mine
         for entry in self.limbo:
             if entry.holder in (holder, UNKNOWN_HOLDER):
@@ -118,6 +120,8 @@ class SlotBook:  # house: one method for each event that moves a slot
     def suspend(self, holder: str, *, until: float, home_until: float) -> None:
         """The holder cannot be asked: its slots go to limbo, those at home for longer."""
         mask = self.owned.get(holder, 0)
+        if not mask:
+            return
         self._disown(holder, mask)
         home = self._may_be_home(holder)
         self._to_limbo(mask & home, holder, home_until)
@@ -125,6 +129,8 @@ class SlotBook:  # house: one method for each event that moves a slot
 
     def settle(self, holder: str, until: float) -> None:
         """It is now known until when requests of that holder can run: limbo ends then."""
+        if all(entry.holder != holder for entry in self.limbo):
+            return
         self.limbo = [
             attrs.evolve(entry, until=min(entry.until, until)) if entry.holder == holder else entry
             for entry in self.limbo
