@@ -183,10 +183,6 @@ class System:
 
     async def read_finally(self, probe_count: int) -> FinalRead:
         """What the system says of itself without load, and whether it still serves."""
-        with trio.move_on_after(self.setup.deadline_s):
-            # In-flight counts reach the status with the next report of each worker.
-            while (read := await self._busy_and_queued()) is None or any(read):
-                await trio.sleep(_LOOK_S)
         failed = []
         for _ in range(probe_count):
             request = await self.clients.send("new")
@@ -194,7 +190,12 @@ class System:
                 text = request.reason or request.detail or request.outcome.value
                 failed.append(f"#{request.number} at {request.front_end}: {text}")
         # Nobody who can say what runs is as bad as something that runs.
-        busy, queued = await self._busy_and_queued() or (1, 1)
+        busy, queued = 1, 1
+        with trio.move_on_after(self.setup.deadline_s):
+            # In-flight counts reach the status with the next report of each worker.
+            while busy or queued:
+                busy, queued = await self._busy_and_queued() or (1, 1)
+                await trio.sleep(_LOOK_S)
         said = await self.front_ends.status()
         status = said[1] if said else ClusterStatus(reporter="")
         every = self.front_ends.all.values()
