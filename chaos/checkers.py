@@ -126,15 +126,25 @@ def within_limits(history: History, _: Levels) -> _Complaints:
         of_replica.append((execution.begun_at, 1, execution.number))
         if execution.ended_at is not None:
             of_replica.append((execution.ended_at, -1, execution.number))
-    for (replica, _life), of_replica in events.items():
+    for (replica, life), of_replica in events.items():
         limit = history.slots[replica]
         running: set[int] = set()
         # At the same instant an end counts before a begin.
         for at, step, number in sorted(of_replica, key=lambda event: (event[0], event[1])):
             (running.add if step > 0 else running.discard)(number)
-            if step > 0 and len(running) > limit:
+            if step > 0 and len(running) > limit and not _is_severed(history, life, at):
                 ids = ", ".join(f"#{running_number}" for running_number in sorted(running))
                 yield f"{replica} works on {len(running)} requests, limit {limit}: {ids}", at
+
+
+def _is_severed(history: History, life: str, at: float) -> bool:
+    """Whether a fault has cut the replica off from requests that it still works on."""
+    return any(
+        kind_named(span.kind).severs
+        and life.startswith(f"{span.target}-")
+        and _overlaps(span, at, at)
+        for span in history.spans
+    )
 
 
 def allowed_failures(history: History, levels: Levels) -> _Complaints:

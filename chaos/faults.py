@@ -64,6 +64,8 @@ class Kind:
         hold_s: shortest and longest time between injecting and healing, seconds.
         settle_s: how long after healing its errors may still come: requests that were in doubt.
         recover_s: goal: everything ready again so soon after healing, on an idle machine.
+        severs: connections between router and replica end while the replica works on, and nobody
+            can tell that from a replica that has stopped: its limit cannot be judged meanwhile.
         may_end: whether the target may end by itself: who starts front-ends starts it again.
     """
 
@@ -78,6 +80,7 @@ class Kind:
     settle_s: float = 1.0
     recover_s: float = 5.0
     may_end: bool = False
+    severs: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -302,6 +305,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
         reasons=_REPLICA_GONE | _NO_SLOTS,
+        severs=True,
     ),
     Kind(
         name="trickle-replica",
@@ -319,6 +323,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
         reasons=_REPLICA_GONE | _NO_SLOTS,
+        severs=True,
     ),
     Kind(
         name="truncate-replica",
@@ -327,6 +332,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
         reasons=_REPLICA_GONE | _NO_SLOTS,
+        severs=True,
     ),
     Kind(
         name="refuse-replica",
@@ -335,6 +341,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
         reasons=_REPLICA_GONE | _NO_SLOTS,
+        severs=True,
     ),
     # Clients.
     Kind(

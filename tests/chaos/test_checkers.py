@@ -227,6 +227,17 @@ def test_waiting_for_a_core_excuses_slowness_and_nothing_else() -> None:
     assert "93%" in invalidity(history, LEVELS)[0]
 
 
+def test_a_replica_that_is_cut_off_is_not_judged_meanwhile_and_others_are() -> None:
+    history = good()
+    history.executions[1] = execution(2, 1.04, 1.5)
+    cut = attrs.evolve(killed(), kind="reset-replica", target="0", injected_at=1.0)
+    history.spans.append(attrs.evolve(cut, target="0"))
+    history.executions = [attrs.evolve(one, life="0-0") for one in history.executions]
+    assert check(history, LEVELS) == []
+    history.executions = [attrs.evolve(one, life="1-0") for one in history.executions]
+    assert [violation.rule for violation in check(history, LEVELS)] == ["within_limits"]
+
+
 def test_a_scenario_may_owe_more_than_its_faults_allow() -> None:
     strict = attrs.evolve(LEVELS, failed_max=0)
     assert [violation.rule for violation in check(good(), strict)] == ["allowed_failures"]
