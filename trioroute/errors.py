@@ -22,6 +22,7 @@ __all__ = [
     "NoIssuerKeysError",
     "NoReplicaError",
     "NoSuchEndpointError",
+    "QuarantinedError",
     "QueueFullError",
     "QueueWaitExceededError",
     "RequestError",
@@ -138,6 +139,12 @@ class QueueWaitExceededError(ShedError):
     """No slot came free within `max_queue_wait_ms`."""
 
     reason = "queue-timeout"
+
+
+class QuarantinedError(ShedError):
+    """A fault of ours in the deployment's slots came twice: nothing is granted until it changes."""
+
+    reason = "quarantined"
 
 
 class DrainingError(ShedError):

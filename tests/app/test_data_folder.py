@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from trioroute.app.data_folder import SPAWN_BITS, DataFolder, FolderInUseError, write_private
+from trioroute.app.data_folder import (
+    SPAWN_BITS,
+    DataFolder,
+    FolderInUseError,
+    wait_all_gone,
+    write_private,
+)
 from trioroute.errors import ConfigError
 
 #: Takes the lock as an owner does, hands it to a child and dies.
@@ -72,6 +78,17 @@ async def test_the_lock_outlives_a_dead_owner_as_long_as_its_children(tmp_path: 
         owner.stdin.close()
         folder = await DataFolder.open(tmp_path, patience_s=30)
     assert folder.boot == int((tmp_path / "boot").read_text())
+    folder.close()
+
+
+async def test_a_parent_waits_for_the_children_of_a_dead_owner_too(tmp_path: Path) -> None:
+    assert not await wait_all_gone(tmp_path / "none", patience_s=0)
+    with start_dead_owner(tmp_path) as owner:
+        assert not await wait_all_gone(tmp_path, patience_s=0.05)
+        assert owner.stdin is not None
+        owner.stdin.close()
+        assert await wait_all_gone(tmp_path, patience_s=30)
+        folder = await DataFolder.open(tmp_path, patience_s=0)
     folder.close()
 
 

@@ -23,6 +23,7 @@ from trioroute.core.model import (
     RoutingSnapshot,
     StaticSource,
 )
+from trioroute.core.slots.priority import Priority
 from trioroute.errors import NoReplicaError, QueueWaitExceededError
 from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.access_log import AccessRecord
@@ -64,7 +65,15 @@ class LocalSlots:
         """See `Admission`."""
         return self.acquire_nowait(deployment)
 
-    async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
+    async def acquire(
+        self,
+        deployment: str,
+        *,
+        arrived_at: float,
+        deadline: float,
+        priority: Priority = Priority.NORMAL,
+        size: int = 0,
+    ) -> Grant:
         """See `Admission`."""
         if not self._has_replicas:
             raise NoReplicaError("none")

@@ -2,12 +2,14 @@
 
 import random
 
+import attrs
 import pytest
 import trio
 import trio.testing
 
 from trioroute.core.model import Deployment, Replica, RoutingSnapshot, StaticSource
 from trioroute.core.slots import messages as m
+from trioroute.core.slots.priority import Priority
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import (
     DrainingError,
@@ -15,6 +17,7 @@ from trioroute.errors import (
     NoSuchEndpointError,
     QueueFullError,
     QueueWaitExceededError,
+    ShedError,
 )
 from trioroute.proxy.admission import Admission
 
@@ -226,3 +229,62 @@ async def test_a_refused_request_is_told_when_to_come_back(
             await wait_for_slot(admission, 0.1)
         assert caught.value.retry_after_s == pytest.approx(1.5)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_slot_that_its_waiter_left_is_the_next_ones_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened()
+    grant = admission.acquire_nowait(KEY)
+    assert grant is not None
+    now = trio.current_time()
+    admission.holding.enqueue(KEY, arrived_at=now, now=now)  # nobody waits for this any more
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_slot, admission)
+        await trio.sleep(0.1)
+        admission.release(grant)
+        await trio.testing.wait_all_tasks_blocked()
+        assert admission.statistics().waiting == 0
+        assert trio.current_time() < now + 0.2
+    assert admission.statistics().busy == 0
+
+
+async def test_a_full_queue_takes_whoever_is_more_important(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened(slots=0)
+    refused: list[Priority] = []
+
+    async def wait(priority: Priority) -> None:
+        now = trio.current_time()
+        with pytest.raises(ShedError) as caught:
+            await admission.acquire(KEY, arrived_at=now, deadline=now + 1, priority=priority)
+        assert caught.value.retry_after_s is not None
+        if isinstance(caught.value, QueueFullError):
+            refused.append(priority)
+
+    async with trio.open_nursery() as nursery:
+        for priority in (Priority.NORMAL, Priority.LOW, Priority.NORMAL, Priority.NORMAL):
+            nursery.start_soon(wait, priority)
+            await trio.sleep(0.1)
+        assert refused == [Priority.LOW, Priority.NORMAL]
+
+
+async def test_a_queue_is_bounded_by_what_it_keeps_in_memory(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    routing = snapshot()
+    small = attrs.evolve(routing.deployments[0], queue_bytes_max=100)
+    admission = opened(attrs.evolve(routing, deployments=(small,)), slots=0)
+
+    async def wait(size: int) -> None:
+        now = trio.current_time()
+        with pytest.raises(QueueWaitExceededError):
+            await admission.acquire(KEY, arrived_at=now, deadline=now + 1, size=size)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, 1000)  # alone it may: else it could never
+        await trio.sleep(0.1)
+        now = trio.current_time()
+        with pytest.raises(QueueFullError):
+            await admission.acquire(KEY, arrived_at=now, deadline=now + 1, size=1)

@@ -14,6 +14,7 @@ from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Endpoint, RoutingSnapshot
 from trioroute.core.retry import RetryBudget
 from trioroute.core.routing import RoutingTable
+from trioroute.core.slots.priority import Priority
 from trioroute.errors import MalformedRequestError, NoSuchEndpointError, UnauthorizedError
 from trioroute.proxy.dispatch import OwnAnswerError, Plan, RequestIds, make_plan
 from trioroute.trust.doorkeeper import Doorkeeper
@@ -179,3 +180,29 @@ def test_ids_are_random_uuids() -> None:
         parsed = uuid.UUID(text.decode())
         assert (parsed.version, parsed.variant) == (4, uuid.RFC_4122)
         assert str(parsed).encode() == text
+
+
+@pytest.mark.parametrize(
+    ("said", "is_enabled", "expected"),
+    [
+        (b"high", True, Priority.HIGH),
+        (b" LOW ", True, Priority.LOW),
+        (b"high", False, Priority.NORMAL),
+        (b"seven", False, Priority.NORMAL),
+        (None, True, Priority.NORMAL),
+    ],
+)
+def test_clients_choose_a_priority_where_the_endpoint_lets_them(
+    said: bytes | None, is_enabled: bool, expected: Priority
+) -> None:
+    line = b"" if said is None else b"X-Trioroute-Priority: %b\r\n" % said
+    snapshot = attrs.evolve(snapshot_of([]), endpoints=(echo(priority=is_enabled),))
+    plan = plan_of(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % line, snapshot)
+    assert plan.priority is expected
+    assert not [sent for sent in sent_lines(plan) if b"priority" in sent], "ours: not passed on"
+
+
+def test_a_priority_that_there_is_not_is_refused() -> None:
+    snapshot = attrs.evolve(snapshot_of([]), endpoints=(echo(priority=True),))
+    with pytest.raises(MalformedRequestError, match="high, normal or low"):
+        plan_of(b"GET / HTTP/1.1\r\nHost: a\r\nX-Trioroute-Priority: 7\r\n\r\n", snapshot)

@@ -1,13 +1,15 @@
 """The slot link's bytes."""
 
+import attrs
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trioroute.core.slots import messages as m
+from trioroute.core.slots.priority import Priority
 from trioroute.wire.frames import FrameError, encode_frame
-from trioroute.wire.slotlink import coordinator_decoder, encode_batch, holder_decoder
+from trioroute.wire.slotlink import BatchDecoder, coordinator_decoder, encode_batch, holder_decoder
 
 slots = st.dictionaries(st.text(max_size=8), st.binary(max_size=20), max_size=4)
 numbers = st.integers(0, 2**60)
@@ -112,3 +114,26 @@ def test_what_version_1_says_is_understood() -> None:
     assert said == m.Renew(sent_at=1.0, held={}, busy={}, waiting={}, routing_version=3)
     mode = encode_frame([(69, {"deployment": "e/d", "contended": True})])
     assert coordinator_decoder().feed(mode) == [m.Mode(deployment="e/d", contended=True)]
+
+
+@attrs.frozen(kw_only=True)
+class OldAcquire:
+    """As versions before priorities had it."""
+
+    number: int
+    deployment: str
+    waited_s: float
+    wait_max_s: float = 0.0
+
+
+def test_a_request_with_a_priority_is_understood_by_who_knows_none() -> None:
+    new = m.Acquire(number=7, deployment="e/d", waited_s=0.5, priority=0, size=9)
+    old: list[OldAcquire] = BatchDecoder[OldAcquire]({3: OldAcquire}).feed(encode_batch([new]))
+    assert old == [OldAcquire(number=7, deployment="e/d", waited_s=0.5)]
+
+
+def test_a_request_without_a_priority_is_a_normal_one() -> None:
+    frame = encode_frame([(3, OldAcquire(number=7, deployment="e/d", waited_s=0.5))])
+    assert holder_decoder().feed(frame) == [
+        m.Acquire(number=7, deployment="e/d", waited_s=0.5, priority=Priority.NORMAL, size=0)
+    ]

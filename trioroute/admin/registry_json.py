@@ -206,6 +206,7 @@ def deployment_faults(one: Deployment) -> Iterator[str]:
         (one.request_timeout_s > 0, "request_timeout_s must be above 0"),
         (one.queue_wait_max_s >= 0, "queue_wait_max_s must not be negative"),
         (one.queue_depth_max >= 0, "queue_depth_max must not be negative"),
+        (one.queue_bytes_max >= 0, "queue_bytes_max must not be negative"),
         (one.stream_max_s is None or one.stream_max_s > 0, "stream_max_s must be above 0"),
         (one.upgrade_max_s is None or one.upgrade_max_s > 0, "upgrade_max_s must be above 0"),
         (scale.instance_count >= 0, "scale.instance_count must not be negative"),

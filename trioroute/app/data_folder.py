@@ -5,6 +5,7 @@ lock knows that *all* processes of the earlier owner have gone. That is what mak
 incarnation's first words a proof of death (decision 25).
 """
 
+import contextlib
 import fcntl
 import os
 import time
@@ -17,7 +18,7 @@ import trio
 from trioroute.client.local import LOCK_NAME, lock_owner, started_at
 from trioroute.errors import ConfigError
 
-__all__ = ["SPAWN_BITS", "DataFolder", "FolderInUseError", "write_private"]
+__all__ = ["SPAWN_BITS", "DataFolder", "FolderInUseError", "wait_all_gone", "write_private"]
 
 #: An incarnation is `boot << SPAWN_BITS | spawn`: a million processes per boot, for ever rising.
 SPAWN_BITS: Final = 20
@@ -72,6 +73,28 @@ class DataFolder:
     def close(self) -> None:
         """Give the lock up, as far as this process is concerned."""
         os.close(self.lock_fd)
+
+
+async def wait_all_gone(path: Path, *, patience_s: float) -> bool:
+    """Return once no process of the folder's owner lives any more: whether that was in time.
+
+    Asks for the lock and gives it back at once: for a parent that saw the owner itself end and
+    starts the next one only afterwards.
+    """
+    try:
+        lock_fd = os.open(path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # it ended before it had a folder
+    try:
+        with trio.move_on_after(patience_s):
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return True
+                await trio.sleep(_RETRY_S)
+        return False
+    finally:
+        os.close(lock_fd)
 
 
 def write_private(path: Path, content: bytes) -> None:

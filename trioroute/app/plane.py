@@ -107,9 +107,16 @@ class ComposedPlane:
             await self._link.run()
 
     async def say_goodbye(self) -> None:
-        """Give back what is idle and leave."""
-        self._admission.holding.link.say_goodbye()
+        """Give back what is idle and leave.
+
+        Waits for a session where there is none just now: in its first moments a worker may be known
+        to the log already while its first session is still being opened.
+        """
+        link = self._admission.holding.link
+        link.say_goodbye()
         self._admission.deliver()
+        while not link.has_left and self._link.has_coordinator:  # noqa: ASYNC110 - a pure machine
+            await trio.sleep(_FLUSH_S)
         if self._access_log is not None:
             await _flush(self._access_log)
         await trio.sleep(_FLUSH_S)

@@ -169,6 +169,8 @@ class FrontEndConfig:
         proxy: what its workers' data planes are told.
         runner: data folder of the replica runner that owns local replicas, or None.
         cluster: where replicas are pods, or None; not beside a runner.
+        predecessor_ended_at: on CLOCK_BOOTTIME: when all earlier processes of this front-end had
+            ended; None when nobody saw it: at latest when this one got the lock.
     """
 
     name: str
@@ -194,6 +196,7 @@ class FrontEndConfig:
     proxy: ProxySettings = attrs.field(factory=ProxySettings)
     runner: Path | None = None
     cluster: ClusterSettings | None = None
+    predecessor_ended_at: float | None = None
     drain: DrainTimes = attrs.field(factory=DrainTimes)
 
     @property

@@ -50,6 +50,7 @@ from trioroute.app.host.ports import (
     open_listening_socket,
     raise_descriptor_limit,
 )
+from trioroute.app.host.predecessor import prove_predecessor_dead
 from trioroute.app.plane import ComposedPlane
 from trioroute.app.replicated import RegistryLog, RegistryMachine
 from trioroute.app.routing.feed import RoutingPictures
@@ -146,6 +147,7 @@ class Supervisor:
         desk = RegistryDesk(self._member, machine.registry, vault=vault, source=self._source)
         self._desk: Desk = desk if cluster is None else cluster.desk(desk, self._member)
         self._copyist = None if cluster is None else cluster.registry(log, vault, self._view.status)
+        self._ended_at = config.predecessor_ended_at or boottime()
         self._office_began_at: float | None = None
         self._is_unready = False
         self._ends_with_group = False
@@ -192,6 +194,11 @@ class Supervisor:
             control.start_soon(self._resign_when_asked)
             control.start_soon(self._view.run_rate)
             control.start_soon(self._feed.follow_issuers)
+            # We hold the lock: whatever ran under it before us has ended.
+            prove = partial(prove_predecessor_dead, self._config.name, clock=boottime)
+            below, ended_at = self._folder.incarnation(), self._ended_at
+            change = self._desk.change
+            control.start_soon(partial(prove, below=below, ended_at=ended_at, change=change))
             if isinstance(self._source, LocalReplicaSource):
                 control.start_soon(self._watch_replicas, self._source)
             async with trio.open_nursery() as workers:

@@ -41,6 +41,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--kubernetes-namespace", help="Run replicas as pods there; needs trioroute[k8s].")
 @click.option("--kubeconfig", type=_PATH, help="Cluster to use where this is no pod of it.")
 @click.option("--pod-network", multiple=True, help="Where pods are: 10.0.0.0/8. [private ranges]")
+@click.option("--predecessor-ended-at", type=float, help="CLOCK_BOOTTIME of that; for `up`.")
 @proxy_options
 @click.option("--access-log", type=_PATH, help="File: a line per request.")
 @click.option("--trusted-proxy", multiple=True, help="Address whose X-Forwarded-* is believed.")
@@ -74,6 +75,7 @@ def front_end(  # house: one parameter per option is Click's own form
     kubernetes_namespace: str | None,
     kubeconfig: Path | None,
     pod_network: tuple[str, ...],
+    predecessor_ended_at: float | None,
     access_log: Path | None,
     trusted_proxy: tuple[str, ...],
     no_address_cap: bool,
@@ -119,6 +121,7 @@ def front_end(  # house: one parameter per option is Click's own form
         read_only_port=read_only_port,
         runner=runner,
         cluster=cluster_settings(kubernetes_namespace, kubeconfig, pod_network),
+        predecessor_ended_at=predecessor_ended_at,
         access_log=access_log,
         clients=ClientTrust(proxies=trusted_proxy, caps_addresses=not no_address_cap),
         proxy=proxy,

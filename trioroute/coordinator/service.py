@@ -329,6 +329,11 @@ class Coordinator:
         for subject, summary in office.fleet.take_notes():
             self._decided(office, DecisionKind.REPLICA, subject, summary)
         self._note_storms(office)
+        for fault in office.directory.take_faults():
+            _LOG.error("slots of %s are wrong: %s", fault.deployment, fault.error)
+            what = "refused until it is changed" if fault.is_quarantined else "asked for again"
+            summary = f"its books were wrong ({fault.error}): {what}"
+            self._decided(office, DecisionKind.HEALTH, fault.deployment, summary)
         for key in self._log.state.deployments:
             decision = office.fleet.decision(key)
             if decision is None or office.scaled.get(key) == decision.replicas:

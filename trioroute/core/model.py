@@ -266,6 +266,8 @@ class Deployment:
         upgrade_max_s: how long an upgraded connection may last, None when upgrades are refused.
         liveness_path: what a liveness probe asks for.
         scoring_port: where a container listens; local replicas are given a free port instead.
+        queue_depth_max, queue_bytes_max: how many requests may wait for a slot at once, over all
+            front-ends, and how much of them may be kept in memory meanwhile.
         isolation_max_s: for how long `Isolation.SERVE` lasts (decision 26).
         probe_while_busy: whether a probe can be answered while all slots are taken (decision 20).
         replica_tls: replicas speak TLS.
@@ -280,6 +282,7 @@ class Deployment:
     request_timeout_s: float = 5.0
     queue_wait_max_s: float = 0.5
     queue_depth_max: int = 1024
+    queue_bytes_max: int = 67_108_864
     stream_max_s: float | None = None
     upgrade_max_s: float | None = None
     on_abandon: OnAbandon = OnAbandon.WAIT

@@ -25,6 +25,7 @@ from trioroute.core.resources.changes import apply_resource, with_deployments
 from trioroute.core.resources.commands import ResourceCommand
 from trioroute.core.resources.halting import note_traffic, traffic_without, with_halted
 from trioroute.core.resources.state import (
+    Death,
     Homes,
     Refusal,
     RegistryState,
@@ -40,6 +41,7 @@ __all__ = [
     "Homes",
     "MarkClean",
     "OpenEpoch",
+    "ProveDead",
     "PutHomes",
     "PutRegistry",
     "PutReplicas",
@@ -101,6 +103,23 @@ class FenceHolder:
 
 
 @attrs.frozen(kw_only=True)
+class ProveDead:
+    """Somebody saw processes end that were holders: their parent, or who got their lock after them.
+
+    No epoch: it is a fact, whoever holds the office.
+
+    Attributes:
+        holder: one holder, or a front-end for all of its holders.
+        below: incarnations lower than this have ended.
+        ended_s_ago: for how long, at least, when this was proposed.
+    """
+
+    holder: str
+    below: int
+    ended_s_ago: float
+
+
+@attrs.frozen(kw_only=True)
 class PutReplicas:
     """The whole replica set of one deployment."""
 
@@ -154,6 +173,7 @@ _OwnCommand = (
     | RegisterHolder
     | MarkClean
     | FenceHolder
+    | ProveDead
     | PutReplicas
     | PutHomes
     | RecordDecisions
@@ -221,6 +241,8 @@ class Registry:
             known = {endpoint.name for endpoint in command.endpoints}
             strays = [d.key for d in command.deployments if d.endpoint not in known]
             return f"no such endpoint: {', '.join(strays)}" if strays else ""
+        if isinstance(command, ProveDead):
+            return "" if _proven(state, command) else f"no such holder: {command.holder}"
         if command.epoch < state.epoch:
             return f"epoch {command.epoch} is over, {state.epoch} has begun"
         if isinstance(command, MarkClean | FenceHolder):
@@ -250,8 +272,13 @@ class Registry:
                 return attrs.evolve(
                     state,
                     holders={**state.holders, holder: incarnation},
+                    dead={name: at for name, at in state.dead.items() if name != holder},
                     clean=tuple(name for name in state.clean if name != holder),
                 )
+            case ProveDead(below=below, ended_s_ago=ended_s_ago):
+                death = Death(below=below, ended_s_ago=ended_s_ago)
+                proven = dict.fromkeys(_proven(state, command), death)
+                return attrs.evolve(state, dead={**state.dead, **proven})
             case MarkClean(holder=holder):
                 return attrs.evolve(state, clean=(*state.clean, holder))
             case FenceHolder(holder=holder):
@@ -276,6 +303,15 @@ class Registry:
                     leaving={**state.leaving, key: leaving},
                     homes_index={**state.homes_index, key: index},
                 )
+
+
+def _proven(state: RegistryState, proof: ProveDead) -> list[str]:
+    """The holders that the proof is about, which have not started again since."""
+    return [
+        name
+        for name, incarnation in state.holders.items()
+        if incarnation < proof.below and proof.holder in (name, name.rpartition("/")[0])
+    ]
 
 
 def _only(replicas: set[str], homes: Homes) -> Homes:
@@ -326,6 +362,7 @@ def _without_holder(state: RegistryState, holder: str) -> RegistryState:
         homes=_homes_without(holder, state.homes),
         leaving=_homes_without(holder, state.leaving),
         holders=holders,
+        dead={name: at for name, at in state.dead.items() if name != holder},
         clean=tuple(name for name in state.clean if name != holder),
     )
 

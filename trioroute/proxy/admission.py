@@ -16,11 +16,13 @@ from trioroute.core.holding.holding import Grant, Holding, Wake
 from trioroute.core.holding.unlimited import UnlimitedReplicas
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots.figures import HoldingStatistics
+from trioroute.core.slots.priority import Priority
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import (
     DrainingError,
     NoReplicaError,
     NoSuchEndpointError,
+    QuarantinedError,
     QueueFullError,
     QueueWaitExceededError,
     ShedError,
@@ -41,6 +43,7 @@ _REFUSALS: Final[dict[str, type[TrioRouteError]]] = {
     "queue-timeout": QueueWaitExceededError,
     "no-route": NoSuchEndpointError,
     "no-replica": NoReplicaError,
+    "quarantined": QuarantinedError,
 }
 
 
@@ -108,7 +111,15 @@ class Admission:
             self.on_news()
         return grant
 
-    async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
+    async def acquire(  # house: arguments by name, each of which is a fact about the request
+        self,
+        deployment: str,
+        *,
+        arrived_at: float,
+        deadline: float,
+        priority: Priority = Priority.NORMAL,
+        size: int = 0,
+    ) -> Grant:
         """Wait in the queue for a slot.
 
         Without a coordinator the request's clock stands still, up to `failover_grace_s`; while
@@ -117,6 +128,8 @@ class Admission:
         Args:
             arrived_at: when the request came, on Trio's clock; its place in the queue.
             deadline: until when it may wait, on Trio's clock.
+            priority: its band; within it the order is by age.
+            size: bytes of it that are kept in memory while it waits.
 
         Raises:
             QueueWaitExceededError: the time is over.
@@ -133,13 +146,18 @@ class Admission:
             raise DrainingError("this front-end is about to stop")
         if not self.holding.knows(deployment):
             raise NoSuchEndpointError(f"{deployment} is not routed to here")
-        if not self.holding.may_queue(deployment):
+        if not self.holding.may_queue(deployment, priority=priority, size=size):
             raise self._dated(QueueFullError(f"{deployment}: the queue is full"), deployment)
         now = self.clock()
         age_s = trio.current_time() - arrived_at
         wait_max_s = max(0.0, deadline - trio.current_time())
         number = self.holding.enqueue(
-            deployment, arrived_at=now - age_s, now=now, wait_max_s=wait_max_s
+            deployment,
+            arrived_at=now - age_s,
+            now=now,
+            wait_max_s=wait_max_s,
+            priority=priority,
+            size=size,
         )
         parked = self._parked[number] = _Parked()
         self.deliver()
@@ -192,17 +210,21 @@ class Admission:
 
     def deliver(self) -> None:
         """Wake the tasks whose fate is known; tell the link when there is something to send."""
-        for wake in self.holding.take_wakes():
-            parked = self._parked.pop(wake.number, None)
-            if parked is None:
-                # Its task gave up in this very turn.
-                if wake.grant is not None:
-                    self.holding.release(wake.grant, self.clock())
-                continue
-            parked.wake = wake
-            parked.event.set()
+        # Again, for a slot that is given back here may be the next waiter's: one left unread would
+        # wait for whatever happens next.
+        while wakes := self.holding.take_wakes():
+            for wake in wakes:
+                self._deliver(wake)
         if self.on_news is not None:
             self.on_news()
+
+    def _deliver(self, wake: Wake) -> None:
+        parked = self._parked.pop(wake.number, None)
+        if parked is not None:
+            parked.wake = wake
+            parked.event.set()
+        elif wake.grant is not None:  # its task gave up in this very turn
+            self.holding.release(wake.grant, self.clock())
 
     def statistics(self) -> HoldingStatistics:
         """The counts as they are now."""

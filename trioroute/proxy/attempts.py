@@ -10,6 +10,7 @@ from trioroute.core.health import Outcome
 from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment
 from trioroute.core.retry import ATTEMPTS_MAX, Failure, is_retry_safe
+from trioroute.core.slots.priority import Priority
 from trioroute.errors import (
     BrokenAnswerError,
     MalformedRequestError,
@@ -57,7 +58,11 @@ async def wait_for_slot(state: ExchangeState, deployment: Deployment) -> Grant:
     with connection.open_scope():
         try:
             return await state.plane.admission.acquire(
-                state.key, arrived_at=state.asked_at, deadline=deadline
+                state.key,
+                arrived_at=state.asked_at,
+                deadline=deadline,
+                priority=Priority.NORMAL if state.plan is None else state.plan.priority,
+                size=len(state.body or b""),
             )
         finally:
             state.queue_s += trio.current_time() - asked_at

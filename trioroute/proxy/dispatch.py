@@ -27,6 +27,7 @@ from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment, Endpoint
 from trioroute.core.retry import IDEMPOTENT_METHODS, RetryBudget
 from trioroute.core.routing import Match, RoutingTable
+from trioroute.core.slots.priority import Priority
 from trioroute.errors import MalformedRequestError
 from trioroute.proxy.answers import ALLOW
 from trioroute.telemetry.trace_context import parse_traceparent
@@ -43,6 +44,8 @@ UPGRADE_PROTOCOLS: Final = frozenset((b"websocket",))
 _CONTENT_METHODS: Final = frozenset((b"POST", b"PUT", b"PATCH"))
 
 _IDS_AT_ONCE: Final = 256
+#: What clients call the bands.
+_PRIORITIES: Final = {each.name.lower().encode(): each for each in Priority}
 #: The fourth group of a version 4 UUID begins with binary 10 (RFC 9562 §5.4).
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
@@ -90,6 +93,7 @@ class Plan:
         is_idempotent: a retry after the request was written is safe (contract, section 4).
         verdict: whether its credential opens the endpoint, and for how long that holds.
         echoed: header lines for the client that only the request decides.
+        priority: its band in the queue, where the endpoint lets clients choose.
         upgrade: the protocol that the client may switch to, empty for none.
     """
 
@@ -103,6 +107,7 @@ class Plan:
     trusted_id: bytes | None
     trace_id: str
     budget: RetryBudget
+    priority: Priority
     _forwarded_by: ForwardedBy
     _deployments: dict[str, tuple[str, bytes]] = attrs.field(factory=dict)
 
@@ -244,8 +249,22 @@ def make_plan(
         trusted_id=own_id,
         trace_id=trace.trace_id if trace else "",
         budget=budget_of(endpoint.name),
+        priority=_priority(endpoint, head),
         forwarded_by=forwarded_by,
     )
+
+
+def _priority(endpoint: Endpoint, head: RequestHead) -> Priority:
+    """What the client asks for, where it may (decision 18)."""
+    asked = head.index.get(b"x-trioroute-priority") if endpoint.priority else None
+    if asked is None:
+        return Priority.NORMAL
+    found = _PRIORITIES.get(asked.strip().lower())
+    if found is None:
+        raise MalformedRequestError(
+            "x-trioroute-priority must be high, normal or low", reason="bad-priority"
+        )
+    return found
 
 
 def _echoed_lines(endpoint: Endpoint, head: RequestHead, client_id: bytes) -> bytes:

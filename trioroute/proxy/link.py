@@ -61,6 +61,11 @@ class SlotLink:
             self._moved.set()
             self._moved = trio.Event()
 
+    @property
+    def has_coordinator(self) -> bool:
+        """Whether somebody is known to hold the office."""
+        return self._coordinator is not None
+
     async def run(self) -> None:
         """Keep a session with whoever is coordinator, until cancelled."""
         while True:

@@ -14,6 +14,7 @@ from trioroute.core.health import Outcome
 from trioroute.core.holding.holding import Grant
 from trioroute.core.retry import RetryBudget
 from trioroute.core.routing import RoutingTable
+from trioroute.core.slots.priority import Priority
 from trioroute.net.reactor import Reactor
 from trioroute.net.sweep import Sweep
 from trioroute.proxy.abandoned import Abandoned
@@ -41,8 +42,20 @@ class Admission(Protocol):
     def acquire_spare(self, deployment: str) -> Grant | None:
         """A slot that no live request could use now, at any front-end, else None."""
 
-    async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
+    async def acquire(
+        self,
+        deployment: str,
+        *,
+        arrived_at: float,
+        deadline: float,
+        priority: Priority = Priority.NORMAL,
+        size: int = 0,
+    ) -> Grant:
         """Wait in the queue for a slot; cancel-safe. Times are on `trio.current_time()`.
+
+        Args:
+            priority: its band; within it the order is by age.
+            size: bytes of it that are kept in memory while it waits.
 
         Raises:
             ShedError: refused, with the reason.

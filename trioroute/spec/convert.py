@@ -32,6 +32,7 @@ __all__ = ["to_deployment", "to_endpoint", "to_variables"]
 
 _REQUEST_TIMEOUT_MS: Final = 5000
 _QUEUE_WAIT_MS: Final = 500
+_QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
 #: Decision 16.
 _HALF_CLOSE_GRACE_S: Final = 1.0
 
@@ -101,6 +102,9 @@ def to_deployment(
         request_timeout_s=(requests.request_timeout_ms or _REQUEST_TIMEOUT_MS) / 1000,
         queue_wait_max_s=(requests.max_queue_wait_ms or _QUEUE_WAIT_MS) / 1000,
         queue_depth_max=extras.queue_depth_max or 1024,
+        queue_bytes_max=(
+            _QUEUE_BYTES_MAX if extras.queue_bytes_max is None else extras.queue_bytes_max
+        ),
         stream_max_s=extras.stream_max_s,
         upgrade_max_s=extras.upgrade_max_s,
         on_abandon=OnAbandon(extras.on_abandon or "wait"),

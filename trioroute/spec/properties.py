@@ -215,6 +215,9 @@ class DeploymentProperties:
     queue_depth_max: int | None = setting(
         Whole(minimum=1), "most requests that wait for a slot", default="1024"
     )
+    queue_bytes_max: int | None = setting(
+        Whole(minimum=0), "most of their bodies that is kept meanwhile", default="67108864"
+    )
     scale_down_after_s: float | None = setting(
         _SECONDS, "for how long fewer replicas must have sufficed before some are stopped"
     )

@@ -77,6 +77,8 @@ async def test_a_killed_front_end_is_started_again_and_an_asked_one_is_not(tmp_p
                 await trio.sleep(0.01)
             await door.wait_coordinator()
             assert front_ends.restarts == {"fe-0": 1}
+            while "earlier processes ended" not in layout.log("fe-0").read_text():  # noqa: ASYNC110 - a file
+                await trio.sleep(0.01)
             await front_ends.end()
             await trio.sleep(0.5)  # longer than the pause before a restart
             assert front_ends.pid("fe-0") is None

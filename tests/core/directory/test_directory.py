@@ -8,6 +8,7 @@ import pytest
 from tests.core.slots.slotworld import KEY, TIMINGS, World
 from trioroute.core.directory.book import SlotBook
 from trioroute.core.directory.directory import SlotDirectory
+from trioroute.core.directory.hearing import Hearing
 from trioroute.core.holding.slots import HeldSlots
 from trioroute.core.model import Isolation
 from trioroute.core.registry import FenceHolder, PutReplicas, RegisterHolder
@@ -74,7 +75,8 @@ def test_no_replica_ever_runs_more_requests_than_its_limit(seed: int) -> None:
 
 def _ignore_doubt(directory: SlotDirectory, *args: Any, **kwargs: Any) -> None:
     _INIT(directory, *args, **kwargs)
-    directory._pending = {}
+    for line in directory._lines.values():
+        line.pending.clear()
 
 
 _INIT = SlotDirectory.__init__
@@ -85,7 +87,7 @@ BROKEN_RULES: dict[str, tuple[type, str, Callable[..., Any]]] = {
     "assign without waiting for reports": (SlotDirectory, "__init__", _ignore_doubt),
     "no time for requests that still run": (SlotTimings, "request_s", lambda _, __: 0.0),
     "earlier incarnation forgotten": (
-        SlotDirectory,
+        Hearing,
         "_dead_by",
         lambda _, holder, __: holder.born_by,
     ),

@@ -36,7 +36,7 @@ def test_own_waiters_first_is_worth_waits_where_the_hand_over_is_dear(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def waited() -> float:
-        return QueueWorld(service_s=0.1, load=0.9, delay_s=0.0004, seed=2).run().mean
+        return QueueWorld(service_s=0.1, load=0.9, delay_s=0.001, seed=2).run().mean
 
     best = waited()
     monkeypatch.setattr(Lender, "weigh_hand_over", lambda *_: None)

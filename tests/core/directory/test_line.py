@@ -42,7 +42,7 @@ def test_a_replica_without_free_slots_is_not_listed() -> None:
 def test_the_oldest_elsewhere_is_not_one_s_own() -> None:
     waited = line(1)
     for arrived_at, holder in ((1.0, "w0"), (2.0, "w0"), (4.0, "w1")):
-        waited.waiting.add(WaitingRequest(arrived_at, holder, int(arrived_at)))
+        waited.waiting.add(WaitingRequest(1, arrived_at, holder, int(arrived_at)))
     assert waited.oldest_waited_s(10.0, elsewhere_than="w0") == 6.0
     assert waited.oldest_waited_s(10.0, elsewhere_than="w1") == 9.0
     assert line(1).oldest_waited_s(10.0, elsewhere_than="w0") == 0.0

@@ -265,3 +265,28 @@ def test_what_became_of_requests_is_told() -> None:
         (renew,) = holding.link.take_outbox()
         assert isinstance(renew, m.Renew)
         assert [*renew.served.values()] == expected  # type: ignore[comparison-overlap]
+
+
+def test_a_goodbye_without_a_session_is_said_in_the_next_one_after_the_report() -> None:
+    """A worker told to end in its first moments is known to the log, and has no session yet."""
+    holding = opened(r0=1)
+    holding.link.close(0.1)
+    holding.link.say_goodbye()
+    assert not holding.link.has_left
+    holding.link.open(0.2)
+    holding.link.receive(m.Welcome(version=2, epoch=2), 0.3)
+    hello, report, goodbye = holding.link.take_outbox()
+    assert isinstance(hello, m.Hello)
+    assert isinstance(report, m.Renew)
+    assert goodbye == m.Goodbye(busy={})
+    assert holding.link.has_left
+
+
+def test_after_the_goodbye_nothing_more_is_said() -> None:
+    """A renewal would close the session, and the next one would take the clean end back."""
+    holding = opened(r0=1)
+    holding.link.say_goodbye()
+    assert holding.link.take_outbox() == [m.Goodbye(busy={})]
+    holding.link.renew(0.5)
+    holding.set_routing(snapshot(2), 0.6)
+    assert holding.link.take_outbox() == []

@@ -94,8 +94,8 @@ class QueueWorld:
         names = [f"w{n}" for n in range(holders)]
         registry = self._registry(names, slots)
         self.directory = SlotDirectory(registry.state, epoch=1, timings=self._timings, now=0.0)
-        self.directory._pending, self.directory._doubt_over = {}, True
         for line in self.directory._lines.values():
+            line.pending, line.in_doubt = {}, False
             for book in line.books.values():
                 book.free, book.limbo = (1 << book.replica.slots) - 1, []
                 line.mark_freed(book)

@@ -93,6 +93,7 @@ class World:
         self.running: list[Running] = []
         self.over_limit: list[str] = []
         self.served: list[tuple[float, float]] = []
+        self.refused: list[str] = []
         deployment = Deployment(
             endpoint="e",
             name="d",
@@ -102,16 +103,17 @@ class World:
             isolation=isolation,
         )
         self.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(deployment,)))
-        fleet = tuple(
-            Replica(id=f"r{n}", deployment=KEY, host="h", port=n, slots=slots)
-            for n in range(replicas)
-        )
+        self.slots = slots
+        fleet = tuple(self.replica(n) for n in range(replicas))
         self.commit(PutReplicas(epoch=0, deployment=KEY, replicas=fleet))
         self.directory: SlotDirectory | None = None
         self.workers = {f"w{n}": self._worker(f"w{n}", 1) for n in range(holders)}
         self.elect()
 
     # -- the log ----------------------------------------------------------------------------
+
+    def replica(self, number: int) -> Replica:
+        return Replica(id=f"r{number}", deployment=KEY, host="h", port=number, slots=self.slots)
 
     def commit(self, command: object) -> None:
         self.index += 1
@@ -219,9 +221,14 @@ class World:
         self.running.append(Running(grant, worker.name, worker.incarnation, ends_at))
         self.served.append((arrived_at, self.now))
         busy = [r for r in self.running if r.grant.replica == grant.replica]
-        slots = self.registry.state.replicas[KEY][0].slots
-        if len(busy) > slots:
+        if len(busy) > self._limit_of(grant.replica):
             self.over_limit.append(f"{self.now:.3f}: {[(b.holder, b.grant) for b in busy]}")
+
+    def _limit_of(self, replica: str) -> int:
+        """What it may run: what the log says, or had said when something above it began."""
+        limits = [r.slots for r in self.registry.state.replicas[KEY] if r.id == replica]
+        above = [run for run in self.running if run.grant.slot >= (limits or [self.slots])[0]]
+        return self.slots if above else (limits or [self.slots])[0]
 
     # -- time -------------------------------------------------------------------------------
 
@@ -300,6 +307,8 @@ class World:
             arrived_at = worker.arrivals.pop(wake.number)
             if wake.grant is not None:
                 self.start(worker, wake.grant, arrived_at)
+            else:
+                self.refused.append(wake.reason)
 
     def _pump_up(self, worker: Worker, link: Link) -> None:
         while link.open and link.up and link.up[0][0] <= self.now:

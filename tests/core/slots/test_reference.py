@@ -232,7 +232,8 @@ def test_the_model_notices_a_wrong_rule(rule: str, monkeypatch: pytest.MonkeyPat
     owner, name, wrong = WRONG[rule]
     if owner is SlotTimings:
         # Both ask the timings: only the directory is to be wrong.
-        both[1].directory._pending = dict.fromkeys(both[1].directory._pending, 0.0)
+        for line in both[1].directory._lines.values():
+            line.pending = dict.fromkeys(line.pending, 0.0)
     else:
         monkeypatch.setattr(owner, name, wrong)
 

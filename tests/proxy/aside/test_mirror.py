@@ -15,6 +15,7 @@ from tests.proxy.world import OK, Answer, Peer, Script, _run_script
 from trioroute.core.health import Outcome as ReplicaOutcome
 from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment, Endpoint, Replica, RoutingSnapshot, StaticSource
+from trioroute.core.slots.priority import Priority
 from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.recording import Outcome, Recorder
 from trioroute.wire.http import Limits
@@ -41,9 +42,17 @@ class SlotsOfEach:
         self.spare_asked += 1
         return self.of[deployment].acquire_nowait(deployment)
 
-    async def acquire(self, deployment: str, *, arrived_at: float, deadline: float) -> Grant:
+    async def acquire(
+        self,
+        deployment: str,
+        *,
+        arrived_at: float,
+        deadline: float,
+        priority: Priority = Priority.NORMAL,
+        size: int = 0,
+    ) -> Grant:
         return await self.of[deployment].acquire(
-            deployment, arrived_at=arrived_at, deadline=deadline
+            deployment, arrived_at=arrived_at, deadline=deadline, priority=priority, size=size
         )
 
     def release(self, grant: Grant, outcome: ReplicaOutcome = ReplicaOutcome.SERVED) -> None:

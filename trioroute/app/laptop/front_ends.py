@@ -10,7 +10,9 @@ from typing import Final
 import attrs
 import trio
 
+from consensus import boottime
 from consensus.certificates import write_throwaway_certificates
+from trioroute.app.data_folder import wait_all_gone
 from trioroute.app.host.certificates import ListenerFiles, PeerFiles
 from trioroute.app.host.children import Child, open_child, run_restarting, tail
 from trioroute.app.host.ports import ScoringSockets
@@ -33,6 +35,9 @@ AFTER_DRAIN_S: Final = 4.0
 
 #: A front-end that ends so often before the system has ever served will not serve.
 _FAILED_STARTS: Final = 3
+
+#: A dead front-end's workers die with it; the kernel needs a moment, seconds.
+_ALL_GONE_S: Final = 1.0
 
 #: How much of a log a message about a failed start shows.
 _TAIL_LINES: Final = 15
@@ -100,8 +105,14 @@ class Layout:
         """Where a process's output goes."""
         return self.logs / f"{name}.log"
 
-    def front_end_command(self, name: str, lifeline: int) -> list[str]:
-        """The command line of one front-end: what a StatefulSet's pod runs too."""
+    def front_end_command(
+        self, name: str, lifeline: int, *, ended_at: float | None = None
+    ) -> list[str]:
+        """The command line of one front-end: what a StatefulSet's pod runs too.
+
+        Args:
+            ended_at: when all earlier processes of this front-end had ended, if that was seen.
+        """
         peers = ",".join(f"{peer}={self.host}:{port}" for peer, port in self.peer_ports.items())
         options: dict[str, object] = {
             "--name": name,
@@ -120,6 +131,8 @@ class Layout:
             options["--read-only-port"] = self.read_only_ports[name]
         if self.tls_files is not None:
             options |= self.tls_files.options()
+        if ended_at is not None:
+            options["--predecessor-ended-at"] = ended_at
         if self.access_log is not None:
             options["--access-log"] = self.access_log
         arguments = [str(word) for option in options.items() for word in option]
@@ -160,6 +173,7 @@ class FrontEnds:
         self.restarts = dict.fromkeys(layout.names, 0)
         self._layout = layout
         self._running: dict[str, Child] = {}
+        self._ended_at: dict[str, float] = {}
         self._is_ending = False
         self._has_served = False
 
@@ -201,7 +215,7 @@ class FrontEnds:
             await trio.sleep_forever()
         async with open_child(
             name,
-            partial(self._layout.front_end_command, name),
+            partial(self._layout.front_end_command, name, ended_at=self._ended_at.get(name)),
             pass_fds=(*self._layout.listening.options().values(), self._layout.lock_fd),
             log=self._layout.log(name),
         ) as child:
@@ -210,6 +224,11 @@ class FrontEnds:
                 status = await child.wait()
             finally:
                 del self._running[name]
+        if await wait_all_gone(self._layout.data / name, patience_s=_ALL_GONE_S):
+            # Its last request began before this; the next process tells the coordinator.
+            self._ended_at[name] = boottime()
+        else:
+            self._ended_at.pop(name, None)
         self.restarts[name] += 1
         if not self._is_ending:
             self._judge(name, status)

@@ -12,14 +12,19 @@ from typing import Final
 import attrs
 
 from trioroute.core.model import Replica, ReplicaState
-from trioroute.core.slots.masks import all_slots, count
+from trioroute.core.slots.masks import all_slots, count, lowest_slots
+from trioroute.errors import InvariantError
 
-__all__ = ["NEVER", "UNKNOWN_HOLDER", "Limbo", "SlotBook"]
+__all__ = ["FORMER_HOLDER", "NEVER", "UNKNOWN_HOLDER", "Limbo", "SlotBook"]
 
 NEVER: Final = float("inf")
 
 #: Whose requests may still run on slots that nobody claimed after a take-over.
 UNKNOWN_HOLDER: Final = ""
+
+#: Whose requests may still run on a fixed address that was given out before under the same name.
+#: Nobody's report claims them.
+FORMER_HOLDER: Final = "?"
 
 
 @attrs.frozen
@@ -41,6 +46,7 @@ class SlotBook:  # house: one method for each event that moves a slot
         home: holder to the mask of its home slots.
         leaving: holder to slots that were its home and of which it may not know that yet.
         slots_max: so many of its slots may be used now, because of its health.
+        known: the highest limit that it has had.
     """
 
     replica: Replica
@@ -51,6 +57,10 @@ class SlotBook:  # house: one method for each event that moves a slot
     free: int = 0
     owned: dict[str, int] = attrs.field(factory=dict)
     limbo: list[Limbo] = attrs.field(factory=list)
+    known: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.known = self.replica.slots
 
     @property
     def cordoned(self) -> bool:
@@ -59,8 +69,22 @@ class SlotBook:  # house: one method for each event that moves a slot
 
     @property
     def grantable(self) -> int:
-        """The free slots that may be granted now."""
-        return self.free & self._usable
+        """The free slots that may be granted now.
+
+        While slots above a lowered limit are still out, only so many as keep what is out from
+        growing: the limit comes into force as they come back (decision 29).
+        """
+        free = self.free & self._usable
+        if not free or self.known <= self.replica.slots:
+            return free
+        return lowest_slots(free, self.replica.slots - count(self.in_use))
+
+    @property
+    def above_limit(self) -> int:
+        """The slots beyond a lowered limit that somebody has or may have."""
+        if self.known <= self.replica.slots:
+            return 0
+        return self.in_use & ~all_slots(self.replica.slots)
 
     @property
     def _usable(self) -> int:
@@ -80,7 +104,8 @@ class SlotBook:  # house: one method for each event that moves a slot
 
     def give(self, holder: str, mask: int) -> None:
         """Free slots become the holder's."""
-        assert self.free & mask == mask, f"not free: {mask:b} of {self}"
+        if self.free & mask != mask:
+            raise InvariantError(f"not free: {mask:b} of {self}")
         self.free &= ~mask
         self.owned[holder] = self.owned.get(holder, 0) | mask
 
@@ -168,14 +193,21 @@ class SlotBook:  # house: one method for each event that moves a slot
         """The replica's limit or state changed. Slots above a lowered limit are never granted."""
         known = self.free | self.in_use
         self.replica = replica
+        self.known = max(self.known, replica.slots)
         self.free |= all_slots(replica.slots) & ~known
 
     def check(self) -> None:
-        """Assert that every slot is in exactly one place and none is missing."""
+        """Assert that every slot is in exactly one place and none is missing.
+
+        Raises:
+            InvariantError: it is not so.
+        """
         places = [self.free, *self.owned.values(), *(entry.mask for entry in self.limbo)]
         union = self._union(places)
-        assert sum(map(count, places)) == count(union), f"a slot in two places: {self}"
-        assert all_slots(self.replica.slots) & ~union == 0, f"a slot is lost: {self}"
+        if sum(map(count, places)) != count(union):
+            raise InvariantError(f"a slot in two places: {self}")
+        if all_slots(self.replica.slots) & ~union:
+            raise InvariantError(f"a slot is lost: {self}")
 
     def _may_be_home(self, holder: str) -> int:
         """What the holder may serve from without a coordinator, as far as it knows."""

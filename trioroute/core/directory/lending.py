@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from trioroute.core.directory.book import SlotBook
-from trioroute.core.directory.line import HolderRecord, Line
+from trioroute.core.directory.holders import HolderRecord
+from trioroute.core.directory.line import NEVER_OWN, Line
 from trioroute.core.directory.waiting import WaitingRequest
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import lowest
@@ -110,7 +111,7 @@ class Lender:
     def weigh_hand_over(self, line: Line, now: float) -> None:
         """Let holders serve their own from freed slots where the hand-over costs too much."""
         trips = [h.round_trip_s for h in self._holders.values() if h.reported and h.round_trip_s]
-        if not trips or not line.service_s:
+        if not trips or not line.service_s or line.own_age_s == NEVER_OWN:
             return
         service_s = sum(line.service_s.values()) / len(line.service_s)
         share = sum(trips) / len(trips) / service_s

@@ -1,30 +1,34 @@
-"""What the directory keeps about each deployment and each holder.
+"""What the directory keeps about each deployment, and what each event means for its books.
 
-Values with one owner, `directory.SlotDirectory`; the only decision here is where a granted request
-may start. `lending` decides who gets it.
+Values with one owner, `keeper.LineKeeper`; the only decision here is where a granted request may
+start. `lending` decides who gets it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
 
 from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.waiting import WaitingLine
 from trioroute.core.health import GroupHealth, Health, HealthChange
 from trioroute.core.model import Deployment
 from trioroute.core.slots.figures import Demand
 from trioroute.core.slots.masks import count
 
-__all__ = ["HolderRecord", "Line"]
+__all__ = ["NEVER_OWN", "Line"]
 
 #: A holder that had no request for this long is not kept a slot in stock, seconds.
 _IN_USE_S: Final = 1.0
+#: `Mode.own_age_s` where requests have priorities: a holder cannot know who is more important
+#: elsewhere, so every freed slot goes back.
+NEVER_OWN: Final = -1e9
 _SLOTS_MAX: Final = {Health.OPEN: None, Health.SHUT: 0, Health.PROBATION: 1}
 
 
 @attrs.define(eq=False)
-class Line:
+class Line:  # house: one method for each event that its books go through
     """One deployment: its replicas' books, and who waits for them.
 
     Attributes:
@@ -36,11 +40,15 @@ class Line:
         asked: holders with a recall under way: since when, and for how many slots.
         short: holders that have run out, in the order in which they did.
         used_at: when each holder last had a request here.
-        own_age_s: `Mode.own_age_s`.
+        own_age_s: `Mode.own_age_s`; `NEVER_OWN` where requests have priorities.
         service_s: how long a request takes, as each holder last reported it.
         expected_at: when replicas that are being started should be ready; 0 when none are.
         health: which replicas may be used, after what they did lately.
         recalls: how often holders were asked for idle slots, so far.
+        in_doubt: whether slots that nobody claims may still have requests on them.
+        pending: while in doubt: until when requests of each holder may run that nobody told of.
+        quarantine: why nothing is granted here at all; empty when all is well (decision 30).
+        changed: books to be checked at the end of the event.
     """
 
     deployment: Deployment
@@ -58,9 +66,21 @@ class Line:
     expected_at: float = 0.0
     health: GroupHealth = attrs.field(factory=GroupHealth)
     recalls: int = 0
+    in_doubt: bool = False
+    pending: dict[str, float] = attrs.field(factory=dict)
+    quarantine: str = ""
+    changed: list[SlotBook] = attrs.field(factory=list)
+
+    def set_banded(self, is_banded: bool) -> None:
+        """Whether requests of this deployment have priorities."""
+        if is_banded:
+            self.own_age_s = NEVER_OWN
+        elif self.own_age_s == NEVER_OWN:
+            self.own_age_s = 0.0
 
     def mark_freed(self, book: SlotBook) -> None:
         """Keep `freed` true after the book changed."""
+        self.changed.append(book)
         if not book.grantable:
             self.freed.pop(book.replica.id, None)
         elif book.replica.id not in self.freed:
@@ -90,7 +110,7 @@ class Line:
                 best = book
         return best
 
-    def demand(self, holders: Mapping[str, "HolderRecord"]) -> Demand:
+    def demand(self, holders: Mapping[str, HolderRecord]) -> Demand:
         """What the deployment is asked for now."""
         ready = [book for book in self.books.values() if not book.cordoned]
         if self.contended:
@@ -103,17 +123,102 @@ class Line:
             busy=busy,
             queued=len(self.waiting),
             in_doubt=sum(count(entry.mask) for book in ready for entry in book.limbo),
+            above_limit=sum(count(book.above_limit) for book in ready),
             contended=self.contended,
             recalls=self.recalls,
         )
 
-    def predicted_wait_s(self) -> float:
+    # -- what events mean for the books ------------------------------------------------------
+
+    def suspend(self, holder: str, *, until: float, home_until: float) -> None:
+        """The holder cannot be asked: what it has is in limbo."""
+        for book in self.books.values():
+            book.suspend(holder, until=until, home_until=home_until)
+
+    def end_waiting(self, holder: str, now: float) -> None:
+        """The holder is fenced: its home waits for it no longer."""
+        for book in self.books.values():
+            book.end_waiting(holder, now)
+
+    def bury(self, holder: str, until: float) -> None:
+        """The holder has ended for certain; its last requests are over at `until` (decision 25)."""
+        self.forget_holder(holder)
+        for book in self.books.values():
+            book.suspend(holder, until=until, home_until=until)
+            book.settle(holder, until)
+        self.cap_doubt(holder, until)
+
+    def take_report(self, holder: HolderRecord, held: Mapping[str, int], until: float) -> int:
+        """A holder's report: what it says it holds is its own.
+
+        Args:
+            until: when the last request of its earlier incarnations is over.
+
+        Returns:
+            How many slots it claims that it cannot have.
+        """
+        rejected = 0
+        for name, book in self.books.items():
+            refused = book.claim(holder.name, held.get(name, 0), holder.busy.get(name, 0))
+            rejected += count(refused)
+            book.settle(holder.name, until)
+            self.mark_freed(book)
+        self.cap_doubt(holder.name, until)
+        return rejected
+
+    def take_all_back(self, holder: str, busy: Mapping[str, int], over: float) -> None:
+        """It said goodbye; what it broke off may run until `over`."""
+        self.forget_holder(holder)
+        for name, book in self.books.items():
+            book.take_back(holder, ~busy.get(name, 0))
+            book.suspend(holder, until=over, home_until=over)
+            self.mark_freed(book)
+
+    def cap_doubt(self, holder: str, until: float) -> None:
+        """Nothing of this holder that nobody told of runs longer than this."""
+        if holder in self.pending:
+            self.pending[holder] = min(self.pending[holder], until)
+
+    def settle_doubt(self, now: float, silent: Iterable[str]) -> None:
+        """End the doubt when its time has come, but for the homes of who is still silent."""
+        if not self.in_doubt or any(until > now for until in self.pending.values()):
+            return
+        self.in_doubt = False
+        self.pending.clear()
+        for book in self.books.values():
+            book.split_doubt(silent)
+            self.mark_freed(book)
+
+    def expire(self, now: float) -> None:
+        """Limbo whose time has come ends."""
+        for book in self.books.values():
+            if book.limbo and book.expire(now):
+                self.mark_freed(book)
+
+    def check_changed(self) -> None:
+        """Assert the invariants of every book that the event has changed.
+
+        Raises:
+            InvariantError: a slot is in two places, or in none.
+        """
+        changed, self.changed = self.changed, []
+        for book in changed:
+            book.check()
+
+    def has_room(self, size: int) -> bool:
+        """Whether one more request of so many bytes may wait."""
+        bounds = self.deployment
+        return self.waiting.has_room(
+            depth_max=bounds.queue_depth_max, size_max=bounds.queue_bytes_max, size=size
+        )
+
+    def predicted_wait_s(self, priority: int) -> float:
         """How long one more request would wait, on average; 0 when that is not known."""
         slots = sum(book.replica.slots for book in self.books.values() if not book.cordoned)
         if not (self.contended and self.service_s and slots):
             return 0.0
         service_s = sum(self.service_s.values()) / len(self.service_s)
-        return (len(self.waiting) + 1) * service_s / slots
+        return (self.waiting.ahead_of(priority) + 1) * service_s / slots
 
     def oldest_waited_s(self, now: float, *, elsewhere_than: str) -> float:
         """The age of the oldest waiter of another holder than this one; 0 when there is none."""
@@ -136,39 +241,10 @@ class Line:
         for by_holder in (self.idle, self.asked, self.short, self.used_at, self.service_s):
             by_holder.pop(name, None)
 
-    def used_by(self, holders: Mapping[str, "HolderRecord"], now: float) -> list["HolderRecord"]:
+    def used_by(self, holders: Mapping[str, HolderRecord], now: float) -> list[HolderRecord]:
         """The holders that had requests here lately and can be given slots."""
         return [
             holder
             for name, at in self.used_at.items()
             if now < at + _IN_USE_S and (holder := holders.get(name)) and holder.reported
         ]
-
-
-@attrs.define(eq=False)
-class HolderRecord:
-    """One worker of one front-end, as the coordinator sees it.
-
-    Attributes:
-        received: messages processed in this session; `Lease.seen`.
-        echo_sent_at: the holder's clock at its last renewal.
-        born_by: the latest moment (our clock) at which its process can have started.
-        expires_at: when its lease ends as booked here; None while it has none.
-        silent_since: since when nothing is known of it; None while it reports.
-        round_trip_s: how long its newest renewal took; 0 while unknown.
-    """
-
-    name: str
-    version: int = 1
-    round_trip_s: float = 0.0
-    incarnation: int = -1
-    in_session: bool = False
-    reported: bool = False
-    goodbye_at: float | None = None
-    received: int = 0
-    echo_sent_at: float = 0.0
-    born_by: float = 0.0
-    expires_at: float | None = None
-    silent_since: float | None = None
-    routing_version: int = 0
-    busy: Mapping[str, int] = attrs.field(factory=dict)

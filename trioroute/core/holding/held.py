@@ -7,11 +7,12 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from trioroute.core.holding.queue import OwnQueue, Waiter
 from trioroute.core.model import Deployment, Isolation, Replica
 from trioroute.core.slots.masks import count
 from trioroute.core.yardstick.feed import Feed
 
-__all__ = ["Grant", "HeldDeployment", "HeldReplica", "Waiter", "Wake"]
+__all__ = ["Grant", "HeldDeployment", "HeldReplica", "Wake"]
 
 #: Over how many of the last measured requests the service time is averaged, about.
 _MEASURED_MAX: Final = 50
@@ -64,16 +65,6 @@ class HeldReplica:
         return taken
 
 
-@attrs.define(eq=False)
-class Waiter:
-    """One request in the queue; the credit is the gap time there had been before it came."""
-
-    number: int
-    deployment: str
-    arrived_at: float
-    credit_at_arrival_s: float
-
-
 class Wake(NamedTuple):
     """A waiting request's fate: a grant, or the reason it was refused."""
 
@@ -102,7 +93,7 @@ class HeldDeployment:
     deployment: Deployment
     replicas: dict[str, HeldReplica] = attrs.field(factory=dict)
     free: list[HeldReplica] = attrs.field(factory=list)
-    waiters: dict[int, Waiter] = attrs.field(factory=dict)
+    queue: OwnQueue = attrs.field(factory=OwnQueue)
     contended: bool = False
     own_age_s: float = 0.0
     oldest_arrived_by: float = 0.0
@@ -137,8 +128,8 @@ class HeldDeployment:
 
     def oldest_s(self, now: float) -> float:
         """How long ago the oldest request came that waits or runs here; 0 when none does."""
-        waiting = next(iter(self.waiters.values()), None)
-        return self.feed.oldest_s(now, None if waiting is None else waiting.arrived_at)
+        waiting = min((waiter.arrived_at for waiter in self.queue), default=None)
+        return self.feed.oldest_s(now, waiting)
 
     @property
     def has_idle(self) -> bool:
@@ -154,10 +145,9 @@ class HeldDeployment:
 
         Within a bounded difference in age only (architecture.md section 6.5).
         """
-        if not self.waiters:
+        if not self.queue.places:
             return False
-        own = next(iter(self.waiters.values()))
-        return own.arrived_at <= self.oldest_arrived_by + self.own_age_s
+        return self.queue.first.arrived_at <= self.oldest_arrived_by + self.own_age_s
 
     def burst_until(self, waiter: Waiter) -> float:
         """Until when a request may wait that came while replicas were being started.
@@ -170,7 +160,7 @@ class HeldDeployment:
 
     def queue_age_s(self, now: float) -> float:
         """How long the oldest waiter has waited, as far as is known here: what others face."""
-        ages = [now - waiter.arrived_at for waiter in self.waiters.values()]
+        ages = [now - waiter.arrived_at for waiter in self.queue]
         if self.contended:
             ages.append(now - self.oldest_arrived_by)
         return max(ages, default=0.0)

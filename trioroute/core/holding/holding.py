@@ -12,13 +12,15 @@ log gives to nobody else; one with `isolation: stop` keeps nothing idle.
 
 from trioroute.core.health import Outcome
 from trioroute.core.holding.gap import NoCoordinator
-from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Waiter, Wake
+from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Wake
 from trioroute.core.holding.link_end import LinkEnd
+from trioroute.core.holding.queue import Waiter
 from trioroute.core.holding.slots import NO_LEASE, HeldSlots
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.figures import HoldingStatistics
 from trioroute.core.slots.masks import count
+from trioroute.core.slots.priority import Priority
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import InvariantError
 
@@ -57,7 +59,7 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
     def acquire_nowait(self, deployment: str, now: float) -> Grant | None:
         """A slot that may be started at once, or None. Never overtakes a waiter of this holder."""
         group = self._held.deployments.get(deployment)
-        if group is None or group.waiters:
+        if group is None or group.queue.places:
             return None
         if now >= self._held.usable_until and not self._held.still_usable(now):
             return None
@@ -113,7 +115,7 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
             self._held.give_back(held, bit)
         else:
             group.push(held, last=not is_served)
-            if group.waiters:
+            if group.queue.places:
                 self._held.serve_waiters(group, now)
             if group.contended and is_open and held.idle:
                 self._held.give_back(held, held.idle)
@@ -130,12 +132,22 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         held = self._held.replicas.get(grant.replica)
         return held is not None and not held.recalled & (1 << grant.slot)
 
-    def enqueue(
-        self, deployment: str, *, arrived_at: float, now: float, wait_max_s: float = 0.0
+    def enqueue(  # house: arguments by name, each of which is a fact about the request
+        self,
+        deployment: str,
+        *,
+        arrived_at: float,
+        now: float,
+        wait_max_s: float = 0.0,
+        priority: Priority = Priority.NORMAL,
+        size: int = 0,
     ) -> int:
         """Queue a request; returns its number. `take_wakes` tells its fate.
 
+        When the queue is full, the last of a lower priority gives way.
+
         Args:
+            size: bytes of it that are kept in memory meanwhile.
             wait_max_s: the coordinator may refuse it at once when it would wait longer; 0: never.
 
         Raises:
@@ -143,8 +155,11 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         """
         group = self._held.deployments[deployment]
         self._held.number += 1
-        waiter = Waiter(self._held.number, deployment, arrived_at, self._held.gap.total_s(now))
-        group.waiters[waiter.number] = waiter
+        credit_s = self._held.gap.total_s(now)
+        waiter = Waiter(self._held.number, deployment, arrived_at, credit_s, priority, size)
+        if not self._has_room(group, size):
+            self._held.refuse(group.queue.last, "queue-full")
+        group.queue.add(waiter)
         self._held.waiters[waiter.number] = waiter
         if self._held.session.is_open:
             self._held.session.ask_for(waiter, now, wait_max_s=wait_max_s)
@@ -156,7 +171,7 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         if waiter is None:
             return
         if (group := self._held.deployments.get(waiter.deployment)) is not None:
-            group.waiters.pop(number, None)
+            group.queue.remove(number)
         if self._held.session.is_open:
             self._held.session.say(m.Cancel(number=number))
 
@@ -192,10 +207,21 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         """How long the oldest waiter of a deployment has waited, as far as is known here."""
         return self._held.deployments[deployment].queue_age_s(now)
 
-    def may_queue(self, deployment: str) -> bool:
-        """Whether the deployment's part of the queue here is not full."""
+    def may_queue(
+        self, deployment: str, *, priority: Priority = Priority.NORMAL, size: int = 0
+    ) -> bool:
+        """Whether one more may wait here: there is room, or somebody less important gives way."""
         group = self._held.deployments[deployment]
-        return len(group.waiters) < group.deployment.queue_depth_max
+        if self._has_room(group, size):
+            return True
+        return bool(group.queue.places) and group.queue.last.priority > priority
+
+    @staticmethod
+    def _has_room(group: HeldDeployment, size: int) -> bool:
+        bounds = group.deployment
+        return group.queue.has_room(
+            depth_max=bounds.queue_depth_max, size_max=bounds.queue_bytes_max, size=size
+        )
 
     def set_routing(self, snapshot: RoutingSnapshot, now: float) -> None:
         """Route by another snapshot: replicas that are gone are given back, homes are noted."""
@@ -252,8 +278,8 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         """Assert the invariants."""
         for key, group in self._held.deployments.items():
             group.check()
-            assert set(group.waiters) <= set(self._held.waiters), key
-            if group.waiters and not group.contended and not self._held.isolated:
+            assert {w.number for w in group.queue} <= set(self._held.waiters), key
+            if group.queue.places and not group.contended and not self._held.isolated:
                 free = [h for h in group.replicas.values() if h.idle]
                 assert not free or self._held.lease_ends_at == NO_LEASE, (
                     f"idle slot while waiting: {key}"

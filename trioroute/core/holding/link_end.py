@@ -21,6 +21,13 @@ class LinkEnd:
 
     def __init__(self, held: HeldSlots) -> None:
         self._held = held
+        self._is_leaving = False
+        self._has_left = False
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the present coordinator has been told goodbye."""
+        return self._has_left
 
     def open(self, now: float) -> None:
         """A new session begins: say who we are. The report follows once `Welcome` is in."""
@@ -37,6 +44,7 @@ class LinkEnd:
 
     def close(self, now: float) -> None:
         """The session ended, whoever ended it. What is held stays held until the lease ends."""
+        self._has_left = False  # another coordinator does not know what this one was told
         self._held.gap.begin(now)
         self._held.session = Session()
         for group in self._held.deployments.values():
@@ -68,7 +76,13 @@ class LinkEnd:
                     group.expected_by = now + wait_s
 
     def renew(self, now: float) -> None:
-        """Ask for another lease; due every `renew_s` while the link is open."""
+        """Ask for another lease; due every `renew_s` while the link is open.
+
+        Not after the goodbye: the coordinator would close the session as a stranger's, and the
+        next one would take the mark of a clean end back.
+        """
+        if self._has_left:
+            return
         self._held.still_usable(now)
         every, groups = self._held.every, self._held.deployments
         self._held.session.say(
@@ -76,7 +90,7 @@ class LinkEnd:
                 sent_at=now,
                 held=pack_all({h.replica.id: h.held | h.busy for h in every}),
                 busy=pack_all({h.replica.id: h.busy for h in every}),
-                waiting={k: len(g.waiters) for k, g in groups.items() if g.waiters},
+                waiting={k: len(g.queue) for k, g in groups.items() if g.queue.places},
                 routing_version=self._held.routing_version,
                 round_trip_s=self._held.session.round_trip_s,
                 served={h.replica.id: h.take_served() for h in every if h.served},
@@ -92,10 +106,16 @@ class LinkEnd:
             self._held.session.say(m.Observed(rows=rows))
 
     def say_goodbye(self) -> None:
-        """Give everything back and say that nothing more will come (drain, last step)."""
-        if self._held.session.is_open:
-            every = self._held.every
-            self._held.session.say(m.Goodbye(busy=pack_all({h.replica.id: h.busy for h in every})))
+        """Give everything back and say that nothing more will come (drain, last step).
+
+        Without a session it is said in the next one, after the report: whoever coordinates may
+        already know this holder, and would wait for it after every take-over.
+        """
+        self._is_leaving = True
+        if self._held.session.is_open and not self._has_left:
+            busy = pack_all({h.replica.id: h.busy for h in self._held.every})
+            self._held.session.say(m.Goodbye(busy=busy))
+            self._has_left = True
         self._held.drop_idle()
         self._held.usable_until = self._held.lease_ends_at = NO_LEASE
 
@@ -110,6 +130,9 @@ class LinkEnd:
         self._held.session.version = welcome.version
         self._held.session.is_open = True
         self.renew(now)
+        if self._is_leaving:
+            self.say_goodbye()
+            return
         for waiter in self._held.waiters.values():
             self._held.session.ask_for(waiter, now)
 
@@ -147,7 +170,7 @@ class LinkEnd:
             if waiter is not None:
                 # Our routing does not name it yet, or we were paused for long: ask again, as old.
                 self._held.waiters[waiter.number] = waiter
-                self._held.deployments[waiter.deployment].waiters[waiter.number] = waiter
+                self._held.deployments[waiter.deployment].queue.add(waiter)
                 self._held.session.ask_for(waiter, now)
             return
         group = self._held.deployments[held.replica.deployment]

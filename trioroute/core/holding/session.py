@@ -5,7 +5,7 @@ from collections import deque
 import attrs
 
 from trioroute.core.health import Outcome
-from trioroute.core.holding.held import Waiter
+from trioroute.core.holding.queue import Waiter
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import pack, unpack_all
 
@@ -61,6 +61,8 @@ class Session:
                 deployment=waiter.deployment,
                 waited_s=max(0.0, now - waiter.arrived_at),
                 wait_max_s=wait_max_s,
+                priority=waiter.priority,
+                size=waiter.size,
             )
         )
 

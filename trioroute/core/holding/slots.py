@@ -9,7 +9,8 @@ from typing import Final
 import attrs
 
 from trioroute.core.holding.gap import NoCoordinator
-from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Waiter, Wake
+from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Wake
+from trioroute.core.holding.queue import Waiter
 from trioroute.core.holding.session import Session
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import count, lowest
@@ -22,7 +23,7 @@ NO_LEASE: Final = float("-inf")
 
 
 @attrs.define(eq=False)
-class HeldSlots:
+class HeldSlots:  # house: what both faces of a holder share, and nobody else calls
     """One holder's slots and waiters, and the few operations that both faces need.
 
     Attributes:
@@ -69,12 +70,12 @@ class HeldSlots:
 
     def serve_waiters(self, group: HeldDeployment, now: float) -> None:
         """Start waiters of this holder on its own idle slots, oldest first."""
-        while group.waiters and (now < self.usable_until or self.still_usable(now)):
-            waiter = next(iter(group.waiters.values()))
+        while group.queue.places and (now < self.usable_until or self.still_usable(now)):
+            waiter = group.queue.first
             grant = self.start(group, waiter.arrived_at, now)
             if grant is None:
                 return
-            del group.waiters[waiter.number]
+            group.queue.remove(waiter.number)
             del self.waiters[waiter.number]
             if self.session.is_open:
                 self.session.say(m.Cancel(number=waiter.number))
@@ -105,16 +106,21 @@ class HeldSlots:
         """It waits no longer; None when it did not."""
         waiter = self.waiters.pop(number, None)
         if waiter is not None:
-            self.deployments[waiter.deployment].waiters.pop(number)
+            self.deployments[waiter.deployment].queue.remove(number)
         return waiter
 
     def refuse_all(self, group: HeldDeployment, reason: str) -> None:
         """Nobody can wait for this deployment any more."""
-        for number in group.waiters:
-            del self.waiters[number]
-            self.wakes.append(Wake(number, None, reason))
-            if self.session.is_open:
-                self.session.say(m.Cancel(number=number))
+        for waiter in group.queue:
+            self.refuse(waiter, reason)
+
+    def refuse(self, waiter: Waiter, reason: str) -> None:
+        """It has waited in vain."""
+        self.deployments[waiter.deployment].queue.remove(waiter.number)
+        del self.waiters[waiter.number]
+        self.wakes.append(Wake(waiter.number, None, reason))
+        if self.session.is_open:
+            self.session.say(m.Cancel(number=waiter.number))
 
     def drop_replica(self, held: HeldReplica) -> None:
         """The routing no longer names it: idle slots go back now, busy ones when they end."""

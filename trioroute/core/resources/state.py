@@ -12,7 +12,7 @@ import attrs
 from trioroute.core.decisions import Decision
 from trioroute.core.model import Deployment, Endpoint, Replica
 
-__all__ = ["Homes", "Refusal", "RegistryState", "Result", "TokenKey", "key_set_of"]
+__all__ = ["Death", "Homes", "Refusal", "RegistryState", "Result", "TokenKey", "key_set_of"]
 
 #: 64 bits: enough to tell a handful of keys apart.
 _KEY_ID_DIGITS: Final = 16
@@ -78,11 +78,24 @@ def key_set_of(keys: tuple[TokenKey, ...]) -> bytes:
 
 
 @attrs.frozen(kw_only=True)
+class Death:
+    """Proof that all incarnations of a holder below one have ended (decision 25).
+
+    Attributes:
+        ended_s_ago: for how long they had been dead when the proof was proposed.
+    """
+
+    below: int
+    ended_s_ago: float
+
+
+@attrs.frozen(kw_only=True)
 class RegistryState:
     """The whole replicated state as one value, for snapshots of the log.
 
     Attributes:
         holders: known holders and the newest incarnation of each.
+        dead: holders whose newest known incarnation is proven to have ended.
         clean: those of them whose newest incarnation ended with nothing in flight.
         homes_index: per deployment, the index of the last change of its homes.
         versions: per endpoint name and deployment key, the index of its last change: the
@@ -104,6 +117,7 @@ class RegistryState:
     leaving: Mapping[str, Homes] = attrs.field(factory=dict)
     homes_index: Mapping[str, int] = attrs.field(factory=dict)
     holders: Mapping[str, int] = attrs.field(factory=dict)
+    dead: Mapping[str, Death] = attrs.field(factory=dict)
     clean: tuple[str, ...] = ()
     versions: Mapping[str, int] = attrs.field(factory=dict)
     documents: Mapping[str, str] = attrs.field(factory=dict)

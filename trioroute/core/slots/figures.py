@@ -15,6 +15,8 @@ class Demand:
         queued: requests waiting, over all front-ends.
         in_doubt: slots nobody may use yet.
         recalls: how often holders were asked for idle slots, since the epoch began.
+        above_limit: slots beyond a lowered limit that are still out; the new limit is in force once
+            there are none (decision 29).
     """
 
     slots: int
@@ -23,6 +25,7 @@ class Demand:
     in_doubt: int
     contended: bool
     recalls: int = 0
+    above_limit: int = 0
 
 
 @attrs.frozen(kw_only=True)

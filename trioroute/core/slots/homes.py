@@ -12,7 +12,7 @@ import attrs
 
 from trioroute.core.model import Replica
 from trioroute.core.resources.state import Homes
-from trioroute.core.slots.masks import all_slots, count, lowest
+from trioroute.core.slots.masks import all_slots, count, lowest, lowest_slots
 
 __all__ = ["HomePlan", "plan_homes"]
 
@@ -63,7 +63,7 @@ def plan_homes(
             left &= ~owned
             stays = owned
             if holder in loads:
-                stays = _lowest_slots(owned, most - loads[holder])
+                stays = lowest_slots(owned, most - loads[holder])
                 loads[holder] += count(stays)
             if stays:
                 kept[holder] = stays
@@ -101,12 +101,3 @@ def _slots(mask: int) -> list[int]:
         slots.append(lowest(mask))
         mask &= mask - 1
     return slots
-
-
-def _lowest_slots(mask: int, most: int) -> int:
-    if count(mask) <= most:
-        return mask
-    kept = 0
-    for slot in _slots(mask)[: max(0, most)]:
-        kept |= 1 << slot
-    return kept

@@ -6,7 +6,16 @@ one slot or a thousand, which is what keeps large limits as cheap as small ones.
 
 from collections.abc import Mapping
 
-__all__ = ["all_slots", "count", "lowest", "pack", "pack_all", "unpack", "unpack_all"]
+__all__ = [
+    "all_slots",
+    "count",
+    "lowest",
+    "lowest_slots",
+    "pack",
+    "pack_all",
+    "unpack",
+    "unpack_all",
+]
 
 
 def all_slots(slots: int) -> int:
@@ -22,6 +31,17 @@ def count(mask: int) -> int:
 def lowest(mask: int) -> int:
     """The smallest slot number in a mask that is not empty."""
     return (mask & -mask).bit_length() - 1
+
+
+def lowest_slots(mask: int, most: int) -> int:
+    """At most so many of the mask's slots, the lowest."""
+    kept = 0
+    while mask and most > 0:
+        bit = mask & -mask
+        kept |= bit
+        mask ^= bit
+        most -= 1
+    return kept
 
 
 def pack(mask: int) -> bytes:

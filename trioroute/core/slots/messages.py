@@ -107,12 +107,16 @@ class Acquire:
         waited_s: its age, so its place survives a new coordinator.
         wait_max_s: it may be refused at once when it would wait longer than this from now; 0 for
             one that waits already and must not be refused because it asks again.
+        priority: `core.slots.priority.Priority`; who does not know the field serves by age alone.
+        size: bytes of it that are kept in memory while it waits.
     """
 
     number: int
     deployment: str
     waited_s: float
     wait_max_s: float = 0.0
+    priority: int = 1
+    size: int = 0
 
 
 @attrs.frozen(kw_only=True)

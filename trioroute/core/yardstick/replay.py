@@ -17,6 +17,7 @@ import attrs
 from trioroute.core.directory.waiting import WaitingLine, WaitingRequest
 from trioroute.core.model import ScaleKind, ScaleSettings
 from trioroute.core.scaling import READY_S, ReadyTimes, Scaler
+from trioroute.core.slots.priority import Priority
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.yardstick.clairvoyant import fewest_replica_time_s, replicas_in_use
 from trioroute.core.yardstick.trace import Trace
@@ -170,7 +171,7 @@ class _World:
         if len(self._waiting) >= self._settings.queue_depth_max:
             self._rejected += 1
             return
-        self._waiting.add(WaitingRequest(self._now, "", number))
+        self._waiting.add(WaitingRequest(Priority.NORMAL, self._now, "", number))
         self._serve()
         if number not in self._runs:
             self._at(self._now + self._settings.queue_wait_max_s, partial(self._expire, number))

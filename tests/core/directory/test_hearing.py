@@ -1,0 +1,205 @@
+"""What messages and proofs of death mean for the slots of a holder."""
+
+import attrs
+import pytest
+
+from tests.core.slots.slotworld import KEY, TIMINGS, World
+from trioroute.core.directory.directory import SlotDirectory
+from trioroute.core.registry import ProveDead, PutRegistry
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.priority import Priority
+
+MAXREQ_S = 1.0
+
+
+def settle(world: World, seconds: float) -> None:
+    for _ in range(int(seconds / 0.005)):
+        world.step()
+
+
+def directory_of(world: World) -> SlotDirectory:
+    assert world.directory is not None
+    return world.directory
+
+
+def world_with_a_request() -> World:
+    """Two holders; a request of the second lasts as long as any may."""
+    world = World(holders=2, replicas=2, request_max_s=MAXREQ_S)
+    settle(world, 1)
+    world.request("w1")
+    (running,) = world.running
+    running.ends_at = world.now + MAXREQ_S
+    return world
+
+
+def kill(world: World, name: str) -> None:
+    """SIGKILL without a restart."""
+    world.hang_up(world.workers[name])
+    world.workers[name].reachable = False
+
+
+def prove(world: World, name: str, *, ended_s_ago: float = 0.0) -> None:
+    below = world.workers[name].incarnation + 1
+    world.commit(ProveDead(holder=name, below=below, ended_s_ago=ended_s_ago))
+    world.routing_changed()
+
+
+def test_a_proof_of_death_waives_the_lease_but_never_the_longest_request() -> None:
+    world = world_with_a_request()
+    kill(world, "w1")
+    settle(world, 0.1)
+    prove(world, "w1", ended_s_ago=0.1)
+    for _ in range(2):
+        world.request("w0")
+    settle(world, 0.85)
+    assert directory_of(world).demand(KEY).in_doubt == 1, "its last request may still run"
+    settle(world, TIMINGS.request_s(MAXREQ_S) - 0.85)
+    assert directory_of(world).demand(KEY).in_doubt == 0
+    assert not world.over_limit
+    assert len(world.served) == 3
+
+
+def test_without_proof_lease_and_fence_are_waited_for() -> None:
+    world = world_with_a_request()
+    replica = world.running[0].grant.replica
+    kill(world, "w1")
+    settle(world, 0.1 + TIMINGS.request_s(MAXREQ_S) + 0.1)
+    assert not directory_of(world).is_unused(replica)
+    settle(world, TIMINGS.booked_s)
+    assert directory_of(world).demand(KEY).in_doubt == 1
+
+
+@pytest.mark.parametrize("is_proven_before", [False, True])
+def test_a_proof_ends_the_doubt_of_a_take_over(is_proven_before: bool) -> None:
+    """The dead one was the coordinator's own front-end: its successor is told."""
+    world = world_with_a_request()
+    kill(world, "w1")
+    world.depose()
+    if is_proven_before:
+        prove(world, "w1")
+    settle(world, 0.3)
+    world.elect()
+    if not is_proven_before:
+        prove(world, "w1", ended_s_ago=0.3)
+    world.request("w0")
+    settle(world, TIMINGS.request_s(MAXREQ_S) + 0.05)
+    assert directory_of(world).demand(KEY).in_doubt == 0
+    assert directory_of(world).statistics().doubt_over
+    assert not world.over_limit
+
+
+def test_a_proof_is_of_no_later_incarnation() -> None:
+    world = world_with_a_request()
+    world.crash("w1")
+    settle(world, 0.05)
+    late = ProveDead(holder="w1", below=2, ended_s_ago=0.0)
+    assert world.registry.apply(late, world.index + 1).error
+    world.index += 1
+    world.routing_changed()
+    assert "w1" in directory_of(world).live_holders()
+
+
+def test_a_holder_that_starts_again_after_its_proof_lives() -> None:
+    world = world_with_a_request()
+    kill(world, "w1")
+    prove(world, "w1")
+    world.come_back("w1")
+    settle(world, 0.1)
+    assert "w1" in directory_of(world).live_holders()
+    assert not world.registry.state.dead
+    settle(world, MAXREQ_S + 0.2)
+    world.request("w1")
+    settle(world, 0.05)
+    assert len(world.served) == 2
+
+
+def test_what_is_said_after_the_proof_is_not_heard() -> None:
+    """Its last words may still be on their way to us when its parent has seen it end."""
+    world = world_with_a_request()
+    prove(world, "w1")
+    packed = {"r0": b"\1", "r1": b"\1"}
+    said = directory_of(world).receive("w1", m.Return(slots=packed), world.now)
+    assert said == [("w1", None)]
+
+
+def test_a_new_coordinator_knows_the_proof_from_the_log() -> None:
+    world = world_with_a_request()
+    kill(world, "w1")
+    prove(world, "w1", ended_s_ago=2.0)
+    directory = SlotDirectory(world.registry.state, epoch=9, timings=TIMINGS, now=world.now)
+    pending = directory._lines[KEY].pending
+    assert pending["w1"] < world.now < pending["w0"]
+
+
+# -- the queue over all holders ------------------------------------------------------------------
+
+
+def full_world(*, queue_depth_max: int = 99, queue_bytes_max: int = 999) -> World:
+    """One slot, taken for a second; the queue bounded so."""
+    world = World(holders=2, replicas=1, request_max_s=9.0)
+    state = world.registry.state
+    deployment = attrs.evolve(
+        state.deployments[KEY], queue_depth_max=queue_depth_max, queue_bytes_max=queue_bytes_max
+    )
+    endpoint = attrs.evolve(state.endpoints["e"], priority=True)
+    world.commit(PutRegistry(endpoints=(endpoint,), deployments=(deployment,)))
+    world.routing_changed()
+    settle(world, 0.5)
+    world.request("w0")
+    while not world.running:
+        world.step()
+    world.running[0].ends_at = world.now + 1.0
+    return world
+
+
+def ask(world: World, name: str, priority: Priority, size: int = 0) -> None:
+    """A request of a holder that knows nothing of what the other one has in its queue."""
+    number = world.workers[name].holding.enqueue(
+        KEY, arrived_at=world.now, now=world.now, priority=priority, size=size
+    )
+    world.workers[name].arrivals[number] = world.now
+    settle(world, 0.02)
+
+
+def line_of(world: World) -> list[tuple[str, int]]:
+    waiting = directory_of(world)._lines[KEY].waiting
+    return [(each.holder, each.priority) for each in waiting]
+
+
+def test_the_bands_hold_over_all_holders_and_age_within_them() -> None:
+    world = full_world()
+    for name, priority in (("w0", 2), ("w1", 1), ("w0", 0), ("w1", 0), ("w0", 1)):
+        ask(world, name, Priority(priority))
+    assert line_of(world) == [("w0", 0), ("w1", 0), ("w1", 1), ("w0", 1), ("w0", 2)]
+
+
+def test_no_own_waiter_overtakes_a_more_important_one_elsewhere() -> None:
+    world = full_world()
+    ask(world, "w0", Priority.LOW)
+    ask(world, "w1", Priority.HIGH)
+    settle(world, 1.1)
+    assert world.running[0].holder == "w1"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "size"), [({"queue_depth_max": 1}, 0), ({"queue_bytes_max": 10}, 6)]
+)
+def test_a_queue_full_over_all_holders_gives_way_to_the_more_important(
+    bounds: dict[str, int], size: int
+) -> None:
+    world = full_world(**bounds)
+    ask(world, "w0", Priority.NORMAL, size)
+    ask(world, "w1", Priority.NORMAL, size)
+    assert world.refused == ["queue-full"], "no room, and not more important"
+    assert line_of(world) == [("w0", 1)]
+    ask(world, "w1", Priority.HIGH, size)
+    assert world.refused == ["queue-full", "queue-full"]
+    assert line_of(world) == [("w1", 0)]
+
+
+def test_a_band_that_no_peer_may_have_is_the_nearest() -> None:
+    world = full_world()
+    for number, priority in ((91, -5), (92, 77)):
+        asked = m.Acquire(number=number, deployment=KEY, waited_s=0.0, priority=priority)
+        directory_of(world).receive("w0", asked, world.now)
+    assert sorted(line_of(world)) == [("w0", 0), ("w0", 2)]

@@ -1,0 +1,234 @@
+"""Lines follow the log, and what goes wrong in one stays in it."""
+
+import attrs
+import pytest
+
+from tests.core.slots.slotworld import KEY, TIMINGS, World
+from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.directory import SlotDirectory
+from trioroute.core.model import CommandSource, Endpoint
+from trioroute.core.registry import PutRegistry, PutReplicas
+
+
+def settle(world: World, seconds: float) -> None:
+    for _ in range(int(seconds / 0.005)):
+        world.step()
+
+
+def directory_of(world: World) -> SlotDirectory:
+    assert world.directory is not None
+    return world.directory
+
+
+def book_of(world: World, name: str = "r0") -> SlotBook:
+    return directory_of(world)._lines[KEY].books[name]
+
+
+def corrupt(world: World) -> None:
+    """A slot that somebody has is free as well; found out at the next event that touches it."""
+    book = book_of(world)
+    assert book.owned
+    book.free |= 1
+    directory_of(world)._lines[KEY].mark_freed(book)
+
+
+def busy_world() -> World:
+    world = World(holders=2, replicas=2, request_max_s=1.0)
+    settle(world, 0.5)
+    for name in world.workers:
+        world.request(name)
+    settle(world, 0.02)
+    return world
+
+
+# -- decision 30 ---------------------------------------------------------------------------------
+
+
+def test_a_deployment_whose_books_are_wrong_is_rebuilt_from_reports() -> None:
+    world = busy_world()
+    assert len(world.running) == 2
+    corrupt(world)
+    world.dispatch(directory_of(world).tick(world.now))
+    assert directory_of(world).demand(KEY).in_doubt == 2, "before anybody has reported"
+    settle(world, 0.1)
+    assert directory_of(world).demand(KEY).in_doubt == 0
+    assert book_of(world).owned, "what runs is known again"
+    for _ in range(4):
+        world.request("w0")
+    settle(world, 3.0)
+    assert len(world.served) == 6
+    assert not world.over_limit
+    (fault,) = directory_of(world).take_faults()
+    assert (fault.deployment, fault.is_quarantined) == (KEY, False)
+    assert "two places" in fault.error
+
+
+def test_a_rebuilt_deployment_waits_for_who_does_not_report() -> None:
+    world = busy_world()
+    world.workers["w1"].reachable = False
+    world.hang_up(world.workers["w1"])
+    corrupt(world)
+    settle(world, 1.0)
+    assert directory_of(world).demand(KEY).in_doubt >= 1, "what w1 runs is told by nobody"
+    settle(world, TIMINGS.doubt_s(1.0))
+    settle(world, TIMINGS.reclaim_s(1.0))
+    assert directory_of(world).demand(KEY).in_doubt == 0
+
+
+def test_a_second_fault_within_a_minute_is_quarantined_and_the_office_lives_on() -> None:
+    world = busy_world()
+    corrupt(world)
+    settle(world, 0.1)
+    corrupt(world)
+    world.request("w0")
+    settle(world, 0.5)
+    assert [f.is_quarantined for f in directory_of(world).take_faults()] == [False, True]
+    assert not directory_of(world).is_unused("r0"), "nobody knows what runs on it"
+    settle(world, 1.0)
+    served = len(world.served)
+    world.request("w1")
+    settle(world, 0.2)
+    assert len(world.served) == served
+    assert not world.workers["w1"].arrivals, "it was told"
+    assert "quarantined" in world.refused
+
+
+def test_a_fault_much_later_is_another_accident() -> None:
+    world = busy_world()
+    for _ in range(2):
+        corrupt(world)
+        settle(world, 0.1)
+        world.now += 60.0
+        settle(world, 0.5)
+    assert [f.is_quarantined for f in directory_of(world).take_faults()] == [False, False]
+
+
+def test_changing_a_quarantined_deployment_lifts_it() -> None:
+    world = busy_world()
+    for _ in range(2):
+        corrupt(world)
+        settle(world, 0.1)
+    deployment = world.registry.state.deployments[KEY]
+    changed = attrs.evolve(deployment, queue_depth_max=7)
+    world.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(changed,)))
+    world.routing_changed()
+    settle(world, TIMINGS.doubt_s(1.0))
+    served = len(world.served)
+    world.request("w0")
+    settle(world, 0.2)
+    assert len(world.served) == served + 1
+    assert not world.over_limit
+
+
+# -- decision 29 ---------------------------------------------------------------------------------
+
+
+def limited(world: World, slots: int) -> None:
+    replicas = tuple(attrs.evolve(r, slots=slots) for r in world.registry.state.replicas[KEY])
+    world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=replicas))
+    world.routing_changed()
+
+
+def loaded_world() -> World:
+    """One replica with four slots, all with a request that lasts."""
+    world = World(holders=2, replicas=1, slots=4, request_max_s=4.0)
+    settle(world, 0.5)
+    for number in range(4):
+        world.request(f"w{number % 2}")
+    settle(world, 0.1)
+    assert len(world.running) == 4
+    for number, run in enumerate(world.running):
+        run.ends_at = world.now + 1.0 + number
+    return world
+
+
+def test_a_lowered_limit_is_in_force_when_everything_above_it_has_come_back() -> None:
+    world = loaded_world()
+    limited(world, 2)
+    settle(world, 0.1)
+    above = directory_of(world).demand(KEY).above_limit
+    assert above == 2, "two requests run on slots that are no more"
+    world.request("w0")
+    world.request("w1")
+    most = []
+    for _ in range(int(1.8 / 0.005)):
+        world.step()
+        most.append(len(world.running))
+    assert most == sorted(most, reverse=True), "what runs never grew while above the limit"
+    settle(world, 2.4)
+    assert directory_of(world).demand(KEY).above_limit == 0
+    assert len(world.served) == 6
+    assert not world.over_limit
+
+
+def test_idle_slots_above_a_lowered_limit_come_back_at_once() -> None:
+    world = World(holders=2, replicas=1, slots=4)
+    settle(world, 0.5)
+    limited(world, 1)
+    settle(world, 0.1)
+    assert directory_of(world).demand(KEY).above_limit == 0
+    for _ in range(3):
+        world.request("w0")
+    most = 0
+    for _ in range(200):
+        world.step()
+        most = max(most, len(world.running))
+    assert most == 1
+
+
+def test_a_raised_limit_is_used_at_once() -> None:
+    world = World(holders=1, replicas=1, slots=1, request_max_s=4.0)
+    settle(world, 0.5)
+    for _ in range(3):
+        world.request("w0")
+    settle(world, 0.01)
+    assert len(world.running) == 1
+    limited(world, 3)
+    settle(world, 0.05)
+    assert len(world.running) == 3
+
+
+# -- a replica that comes back under its name ----------------------------------------------------
+
+
+def test_a_fixed_address_that_comes_back_after_a_take_over_may_still_be_at_work() -> None:
+    """Removed while it served, and added again under a coordinator that never knew it."""
+    world = World(holders=2, replicas=1, request_max_s=1.0)
+    settle(world, 1)
+    world.request("w0")
+    while not world.running:
+        world.step()
+    (running,) = world.running
+    running.ends_at = world.now + 0.9
+    (replica,) = world.registry.state.replicas[KEY]
+    world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=()))
+    world.routing_changed()
+    settle(world, 0.05)
+    world.elect()
+    settle(world, 0.2)
+    world.commit(PutReplicas(epoch=2, deployment=KEY, replicas=(replica,)))
+    world.routing_changed()
+    world.request("w1")
+    settle(world, 0.5)
+    assert len(world.running) == 1
+    assert not world.over_limit
+    settle(world, TIMINGS.doubt_s(1.0))
+    assert len(world.served) == 2
+
+
+@pytest.mark.parametrize("is_taken_over", [False, True])
+def test_a_replica_that_was_never_given_out_serves_at_once(is_taken_over: bool) -> None:
+    """Ids of processes and pods are unique for ever: a new one has nothing running on it."""
+    world = World(holders=1, replicas=0)
+    deployment = attrs.evolve(
+        world.registry.state.deployments[KEY], source=CommandSource(command=("serve",), cwd=".")
+    )
+    world.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(deployment,)))
+    settle(world, 0.5)
+    if is_taken_over:
+        world.elect()
+    world.commit(PutReplicas(epoch=1 + is_taken_over, deployment=KEY, replicas=(world.replica(7),)))
+    world.routing_changed()
+    settle(world, 0.1)
+    world.request("w0")
+    assert len(world.running) == 1

@@ -1,0 +1,48 @@
+"""What the directory keeps about each holder."""
+
+from collections.abc import Mapping
+
+import attrs
+
+__all__ = ["HolderRecord"]
+
+
+@attrs.define(eq=False)
+class HolderRecord:
+    """One worker of one front-end, as the coordinator sees it.
+
+    Attributes:
+        received: messages processed in this session; `Lease.seen`.
+        echo_sent_at: the holder's clock at its last renewal.
+        born_by: the latest moment (our clock) at which its process can have started.
+        expires_at: when its lease ends as booked here; None while it has none.
+        silent_since: since when nothing is known of it; None while it reports.
+        dead: the newest incarnation that is proven to have ended (decision 25).
+        round_trip_s: how long its newest renewal took; 0 while unknown.
+    """
+
+    name: str
+    version: int = 1
+    round_trip_s: float = 0.0
+    incarnation: int = -1
+    dead: int = -2
+    in_session: bool = False
+    reported: bool = False
+    goodbye_at: float | None = None
+    received: int = 0
+    echo_sent_at: float = 0.0
+    born_by: float = 0.0
+    expires_at: float | None = None
+    silent_since: float | None = None
+    routing_version: int = 0
+    busy: Mapping[str, int] = attrs.field(factory=dict)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the incarnation that spoke last is proven to have ended."""
+        return self.incarnation <= self.dead
+
+    def hang_up(self) -> None:
+        """Nothing is known of it until it reports again."""
+        self.in_session = self.reported = False
+        self.busy = {}

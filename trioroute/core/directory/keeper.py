@@ -1,0 +1,255 @@
+"""The lines of all deployments: taken from the log, kept apart from one another's faults.
+
+A fault in one deployment's book-keeping must not end the office, or the next coordinator would
+meet the same fault (decision 30): the deployment is rebuilt from its holders' reports, with every
+slot in doubt until they are in. When that happens again within a minute it is quarantined: nothing
+of it is granted until it is changed, and its requests are refused with the reason.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from trioroute.core.directory.book import (
+    FORMER_HOLDER,
+    NEVER,
+    UNKNOWN_HOLDER,
+    Limbo,
+    SlotBook,
+)
+from trioroute.core.directory.holders import HolderRecord
+from trioroute.core.directory.line import Line
+from trioroute.core.model import Replica, StaticSource
+from trioroute.core.registry import RegistryState
+from trioroute.core.slots import messages as m
+from trioroute.core.slots.masks import all_slots
+from trioroute.core.slots.timings import SlotTimings
+
+__all__ = ["Fault", "LineKeeper"]
+
+#: A second fault of a deployment within this time is not an accident, seconds.
+_FAULT_S: Final = 60.0
+
+
+@attrs.frozen
+class Fault:
+    """A deployment's book-keeping was found wrong."""
+
+    deployment: str
+    error: str
+    is_quarantined: bool
+
+
+class LineKeeper:
+    """All lines of one epoch, by deployment.
+
+    Attributes:
+        touched: deployments that the current event may have changed.
+
+    Args:
+        holders: all that are known, shared with the directory.
+        say: takes each message, for whom it is first; None closes the session.
+        renewed: collects the holders that are to get a whole list at the end of the event.
+    """
+
+    def __init__(
+        self,
+        *,
+        holders: Mapping[str, HolderRecord],
+        say: Callable[[str, m.FromCoordinator | None], None],
+        renewed: set[str],
+        timings: SlotTimings,
+    ) -> None:
+        # What the current event touched: a message about one deployment costs nothing elsewhere.
+        self.touched: set[str] = set()
+        self.lines: dict[str, Line] = {}
+        self.line_of: dict[str, Line] = {}
+        self.holders = holders
+        self.say = say
+        self.renewed = renewed
+        self.timings = timings
+        # Replicas that are gone from the log while a request may still run on them. One that comes
+        # back under its name (a fixed address does) is not a new one.
+        self._gone: dict[str, SlotBook] = {}
+        self._failed_at: dict[str, float] = {}
+        self._faults: list[Fault] = []
+        # Until when requests may run that an earlier coordinator had granted (see _unknown_until).
+        self._taken_over_at: float | None = None
+
+    def request_s(self, line: Line) -> float:
+        """MAXREQ of the line's deployment as another clock may measure it."""
+        return self.timings.request_s(line.deployment.request_max_s)
+
+    def guard(self, line: Line, act: Callable[[Line], None], now: float) -> None:
+        """Do something with a line; what goes wrong in it stays in it (decision 30)."""
+        if line.quarantine:
+            return
+        try:
+            act(line)
+        except (AssertionError, LookupError) as error:
+            # Broken book-keeping shows itself as either; both are bugs, neither is the others'.
+            self._fail(line, f"{type(error).__name__}: {error}", now)
+
+    def each(self, act: Callable[[Line], None], now: float) -> None:
+        """Do something with every line."""
+        for line in [*self.lines.values()]:
+            self.guard(line, act, now)
+
+    def take_faults(self) -> list[Fault]:
+        """What was found wrong since the last call."""
+        faults, self._faults = self._faults, []
+        return faults
+
+    def take_over(self, pending: Mapping[str, float], now: float) -> None:
+        """Put every slot in doubt: these holders may have requests that nobody told of.
+
+        Args:
+            pending: when each of them is proven to have ended; `NEVER` for those that are not.
+        """
+        self._taken_over_at = now if pending else None
+        for line in self.lines.values():
+            doubt_until = now + self.timings.doubt_s(line.deployment.request_max_s)
+            line.in_doubt = bool(pending)
+            line.pending = {
+                name: min(doubt_until, ended_at + self.request_s(line))
+                for name, ended_at in pending.items()
+            }
+
+    def adopt(self, state: RegistryState, now: float, *, in_doubt: bool) -> None:
+        """Follow the log: deployments, replicas, limits, homes."""
+        for key in [key for key in self.lines if key not in state.deployments]:
+            self._drop_line(self.lines.pop(key), now)
+        for key, deployment in state.deployments.items():
+            line = self.lines.get(key)
+            if line is None:
+                line = self.lines[key] = Line(deployment)
+            elif line.quarantine and line.deployment != deployment:
+                line = self._rebuilt(line, now)
+            line.deployment = deployment
+            self.guard(line, lambda line: self._adopt_into(line, state, now, in_doubt), now)
+            if self.lines[key] is not line:  # rebuilt meanwhile, from what it had before
+                self.guard(self.lines[key], lambda x: self._adopt_into(x, state, now, True), now)
+
+    def _adopt_into(self, line: Line, state: RegistryState, now: float, in_doubt: bool) -> None:
+        key = line.deployment.key
+        replicas = {replica.id: replica for replica in state.replicas.get(key, ())}
+        for gone in [name for name in line.books if name not in replicas]:
+            self._drop_replica(line, gone, now)
+        for replica in replicas.values():
+            self._adopt_replica(line, replica, since=state.index, in_doubt=in_doubt)
+            book = line.books[replica.id]
+            self.line_of[replica.id] = line
+            book.home = state.homes.get(key, {}).get(replica.id, {})
+            book.leaving = state.leaving.get(key, {}).get(replica.id, {})
+        line.health.keep_only(line.books)
+        endpoint = state.endpoints.get(line.deployment.endpoint)
+        line.set_banded(endpoint is not None and endpoint.priority)
+
+    def expire_gone(self, now: float) -> None:
+        """Forget replicas that are gone once nothing can run on them any more."""
+        for name, book in [*self._gone.items()]:
+            book.expire(now)
+            if not book.in_use:
+                del self._gone[name]
+
+    def end_waiting(self, holder: str, now: float) -> None:
+        """The holder is fenced: replicas that are gone wait for it no longer either."""
+        for book in self._gone.values():
+            book.end_waiting(holder, now)
+
+    # -- replicas ---------------------------------------------------------------------------
+
+    def _drop_line(self, line: Line, now: float) -> None:
+        for gone in [*line.books]:
+            self._drop_replica(line, gone, now)
+        for request in line.waiting:
+            self.say(request.holder, m.Refuse(number=request.number, reason="no-route"))
+
+    def _drop_replica(self, line: Line, name: str, now: float) -> None:
+        book = line.books.pop(name)
+        del self.line_of[name]
+        line.freed.pop(name, None)
+        # Until its routing says so too, a holder may start requests there while its lease runs.
+        until = now + self.timings.booked_s + self.request_s(line)
+        for holder in [*book.owned]:
+            book.suspend(holder, until=until, home_until=until)
+        self._gone[name] = book
+
+    def _adopt_replica(self, line: Line, replica: Replica, *, since: int, in_doubt: bool) -> None:
+        book = line.books.get(replica.id)
+        if book is None and (returning := self._gone.pop(replica.id, None)) is not None:
+            returning.resize(replica)
+            book = line.books[replica.id] = returning
+            line.mark_freed(book)
+        if book is None and in_doubt:
+            doubt = Limbo(all_slots(replica.slots), UNKNOWN_HOLDER, NEVER)
+            line.books[replica.id] = SlotBook(replica, since=0, limbo=[doubt])
+        elif book is None:
+            line.books[replica.id] = self._new_book(line, replica, since)
+            line.mark_freed(line.books[replica.id])
+        elif book.replica != replica:
+            recalled = book.replica.state is not replica.state or replica.slots < book.replica.slots
+            book.resize(replica)
+            line.mark_freed(book)
+            if recalled:
+                self.renewed.update(book.owned)
+
+    def _new_book(self, line: Line, replica: Replica, since: int) -> SlotBook:
+        """Nothing can be running on a replica that no coordinator has given out yet.
+
+        Ids are unique for ever but for fixed addresses: one of those may have left the log under
+        an earlier coordinator and come back under this one, still at work.
+        """
+        slots = all_slots(replica.slots)
+        if self._taken_over_at is None or not isinstance(line.deployment.source, StaticSource):
+            return SlotBook(replica, since=since, free=slots)
+        longest = line.deployment.request_max_s
+        until = self._taken_over_at + self.timings.doubt_s(longest)
+        return SlotBook(replica, since=since, limbo=[Limbo(slots, FORMER_HOLDER, until)])
+
+    # -- faults -----------------------------------------------------------------------------
+
+    def _fail(self, line: Line, error: str, now: float) -> None:
+        key = line.deployment.key
+        failed_at = self._failed_at.get(key, -NEVER)
+        self._failed_at[key] = now
+        is_second = now < failed_at + _FAULT_S
+        if is_second:
+            line.quarantine = error
+            for request in [*line.waiting]:
+                self.say(request.holder, m.Refuse(number=request.number, reason="quarantined"))
+                line.waiting.remove(request.holder, request.number)
+            # Their next lists are without its slots: what is idle comes back, what runs ends.
+            self.renewed.update(self.holders)
+        else:
+            self._rebuilt(line, now)
+        self._faults.append(Fault(key, error, is_quarantined=is_second))
+
+    def _rebuilt(self, line: Line, now: float) -> Line:
+        """A line from nothing but the log; every slot waits for a new report of each holder.
+
+        Their sessions end: what was said in them cannot be told from what the fault made of it.
+        """
+        fresh = self.lines[line.deployment.key] = Line(line.deployment, in_doubt=True)
+        longest = now + self.timings.doubt_s(line.deployment.request_max_s)
+        known_until = [entry.until for book in line.books.values() for entry in book.limbo]
+        fresh.pending = dict.fromkeys(self.holders, longest)
+        # What somebody had left behind (a dead incarnation, a fenced holder) is told by nobody.
+        fresh.pending[UNKNOWN_HOLDER] = min(longest, max(known_until, default=now))
+        for name, book in line.books.items():
+            slots = all_slots(max(book.known, book.replica.slots))
+            fresh.books[name] = SlotBook(
+                book.replica,
+                since=book.since,
+                home=book.home,
+                leaving=book.leaving,
+                limbo=[Limbo(slots, UNKNOWN_HOLDER, NEVER)],
+            )
+            fresh.books[name].known = book.known
+            self.line_of[name] = fresh
+        for holder in self.holders.values():
+            if holder.in_session:
+                holder.hang_up()
+                self.say(holder.name, None)
+        return fresh
