@@ -157,6 +157,7 @@ class FileJournal:
 
     def _load(self) -> tuple[Snapshot | None, LogState]:
         names = self._files.names()
+        self._settle_names(names)
         segments = [int(name.partition(".")[0]) for name in names if name.endswith(".segment")]
         if not segments:
             if any(name.endswith(".snapshot") for name in names):
@@ -177,6 +178,17 @@ class FileJournal:
             # Never append behind torn bytes: what they hold could later be taken for a batch.
             self._begin_generation(snapshot, state)
         return snapshot, state
+
+    def _settle_names(self, names: list[str]) -> None:
+        """What a killed life left: a name that is not durable yet, or half of a file.
+
+        Promises must not go into a segment whose name a power loss could still take back. And the
+        end of a longer half would stand behind whatever is written under its name next.
+        """
+        self._files.sync_directory()
+        for name in names:
+            if name.endswith(".tmp"):
+                self._files.delete(name)
 
     def _load_snapshot(self, checksum: int | None) -> Snapshot | None:
         if checksum is None:

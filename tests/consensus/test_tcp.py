@@ -293,8 +293,7 @@ async def test_thousands_of_connects_leave_no_trace(
 ) -> None:
     """Counted are tasks, descriptors and TLS objects, which is where a connection lives.
 
-    The memory of a process that has run four thousand other tests says nothing; `bench hostile`
-    prints that of a member of its own.
+    The memory of a process that has run four thousand other tests says nothing.
     """
     async with open_real_group(tls=certificates) as group:
         leader = await group.wait_leader()

@@ -63,7 +63,7 @@ SCRIPT: tuple[Step, ...] = (vote, append, append, conflict, compact, append, vot
 
 
 #: How many disk operations the script makes, and one more.
-OPERATIONS = 43
+OPERATIONS = 44
 
 
 @attrs.frozen
@@ -125,6 +125,50 @@ async def test_a_crash_while_reopening_a_torn_journal_loses_nothing_either() -> 
             disk.lose_power()
         disk.operations_left = None
         assert promise(FileJournal(disk, run_inline)) == promised
+
+
+#: The disk operations of a compaction, in order.
+_COMPACTION = tuple(
+    f"{file} {operation}"
+    for file in ("snapshot", "segment")
+    for operation in ("allocate", "write", "sync", "rename", "sync directory")
+)
+
+
+async def compact_and_die(disk: SimulatedDisk, *, before: str, state: bytes = b"state") -> Snapshot:
+    """Compact, and be killed (with the power on) where the operation named `before` is due."""
+    journal = FileJournal(disk, run_inline)
+    for step in SCRIPT[:4]:
+        await step(journal)
+    snapshot = attrs.evolve(snapshot_of(journal.log), state=state)
+
+    disk.operations_left = _COMPACTION.index(before)
+    with pytest.raises(JournalFailedError):
+        await journal.persist(snapshot)
+    disk.operations_left = None
+    return snapshot
+
+
+async def test_half_a_snapshot_of_a_killed_life_does_not_stand_behind_the_next_one() -> None:
+    disk = SimulatedDisk(random.Random(0))
+    long = await compact_and_die(disk, before="snapshot sync", state=b"long" * 1000)
+    assert "0000000002.snapshot.tmp" in disk.names()
+    journal = FileJournal(disk, run_inline)
+    short = attrs.evolve(long, state=b"short")
+    await journal.persist(short)
+    assert FileJournal(disk, run_inline).snapshot == short
+
+
+async def test_nothing_is_promised_in_a_segment_whose_name_a_power_loss_takes_back() -> None:
+    for fate in range(8):
+        disk = SimulatedDisk(random.Random(fate))
+        await compact_and_die(disk, before="segment sync directory")
+        assert "0000000002.segment" in disk.names()
+        journal = FileJournal(disk, run_inline)
+        await vote(journal)
+        promised = promise(journal)
+        disk.lose_power()
+        assert promise(FileJournal(disk, run_inline)) == promised, f"fate {fate}"
 
 
 @pytest.mark.parametrize("attribute", ["is_full", "is_broken"])
