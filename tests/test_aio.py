@@ -12,8 +12,10 @@ import trioroute
 from tests.admin.small_desk import SmallDesk
 from tests.admin.small_view import STATUS, SmallView
 from tests.client.running_admin import listening_port, running_admin
+from trioroute.client.errors import ProblemAnswerError
 from trioroute.client.resources import NoSuchResourceError
 from trioroute.core.status import DeploymentStatus, EndpointStatus
+from trioroute.wire.resources import Credentials
 
 BLUE = {
     "name": "blue",
@@ -49,8 +51,11 @@ async def use(url: str) -> None:
         assert (await client.deployments.get("blue", "fraud")).name == "blue"
         assert await client.deployments.get_logs("blue", "fraud", 10) == ""
         keys = await client.endpoints.get_keys("fraud")
+        assert isinstance(keys, Credentials)
         new = (await client.endpoints.begin_regenerate_keys("fraud")).result()
         assert new.secondary_key == keys.secondary_key
+        with pytest.raises(ProblemAnswerError, match="does not use tokens"):
+            await client.endpoints.get_token("fraud", ttl_s=60)
         assert (await client.status()).reporter == "fe-0"
         assert [event async for event in client.events()] == []
         with pytest.raises(NoSuchResourceError, match="did you mean fraud"):

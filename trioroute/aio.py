@@ -18,9 +18,10 @@ import attrs
 
 from trioroute.client import sdk
 from trioroute.client.applying import Step
+from trioroute.client.resources import TOKEN_TTL_S
 from trioroute.core.decisions import Decision
 from trioroute.core.status import ClusterStatus
-from trioroute.wire.resources import Credentials, TrafficChange
+from trioroute.wire.resources import Credentials, ScoringToken, TrafficChange
 
 __all__ = ["Client", "Deployments", "Endpoints", "connect"]
 
@@ -64,9 +65,13 @@ class Endpoints:
         """Share its requests out differently."""
         return await _run(self._sync.set_traffic, name, traffic)
 
-    async def get_keys(self, name: str) -> Credentials:
-        """`primary_key` and `secondary_key`."""
+    async def get_keys(self, name: str) -> Credentials | ScoringToken:
+        """`primary_key` and `secondary_key`; `access_token` where the endpoint takes tokens."""
         return await _run(self._sync.get_keys, name)
+
+    async def get_token(self, name: str, *, ttl_s: int = TOKEN_TTL_S) -> ScoringToken:
+        """A token for an `aml_token` endpoint, valid for `ttl_s` seconds."""
+        return await _run(self._sync.get_token, name, ttl_s=ttl_s)
 
     async def begin_regenerate_keys(
         self, name: str, *, key_type: str = "primary", key_value: str | None = None

@@ -1,15 +1,18 @@
 """A desk over a real registry of one member: what is changed is applied at once."""
 
+import time
+
 import attrs
 import trio
 
 from trioroute.admin.resources.desk import ConflictError, MissingError
+from trioroute.admin.resources.tokens import TokenOffice
 from trioroute.admin.resources.vault import KeyVault
 from trioroute.admin.view import RefusedError
 from trioroute.core.registry import Command, Registry
 from trioroute.core.resources.state import Refusal, RegistryState
 
-__all__ = ["SECRET", "SmallDesk"]
+__all__ = ["SECRET", "SmallDesk", "make_signing_key"]
 
 SECRET = b"s" * 32
 
@@ -46,3 +49,15 @@ class SmallDesk:
     async def last_lines(self, replica: str) -> tuple[str, ...]:
         await trio.lowlevel.checkpoint()
         return self.lines.get(replica, ())
+
+
+def make_signing_key(desk: SmallDesk, endpoint: str) -> None:
+    """One that every worker has had for a minute, so that nobody waits for it."""
+
+    async def no_sleep(_: float) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def issue() -> None:
+        await TokenOffice(desk, lambda: time.time() - 60, no_sleep).issue(endpoint, 60)
+
+    trio.run(issue)

@@ -1,5 +1,6 @@
 """The SDK against the real admin API and registry."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,13 +8,14 @@ import attrs
 import pytest
 
 import trioroute
-from tests.admin.small_desk import SmallDesk
+from tests.admin.small_desk import SmallDesk, make_signing_key
 from tests.admin.small_view import STATUS, SmallView
 from tests.client.running_admin import running_admin
-from trioroute.client.errors import UnreachableError
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.client.resources import NoSuchResourceError
 from trioroute.client.sdk import Client
 from trioroute.core.status import DeploymentStatus, EndpointStatus
+from trioroute.wire.resources import Credentials, ScoringToken
 
 BLUE = {
     "name": "blue",
@@ -51,6 +53,7 @@ def test_azure_s_calls(client: Client, desk: SmallDesk) -> None:
     assert desk.state.endpoints["fraud"].traffic == {"blue": 100}
     keys = client.online_endpoints.get_keys(name="fraud")
     new = client.online_endpoints.begin_regenerate_keys("fraud", key_type="secondary").result()
+    assert isinstance(keys, Credentials)
     assert keys.primary_key == new.primary_key
     assert keys.secondary_key != new.secondary_key
     assert client.online_deployments.get_logs("blue", "fraud", lines=10) == ""
@@ -59,6 +62,23 @@ def test_azure_s_calls(client: Client, desk: SmallDesk) -> None:
     client.online_deployments.begin_delete(name="blue", endpoint_name="fraud").result()
     client.online_endpoints.begin_delete(name="fraud").result()
     assert client.online_endpoints.list() == []
+
+
+def test_tokens(client: Client, desk: SmallDesk) -> None:
+    client.endpoints.update({"name": "fraud", "auth_mode": "aml_token"})
+    make_signing_key(desk, "fraud")
+    found = client.online_endpoints.get_keys("fraud")
+    assert isinstance(found, ScoringToken)
+    assert found.expiry_time_utc > found.refresh_after_time_utc > time.time()
+    short = client.endpoints.get_token("fraud", ttl_s=60)
+    assert short.expiry_time_utc <= time.time() + 60
+    with pytest.raises(ProblemAnswerError, match="'fraud' does not use keys"):
+        client.endpoints.begin_regenerate_keys("fraud")
+    client.endpoints.update({"name": "keyed", "auth_mode": "key"})
+    with pytest.raises(ProblemAnswerError, match="'keyed' does not use tokens"):
+        client.endpoints.get_token("keyed")
+    client.resources.revoke_tokens("fraud")
+    assert desk.state.token_keys.get("fraud", ()) == ()
 
 
 def test_what_was_read_can_be_changed_and_written_back(client: Client, desk: SmallDesk) -> None:

@@ -16,6 +16,7 @@ from tests.e2e.system import REPLICA
 from trioroute.client.applying import ProvisioningFailedError
 from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.testing import LocalCluster, local_cluster
+from trioroute.wire.resources import Credentials
 
 #: The goal's figure is 50,000 (TRIOROUTE_ROTATION_REQUESTS=50000): a minute of a whole core.
 ROTATION_REQUESTS = int(os.environ.get("TRIOROUTE_ROTATION_REQUESTS", "2000"))
@@ -115,6 +116,7 @@ def test_acknowledged_writes_survive_the_coordinator_s_death(cluster: LocalClust
 def test_keys_are_rotated_under_load_without_a_401(cluster: LocalCluster) -> None:
     """Clients use whichever key was told last; keys change all the time."""
     keys = cluster.client.endpoints.get_keys("echo")
+    assert isinstance(keys, Credentials)
     current = [keys.primary_key]
     statuses: Counter[int] = Counter()
     stop = threading.Event()

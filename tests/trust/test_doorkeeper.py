@@ -80,12 +80,24 @@ def test_a_verdict_holds_as_long_as_the_token() -> None:
     assert refusal(door, BY_TOKEN, own_token(), now=NOW + 60) is UnauthorizedError
 
 
-def test_a_revoked_key_is_believed_no_more() -> None:
+@pytest.mark.parametrize("left", [{}, {"tokened": key_set_of(())}])
+def test_a_revoked_key_is_believed_no_more(left: dict[str, bytes]) -> None:
     door = keeper()
     assert refusal(door, BY_TOKEN, own_token()) is None
-    for key_sets in ({}, {"tokened": key_set_of(())}):
-        door.apply(ALL, key_sets)
-        assert refusal(door, BY_TOKEN, own_token()) is UnauthorizedError
+    door.apply(ALL, left)
+    assert refusal(door, BY_TOKEN, own_token()) is UnauthorizedError
+
+
+@pytest.mark.parametrize("broken", [b"{", b'{"keys": []}'])
+def test_unusable_keys_change_nothing_but_the_issuer_s_own(broken: bytes) -> None:
+    door = keeper()
+    door.apply(ALL, {"issued": broken})
+    assert refusal(door, BY_ISSUER, b"Bearer " + signed(CLAIMS)) is None
+    other = attrs.evolve(
+        BY_ISSUER, token_issuer=TokenIssuer(issuer="https://other.example", audience=AUDIENCE)
+    )
+    door.apply((other,), {"issued": broken})
+    assert refusal(door, other, b"Bearer " + signed(CLAIMS)) is NoIssuerKeysError
 
 
 def test_an_issuer_rolls_its_key_over() -> None:

@@ -46,6 +46,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "logs": ("trioroute.cli.operate.inspect:logs", "Show what replicas printed."),
     "credentials": ("trioroute.cli.operate.keys:credentials", "Show an endpoint's keys."),
     "regenerate-keys": ("trioroute.cli.operate.keys:regenerate_keys", "Replace a key."),
+    "token": ("trioroute.cli.operate.keys:token", "Print a token of an aml_token endpoint."),
     "delete": ("trioroute.cli.operate.apply:delete", "Delete endpoints and deployments."),
     "status": ("trioroute.cli.status:status", "Show coordinator, front-ends and replicas."),
     "explain": ("trioroute.cli.explain:explain", "Say why the system did what it did."),

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from trioroute.client.resources import ResourceClient
 
 __all__ = [
+    "Duration",
     "client_of",
     "output_options",
     "proxy_options",
@@ -27,6 +29,22 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 #: Building a runtime takes a minute or two, and a large model another.
 _WAIT_S: Final = 300.0
+_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+class Duration(click.ParamType[float]):
+    """A time with its unit, `50ms` or `2s`; a bare number is seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Seconds."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value))
+        if match is None or (match[2] and match[2] not in _UNITS):
+            self.fail(f"{value!r} is not a time such as 50ms or 2s", param, ctx)
+        return float(match[1]) * _UNITS.get(match[2], 1.0)
 
 
 def system_options(command: Decorated) -> Decorated:

@@ -1,32 +1,15 @@
 """`trioroute plan`: how many replicas an expected load needs, and how long requests would wait."""
 
 import json
-import re
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import click
 
+from trioroute.cli.options import Duration
 from trioroute.core.planning import Load, Plan, plan_replicas
 
 __all__ = ["plan"]
-
-_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-
-
-class Duration(click.ParamType[float]):
-    """A time with its unit, `50ms` or `2s`; a bare number is seconds."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Seconds."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value))
-        if match is None or (match[2] and match[2] not in _UNITS):
-            self.fail(f"{value!r} is not a time such as 50ms or 2s", param, ctx)
-        return float(match[1]) * _UNITS.get(match[2], 1.0)
 
 
 class Multiple(click.ParamType[float]):

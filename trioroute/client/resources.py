@@ -1,7 +1,7 @@
 """Endpoints and deployments of a system: read, written, and their requests shared out."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
@@ -18,12 +18,23 @@ from trioroute.wire.resources import (
     KeyWish,
     LogList,
     Resources,
+    ScoringToken,
+    TokenWish,
     TrafficChange,
     TrafficWish,
     Written,
 )
 
-__all__ = ["NoSuchResourceError", "ResourceClient", "deployment_path", "endpoint_path"]
+__all__ = [
+    "TOKEN_TTL_S",
+    "NoSuchResourceError",
+    "ResourceClient",
+    "deployment_path",
+    "endpoint_path",
+]
+
+#: How long a token is valid when nothing is said, seconds.
+TOKEN_TTL_S: Final = 3600
 
 
 class NoSuchResourceError(ProblemAnswerError):
@@ -129,6 +140,19 @@ class ResourceClient:  # house: one method for each operation of the admin API's
         body = KeyWish(key_type=key_type, key_value=key_value)  # type: ignore[arg-type]
         path = f"{endpoint_path(endpoint)}/credentials/regenerate"
         return self.system.ask("POST", path, body, kind=Credentials)
+
+    def token(self, endpoint: str, *, ttl_s: int = TOKEN_TTL_S) -> ScoringToken:
+        """A signed token for an `aml_token` endpoint.
+
+        Args:
+            ttl_s: for how long it opens the endpoint, a minute to a day.
+        """
+        body = TokenWish(ttl_s=ttl_s)
+        return self.system.ask("POST", f"{endpoint_path(endpoint)}/token", body, kind=ScoringToken)
+
+    def revoke_tokens(self, endpoint: str) -> Written:
+        """No token issued so far opens the endpoint any more."""
+        return self.system.ask("POST", f"{endpoint_path(endpoint)}/token/revoke", kind=Written)
 
     def logs(self, endpoint: str, name: str) -> LogList:
         """The end of what a deployment's replicas printed."""

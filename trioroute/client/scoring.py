@@ -1,4 +1,4 @@
-"""One scoring request as Azure's client sends it, to the split or to one deployment."""
+"""One scoring request as Azure's client sends it, and the credential that it needs."""
 
 import http.client
 from collections.abc import Mapping
@@ -11,8 +11,9 @@ from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.client.resources import ResourceClient
 from trioroute.core.model import API_PREFIXES
 from trioroute.errors import TrioRouteError
+from trioroute.wire.resources import Credentials, EndpointResource, ScoringToken
 
-__all__ = ["Scoring", "ScoringFailedError", "invoke_endpoint", "prepare"]
+__all__ = ["Scoring", "ScoringFailedError", "find_access", "invoke_endpoint", "prepare"]
 
 #: Longer than any request may take by default; the router itself ends those that take too long.
 _TIMEOUT_S: Final = 310.0
@@ -34,11 +35,27 @@ class ScoringFailedError(TrioRouteError):
 
 @attrs.frozen
 class Scoring:
-    """Where one endpoint scores, and with which header fields, its key among them."""
+    """Where one endpoint scores, and with which header fields, its credential among them.
+
+    Attributes:
+        refusal: why there is no credential among them, where one was looked for.
+    """
 
     url: str
     path: str
     headers: Mapping[str, str] = attrs.field(repr=False)
+    refusal: str = ""
+
+
+def find_access(client: ResourceClient, endpoint: str) -> Credentials | ScoringToken:
+    """What opens an endpoint: its keys, or a fresh token where it takes tokens of ours.
+
+    Raises:
+        NoSuchResourceError: no such endpoint.
+        ProblemAnswerError: refused; where tokens come from an issuer, the message names it.
+    """
+    resource = client.endpoint(endpoint)
+    return client.credentials(endpoint) if _takes_keys(resource) else client.token(endpoint)
 
 
 def invoke_endpoint(
@@ -48,18 +65,26 @@ def invoke_endpoint(
     *,
     deployment: str | None = None,
     content_type: str = "application/json",
+    token: str | None = None,
 ) -> str:
     """The answer's body.
+
+    Args:
+        token: to present; otherwise the endpoint's own key, or a token made for this request.
 
     Raises:
         NoSuchResourceError: no such endpoint or deployment.
         UnreachableError: the scoring address is not known.
         ScoringFailedError: anything but success.
     """
-    scoring = prepare(client, endpoint, deployment=deployment, content_type=content_type)
+    scoring = prepare(
+        client, endpoint, deployment=deployment, content_type=content_type, token=token
+    )
     status, text = _post(scoring, body)
     if status not in (http.client.OK, http.client.CREATED):
-        raise ScoringFailedError(f"{endpoint} answered {status}: {text}", answer_status=status)
+        why = f" (it was sent without a credential: {scoring.refusal})" if scoring.refusal else ""
+        message = f"{endpoint} answered {status}: {text}{why}"
+        raise ScoringFailedError(message, answer_status=status)
     return text
 
 
@@ -69,8 +94,12 @@ def prepare(
     *,
     deployment: str | None = None,
     content_type: str = "application/json",
+    token: str | None = None,
 ) -> Scoring:
     """Find out where and how to score.
+
+    Args:
+        token: to present; otherwise the endpoint's own key, or a fresh token.
 
     Raises:
         NoSuchResourceError: no such endpoint or deployment.
@@ -81,20 +110,31 @@ def prepare(
     if deployment is not None:
         client.deployment(endpoint, deployment)
         headers["azureml-model-deployment"] = deployment
-    if resource.has_keys and resource.auth_mode == "key":
-        headers["authorization"] = f"Bearer {_primary_key(client, endpoint)}"
+    refusal = ""
+    if token is None:
+        token, refusal = _find_credential(client, resource)
+    if token:
+        headers["authorization"] = f"Bearer {token}"
     url = client.system.find_scoring_url()
     if not url:
         raise UnreachableError("no front-end says where it scores: set TRIOROUTE_URL")
-    return Scoring(url, f"{API_PREFIXES[0]}{endpoint}/score", headers)
+    return Scoring(url, f"{API_PREFIXES[0]}{endpoint}/score", headers, refusal)
 
 
-def _primary_key(client: ResourceClient, endpoint: str) -> str:
+def _takes_keys(resource: EndpointResource) -> bool:
+    return resource.auth_mode == "key"
+
+
+def _find_credential(client: ResourceClient, resource: EndpointResource) -> tuple[str, str]:
+    """A key or token, or nothing and why: an anonymous endpoint answers without one, too."""
+    if _takes_keys(resource) and not resource.has_keys:
+        return "", ""
     try:
-        return client.credentials(endpoint).primary_key
-    except ProblemAnswerError:
-        # An anonymous endpoint that had keys before.
-        return ""
+        if _takes_keys(resource):
+            return client.credentials(resource.name).primary_key, ""
+        return client.token(resource.name).access_token, ""
+    except ProblemAnswerError as error:
+        return "", str(error)
 
 
 def _post(scoring: Scoring, body: bytes) -> tuple[int, str]:

@@ -16,8 +16,8 @@ import msgspec
 from trioroute.client.applying import Step, apply_steps, plan_steps, wait_provisioned
 from trioroute.client.editing import create, registered_names
 from trioroute.client.errors import UnreachableError
-from trioroute.client.resources import ResourceClient
-from trioroute.client.scoring import invoke_endpoint
+from trioroute.client.resources import TOKEN_TTL_S, ResourceClient
+from trioroute.client.scoring import find_access, invoke_endpoint
 from trioroute.client.showing import (
     show_deployment,
     show_deployments,
@@ -29,7 +29,7 @@ from trioroute.core.decisions import Decision, DecisionList
 from trioroute.core.status import ClusterStatus
 from trioroute.spec.load import load_documents, load_paths
 from trioroute.spec.written.documents import Document
-from trioroute.wire.resources import Credentials, TrafficChange
+from trioroute.wire.resources import Credentials, ScoringToken, TrafficChange
 
 __all__ = ["Client", "Poller", "Resource", "connect"]
 
@@ -150,9 +150,17 @@ class Endpoints:
         """Share its requests out differently."""
         return self._client.set_traffic(name, traffic)
 
-    def get_keys(self, name: str) -> Credentials:
-        """`primary_key` and `secondary_key`."""
-        return self._client.credentials(self._client.endpoint(name).name)
+    def get_keys(self, name: str) -> Credentials | ScoringToken:
+        """`primary_key` and `secondary_key`; `access_token` where the endpoint takes tokens."""
+        return find_access(self._client, name)
+
+    def get_token(self, name: str, *, ttl_s: int = TOKEN_TTL_S) -> ScoringToken:
+        """A token for an `aml_token` endpoint, valid for `ttl_s` seconds: a minute to a day.
+
+        Raises:
+            ProblemAnswerError: the endpoint takes keys, or tokens of another issuer.
+        """
+        return self._client.token(self._client.endpoint(name).name, ttl_s=ttl_s)
 
     def begin_regenerate_keys(
         self, name: str, *, key_type: str = "primary", key_value: str | None = None

@@ -12,7 +12,7 @@ import attrs
 
 from trioroute.core.auth import credential_of, is_authorized
 from trioroute.core.guards.failures import FailureLimits
-from trioroute.core.model import AuthMode, Endpoint
+from trioroute.core.model import AuthMode, Endpoint, TokenIssuer
 from trioroute.errors import (
     NoIssuerKeysError,
     TooManyFailuresError,
@@ -54,6 +54,8 @@ class Verdict:
 
 _WELCOME: Final = Verdict()
 
+_MadeFrom = tuple[bytes | None, AuthMode, TokenIssuer | None]
+
 
 @attrs.define(eq=False)
 class Doorkeeper:
@@ -61,7 +63,7 @@ class Doorkeeper:
 
     limits: FailureLimits = attrs.field(factory=FailureLimits)
     _verifiers: dict[str, "TokenVerifier"] = attrs.field(factory=dict)
-    _made_from: dict[str, object] = attrs.field(factory=dict)
+    _made_from: dict[str, _MadeFrom] = attrs.field(factory=dict)
 
     def apply(self, endpoints: tuple[Endpoint, ...], key_sets: Mapping[str, bytes]) -> None:
         """Believe these from now on.
@@ -73,12 +75,22 @@ class Doorkeeper:
         for name in self._made_from.keys() - (wanted.keys() & key_sets.keys()):
             del self._made_from[name], self._verifiers[name]
         for name, endpoint in wanted.items():
-            made_from = (key_sets.get(name), endpoint.auth_mode, endpoint.token_issuer)
+            made_from = (key_sets.get(name), *_source(endpoint))
             if name not in key_sets or self._made_from.get(name) == made_from:
                 continue
             verifier = _verifier_of(endpoint, key_sets[name])
             if verifier is not None:
                 self._verifiers[name], self._made_from[name] = verifier, made_from
+            elif not self._is_same_issuer(endpoint):
+                # Revoked, or another issuer's: what was believed before must not be any more.
+                self._made_from.pop(name, None)
+                self._verifiers.pop(name, None)
+
+    def _is_same_issuer(self, endpoint: Endpoint) -> bool:
+        """Whether an unusable key set is a slip of the issuer whose keys are known already."""
+        known = self._made_from.get(endpoint.name)
+        is_issuer = endpoint.auth_mode is AuthMode.AAD_TOKEN
+        return is_issuer and known is not None and known[1:] == _source(endpoint)
 
     def admit(
         self, endpoint: Endpoint, authorization: bytes | None, *, address: str, now: float
@@ -113,7 +125,7 @@ class Doorkeeper:
         verifier = self._verifiers.get(endpoint.name)
         if verifier is None:
             if endpoint.auth_mode is AuthMode.AML_TOKEN:
-                return _refusal("no token was ever issued for this endpoint")
+                return _refusal("no token opens this endpoint: none was issued, or all are revoked")
             return Verdict(NoIssuerKeysError, "the issuer's keys are not known", now + _AGAIN_S)
         from trioroute.trust.tokens import TokenError
 
@@ -121,6 +133,11 @@ class Doorkeeper:
             return Verdict(until=verifier.verify(credential, now))
         except TokenError as error:
             return Verdict(UnauthorizedError, str(error), now + _AGAIN_S)
+
+
+def _source(endpoint: Endpoint) -> tuple[AuthMode, TokenIssuer | None]:
+    """Whose tokens open the endpoint."""
+    return endpoint.auth_mode, endpoint.token_issuer
 
 
 def _refusal(message: str) -> Verdict:

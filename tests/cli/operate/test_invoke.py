@@ -6,6 +6,7 @@ from threading import Thread
 
 import pytest
 
+from tests.admin.small_desk import make_signing_key
 from tests.cli.console import Console
 
 
@@ -71,3 +72,42 @@ def test_many_requests_are_summed_up(console: Console, seen: list[dict[str, str]
     assert "failed  4 × 503\n  503: answer" in out
     assert console('invoke fraud -n 3 -o tsv --query statuses."200"') == "3\n"
     console("invoke fraud -n 0", status=2)
+
+
+def test_a_token_endpoint_gets_a_token(console: Console, seen: list[dict[str, str]]) -> None:
+    console("online-endpoint create -n fraud --auth-mode aml_token")
+    make_signing_key(console.desk, "fraud")
+    console("invoke fraud -d [1]")
+    console("invoke fraud -d [1] -n 2")
+    (console.folder / "own.jwt").write_text("a.b.c\n")
+    console(f"invoke fraud -d [1] --token-file {console.folder}/own.jwt")
+    first, second, third, last = (one["authorization"] for one in seen)
+    assert first.startswith("Bearer ey")
+    assert first.count(".") == 2
+    assert second == third != first, "one token for a burst"
+    assert last == "Bearer a.b.c"
+    (console.folder / "own.jwt").write_text("a.b.c d\n")
+    console(f"invoke fraud --token-file {console.folder}/own.jwt", status=2)
+    assert "expected one token" in console.err
+    console("invoke fraud --token-file none.jwt", status=2)
+
+
+def test_a_refusal_says_why_there_was_no_credential(
+    console: Console, seen: list[dict[str, str]]
+) -> None:
+    issuer = "properties.trioroute.oidc.issuer=https://login.example"
+    jwks = "properties.trioroute.oidc.jwks=https://login.example/keys"
+    audience = "properties.trioroute.oidc.audience=fraud"
+    console.write()
+    (console.folder / "endpoint.yml").write_text(
+        "name: fraud\nauth_mode: aad_token\nproperties:\n"
+        + "".join(
+            f"  {line.removeprefix('properties.').replace('=', ': ', 1)}\n"
+            for line in (issuer, jwks, audience)
+        )
+    )
+    console(f"apply {console.folder}")
+    console("invoke fraud -d fail", status=1)
+    assert "sent without a credential" in console.err
+    assert "come from https://login.example" in console.err
+    assert "authorization" not in seen[0]

@@ -1,12 +1,13 @@
 """The older model's calls against the real admin API: versions, marks, traffic, keys."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import attrs
 import pytest
 
 import trioroute
-from tests.admin.small_desk import SmallDesk
+from tests.admin.small_desk import SmallDesk, make_signing_key
 from tests.admin.small_view import STATUS, SmallView
 from tests.client.running_admin import running_admin
 from trioroute.client.sdk import Client
@@ -90,6 +91,17 @@ def test_keys_are_replaced_or_set(client: Client) -> None:
     assert endpoint.get_keys()[1] == "chosen-secondary-key"
     with pytest.raises(ConfigError, match="must be 'primary' or 'secondary'"):
         endpoint.regen_key("third")
+
+
+def test_tokens(client: Client, desk: SmallDesk) -> None:
+    endpoint = deployed(client, token_auth_enabled=True, auth_enabled=False)
+    make_signing_key(desk, "fraud")
+    token, refresh_at = endpoint.get_token()
+    assert token.count(".") == 2
+    assert refresh_at > datetime.now(UTC)
+    assert endpoint.get_access_token().token_type == "Bearer"
+    with pytest.raises(TrioRouteError, match="does not use keys"):
+        endpoint.get_keys()
 
 
 def test_what_is_printed(client: Client) -> None:

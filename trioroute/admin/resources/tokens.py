@@ -26,7 +26,7 @@ __all__ = ["TokenOffice"]
 _ROTATE_S: Final = 86_400.0
 #: The longest that a token is valid, and some for clocks that differ.
 _KEEP_S: Final = 86_400.0 + 300.0
-#: Until every worker has a new key: nothing is signed with it earlier.
+#: Until every worker has learnt of a change: nothing is signed with a new key earlier.
 _SETTLE_S: Final = 1.0
 #: When this part of its life is over, a client should fetch the next token.
 _REFRESH_AT: Final = 0.8
@@ -79,11 +79,14 @@ class TokenOffice:
         )
 
     async def revoke(self, endpoint: str) -> int:
-        """Forget all signing keys; returns the index of the log entry."""
+        """Forget all signing keys; returns the index of the log entry when no worker has them."""
         self._require(endpoint)
         keys = self._desk.state.token_keys.get(endpoint, ())
         known = tuple(key.public for key in keys)
-        return await self._desk.change(SetTokenKeys(endpoint=endpoint, keys=(), known=known))
+        index = await self._desk.change(SetTokenKeys(endpoint=endpoint, keys=(), known=known))
+        # Whoever revokes wants it to be so when this returns, not soon after.
+        await self._sleep(_SETTLE_S)
+        return index
 
     async def _signer(self, endpoint: str) -> TokenKey:
         """The key to sign with now; makes the next one when it is time."""

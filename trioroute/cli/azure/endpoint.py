@@ -12,6 +12,7 @@ from trioroute.cli.azure.abbreviations import (
     client_of,
     editing_options,
 )
+from trioroute.cli.operate.keys import shown_access
 from trioroute.cli.options import traffic_of
 from trioroute.cli.output import show
 
@@ -188,12 +189,8 @@ def _parsed(answer: str) -> Any:
 def get_credentials(
     *, name: str, output: str, query: str | None, admin: str | None, data: Path | None
 ) -> None:
-    """Show an endpoint's keys."""
-    client = client_of(admin, data)
-    client.endpoint(name)
-    found = client.credentials(name)
-    keys = {"primaryKey": found.primary_key, "secondaryKey": found.secondary_key}
-    show(keys, output, query)
+    """Show an endpoint's keys, or a token where it takes tokens."""
+    show(shown_access(client_of(admin, data), name), output, query)
 
 
 @online_endpoint.command("regenerate-keys", cls=AzureCommand)

@@ -30,9 +30,14 @@ _THREADS: Final = click.IntRange(1, 256)
 @click.option(
     "-c", "--concurrency", default=1, show_default=True, type=_THREADS, help="At the same time."
 )
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="Present the token in this file (- reads stdin), such as one of your own issuer.",
+)
 @output_options("text")
 @system_options
-def invoke(
+def invoke(  # house: one parameter per option is Click's own form
     *,
     endpoint: str,
     body: str | None,
@@ -40,6 +45,7 @@ def invoke(
     deployment: str | None,
     repeat: int,
     concurrency: int,
+    token_file: Path | None,
     output: str,
     query: str | None,
     admin: str | None,
@@ -47,18 +53,21 @@ def invoke(
 ) -> int:
     """Send a request to an endpoint and print the answer; exits with 1 when it is an error.
 
+    It goes with the endpoint's key, or with a fresh token where it takes tokens.
+
     With -n, sends so many and prints how they were answered and how long they took.
     """
     from trioroute.client.scoring import invoke_endpoint, prepare
 
     client, content = client_of(admin, data), _read(body, request_file)
+    token = None if token_file is None else _read_token(token_file)
     if repeat == 1:
-        answer = invoke_endpoint(client, endpoint, content, deployment=deployment)
+        answer = invoke_endpoint(client, endpoint, content, deployment=deployment, token=token)
         reply(answer, _parsed(answer), output, query)
         return 0
     from trioroute.client.burst import run_burst
 
-    scoring = prepare(client, endpoint, deployment=deployment)
+    scoring = prepare(client, endpoint, deployment=deployment, token=token)
     burst = run_burst(scoring, [content], count=repeat, concurrency=concurrency)
     reply(_told(burst), burst.summary(), output, query)
     return int(burst.succeeded < burst.sent)
@@ -87,6 +96,18 @@ def _parsed(answer: str) -> Any:
         return json.loads(answer)
     except ValueError:
         return answer
+
+
+def _read_token(file: Path) -> str:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="ascii")
+    except OSError as error:
+        raise click.UsageError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file}: a token is ASCII text only") from None
+    if len(text.split()) != 1:
+        raise click.UsageError(f"{file}: expected one token, on one line")
+    return text.strip()
 
 
 def _read(body: str | None, file: Path | None) -> bytes:

@@ -10,6 +10,7 @@ what the newer model cannot say (default, control, percentile) is kept beside th
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from trioroute.errors import ConfigError
 from trioroute.spec import v1
 from trioroute.spec.load import load_documents
 from trioroute.spec.written.documents import Document
-from trioroute.wire.resources import Credentials, EndpointResource
+from trioroute.wire.resources import Credentials, EndpointResource, ScoringToken
 
 __all__ = ["AksEndpoint", "AksVersion", "InferenceConfig"]
 
@@ -233,6 +234,19 @@ class AksEndpoint:  # house: the older SDK's public methods, all of them
         if key.lower() not in ("primary", "secondary"):
             raise ConfigError("Key type must be 'primary' or 'secondary'.")
         self._resources.regenerate_key(self.name, key.lower(), set_key)
+
+    def get_token(self) -> tuple[str, datetime]:
+        """A token, and when the next one should be fetched; for `token_auth_enabled=True`.
+
+        Raises:
+            ProblemAnswerError: the endpoint takes keys.
+        """
+        found = self.get_access_token()
+        return found.access_token, datetime.fromtimestamp(found.refresh_after_time_utc, UTC)
+
+    def get_access_token(self) -> ScoringToken:
+        """The same, with all that is known of it."""
+        return self._resources.token(self.name)
 
     def run(self, input_data: str | bytes) -> str:
         """Score; raises ScoringFailedError for anything but success."""
