@@ -1,6 +1,6 @@
 """Replicas found, probed, published, scaled and retired, under a virtual clock."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
@@ -144,14 +144,20 @@ class World:
     def sync(self) -> None:
         self.directory.set_routing(self.log.state, trio.current_time())
 
-    def hold(self, busy: dict[str, int], waiting: int = 0) -> None:
-        """One holder reports these slots as held and busy, and queues requests."""
+    def hold(
+        self, busy: dict[str, int], waiting: int = 0, idle: Mapping[str, int] | None = None
+    ) -> None:
+        """One holder reports these slots as held and busy or idle, and queues requests."""
         now = trio.current_time()
         self.sync()
         hello = m.Hello(version=1, holder="w0", incarnation=1, uptime_s=99.0)
         packed = {name: pack(mask) for name, mask in busy.items()}
         renew = m.Renew(
-            sent_at=now, held=packed, busy=packed, waiting={}, routing_version=self.log.state.index
+            sent_at=now,
+            held={**{name: pack(mask) for name, mask in (idle or {}).items()}, **packed},
+            busy=packed,
+            waiting={},
+            routing_version=self.log.state.index,
         )
         for message in (hello, renew):
             self.directory.receive("w0", message, now)

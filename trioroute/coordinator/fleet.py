@@ -17,12 +17,13 @@ from typing import Final, Protocol
 import attrs
 import trio
 
+from trioroute.coordinator.group import Group, count_serving
 from trioroute.coordinator.probes import probe
 from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Replica, ReplicaState, StaticSource
 from trioroute.core.registry import Command, PutReplicas, RegistryState
-from trioroute.core.scaling import ReadyTimes, ScaleDecision, Scaler
+from trioroute.core.scaling import ScaleDecision, Scaler
 from trioroute.errors import ControlError, StaleEpochError
 
 __all__ = ["Fleet", "FleetReplica", "ReplicaSource"]
@@ -30,10 +31,6 @@ __all__ = ["Fleet", "FleetReplica", "ReplicaSource"]
 #: Between two tries of a replica that is not ready yet, seconds. Not the YAML's `period`: that one
 #: spares a replica that works, and somebody is waiting for this one.
 _FIRST_PROBES_S: Final = 0.1
-#: A replica that takes this many times longer to start than others did is not waited for.
-_OVERDUE: Final = 3.0
-#: Nor is it before so long, seconds: where starts are fast, a busy machine makes one slow.
-_OVERDUE_MIN_S: Final = 5.0
 #: What is said of one that should be ready by now, seconds.
 _SOON_S: Final = 0.5
 #: Evaluations are at least this far apart, however often something happens, seconds.
@@ -69,34 +66,6 @@ class FleetReplica:
     reason: str
 
 
-@attrs.define(eq=False)
-class _Group:
-    """One deployment's replicas and the wish for them."""
-
-    deployment: Deployment
-    scaler: Scaler
-    draining: set[str] = attrs.field(factory=set)
-    decision: ScaleDecision | None = None
-    deleted_until: float | None = None
-    ready_times: ReadyTimes = attrs.field(factory=ReadyTimes)
-    starting: dict[str, float] = attrs.field(factory=dict)
-    # Since when more are wished for than the source shows; None while it shows them all.
-    asked_at: float | None = None
-    overdue: set[str] = attrs.field(factory=set)
-    found_running: set[str] = attrs.field(factory=set)
-
-    @property
-    def overdue_s(self) -> float:
-        """After so long something is wrong with a start."""
-        return max(_OVERDUE_MIN_S, _OVERDUE * self.ready_times.expected_s)
-
-    @property
-    def begun(self) -> list[float]:
-        """When starts began that are not over, shown by the source or not."""
-        asked = [] if self.asked_at is None else [self.asked_at]
-        return [*self.starting.values(), *asked]
-
-
 class Fleet:
     """All replicas of all deployments during one epoch."""
 
@@ -120,7 +89,7 @@ class Fleet:
         self._ready = {replica.id for group in state().replicas.values() for replica in group}
         self._reasons: dict[str, str] = {}
         self._probing: set[str] = set()
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, Group] = {}
         self._wishes: dict[ReplicaSource, object] = {}
         self._notes: list[tuple[str, str]] = []
         self._refusals: dict[ReplicaSource, str] = {}
@@ -222,7 +191,7 @@ class Fleet:
             await self._publish(key, group)
         await self._wish()
 
-    def _time_starts(self, key: str, group: _Group) -> None:
+    def _time_starts(self, key: str, group: Group) -> None:
         """Learn how long replicas take to be ready."""
         now = trio.current_time()
         found = {each.id: each for each in self._all_found(key)}
@@ -243,7 +212,7 @@ class Fleet:
                 # From when it was asked for: a source may take its time to show it.
                 group.starting.setdefault(name, now if group.asked_at is None else group.asked_at)
 
-    def _note_overdue(self, key: str, group: _Group, found: FoundReplica, for_s: float) -> None:
+    def _note_overdue(self, key: str, group: Group, found: FoundReplica, for_s: float) -> None:
         """Once for each: it runs and does not get ready; nobody waits for it any more."""
         if found.id not in group.overdue:
             group.overdue.add(found.id)
@@ -260,20 +229,19 @@ class Fleet:
             if now >= group.deleted_until or not self._all_found(key):
                 del self._groups[key]
 
-    def _outdated(self, group: _Group) -> set[str]:
-        source = group.deployment.source
-        found = self._all_found(group.deployment.key)
-        return {each.id for each in found if each.is_outdated(source)}
-
-    def _group(self, key: str, deployment: Deployment) -> _Group:
+    def _group(self, key: str, deployment: Deployment) -> Group:
         group = self._groups.get(key)
         if group is not None and group.deleted_until is not None:
             group = None  # made again before the old one's replicas had gone
         if group is None or group.scaler.settings != deployment.scale:
-            current = len(self._all_found(key))
-            scaler = Scaler(deployment.scale, current=current, now=trio.current_time())
+            now, found = trio.current_time(), self._all_found(key)
+            draining = self._cordoned(key) if group is None else group.draining
+            current = count_serving(found, deployment.source, draining)
+            scaler = Scaler(deployment.scale, current=current, now=now)
             if group is None:
-                group = self._groups[key] = _Group(deployment, scaler, self._cordoned(key))
+                # Whether the earlier coordinator named them to the source is not known.
+                told = dict.fromkeys(draining, now)
+                group = self._groups[key] = Group(deployment, scaler, draining, told)
             group.scaler = scaler
         group.deployment = deployment
         return group
@@ -286,7 +254,7 @@ class Fleet:
             if replica.state is ReplicaState.DRAINING
         }
 
-    def _start_probes(self, nursery: trio.Nursery, group: _Group) -> None:
+    def _start_probes(self, nursery: trio.Nursery, group: Group) -> None:
         for found in self._all_found(group.deployment.key):
             if found.state != "running":
                 self._ready.discard(found.id)
@@ -339,29 +307,31 @@ class Fleet:
         now = self._all_found(found.deployment)
         return any(each.id == found.id and each.state == "running" for each in now)
 
-    def _scale(self, key: str, group: _Group) -> None:
+    def _scale(self, key: str, group: Group) -> None:
         if self._is_static(group.deployment):
             return
-        outdated = self._outdated(group)
-        staying = [f for f in self._all_found(key) if f.id not in group.draining | outdated]
+        found, now = self._all_found(key), trio.current_time()
         demand = self._directory.demand(key)
         group.decision = group.scaler.decide(
             busy=demand.busy,
             queued=demand.queued,
-            current=len(staying),
+            current=len(group.staying(found)),
             slots_per_replica=group.deployment.slots_per_replica,
-            now=trio.current_time(),
+            now=now,
         )
+        short = group.decision.replicas - len(group.staying(found))
+        group.take_back(found, short, now=now, obeyed=self._processes not in self._refusals)
+        staying = group.staying(found)
         if len(staying) >= group.decision.replicas:
             group.asked_at = None
         elif group.asked_at is None:
-            group.asked_at = trio.current_time()
+            group.asked_at = now
         surplus = len(staying) - group.decision.replicas
         if surplus > 0:
             group.draining.update(self._idle_first(staying)[:surplus])
-        if sum(found.id in self._ready for found in staying) >= group.decision.replicas:
-            group.draining |= outdated
-        group.draining &= {found.id for found in self._all_found(key)}
+        if sum(each.id in self._ready for each in staying) >= group.decision.replicas:
+            group.draining |= group.outdated(found)
+        group.forget_others(found)
 
     def _idle_first(self, staying: list[FoundReplica]) -> list[str]:
         """Who may be cordoned: first those that serve nobody yet, then the idle; never the busy."""
@@ -369,7 +339,7 @@ class Fleet:
         ready = [found.id for found in staying if found.id in self._ready]
         return starting + [name for name in ready if self._directory.busy_slots(name) == 0]
 
-    async def _publish(self, key: str, group: _Group) -> None:
+    async def _publish(self, key: str, group: Group) -> None:
         """Put the replica set into the log when it differs from what is there."""
         deployment = group.deployment
         slots = 0 if deployment.unlimited else deployment.slots_per_replica
@@ -402,12 +372,11 @@ class Fleet:
                 group = self._groups.get(key)
                 if group is None or self._source_of(deployment) is not source:
                     continue
-                gone = {name for name in group.draining if self._directory.is_unused(name)}
-                retire |= gone
-                wanted = group.decision.replicas if group.decision is not None else 1
-                # The number is that of replicas of the new source: old ones only go by name.
-                leaving = group.draining - self._outdated(group)
-                desired.append((deployment, wanted + len(leaving) - len(leaving & gone)))
+                number, gone = group.wish(
+                    self._all_found(key), self._directory.is_unused, now=trio.current_time()
+                )
+                desired.append((deployment, number))
+                retire.update(gone)
             for key, group in self._groups.items():
                 if group.deleted_until is not None and self._source_of(group.deployment) is source:
                     desired.append((group.deployment, len(self._all_found(key))))
@@ -432,6 +401,8 @@ class Fleet:
             raise
         except ControlError as error:
             reason = str(error) or type(error).__name__
+            # It may have taken it all the same: even the wish before is to be told again.
+            self._wishes.pop(source, None)
             if self._refusals.get(source) != reason:
                 self._refusals[source] = reason
                 self._notes += [(d.key, f"its source refused: {reason}") for d, _ in desired]
