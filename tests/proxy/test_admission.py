@@ -185,6 +185,18 @@ async def test_cancelled_at_any_checkpoint_no_slot_is_lost(
     assert admission.acquire_nowait(KEY) is not None
 
 
+async def test_a_slot_that_is_free_at_once_is_not_lost_to_a_cancellation(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It was taken before the first checkpoint: its client may leave in that very turn."""
+    admission = opened()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await wait_for_slot(admission)
+    assert admission.statistics().busy == 0
+    assert admission.acquire_nowait(KEY) is not None
+
+
 async def test_a_waiter_cancelled_in_the_turn_of_its_grant_gives_it_back(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

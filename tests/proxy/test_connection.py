@@ -184,6 +184,20 @@ async def test_a_bug_ends_one_connection_and_is_counted(
         await world.wait_settled()
 
 
+async def test_a_bug_in_the_middle_of_an_exchange_costs_no_slot(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(ok) as world:
+        world.server._plane.date = None  # type: ignore[assignment]
+        client = await world.connect()
+        await client.send(GET)
+        assert await client.read_end() == b""
+        assert world.server.statistics().crashes == 1
+        assert "NoneType" in caplog.text
+        await world.wait_settled()
+        assert len(world.slots.released) == 1
+
+
 @pytest.mark.parametrize("request_bytes", [GET, POST, GET + GET])
 async def test_a_request_and_an_end_that_come_together_are_both_seen(
     autojump_clock: MockClock, request_bytes: bytes

@@ -390,6 +390,18 @@ async def test_options_star_is_answered_here(autojump_clock: MockClock) -> None:
         assert world.server.statistics().dialled == 0
 
 
+async def test_a_client_that_leaves_an_answer_of_our_own_is_no_bug(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world(echo) as world:
+        client = await world.connect()
+        client.send_and_end(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx")
+        assert (await client.read_answer()).status == 200
+        assert await client.is_reset()
+        await world.wait_settled()
+        assert world.server.statistics().crashes == 0
+
+
 async def test_an_interim_answer_is_relayed_and_an_unasked_100_is_not(
     autojump_clock: MockClock,
 ) -> None:

@@ -284,6 +284,24 @@ async def test_a_streamed_body_that_stops_is_408(autojump_clock: MockClock) -> N
         await world.wait_settled()
 
 
+async def test_a_client_whose_whole_body_came_is_not_late(autojump_clock: MockClock) -> None:
+    """The replica may compute for longer than a client may pause."""
+
+    async def computing(peer: Peer) -> None:
+        await peer.read_request()
+        await trio.sleep(5)
+        await peer.send(OK)
+
+    async with open_world(computing, limits=Limits(body_idle_s=2.0)) as world:
+        client = await world.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await trio.sleep(0.1)
+        await client.send(b"1\r\na\r\n0\r\n\r\n")
+        assert (await client.read_answer()).status == 200
+        assert trio.current_time() >= 5
+        await world.wait_settled()
+
+
 async def test_trailers_go_to_a_client_that_takes_them(autojump_clock: MockClock) -> None:
     async def trailing(peer: Peer) -> None:
         while True:

@@ -140,7 +140,8 @@ class Admission:
         """
         grant = self.acquire_nowait(deployment)
         if grant is not None:
-            await trio.lowlevel.checkpoint()
+            # Shielded: a cancellation here would lose the grant, and it is delivered later anyway.
+            await trio.lowlevel.cancel_shielded_checkpoint()
             return grant
         if self._is_draining:
             raise DrainingError("this front-end is about to stop")

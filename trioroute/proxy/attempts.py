@@ -11,11 +11,7 @@ from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment
 from trioroute.core.retry import ATTEMPTS_MAX, Failure, is_retry_safe
 from trioroute.core.slots.priority import Priority
-from trioroute.errors import (
-    BrokenAnswerError,
-    MalformedRequestError,
-    UpstreamError,
-)
+from trioroute.errors import BrokenAnswerError, UpstreamError
 from trioroute.net.stream import StreamBrokenError
 from trioroute.proxy.dispatch import Plan
 from trioroute.proxy.relay import CONTINUE, Upload, framed
@@ -250,16 +246,15 @@ def _lease_ended(state: ExchangeState, failure: Failure) -> AttemptFailedError:
 async def _upload(state: ExchangeState, upstream: UpstreamConnection) -> ResponseHead:
     """Stream the rest of the body while waiting for the answer."""
     limits, connection = state.plane.limits, state.connection
-    state.idle_error = MalformedRequestError("the body stopped", status=408, reason="body-timeout")
     upload = state.upload = Upload(
         client=connection.stream,
         decoder=connection.decoder,
         upstream=upstream,
         is_chunked=state.head.framing is Framing.CHUNKED,
         waits_to_continue_s=None if state.has_continued else limits.continue_wait_s,
-        touch=state.touch_upload,
+        on_wait=state.await_body,
+        on_read=state.count_and_await_replica,
     )
-    state.touch_upload(0)
     answer = await upload.run_until(lambda: _final_head(state, upstream))
     state.is_early = not upstream.is_written
     return answer

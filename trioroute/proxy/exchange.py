@@ -14,7 +14,6 @@ from trioroute.core.model import Deployment, Endpoint
 from trioroute.errors import (
     AnswerTimeoutError,
     BrokenAnswerError,
-    MalformedRequestError,
     TrioRouteError,
 )
 from trioroute.net.stream import StreamBrokenError
@@ -67,7 +66,7 @@ class Exchange(ExchangeState):
             # An edge that was noted already will not be told again: the task looks for itself.
             if self.connection.stream.has_edge or not self._is_body_small():
                 return False
-            self._await_body()
+            self.await_body()
             self.connection.stream.on_readable = self._on_body
         except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
             self.pending = raised
@@ -169,9 +168,13 @@ class Exchange(ExchangeState):
             await self._serve()
         except OwnAnswerError as own:
             answer = Answer(status=200, reason="", fields=own.fields, body=b"", closes=False)
-            await self._send_own(answer)
+            await self._tell(answer)
         except EXPECTED as raised:
             await self._fail(self._error_of(raised))
+        except Exception:
+            # A bug costs its connection, not a slot for as long as this worker lives.
+            self.let_go(is_replica_done=False)
+            raise
         finally:
             self._end()
         return self.keeps_connection
@@ -268,17 +271,11 @@ class Exchange(ExchangeState):
     async def _gather_body(self) -> None:
         connection = self.connection
         while not connection.decoder.body_done:
-            self._await_body()
+            self.await_body()
             received = await connection.stream.receive()
             if not received:
                 raise ClientGoneError("the body ended early")
             self._add_body(received)
-
-    def _await_body(self) -> None:
-        self.idle_error = MalformedRequestError(
-            "the body stopped", status=408, reason="body-timeout"
-        )
-        self.connection.deadline = self.plane.sweep.now + self.plane.limits.body_idle_s
 
     def _add_body(self, received: bytes) -> None:
         self.body = (self.body or b"") + self.connection.decoder.feed_body(received)
@@ -441,6 +438,10 @@ class Exchange(ExchangeState):
             queue_wait_s=self.deployment.queue_wait_max_s if self.deployment else 0.0,
         )
         self.reason = answer.reason
+        await self._tell(answer)
+
+    async def _tell(self, answer: Answer) -> None:
+        """Send an answer of our own to a client that may leave before it has it."""
         try:
             await self._send_own(answer)
         except EXPECTED:

@@ -50,7 +50,9 @@ class Upload:
     Attributes:
         waits_to_continue_s: how long to give the replica to say `100 Continue` before we do; None
             when the client does not wait for it.
-        touch: called with the number of body bytes after each read, to move the idle deadline.
+        on_wait: called before each read: the client has its time for it.
+        on_read: called with the number of body bytes after each read: from then on what is waited
+            for is the replica.
     """
 
     client: SocketStream
@@ -58,7 +60,8 @@ class Upload:
     upstream: UpstreamConnection
     is_chunked: bool
     waits_to_continue_s: float | None
-    touch: Callable[[int], None]
+    on_wait: Callable[[], None]
+    on_read: Callable[[int], None]
     error: Exception | None = None
     has_continued: bool = False
     _go_ahead: trio.Event = attrs.field(factory=trio.Event)
@@ -115,11 +118,12 @@ class Upload:
     async def _pump(self) -> None:
         decoder = self.decoder
         while not decoder.body_done:
+            self.on_wait()
             received = await self.client.receive()
             if not received:
                 raise ClientGoneError("the body ended early")
             data = decoder.feed_body(received)
-            self.touch(len(data))
+            self.on_read(len(data))
             out = framed(data, is_chunked=self.is_chunked, is_last=decoder.body_done)
             if out:
                 await self.upstream.send_all(out)

@@ -13,7 +13,12 @@ import trio
 
 from trioroute.core.health import Outcome
 from trioroute.core.model import Deployment, OnAbandon
-from trioroute.errors import AnswerTimeoutError, BrokenAnswerError, TrioRouteError
+from trioroute.errors import (
+    AnswerTimeoutError,
+    BrokenAnswerError,
+    MalformedRequestError,
+    TrioRouteError,
+)
 from trioroute.proxy.relay import ClientGoneError, Upload
 from trioroute.telemetry.access_log import AccessRecord
 from trioroute.wire.http import RequestHead, ResponseHead
@@ -139,11 +144,19 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
             return AnswerTimeoutError("no whole answer in time")
         return self.idle_error
 
-    def touch_upload(self, body_bytes: int) -> None:
-        """More of the request's body came: the client has its time anew."""
-        self.bytes_in += body_bytes
+    def await_body(self) -> None:
+        """The next to be late would be the client, with its body."""
+        self.idle_error = MalformedRequestError(
+            "the body stopped", status=408, reason="body-timeout"
+        )
         idle = self.plane.sweep.now + self.plane.limits.body_idle_s
         self.connection.deadline = min(idle, self.answer_deadline)
+
+    def count_and_await_replica(self, body_bytes: int) -> None:
+        """More of the request's body came: what is late from here on is the replica."""
+        self.bytes_in += body_bytes
+        self.idle_error = None
+        self.connection.deadline = self.answer_deadline
 
     def touch_tunnel(self, count: int) -> None:
         """Bytes went through the tunnel, either way."""
