@@ -19,6 +19,11 @@ _COLUMNS: Final = (
     *("endpoint_name", "name", "traffic", "instance_count", "replicas", "auth_mode"),
     *("provisioning_state", "provisioning_reason", "scoring_uri", "resource_version"),
 )
+#: The same for what runs, by a field that only such rows have.
+_COLUMNS_BY_FIELD: Final = {
+    "restarts": ("id", "endpoint_name", "deployment", "state", "reason", "restarts", "address"),
+    "unready_reason": ("name", "role", "is_up", "admin_url", "version", "error"),
+}
 _PIPE_COLUMNS: Final = 200
 
 
@@ -112,7 +117,8 @@ def _show_table(value: Any, *, is_wide: bool = False) -> None:
             click.echo(_text(row))
         return
     present = dict.fromkeys(name for row in rows for name in row)
-    telling = [name for name in _COLUMNS if name in present]
+    wanted = next((c for field, c in _COLUMNS_BY_FIELD.items() if field in present), _COLUMNS)
+    telling = [name for name in wanted if name in present]
     others = [name for name in present if name not in telling] if is_wide or not telling else []
     columns = [*telling, *others]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

@@ -30,11 +30,32 @@ def test_parts_can_be_queried(console: Console) -> None:
 
 
 def test_front_ends_and_replicas_are_listed(console: Console) -> None:
-    assert "fe-0" in console("get front-ends")
+    header, row, *_ = console("get front-ends").splitlines()
+    assert header.split()[:3] == ["NAME", "ROLE", "IS"]
+    assert row.split()[0] == "fe-0"
     assert json.loads(console("get replicas -o json")) == []
 
 
+def test_replicas_have_their_id_and_are_chosen_by_what_they_belong_to(console: Console) -> None:
+    _run_two_replicas(console)
+    header, *rows = console("get replicas").splitlines()
+    assert header.split()[:4] == ["ID", "ENDPOINT", "NAME", "DEPLOYMENT"]
+    assert [row.split()[:4] for row in rows] == [
+        [r, "fraud", "blue", "ready"] for r in ("r1", "r2")
+    ]
+    for name, count in {"fraud": 2, "fraud/blue": 2, "r2": 1, "fraud/green": 0}.items():
+        assert len(json.loads(console(f"get replicas {name} -o json"))) == count
+
+
 def test_logs_name_the_replica_when_there_are_several(console: Console) -> None:
+    _run_two_replicas(console)
+    console.desk.lines = {"r1": ("one", "two", "three"), "r2": ("four",)}
+    assert console("logs fraud/blue --lines 2") == "r1 two\nr1 three\nr2 four\n"
+    console("logs fraud", status=2)
+    console("logs fraud/bleu", status=5)
+
+
+def _run_two_replicas(console: Console) -> None:
     console(f"apply {console.write('blue')}")
     replicas = tuple(
         ReplicaStatus(id=name, state=ReplicaCondition.READY, slots=1) for name in ("r1", "r2")
@@ -44,10 +65,6 @@ def test_logs_name_the_replica_when_there_are_several(console: Console) -> None:
     console.view.current = attrs.evolve(
         console.view.current, endpoints=(attrs.evolve(endpoint, deployments=rows),)
     )
-    console.desk.lines = {"r1": ("one", "two", "three"), "r2": ("four",)}
-    assert console("logs fraud/blue --lines 2") == "r1 two\nr1 three\nr2 four\n"
-    console("logs fraud", status=2)
-    console("logs fraud/bleu", status=5)
 
 
 def test_following_shows_only_what_is_new() -> None:

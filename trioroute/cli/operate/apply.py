@@ -113,7 +113,11 @@ def delete(
     admin: str | None,
     data: Path | None,
 ) -> None:
-    """Delete endpoints (NAME) and deployments (ENDPOINT/NAME) that get no traffic."""
+    """Delete endpoints (NAME) and deployments (ENDPOINT/NAME).
+
+    An endpoint goes at once with all its deployments, also while it serves; a deployment only when
+    it gets no traffic.
+    """
     client = client_of(admin, data)
     wanted = list(names)
     if files:

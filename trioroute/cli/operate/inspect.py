@@ -17,6 +17,8 @@ __all__ = ["describe", "get", "logs", "print_logs"]
 
 _KINDS: Final = ("endpoints", "deployments", "replicas", "front-ends")
 _FOLLOW_S: Final = 1.0
+#: A front-end answers from memory; one that takes longer is in trouble.
+_TIMEOUT_S: Final = 2.0
 
 
 @click.command("get")
@@ -33,7 +35,10 @@ def get(
     admin: str | None,
     data: Path | None,
 ) -> None:
-    """List resources; NAME (of a deployment: ENDPOINT or ENDPOINT/NAME) shows only that."""
+    """List resources; NAME shows only that.
+
+    Deployments and replicas: also ENDPOINT or ENDPOINT/DEPLOYMENT for all of it.
+    """
     show(_found(client_of(admin, data), kind, name), output, query)
 
 
@@ -117,18 +122,18 @@ def _found(client: "ResourceClient", kind: str, name: str | None) -> list[Any]:
 def _seen(client: "ResourceClient", kind: str, name: str | None) -> list[Any]:
     import msgspec
 
-    from trioroute.client.errors import UnreachableError
+    from trioroute.client.group import ask_all
 
-    status = client.system.status()
-    if status is None:
-        raise UnreachableError("no front-end answers")
+    # All of them are asked: each front-end knows only itself in full.
+    system = client.system
+    status = ask_all(system.named_urls(), timeout_s=_TIMEOUT_S, token=system.token)
     if kind == "front-ends":
         rows = [msgspec.to_builtins(one) for one in status.front_ends]
-    else:
-        rows = [
-            {"endpoint_name": d.endpoint, "deployment": d.name, **msgspec.to_builtins(replica)}
-            for endpoint in status.endpoints
-            for d in endpoint.deployments
-            for replica in d.replicas
-        ]
-    return [row for row in rows if name in (None, row.get("name"), row.get("id"))]
+        return [row for row in rows if name in (None, row["name"])]
+    return [
+        {"endpoint_name": d.endpoint, "deployment": d.name, **msgspec.to_builtins(replica)}
+        for endpoint in status.endpoints
+        for d in endpoint.deployments
+        for replica in d.replicas
+        if name in (None, d.endpoint, d.key, replica.id)
+    ]
