@@ -1,6 +1,7 @@
 """`explain` and `events` against the real admin API."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -8,8 +9,11 @@ from click.testing import CliRunner
 from tests.admin.small_desk import SmallDesk
 from tests.admin.small_view import SmallView
 from tests.client.running_admin import running_admin
+from trioroute.admin.guard import AdminPolicy
+from trioroute.admin.roles import AdminToken, Role, digest_of_token
 from trioroute.cli.explain import events, explain
-from trioroute.client.errors import UnreachableError
+from trioroute.cli.main import trioroute
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.core.decisions import Decision, DecisionKind
 from trioroute.core.registry import RecordDecisions
 
@@ -50,7 +54,7 @@ def test_explain_shows_what_belongs_to_the_question(
     arguments: list[str], subjects: list[str]
 ) -> None:
     with running_admin(SmallView(), desk=recorded()) as url:
-        done = CliRunner().invoke(explain, [*arguments, "--admin", url, "-o", "json"])
+        done = CliRunner().invoke(explain, [*arguments, "--admin", url, "-o", "jsonl"])
     assert done.exit_code == 0
     assert [json.loads(line)["subject"] for line in done.output.splitlines()] == subjects
 
@@ -89,3 +93,34 @@ def test_nothing_on_record_is_said() -> None:
 def test_nobody_answering_is_an_error() -> None:
     done = CliRunner().invoke(events, ["--admin", "http://127.0.0.1:1"])
     assert isinstance(done.exception, UnreachableError)
+
+
+def test_every_format_and_query() -> None:
+    with running_admin(SmallView(), desk=recorded()) as url:
+        listed = CliRunner().invoke(events, ["--admin", url, "-o", "json"])
+        kinds = CliRunner().invoke(events, ["--admin", url, "--query", "[].kind", "-o", "tsv"])
+        words = ["queue", "echo/blue", "--admin", url, "--query", "wait_over_ideal"]
+        ratio = CliRunner().invoke(explain, words).output
+    assert [row["epoch"] for row in json.loads(listed.output)] == [2] * 5
+    assert kinds.output.split() == ["take-over", "scale", "fence", "replica", "replica"]
+    assert float(ratio) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("words", [["events"], ["explain", "failover"]])
+def test_the_system_is_found_as_by_every_verb(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Address, data folder and token from the environment, which a context stands for as well."""
+    admin = AdminToken(role=Role.READ, name="r", digest=digest_of_token("token-of-a-reader"))
+    policy = AdminPolicy(tokens=(admin,))
+    monkeypatch.setenv("TRIOROUTE_CONFIG", str(tmp_path / "contexts.json"))
+    with running_admin(SmallView(), policy, desk=recorded()) as url:
+        monkeypatch.setenv("TRIOROUTE_ADMIN", url)
+        refused = CliRunner().invoke(trioroute, words)
+        assert isinstance(refused.exception, ProblemAnswerError), refused.output
+        monkeypatch.setenv("TRIOROUTE_TOKEN", "token-of-a-reader")
+        assert "epoch 2 begins" in CliRunner().invoke(trioroute, words).output
+        monkeypatch.delenv("TRIOROUTE_ADMIN")
+        monkeypatch.setenv("TRIOROUTE_DATA", str(tmp_path))
+        with pytest.raises(UnreachableError, match=str(tmp_path)):
+            CliRunner().invoke(trioroute, words, catch_exceptions=False)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from tests.cli.console import Console
 from trioroute.cli import main as command
+from trioroute.cli.output import FORMATS
 from trioroute.errors import ConfigError, NoCoordinatorError, UpstreamError
 
 
@@ -69,6 +71,31 @@ def test_every_verb_is_there_and_explains_itself(verb: str) -> None:
     done = CliRunner().invoke(command.trioroute, [verb, "--help"])
     assert done.exit_code == 0, done.output
     assert done.output.startswith("Usage: ")
+
+
+#: They start something, or what they print is a file or a script.
+WITHOUT_FORMATS = {"up", "front-end", "schema", "export", "completion", "version"}
+
+
+def commands_of(command_: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command_, click.Group):
+        context = click.Context(command_)
+        for name in command_.list_commands(context):
+            found = command_.get_command(context, name)
+            assert found is not None
+            yield from commands_of(found, f"{path} {name}".strip())
+    else:
+        yield path, command_
+
+
+def test_every_verb_that_shows_or_changes_something_has_all_formats_and_query() -> None:
+    lacking = set()
+    for path, found in commands_of(command.trioroute):
+        options = {option: param for param in found.params for option in param.opts}
+        kinds = getattr(getattr(options.get("--output"), "type", None), "choices", ())
+        if not ({*FORMATS} <= {*kinds} and "--query" in options):
+            lacking.add(path)
+    assert lacking == WITHOUT_FORMATS
 
 
 def test_help_imports_no_verb() -> None:

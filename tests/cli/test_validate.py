@@ -46,6 +46,14 @@ def test_json_has_the_same_status(folder: Path) -> None:
     assert (error["line"], error["column"], error["field"]) == (2, 12, "auth_mode")
 
 
+def test_problems_are_rows_of_tables(folder: Path) -> None:
+    (folder / "endpoint.yml").write_text("name: fraud\nauth_mode: none\n")
+    (line,) = run(folder / "endpoint.yml", "-o", "jsonl").output.splitlines()
+    assert json.loads(line)["severity"] == "error"
+    queried = run(folder / "endpoint.yml", "--query", "errors[].code", "-o", "tsv")
+    assert (queried.exit_code, queried.output) == (2, "TR0105\n")
+
+
 def test_a_deployment_alone_is_worth_a_warning(folder: Path) -> None:
     result = run(folder / "green.yml")
     assert (result.exit_code, "TR0303" in result.output) == (0, True)

@@ -5,41 +5,25 @@ were made.
 """
 
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-import msgspec
 
-from trioroute.client.errors import UnreachableError
-from trioroute.client.http import AdminClient
-from trioroute.client.local import find_local_system
-from trioroute.core.decisions import Decision, DecisionKind, DecisionList
-from trioroute.core.status import DeploymentStatus
+from trioroute.cli.options import client_of, output_options, system_options
+from trioroute.cli.output import reply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trioroute.client.system import System
+    from trioroute.core.decisions import Decision
+    from trioroute.core.status import DeploymentStatus
 
 __all__ = ["events", "explain"]
 
-_DATA: Final = Path(".trioroute")
 _TIMEOUT_S: Final = 2.0
 _FOLLOW_S: Final = 1.0
-
-Command = Callable[..., None]
-
-
-def _asking(command: Command) -> Command:
-    """The options that say which system is asked."""
-    command = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")(
-        command
-    )
-    command = click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        default=_DATA,
-        show_default=True,
-        help="Data folder of the `trioroute up` to ask, where --admin is not given.",
-    )(command)
-    return click.option("--admin", metavar="URL", help="Admin address of a front-end.")(command)
 
 
 @click.group("explain")
@@ -49,109 +33,128 @@ def explain() -> None:
 
 @explain.command("scale")
 @click.argument("deployment", metavar="ENDPOINT/DEPLOYMENT")
-@_asking
-def explain_scale(*, deployment: str, admin: str | None, data: Path, output: str) -> None:
+@output_options("text")
+@system_options
+def explain_scale(
+    *, deployment: str, output: str, query: str | None, admin: str | None, data: Path | None
+) -> None:
     """Each change of the number of replicas: from what, by which rule, and what was in its way."""
     found = [
         each
-        for each in _ask(admin, data)
-        if each.kind in (DecisionKind.SCALE, DecisionKind.REPLICA)
+        for each in _ask(client_of(admin, data).system)
+        if each.kind.value in ("scale", "replica")
         and (each.subject == deployment or each.subject.startswith(f"{deployment}/"))
     ]
     if not found:
         raise click.ClickException(f"no scaling of {deployment} is on record")
-    _show(found, output)
+    _show(found, output, query)
 
 
 @explain.command("queue")
 @click.argument("deployment", metavar="ENDPOINT/DEPLOYMENT")
-@_asking
-def explain_queue(*, deployment: str, admin: str | None, data: Path, output: str) -> None:
+@output_options("text")
+@system_options
+def explain_queue(
+    *, deployment: str, output: str, query: str | None, admin: str | None, data: Path | None
+) -> None:
     """How far the queue was from one perfect queue over the last minute."""
-    found = _queue_of(deployment, admin, data)
+    found = _queue_of(deployment, client_of(admin, data).system)
     if found is None or found.wait_s is None or found.wait_ideal_s is None:
         raise click.ClickException(
             f"nothing is known of the queue of {deployment}: it is fed with requests of the last "
             "minute, by the coordinator; is there one, is the name right, and was it asked?"
         )
-    if output == "json":
-        shown = {
-            "deployment": found.key,
-            "wait_s": found.wait_s,
-            "wait_ideal_s": found.wait_ideal_s,
-            "wait_over_ideal": found.wait_over_ideal,
-            "wasted_share": found.wasted_share,
-        }
-        click.echo(msgspec.json.encode(shown))
-        return
     ratio = found.wait_over_ideal
     beside = "" if ratio is None else f", {ratio:.2f} times as long"
-    click.echo(
+    text = (
         f"{found.key}: requests waited {found.wait_s * 1e3:.2f} ms for a slot on average; in one "
         f"perfect queue they would have waited {found.wait_ideal_s * 1e3:.2f} ms{beside}. "
         f"{found.wasted_share or 0:.2%} of slot time was idle while a request waited."
     )
+    shown = {
+        "deployment": found.key,
+        "wait_s": found.wait_s,
+        "wait_ideal_s": found.wait_ideal_s,
+        "wait_over_ideal": found.wait_over_ideal,
+        "wasted_share": found.wasted_share,
+    }
+    reply(text, shown, output, query)
 
 
 @explain.command("failover")
-@_asking
-def explain_failover(*, admin: str | None, data: Path, output: str) -> None:
+@output_options("text")
+@system_options
+def explain_failover(
+    *, output: str, query: str | None, admin: str | None, data: Path | None
+) -> None:
     """Take-overs and holders that were declared dead."""
-    kinds = (DecisionKind.TAKE_OVER, DecisionKind.FENCE)
-    _show([each for each in _ask(admin, data) if each.kind in kinds], output)
+    seen = _ask(client_of(admin, data).system)
+    found = [each for each in seen if each.kind.value in ("take-over", "fence")]
+    _show(found, output, query)
 
 
 @click.command("events")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@_asking
-def events(*, follow: bool, admin: str | None, data: Path, output: str) -> None:
+@output_options("text")
+@system_options
+def events(
+    *, follow: bool, output: str, query: str | None, admin: str | None, data: Path | None
+) -> None:
     """All decisions on record, the oldest first."""
-    shown = _ask(admin, data)
-    _show(shown, output)
+    system = client_of(admin, data).system
+    # One batch after the other: each decision on a line of its own.
+    output = "jsonl" if follow and output == "json" else output
+    shown = _ask(system)
+    _show(shown, output, query)
     while follow:
         time.sleep(_FOLLOW_S)
-        seen = _ask(admin, data)
-        _show([each for each in seen if each not in shown], output)
+        seen = _ask(system)
+        new = [each for each in seen if each not in shown]
+        if new:
+            _show(new, output, query)
         shown = seen
 
 
-def _queue_of(deployment: str, admin: str | None, data: Path) -> DeploymentStatus | None:
-    """The deployment as the coordinator's front-end shows it; only that one knows its queue."""
+def _queue_of(deployment: str, system: "System") -> "DeploymentStatus | None":
+    """The deployment as the coordinator's front-end shows it; only that one knows its queue.
+
+    Raises:
+        UnreachableError: no front-end answers.
+    """
+    from trioroute.client.errors import UnreachableError
+    from trioroute.client.http import AdminClient
+
     found = None
-    for url in _urls(admin, data):
+    failures = []
+    for url in system.admin_urls:
         try:
-            status = AdminClient(url, timeout_s=_TIMEOUT_S).status()
-        except UnreachableError:
+            status = AdminClient(url, timeout_s=_TIMEOUT_S, token=system.token).status()
+        except UnreachableError as error:
+            failures.append(error)
             continue
         for each in (d for endpoint in status.endpoints for d in endpoint.deployments):
             if each.key == deployment and (found is None or each.wait_s is not None):
                 found = each
+    if failures and len(failures) == len(system.admin_urls):
+        raise failures[0]
     return found
 
 
-def _urls(admin: str | None, data: Path) -> list[str]:
-    return [admin] if admin is not None else [*find_local_system(data).admin_urls.values()]
-
-
-def _ask(admin: str | None, data: Path) -> tuple[Decision, ...]:
+def _ask(system: "System") -> "tuple[Decision, ...]":
     """The records of the first front-end that answers."""
-    failure: UnreachableError | None = None
-    for url in _urls(admin, data):
-        try:
-            answer = AdminClient(url, timeout_s=_TIMEOUT_S).ask("GET", "/v1/decisions")
-        except UnreachableError as error:
-            failure = error
-            continue
-        return msgspec.json.decode(answer, type=DecisionList).items
-    raise failure or UnreachableError("no front-end has an admin address")
+    from trioroute.core.decisions import DecisionList
+
+    return system.ask("GET", "/v1/decisions", kind=DecisionList, timeout_s=_TIMEOUT_S).items
 
 
-def _show(decisions: Iterable[Decision], output: str) -> None:
-    for each in decisions:
-        click.echo(msgspec.json.encode(each) if output == "json" else _line(each))
+def _show(decisions: "Sequence[Decision]", output: str, query: str | None) -> None:
+    import msgspec
+
+    value: list[Any] = msgspec.to_builtins(list(decisions))
+    reply("\n".join(map(_line, decisions)), value, output, query)
 
 
-def _line(decision: Decision) -> str:
+def _line(decision: "Decision") -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(decision.at_s))
     joined = f" (the last of {decision.joined})" if decision.joined > 1 else ""
     inputs = ", ".join(f"{name} {value}" for name, value in decision.inputs.items())

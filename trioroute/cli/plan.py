@@ -1,12 +1,12 @@
 """`trioroute plan`: how many replicas an expected load needs, and how long requests would wait."""
 
-import json
 from typing import Any
 
 import attrs
 import click
 
-from trioroute.cli.options import Duration
+from trioroute.cli.options import Duration, output_options
+from trioroute.cli.output import reply
 from trioroute.core.planning import Load, Plan, plan_replicas
 
 __all__ = ["plan"]
@@ -58,7 +58,7 @@ class Multiple(click.ParamType[float]):
 )
 @click.option("--spike", type=Multiple(), default="1x", help="Highest load, as a multiple.")
 @click.option("--cold-start", type=Duration(), default="30s", help="Until a new replica is ready.")
-@click.option("-o", "--output", type=click.Choice(("text", "yaml", "json")), default="text")
+@output_options("text")
 def plan(
     *,
     rps: float,
@@ -70,6 +70,7 @@ def plan(
     spike: float,
     cold_start: float,
     output: str,
+    query: str | None,
 ) -> None:
     """Size replicas and limits for an expected load.
 
@@ -94,12 +95,11 @@ def plan(
         answer = plan_replicas(load)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    if output == "json":
-        click.echo(json.dumps(attrs.asdict(answer), indent=2))
-    elif output == "yaml":
+    if output in ("yaml", "yamlc") and query is None:
+        # What is pasted into a deployment; the other formats have every figure.
         click.echo(_as_yaml(load, answer))
     else:
-        click.echo(_as_text(load, answer))
+        reply(_as_text(load, answer), attrs.asdict(answer), output, query)
 
 
 def _as_text(load: Load, answer: Plan) -> str:

@@ -1,6 +1,5 @@
 """`trioroute replay`: a recorded trace under other settings, beside who knows the future."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -8,6 +7,8 @@ from typing import Final
 import attrs
 import click
 
+from trioroute.cli.options import output_options
+from trioroute.cli.output import reply
 from trioroute.core.model import ScaleKind, ScaleSettings
 from trioroute.core.yardstick.replay import Outcome, ReplaySettings, Report, replay
 from trioroute.core.yardstick.trace import Trace, parse_trace
@@ -42,9 +43,14 @@ _WHOLE: Final = frozenset({"target", "min", "max", "count", "slots", "depth"})
     + ".",
 )
 @click.option("--deployment", metavar="ENDPOINT/DEPLOYMENT", help="Which one of an access log.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@output_options("text")
 def replay_trace(
-    *, trace: Path, changes: tuple[str, ...], deployment: str | None, output: str
+    *,
+    trace: Path,
+    changes: tuple[str, ...],
+    deployment: str | None,
+    output: str,
+    query: str | None,
 ) -> None:
     """Run a recorded TRACE under other settings, in virtual time.
 
@@ -58,11 +64,8 @@ def replay_trace(
     if not recorded.ready_times_s and "ready" in values:
         recorded = attrs.evolve(recorded, ready_times_s=(values["ready"],))
     report = replay(recorded, _settings(values))
-    if output == "json":
-        shown = {"requests": len(recorded.requests), "guessed": recorded.guessed}
-        click.echo(json.dumps(shown | attrs.asdict(report), indent=2))
-    else:
-        click.echo(_as_text(recorded, report))
+    shown = {"requests": len(recorded.requests), "guessed": recorded.guessed}
+    reply(_as_text(recorded, report), shown | attrs.asdict(report), output, query)
 
 
 def _read(path: Path, deployment: str | None) -> Trace:

@@ -1,6 +1,5 @@
 """`trioroute validate`: check endpoint and deployment files without starting anything."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any, Final
 import attrs
 import click
 
+from trioroute.cli.options import output_options
+from trioroute.cli.output import reply, show
 from trioroute.spec.load import load_paths
 from trioroute.spec.problems import CODES, Problem, SpecError
 from trioroute.spec.sources import read_assets
@@ -17,6 +18,8 @@ __all__ = ["validate"]
 
 #: Exit status of files that cannot be used: configuration (decision 38). The same for every `-o`.
 _EXIT_CONFIG: Final = 2
+#: Formats with a line for each problem; the others show the verdict as a whole.
+_ROWS: Final = ("table", "wide", "tsv", "jsonl", "name")
 
 
 @click.command()
@@ -32,7 +35,7 @@ _EXIT_CONFIG: Final = 2
 @click.option("--starting", is_flag=True, help="Also require everything needed to start replicas.")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Leave out warnings of this code.")
 @click.option("--strict", is_flag=True, help="Count warnings as errors.")
-@click.option("-o", "--output", type=click.Choice(("text", "json")), default="text")
+@output_options("text")
 def validate(
     *,
     paths: Sequence[Path],
@@ -44,6 +47,7 @@ def validate(
     ignore: Sequence[str],
     strict: bool,
     output: str,
+    query: str | None,
 ) -> None:
     """Check the files, or all endpoint and deployment files in the folders, PATHS.
 
@@ -68,7 +72,7 @@ def validate(
     warnings = tuple(problem for problem in warnings if problem.code not in ignore)
     if strict:
         errors, warnings = [*errors, *warnings], ()
-    _print_json(errors, warnings) if output == "json" else _print_text(errors, warnings)
+    _print(errors, warnings, output, query)
     sys.exit(_EXIT_CONFIG if errors else 0)
 
 
@@ -78,24 +82,34 @@ def _check_codes(codes: Sequence[str]) -> None:
             raise click.BadParameter(f"there is no code {code}", param_hint="--ignore")
 
 
-def _print_text(errors: Sequence[Problem], warnings: Sequence[Problem]) -> None:
-    for problem in errors:
-        click.echo(f"error: {problem}")
-    for problem in warnings:
-        click.echo(f"warning: {problem}")
-    # There is always a last line: silence would leave open whether anything was checked.
-    verdict = "not valid" if errors else "valid"
-    click.echo(f"{verdict}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
-
-
-def _count(problems: Sequence[Problem], word: str) -> str:
-    return f"{len(problems)} {word}" + "s" * (len(problems) != 1)
-
-
-def _print_json(errors: Sequence[Problem], warnings: Sequence[Problem]) -> None:
+def _print(
+    errors: Sequence[Problem], warnings: Sequence[Problem], output: str, query: str | None
+) -> None:
+    if output in _ROWS and query is None:
+        show(_rows(errors, "error") + _rows(warnings, "warning"), output)
+        return
     result: dict[str, Any] = {
         "valid": not errors,
         "errors": [attrs.asdict(problem) for problem in errors],
         "warnings": [attrs.asdict(problem) for problem in warnings],
     }
-    click.echo(json.dumps(result, indent=2))
+    reply(_as_text(errors, warnings), result, output, query)
+
+
+def _rows(problems: Sequence[Problem], severity: str) -> list[dict[str, Any]]:
+    return [{"severity": severity, **attrs.asdict(problem)} for problem in problems]
+
+
+def _as_text(errors: Sequence[Problem], warnings: Sequence[Problem]) -> str:
+    # There is always a last line: silence would leave open whether anything was checked.
+    verdict = "not valid" if errors else "valid"
+    lines = [
+        *(f"error: {problem}" for problem in errors),
+        *(f"warning: {problem}" for problem in warnings),
+        f"{verdict}: {_count(errors, 'error')}, {_count(warnings, 'warning')}",
+    ]
+    return "\n".join(lines)
+
+
+def _count(problems: Sequence[Problem], word: str) -> str:
+    return f"{len(problems)} {word}" + "s" * (len(problems) != 1)

@@ -47,10 +47,27 @@ def test_replicas_have_their_id_and_are_chosen_by_what_they_belong_to(console: C
         assert len(json.loads(console(f"get replicas {name} -o json"))) == count
 
 
+def test_one_of_a_kind_may_be_named_in_the_singular(console: Console) -> None:
+    console(f"apply {console.write('blue')}")
+    for kinds in ("endpoint fraud", "endpoints fraud"):
+        assert console(f"get {kinds} -o name") == "fraud\n"
+    assert console("get deployment fraud/blue -o name") == "fraud/blue\n"
+    for kind in ("front-end", "front-ends", "frontends"):
+        assert console(f"get {kind} fe-0 -o name") == "fe-0\n"
+    assert yaml.safe_load(console("describe front-end fe-0"))["name"] == "fe-0"
+    console("describe replica r9", status=2)
+    assert "no replica named r9" in console.err
+    console("get events", status=2)
+    assert "trioroute events" in console.err
+
+
 def test_logs_name_the_replica_when_there_are_several(console: Console) -> None:
     _run_two_replicas(console)
     console.desk.lines = {"r1": ("one", "two", "three"), "r2": ("four",)}
     assert console("logs fraud/blue --lines 2") == "r1 two\nr1 three\nr2 four\n"
+    rows = json.loads(console("logs fraud/blue --lines 1 -o json"))
+    assert rows == [{"replica": "r1", "line": "three"}, {"replica": "r2", "line": "four"}]
+    assert console("logs fraud/blue --query [-1].line -o tsv") == "four\n"
     console("logs fraud", status=2)
     console("logs fraud/bleu", status=5)
 
