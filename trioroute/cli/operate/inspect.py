@@ -36,7 +36,7 @@ class Kind(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """In the plural."""
-        kind = _ALIASES.get(value, value)
+        kind: str = _ALIASES.get(value, value)
         if kind not in _KINDS:
             import difflib
 
