@@ -72,8 +72,9 @@ def test_the_screen_tells_how_to_score_watch_and_stop(
         )
         running = Running(
             layout=layout,
-            endpoints={"wine": "/api/v1/service/wine/score", "open": "/"},
+            endpoints={"wine": "/api/v1/service/wine/score", "open": "/", "tok": "/tok"},
             keys={"wine": EndpointKeys("first", "second")},
+            takes_tokens=frozenset({"tok"}),
             samples={"wine": tmp_path / "request.json"},
             status=STATUS,
             started_in_s=1.25,
@@ -91,6 +92,7 @@ def test_the_screen_tells_how_to_score_watch_and_stop(
         f"-d @{tmp_path / 'request.json'}"
     ) in shown
     assert f"curl http://127.0.0.1:{port}/ -H 'Content-Type: application/json' -d '{{}}'" in shown
+    assert f'-H "Authorization: Bearer $(trioroute token tok --data {tmp_path})" -d' in shown
     assert "http://127.0.0.1:9090  http://127.0.0.1:9091" in shown
     assert "second" not in shown
     assert "Ctrl-C" in shown

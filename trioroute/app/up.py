@@ -124,6 +124,7 @@ class Running:
     Attributes:
         endpoints: name to the path where it is scored.
         keys: of the endpoints with key authentication, by endpoint name.
+        takes_tokens: names of the endpoints that tokens of ours open.
         samples: files that each hold one scoring request, by endpoint name.
         demo: the packaged example, when it was asked for.
         drills: what the example's tour may do to the system.
@@ -132,6 +133,7 @@ class Running:
     layout: Layout
     endpoints: Mapping[str, str]
     keys: dict[str, EndpointKeys]
+    takes_tokens: frozenset[str]
     samples: dict[str, Path]
     status: ClusterStatus
     started_in_s: float
@@ -352,6 +354,7 @@ class _System:
             layout=layout,
             endpoints=registered.endpoints,
             keys=keys,
+            takes_tokens=registered.takes_tokens,
             samples={} if demo is None else {ENDPOINT: _write_sample(demo)},
             status=status,
             started_in_s=trio.current_time() - started_at,

@@ -63,6 +63,9 @@ class UpScreen:
         keys = running.keys.get(endpoint)
         if keys is not None:
             words.append(f"-H 'Authorization: Bearer {keys.primary}'")
+        elif endpoint in running.takes_tokens:
+            token = f"trioroute token {endpoint} --data {_shown(running.layout.data)}"
+            words.append(f'-H "Authorization: Bearer $({token})"')
         sample = running.samples.get(endpoint)
         words.append("-d '{}'" if sample is None else f"-d @{_shown(sample)}")
         return " ".join(words)

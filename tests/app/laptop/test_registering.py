@@ -45,3 +45,12 @@ async def test_what_the_files_say_is_all_there_is_and_keys_stay(tmp_path: Path) 
     assert set(desk.state.deployments) == {"iris/blue"}
     assert "create endpoint wine" in said
     await trio.lowlevel.checkpoint()
+
+
+async def test_which_endpoints_tokens_open_is_told(tmp_path: Path) -> None:
+    (tmp_path / "e.yml").write_text("name: tok\nauth_mode: aml_token\n")
+    with running_admin(SmallView(), desk=SmallDesk()) as url:
+        made = await register([url], load_paths([tmp_path]), lambda _: None)
+    assert set(made.takes_tokens) == {"tok"}
+    assert not made.keys
+    await trio.lowlevel.checkpoint()

@@ -10,7 +10,7 @@ from trioroute.admin.resources.vault import EndpointKeys
 from trioroute.client.applying import apply_steps, plan_steps
 from trioroute.client.resources import ResourceClient
 from trioroute.client.system import System
-from trioroute.core.model import API_PREFIXES
+from trioroute.core.model import API_PREFIXES, AuthMode
 from trioroute.core.resources.provisioning import least_count
 from trioroute.spec.load import Loaded, load_documents
 from trioroute.spec.problems import SpecError
@@ -30,11 +30,13 @@ class Registered:
     Attributes:
         endpoints: name to the path where it is scored.
         keys: of every endpoint that has some.
+        takes_tokens: names of the endpoints that tokens of ours open.
         wished: deployment key to how many replicas there will be without any load.
     """
 
     endpoints: Mapping[str, str]
     keys: dict[str, EndpointKeys]
+    takes_tokens: frozenset[str]
     wished: Mapping[str, int]
 
 
@@ -77,6 +79,9 @@ def _register(client: ResourceClient, loaded: Loaded, say: Callable[[str], None]
             for one in registry.endpoints
         },
         keys=keys,
+        takes_tokens=frozenset(
+            one.name for one in registry.endpoints if one.auth_mode == AuthMode.AML_TOKEN.value
+        ),
         wished={deployment.key: least_count(deployment) for deployment in loaded.deployments},
     )
 

@@ -84,7 +84,13 @@ def token(
 
 @click.command("regenerate-keys")
 @click.argument("endpoint", shell_complete=complete_endpoints)
-@click.option("--key-type", "--key", type=click.Choice(["primary", "secondary"]), default="primary")
+@click.option(
+    "--key-type",
+    "--key",
+    type=click.Choice(["primary", "secondary"]),
+    default="primary",
+    show_default=True,
+)
 @click.option("--key-value", help="The new key, instead of a random one.")
 @output_options("text")
 @system_options
