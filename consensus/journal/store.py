@@ -174,8 +174,10 @@ class FileJournal:
         state = _state(recovered.records[1:])
         self._batch_number, self._end = recovered.number, recovered.end
         self._allocated = len(data)
-        if recovered.is_torn:
-            # Never append behind torn bytes: what they hold could later be taken for a batch.
+        if recovered.is_torn or recovered.number > 1:
+            # Never append to what an earlier life has appended to. Torn bytes could later be taken
+            # for a batch. And a batch whose sync failed, or never came, reads well from the page
+            # cache: no later sync need write it, so the next one could be durable without it.
             self._begin_generation(snapshot, state)
         return snapshot, state
 
