@@ -9,7 +9,7 @@ BENCHES := proxy latency holding queue failover consensus partition scale
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim chaos chaos-slice chaos-long chaos-selftest soak fuzz api black-box clean format $(BENCHES) kills
+.PHONY: help demo test check bench sim chaos chaos-slice chaos-long chaos-selftest soak fuzz api black-box clean format $(BENCHES) kills kill-writes
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,10 @@ $(BENCHES): bench
 
 kills: $(DEV)  ## SIGKILL the coordinator under load, fifty times; ARGS="--kills 5"
 	@$(BIN)/python -m tests.bench.live.kills $(ARGS)
+
+kill-writes: $(DEV)  ## SIGKILL the coordinator in every kind of write; ROUNDS=25
+	@TRIOROUTE_KILL_ROUNDS=$(or $(ROUNDS),25) $(BIN)/python -m pytest -q -s \
+	    tests/e2e/test_kill_during_writes.py $(ARGS)
 
 sim: $(DEV)  ## run the simulator over seeds; WORLD=system for all of it, SEEDS=100-199, ARGS="--jobs 2"
 	@$(BIN)/python -m chaos.sim$(if $(WORLD),.$(WORLD)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)

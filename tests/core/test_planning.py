@@ -2,11 +2,21 @@
 
 import math
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioroute.core.planning import Load, erlang_c, mean_wait_s, plan_replicas, wait_exceeds
+from trioroute.core.planning import (
+    Load,
+    carried_by,
+    erlang_c,
+    front_ends_for,
+    mean_wait_s,
+    plan_replicas,
+    wait_exceeds,
+    wait_quantile_s,
+)
 
 
 def test_the_documented_example() -> None:
@@ -103,3 +113,64 @@ def test_the_plan_is_the_fewest_replicas_that_keep_the_limit(
     one_less = (plan.replicas - 1) * slots
     if plan.replicas > plan.formula_replicas:
         assert wait_exceeds(one_less, load.offered, service, wait) > shed
+
+
+def test_the_p99_wait_by_hand() -> None:
+    """M/M/1 at one half: P(W > t) = e^(-t/2s)/2, so 1 % wait longer than 2s·ln 50."""
+    assert wait_quantile_s(1, 0.5, 1.0, 0.01) == pytest.approx(2 * math.log(50))
+    assert wait_quantile_s(1, 0.009, 1.0, 0.01) == 0.0
+    assert wait_quantile_s(1, 1.0, 1.0, 0.01) == math.inf
+
+
+@given(
+    rate=st.floats(0.5, 300),
+    service_s=st.floats(0.01, 2),
+    slots=st.integers(1, 8),
+    p99_s=st.floats(0.0, 1.0),
+)
+def test_a_p99_limit_takes_the_fewest_replicas_that_keep_it(
+    rate: float, service_s: float, slots: int, p99_s: float
+) -> None:
+    load = Load(
+        requests_per_s=rate,
+        service_s=service_s,
+        slots_per_replica=slots,
+        p99_wait_max_s=p99_s,
+        shed_max=1.0,
+    )
+    plan = plan_replicas(load)
+    assert plan.p99_wait_s <= p99_s + 1e-9
+    if plan.replicas > plan.formula_replicas:
+        fewer = (plan.replicas - 1) * slots
+        assert wait_exceeds(fewer, load.offered, service_s, p99_s) > 0.01
+
+
+@given(replicas=st.integers(1, 60), service_s=st.floats(0.01, 2), p99_s=st.floats(0.001, 1.0))
+def test_what_replicas_carry_needs_them_and_no_more(
+    replicas: int, service_s: float, p99_s: float
+) -> None:
+    limits = Load(requests_per_s=1, service_s=service_s, p99_wait_max_s=p99_s)
+    carried = carried_by(replicas, limits)
+    assert carried.requests_per_s <= carried.formula_per_s * (1 + 1e-9)
+    if carried.requests_per_s > 1e-6:
+        just = attrs.evolve(limits, requests_per_s=carried.requests_per_s * (1 - 1e-6))
+        assert plan_replicas(just).replicas <= replicas
+    more = attrs.evolve(limits, requests_per_s=carried.requests_per_s * 1.001 + 1e-6)
+    assert plan_replicas(more).replicas > replicas
+
+
+def test_the_formula_turned_round() -> None:
+    assert carried_by(286, Load(requests_per_s=1, service_s=10)).formula_per_s == pytest.approx(
+        20.02
+    )
+    with pytest.raises(ValueError, match="slots together"):
+        carried_by(100_001, Load(requests_per_s=1, service_s=1))
+
+
+@pytest.mark.parametrize(
+    ("rate", "count"), [(1, 3), (1000, 3), (2000, 3), (2001, 5), (4000, 5), (4001, 7)]
+)
+def test_front_ends_carry_the_load_while_one_is_down(rate: float, count: int) -> None:
+    assert front_ends_for(rate, 1000) == count
+    with pytest.raises(ValueError, match="more than 0"):
+        front_ends_for(rate, 0)

@@ -1,10 +1,22 @@
 """Bodies are read strictly."""
 
-import pytest
+import os
+from pathlib import Path
 
+import attrs
+import pytest
+import trio
+
+from tests.admin.asgi import call
+from tests.admin.small_desk import SmallDesk
+from tests.admin.small_view import SmallView
+from trioroute.admin.guard import AdminPolicy
 from trioroute.admin.registry_json import RegistryJSONError
 from trioroute.admin.resources.bodies import read_deployment, read_endpoint, read_wish
 from trioroute.admin.view import RefusedError
+from trioroute.admin.views import build_app
+from trioroute.core.model import AuthMode, Deployment, Endpoint, StaticSource
+from trioroute.core.resources.commands import PutDeployment, PutEndpoint, SetTraffic
 from trioroute.wire.resources import KeyWish
 
 BLUE = b'{"deployment": {"endpoint": "iris", "name": "blue", "source": %s}}'
@@ -63,3 +75,43 @@ def test_a_deployment_is_checked_alike() -> None:
         read_deployment(
             BLUE.replace(b'"name"', b'"slots_per_replica": 0, "name"') % STATIC, "iris", "blue"
         )
+
+
+GOLDEN = Path(__file__).with_name("bad_bodies.txt")
+
+
+async def test_bad_bodies_are_told_as_a_person_would_like() -> None:
+    head, *cases = GOLDEN.read_text().split("=== ")
+    found = head
+    for case in cases:
+        request, _, _ = case.partition("--- answer")
+        line, _, body = request.partition("\n")
+        found += f"=== {line}\n{body}{await answer_of(line, body.strip())}"
+    if os.environ.get("TRIOROUTE_REWRITE"):
+        GOLDEN.write_text(found)
+    assert found == GOLDEN.read_text()
+    assert len(cases) >= 30
+
+
+async def answer_of(line: str, body: str) -> str:
+    """The answer of an API that has seen nothing else."""
+    desk = SmallDesk()
+    blue = Deployment(
+        endpoint="echo", name="blue", source=StaticSource(addresses=(("127.0.0.1", 9401),))
+    )
+    await desk.change(PutEndpoint(endpoint=Endpoint(name="echo")))
+    await desk.change(PutDeployment(deployment=blue))
+    await desk.change(SetTraffic(endpoint="echo", traffic={"blue": 100}))
+    tokened = Endpoint(name="tokened", auth_mode=AuthMode.AML_TOKEN)
+    await desk.change(PutEndpoint(endpoint=tokened))
+    app = build_app(SmallView(), AdminPolicy(), desk=desk, stopping=trio.Event())
+    method, path, *condition = line.split()
+    headers = {condition[0].rstrip(":"): f'"{condition[1]}"'} if condition else {}
+    before = desk.state
+    answer = await call(app, method, path, body.encode(), headers=headers)
+    after = attrs.evolve(desk.state, index=before.index)
+    assert after == before, "a refused change has changed something"
+    problem = answer.json()
+    assert answer.status == problem["status"] >= 400
+    told = f"{problem['code']} {problem['title']}: {problem['detail']}"
+    return f"--- answer: status {answer.status}\n{told}\n"

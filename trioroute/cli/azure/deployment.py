@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["online_deployment"]
 
 _FILE = click.Path(path_type=Path)
+_CONTAINER = click.Choice(["inference-server", "storage-initializer"])
 #: As long as Azure's client looks: every 5 s, 720 s in all.
 _WAIT_S: Final = 720.0
 
@@ -29,6 +30,13 @@ _WAIT_S: Final = 720.0
 def _names(command: Decorated) -> Decorated:
     command = click.option("--endpoint-name", "-e", required=True)(command)
     return click.option("--name", "-n", required=True)(command)
+
+
+def _without_effect(command: Decorated) -> Decorated:
+    """Flags of az's own checks, and of its Docker containers for debugging."""
+    for flag in ("--skip-script-validation", "--vscode-debug", "--local-enable-gpu"):
+        command = click.option(flag, is_flag=True, expose_value=False, hidden=True)(command)
+    return command
 
 
 @click.group("online-deployment")
@@ -43,7 +51,7 @@ def online_deployment() -> None:
 @click.option("--all-traffic", is_flag=True, help="Give it all traffic once it runs.")
 @click.option("--set", "sets", multiple=True)
 @click.option("--exist-ok", is_flag=True, help="Update it when it exists (not in az).")
-@click.option("--skip-script-validation", is_flag=True, expose_value=False, hidden=True)
+@_without_effect
 @click.option("--no-wait", is_flag=True)
 @azure_options
 def create_deployment(  # house: one parameter per option is Click's own form
@@ -81,6 +89,7 @@ def create_deployment(  # house: one parameter per option is Click's own form
 
 @online_deployment.command("update", cls=AzureCommand)
 @_names
+@_without_effect
 @editing_options
 @azure_options
 def update_deployment(  # house: one parameter per option is Click's own form
@@ -165,7 +174,7 @@ def delete_deployment(
 @online_deployment.command("get-logs", cls=AzureCommand)
 @_names
 @click.option("--lines", "-l", default=5000, show_default=True)
-@click.option("--container", "-c", expose_value=False, hidden=True)
+@click.option("--container", "-c", type=_CONTAINER, expose_value=False, hidden=True)
 @azure_options
 def get_logs(
     *,
