@@ -9,7 +9,7 @@ BENCHES := proxy latency holding queue failover consensus partition scale
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim chaos chaos-slice chaos-long chaos-selftest soak fuzz api black-box clean format $(BENCHES) kills kill-writes
+.PHONY: help demo test check bench sim chaos chaos-slice chaos-long chaos-selftest soak planted fuzz api black-box clean format $(BENCHES) kills kill-writes
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,9 @@ chaos-slice: $(DEV)  ## the minute of it that the tests run too
 
 chaos-long: $(DEV)  ## five hundred faults of every kind this machine can do
 	@$(BIN)/python -m chaos nemesis-long $(ARGS)
+
+planted: $(DEV)  ## rules of the slots broken one after the other: the simulator must notice each
+	@$(BIN)/python -m pytest -q -m long tests/sim $(ARGS)
 
 chaos-selftest: $(DEV)  ## planted bugs, one after the other: the suite must turn red on each
 	@$(BIN)/python -m tests.chaos.selftest $(ARGS)

@@ -21,7 +21,7 @@ def test_there_are_as_many_as_promised() -> None:
     assert len(PATCHES) >= 8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
 def test_a_planted_fault_is_caught(patch: Path, tmp_path: Path) -> None:
