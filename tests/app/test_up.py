@@ -75,11 +75,12 @@ async def test_a_locked_folder_is_left_alone(files: Path) -> None:
     folder.close()
 
 
-#: The scoring port itself, or the admin port of the second front-end: each has the next.
+#: The scoring port itself, or the admin port of the second front-end: each has the next. So the
+#: port below has to be free, which no port that the system gives promises.
 @pytest.mark.parametrize("is_scoring", [True, False])
 async def test_a_taken_port_frees_the_folder_again(is_scoring: bool, files: Path) -> None:
-    with open_listening_socket("127.0.0.1", 0, option="--port") as taken:
-        port = taken.getsockname()[1]
+    port = _free_row() + 1
+    with open_listening_socket("127.0.0.1", port, option="--port"):
         config = UpConfig(
             paths=[files],
             data=files / "data",
