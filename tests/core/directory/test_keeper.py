@@ -8,6 +8,7 @@ from trioroute.core.directory.book import SlotBook
 from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.model import CommandSource, Endpoint
 from trioroute.core.registry import PutRegistry, PutReplicas
+from trioroute.core.slots import messages as m
 
 
 def settle(world: World, seconds: float) -> None:
@@ -232,3 +233,43 @@ def test_a_replica_that_was_never_given_out_serves_at_once(is_taken_over: bool) 
     settle(world, 0.1)
     world.request("w0")
     assert len(world.running) == 1
+
+
+# -- decision 33 ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("request_max_s", [0.5, 60.0])
+def test_who_waits_for_slots_in_doubt_is_told_that_it_is_worth_while(request_max_s: float) -> None:
+    """After a take-over, and for no longer than a gap without a coordinator may be."""
+    world = World(holders=2, replicas=2, request_max_s=request_max_s)
+    settle(world, 0.5)
+    world.workers["w1"].reachable = False
+    world.elect()
+    elected_at = world.now
+    settle(world, 0.1)
+    directory = directory_of(world)
+
+    def told() -> dict[str, float]:
+        said = directory.expect(KEY, 0.0, world.now)
+        return {name: what.wait_s for name, what in said if isinstance(what, m.Expect)}
+
+    assert told() == {}, "nobody waits"
+    for _ in range(2):
+        world.request("w0")
+    settle(world, 0.02)
+    over_s = min(TIMINGS.doubt_s(request_max_s), TIMINGS.failover_grace_s)
+    assert told() == {"w0": pytest.approx(elected_at + over_s - world.now)}
+    assert told() == {}, "it is no news"
+    settle(world, over_s)
+    assert told() == {"w0": 0.0}
+
+
+def test_slots_that_come_free_later_for_other_reasons_are_not_waited_for() -> None:
+    """A front-end that dies costs its slots for MAXREQ; that is what the longest wait is for."""
+    world = busy_world()
+    world.crash("w1")
+    for _ in range(3):
+        world.request("w0")
+    settle(world, 0.02)
+    assert directory_of(world).demand(KEY).in_doubt == 1
+    assert directory_of(world).expect(KEY, 0.0, world.now) == []

@@ -136,7 +136,7 @@ def test_who_has_most_idle_is_asked_first_and_keeps_one() -> None:
     world, directory, line = settled(holders=3, replicas=9)
     line.idle.update(w0=3, w1=5, w2=0)
     (asked,) = to(directory, "w2", m.Stock(deployment=KEY, idle=0), world.now)
-    assert asked == ("w1", m.Recall(deployment=KEY, keep=1, most=2))
+    assert asked == ("w1", m.Recall(deployment=KEY, keep=1, most=1))
     assert to(directory, "w0", m.Stock(deployment=KEY, idle=0), world.now) == [], "one at a time"
 
 

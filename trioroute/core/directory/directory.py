@@ -11,7 +11,6 @@ one goes to the oldest waiter anywhere.
 """
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Final
 
 from trioroute.core.directory.book import NEVER
@@ -158,8 +157,15 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         return [*self._lines]
 
     def expect(self, deployment: str, wait_s: float, now: float) -> list[Effect]:
-        """Replicas are being started and should be ready in so long; 0 when none are."""
-        act = partial(self._lender.expect, wait_s=wait_s, now=now)
+        """Replicas are being started and should be ready in so long; 0 when none are.
+
+        After a take-over waiting is worth while for the slots in doubt as well.
+        """
+
+        def act(line: Line) -> None:
+            longer_s = max(wait_s, self._keeper.doubt_wait_s(line, now))
+            self._lender.expect(line, longer_s, now)
+
         self._keeper.guard(self._lines[deployment], act, now)
         return self._settled(now, ())
 

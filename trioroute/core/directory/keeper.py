@@ -116,6 +116,19 @@ class LineKeeper:
                 for name, ended_at in pending.items()
             }
 
+    def doubt_wait_s(self, line: Line, now: float) -> float:
+        """In how long waiting requests get slots that a take-over left in doubt; 0 for none.
+
+        Nobody fails for what the end of a coordinator costs while that is no longer than a gap
+        without any may be (decision 33).
+        """
+        if not line.in_doubt or not line.pending or self._taken_over_at is None:
+            return 0.0
+        if not line.waiting and line.expected_at <= now:
+            return 0.0  # nobody need be told
+        over_at = self._taken_over_at + self.timings.failover_grace_s
+        return max(0.0, min(over_at, max(line.pending.values())) - now)
+
     def adopt(self, state: RegistryState, now: float, *, in_doubt: bool) -> None:
         """Follow the log: deployments, replicas, limits, homes."""
         for key in [key for key in self.lines if key not in state.deployments]:

@@ -95,7 +95,7 @@ class Lender:
             self._say_expect(line, holder, now)
 
     def expect(self, line: Line, wait_s: float, now: float) -> None:
-        """Replicas are being started: tell the holders when that is news to them."""
+        """Slots should be there in so long: tell the holders when that is news to them."""
         at = now + wait_s if wait_s else 0.0
         if abs(at - line.expected_at) < _EXPECT_NEWS_S:
             return
@@ -216,7 +216,9 @@ class Lender:
                 idle = line.believed_idle()
                 richest = max(idle, key=lambda each: idle[each], default="")
                 if idle.get(richest, 0) > 1 and self._may_recall(line, richest):
-                    self._recall(line, richest, keep=1, most=idle[richest] // 2, now=now)
+                    # No more than are short: what is over would go home, mostly back to it.
+                    most = min(len(line.short), idle[richest] // 2)
+                    self._recall(line, richest, keep=1, most=most, now=now)
 
     def _lend(self, line: Line, holder: HolderRecord, book: SlotBook) -> None:
         slot = self._take(line, book, holder.name)

@@ -226,9 +226,10 @@ class Recall:
 
 @attrs.frozen(kw_only=True)
 class Expect:
-    """Replicas of the deployment are being started: waiting `wait_s` from now is worth while.
+    """Slots of the deployment are under way: waiting `wait_s` from now is worth while.
 
-    0 says that no more are. The clocks of requests that came before then stand still until then.
+    Replicas are being started, or a take-over left slots in doubt. 0 says that no more are under
+    way. The clocks of requests that came before then stand still until then.
     """
 
     deployment: str
