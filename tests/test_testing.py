@@ -8,7 +8,7 @@ import pytest
 
 import trioroute
 from tests.e2e.system import REPLICA
-from trioroute.testing import ClusterError, local_cluster
+from trioroute.testing import ClusterError, local_cluster, runtimes_variable
 
 README = Path(__file__).parents[1] / "README.md"
 DEPLOYMENT = """\
@@ -60,6 +60,21 @@ def test_admin_addresses_are_all_that_anybody_has_to_know(tmp_path: Path) -> Non
         new = cluster.kill_coordinator()
         assert new.epoch > old.epoch
         assert cluster.client.endpoints.get_keys("echo") == keys
+
+
+def test_runtimes_outlive_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIOROUTE_RUNTIMES", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    kept = tmp_path / "cache" / "trioroute" / "runtimes"
+    assert runtimes_variable(None) == {"TRIOROUTE_RUNTIMES": str(kept)}
+    assert kept.is_dir()
+    assert runtimes_variable(tmp_path) == {"TRIOROUTE_RUNTIMES": str(tmp_path)}
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
+    assert runtimes_variable(None) == {}  # then each cluster has its own
+    with pytest.raises(ClusterError, match="/dev/null/mine"):
+        runtimes_variable("/dev/null/mine")
+    monkeypatch.setenv("TRIOROUTE_RUNTIMES", "/elsewhere")
+    assert runtimes_variable(None) == {}  # inherited
 
 
 @pytest.mark.slow

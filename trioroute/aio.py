@@ -57,9 +57,9 @@ class Endpoints:
         """The same, without a poller."""
         return await _run(self._sync.update, endpoint)
 
-    async def begin_delete(self, name: str) -> sdk.Poller[None]:
-        """Delete an endpoint and its deployments."""
-        return await _run(self._sync.begin_delete, name)
+    async def begin_delete(self, name: str, *, with_traffic: bool = False) -> sdk.Poller[None]:
+        """Delete an endpoint and its deployments; with live traffic only if that is said."""
+        return await _run(self._sync.begin_delete, name, with_traffic=with_traffic)
 
     async def set_traffic(self, name: str, traffic: Mapping[str, int]) -> TrafficChange:
         """Share its requests out differently."""

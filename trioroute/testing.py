@@ -26,12 +26,13 @@ from trioroute.client.sdk import Client, connect
 from trioroute.core.status import CoordinatorStatus
 from trioroute.errors import TrioRouteError
 
-__all__ = ["ClusterError", "LocalCluster", "local_cluster"]
+__all__ = ["ClusterError", "LocalCluster", "local_cluster", "runtimes_variable"]
 
 #: A runtime for scoring scripts may have to be built first.
 _START_S: Final = 300.0
 _END_S: Final = 20.0
 _LOOK_S: Final = 0.05
+_RUNTIMES: Final = "TRIOROUTE_RUNTIMES"
 
 
 class ClusterError(TrioRouteError):
@@ -87,7 +88,10 @@ class LocalCluster:
 
 @contextlib.contextmanager
 def local_cluster(
-    *paths: str | os.PathLike[str], front_ends: int = 3, dev: bool = True
+    *paths: str | os.PathLike[str],
+    front_ends: int = 3,
+    dev: bool = True,
+    runtimes: str | os.PathLike[str] | None = None,
 ) -> Iterator[LocalCluster]:
     """Run these files' endpoints until the block ends.
 
@@ -95,6 +99,9 @@ def local_cluster(
         paths: endpoint and deployment files, or folders; none for an empty system.
         front_ends: how many.
         dev: allow settings that are for development only.
+        runtimes: where the environments of scoring scripts are kept from one cluster to the next,
+            since building one takes a minute; otherwise TRIOROUTE_RUNTIMES, or a folder of the
+            user's cache.
 
     Raises:
         ClusterError: it did not start; with what it printed.
@@ -111,11 +118,27 @@ def local_cluster(
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                env={**os.environ, **runtimes_variable(runtimes)},
             )
         try:
             yield _wait_started(process, data, log)
         finally:
             _end(process)
+
+
+def runtimes_variable(given: str | os.PathLike[str] | None) -> dict[str, str]:
+    """What tells `up` where runtimes are; nothing where they cannot outlive the cluster."""
+    if given is None and os.environ.get(_RUNTIMES):
+        return {}
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(given) if given is not None else cache / "trioroute" / "runtimes"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        if given is not None:
+            raise ClusterError(f"runtimes={str(folder)!r} is no folder that can be made") from None
+        return {}
+    return {_RUNTIMES: str(folder.resolve())} if os.access(folder, os.W_OK) else {}
 
 
 def _wait_started(process: "subprocess.Popen[bytes]", data: Path, log: Path) -> LocalCluster:

@@ -73,6 +73,7 @@ def recorded() -> WorkerStats:
             queue_s=0.25,
             route_s=0.0005,
             upstream_s=0.5,
+            head_s=0.752,
             total_s=0.752,
             bytes_in=7,
             bytes_out=11,

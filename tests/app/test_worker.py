@@ -132,6 +132,7 @@ async def test_the_counts_of_the_last_second_are_not_lost(
             queue_s=0,
             route_s=0,
             upstream_s=0,
+            head_s=0,
             total_s=0,
             bytes_in=0,
             bytes_out=0,

@@ -7,7 +7,10 @@ import pytest
 
 from tests.admin.small_view import STATUS, SmallView
 from tests.client.running_admin import listening_port, running_admin
-from trioroute.client.errors import UnreachableError
+from trioroute.admin.guard import AdminPolicy
+from trioroute.admin.roles import AdminToken, digest_of_token
+from trioroute.admin.roles import Role as AdminRole
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.client.group import ask_all, merge_views
 from trioroute.core.status import (
     ClusterStatus,
@@ -110,6 +113,17 @@ def test_a_hanging_a_dead_and_a_living_front_end_make_one_picture() -> None:
     assert rows["fe-0"].is_up
     assert "did not answer within 0.3 s" in rows["fe-1"].error
     assert "Connection refused" in rows["fe-2"].error
+
+
+def test_those_that_refuse_are_no_traceback() -> None:
+    """A token is missing: each of them says so, and so does the whole."""
+    token = AdminToken(name="t", role=AdminRole.READ, digest=digest_of_token("secret"))
+    policy = AdminPolicy(tokens=(token,))
+    with running_admin(SmallView(), policy) as one, running_admin(SmallView(), policy) as other:
+        urls = {"fe-0": one, "fe-1": other}
+        with pytest.raises(ProblemAnswerError, match="TR0806"):
+            ask_all(urls, timeout_s=5)
+        assert ask_all(urls, timeout_s=5, token="secret").endpoints == STATUS.endpoints
 
 
 def test_nobody_answering_is_an_error() -> None:

@@ -1,5 +1,6 @@
 """The SDK against the real admin API and registry."""
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,10 +59,28 @@ def test_azure_s_calls(client: Client, desk: SmallDesk) -> None:
     assert keys.secondary_key != new.secondary_key
     assert client.online_deployments.get_logs("blue", "fraud", lines=10) == ""
     assert [one.name for one in client.online_deployments.list("fraud")] == ["blue"]
+    with pytest.raises(ProblemAnswerError, match=r"live traffic \(blue 100 %\)"):
+        client.online_endpoints.begin_delete("fraud")
     client.online_endpoints.set_traffic("fraud", {})
     client.online_deployments.begin_delete(name="blue", endpoint_name="fraud").result()
     client.online_endpoints.begin_delete(name="fraud").result()
     assert client.online_endpoints.list() == []
+
+
+def test_who_says_so_deletes_what_serves(client: Client, desk: SmallDesk) -> None:
+    client.endpoints.update({"name": "fraud", "auth_mode": "key", "traffic": {"blue": 100}})
+    client.deployments.begin_create_or_update(BLUE)
+    client.endpoints.begin_delete("fraud", with_traffic=True)
+    assert not desk.state.endpoints
+
+
+def test_status_has_a_row_for_each_front_end() -> None:
+    with running_admin(SmallView()) as url, socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))
+        gone = f"http://127.0.0.1:{dead.getsockname()[1]}"
+        rows = trioroute.connect(f"{gone},{url}").status().front_ends
+    assert {row.name for row in STATUS.front_ends} < {row.name for row in rows}
+    assert [row.is_up for row in rows if row.name == gone] == [False]
 
 
 def test_tokens(client: Client, desk: SmallDesk) -> None:

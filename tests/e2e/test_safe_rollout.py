@@ -156,6 +156,7 @@ def test_the_story_drops_no_request(tmp_path: Path) -> None:
             client.stop()
         new = json.loads(run(system, "online-endpoint get-credentials -n my-endpoint"))
         assert new["primaryKey"] != keys["primaryKey"]
+        run(system, "delete my-endpoint", status=5)
         run(system, "online-endpoint delete --name my-endpoint --yes --no-wait")
         assert "my-endpoint" not in run(system, "get endpoints")
     assert client.failed == []

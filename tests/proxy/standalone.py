@@ -156,11 +156,12 @@ def make_server(
     admission: LocalSlots | None = None,
     limits: Limits | None = None,
     records: list[AccessRecord] | None = None,
+    recorder: Recorder | None = None,
 ) -> ProxyServer:
     """A data plane that routes by `snapshot`; access records are appended to `records`."""
     server = ProxyServer(
         admission=admission or LocalSlots(snapshot.replicas),
-        recorder=Recorder(),
+        recorder=recorder or Recorder(),
         limits=limits or Limits(),
         name="fe-0",
         worker_index=0,

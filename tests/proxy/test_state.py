@@ -1,5 +1,7 @@
 """Timing and records: what a client is told and what is written down agree."""
 
+import time
+
 import attrs
 import msgspec
 import pytest
@@ -48,6 +50,31 @@ async def test_timing_says_where_the_time_went(autojump_clock: MockClock) -> Non
     assert [round(record.queue_s, 3) for record in by_total] == [0.0, 0.2]
     assert [round(record.upstream_s, 3) for record in by_total] == [0.3, 0.3]
     assert [record.slot for record in by_total] == [0, 0]
+
+
+async def streaming(peer: Peer) -> None:
+    await peer.read_request()
+    await trio.sleep(0.1)
+    await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+    await trio.sleep(2.0)
+    await peer.send(b"0\r\n\r\n")
+
+
+async def test_a_streamed_answer_takes_until_its_end(autojump_clock: MockClock) -> None:
+    """The field tells what is known when the head leaves; the record is written at the end."""
+    deployment = blue(request_timeout_s=5.0)
+    async with open_world(streaming, deployment=deployment) as world:
+        began_at = time.time()
+        answer = await world.ask(GET)
+        await world.wait_settled()
+    (record,) = world.records
+    assert timing(answer)["total"] == 100.0
+    assert (round(record.head_s, 2), round(record.total_s, 2)) == (0.1, 2.1)
+    # `ts` is when the request came, however long its answer took: two virtual seconds before.
+    assert record.ts < began_at
+    (counted,) = world.recorder.snapshot().deployments
+    assert round(counted.total.sum_s, 2) == 2.1
+    assert counted.overhead.sum_s < 0.05
 
 
 async def test_a_refusal_names_only_what_happened(autojump_clock: MockClock) -> None:

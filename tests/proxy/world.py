@@ -22,6 +22,7 @@ from tests.proxy.standalone import LocalSlots, listening_socket, make_server, sn
 from trioroute.core.model import Deployment, Endpoint, RoutingSnapshot
 from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.access_log import AccessRecord
+from trioroute.telemetry.recording import Recorder
 from trioroute.wire.http import Limits
 
 __all__ = ["OK", "Answer", "EndedError", "Peer", "Script", "World", "blue", "open_world", "reset"]
@@ -147,6 +148,7 @@ class World:
     server: ProxyServer
     slots: LocalSlots
     records: list[AccessRecord]
+    recorder: Recorder
     snapshot: RoutingSnapshot
     port: int
     nursery: trio.Nursery
@@ -203,11 +205,14 @@ async def open_world(
         )
         admission = LocalSlots(snapshot.replicas)
         records: list[AccessRecord] = []
-        server = make_server(snapshot, admission=admission, limits=limits, records=records)
+        recorder = Recorder()
+        server = make_server(
+            snapshot, admission=admission, limits=limits, records=records, recorder=recorder
+        )
         with listening_socket() as sock:
             port = sock.getsockname()[1]
             await nursery.start(server.serve, [sock])
-            world = World(server, admission, records, snapshot, port, nursery)
+            world = World(server, admission, records, recorder, snapshot, port, nursery)
             try:
                 yield world
             finally:

@@ -33,6 +33,7 @@ def test_the_fields_are_those_that_users_rely_on() -> None:
             "route_s",
             "connect_s",
             "upstream_s",
+            "head_s",
             "total_s",
             "attempts",
         ),

@@ -16,6 +16,7 @@ def record(recorder: Recorder, *, deployment: str = "blue", overhead_s: float = 
         queue_s=0.0,
         route_s=overhead_s,
         upstream_s=0.010,
+        head_s=0.010 + overhead_s,
         total_s=0.010 + overhead_s,
         bytes_in=1,
         bytes_out=2,

@@ -24,6 +24,7 @@ def record(
     status: int = 200,
     reason: str = "ok",
     total_s: float = 0.060,
+    head_s: float | None = None,
     attempts: int = 1,
 ) -> None:
     recorder.record_exchange(
@@ -34,6 +35,7 @@ def record(
         queue_s=0.010,
         route_s=0.001,
         upstream_s=0.048,
+        head_s=total_s if head_s is None else head_s,
         total_s=total_s,
         bytes_in=10,
         bytes_out=100,
@@ -57,6 +59,15 @@ def test_an_exchange_is_counted_once_in_everything() -> None:
     # 60 ms in all, less 10 in the queue and 48 at the replica: 2 ms are ours, in (1 ms, 2 ms].
     assert round(stats.overhead.sum_s, 6) == 0.002
     assert stats.total.counts.index(1) == 6
+
+
+def test_what_a_body_takes_is_duration_and_no_overhead() -> None:
+    """A model streams its words for a minute: that is not the router's."""
+    recorder = Recorder()
+    record(recorder, head_s=0.060, total_s=60.0)
+    stats = only(recorder.snapshot())
+    assert round(stats.overhead.sum_s, 6) == 0.002
+    assert stats.total.sum_s == 60.0
 
 
 def test_a_value_on_a_bound_belongs_below_it() -> None:

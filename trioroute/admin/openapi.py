@@ -70,6 +70,7 @@ class Operation:
         access: what it needs; without a default, so that nobody forgets to say.
         takes: name of the body's schema; empty for no body.
         is_conditional: whether the change can insist on a resource version.
+        flags: of the query, no when they are not there: name and meaning.
         problems: the errors it can end with, besides those of every request.
     """
 
@@ -81,6 +82,7 @@ class Operation:
     access: Access
     takes: str = ""
     is_conditional: bool = False
+    flags: tuple[tuple[str, str], ...] = ()
     problems: tuple[ProblemKind, ...] = ()
 
 
@@ -149,6 +151,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["x-role"] = operation.access.role.name.lower()
     if operation.is_conditional:
         described.setdefault("parameters", []).extend(_CONDITIONS)
+    if operation.flags:
+        boolean = {"type": "boolean", "default": False}
+        described.setdefault("parameters", []).extend(
+            {"name": name, "in": "query", "description": meaning, "schema": boolean}
+            for name, meaning in operation.flags
+        )
     if operation.takes:
         described["requestBody"] = {
             "required": True,

@@ -3,7 +3,7 @@
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -19,6 +19,7 @@ __all__ = [
     "client_of",
     "output_options",
     "proxy_options",
+    "shown_traffic",
     "system_options",
     "tell",
     "traffic_of",
@@ -147,6 +148,11 @@ def client_of(admin: str | None, data: Path | None) -> "ResourceClient":
 def tell(text: str) -> None:
     """Progress: to standard error, so that standard output is data only."""
     click.echo(text, err=True)
+
+
+def shown_traffic(shares: Mapping[str, int]) -> str:
+    """`blue 90 %, green 10 %`; nothing for no traffic."""
+    return ", ".join(f"{name} {percent} %" for name, percent in shares.items() if percent)
 
 
 def traffic_of(words: tuple[str, ...]) -> dict[str, int]:

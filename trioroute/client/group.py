@@ -10,7 +10,7 @@ from functools import partial
 
 import attrs
 
-from trioroute.client.errors import UnreachableError
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.client.http import AdminClient
 from trioroute.core.status import (
     ClusterStatus,
@@ -33,14 +33,15 @@ def ask_all(
         token: the admin token, where one is set.
 
     Raises:
-        UnreachableError: none answered; says why the last one did not.
+        UnreachableError: none answered; says why the first one did not.
+        ProblemAnswerError: those that answered refused, as for want of a token.
     """
-    answers: dict[str, ClusterStatus | UnreachableError] = {}
+    answers: dict[str, ClusterStatus | UnreachableError | ProblemAnswerError] = {}
 
     def ask(name: str, url: str) -> None:
         try:
             answers[name] = AdminClient(url, timeout_s=timeout_s, token=token).status()
-        except UnreachableError as error:
+        except (UnreachableError, ProblemAnswerError) as error:
             answers[name] = error
 
     threads = [threading.Thread(target=partial(ask, *item)) for item in admin_urls.items()]
@@ -49,9 +50,11 @@ def ask_all(
     for thread in threads:
         thread.join()
     views = [answers[name] for name in admin_urls]
-    silent = {name: str(e) for name, e in answers.items() if isinstance(e, UnreachableError)}
+    silent = {name: str(e) for name, e in answers.items() if not isinstance(e, ClusterStatus)}
     if len(silent) == len(views):
-        raise UnreachableError(next(iter(silent.values()), "there is no front-end to ask"))
+        refusals = [view for view in views if isinstance(view, ProblemAnswerError)]
+        unreached = UnreachableError(next(iter(silent.values()), "there is no front-end to ask"))
+        raise refusals[0] if refusals else unreached
     return merge_views([v for v in views if isinstance(v, ClusterStatus)], silent)
 
 

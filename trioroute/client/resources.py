@@ -105,9 +105,16 @@ class ResourceClient:  # house: one method for each operation of the admin API's
         path = deployment_path(deployment.endpoint, deployment.name)
         return self.system.ask("PUT", path, body, kind=Written, version=version)
 
-    def delete_endpoint(self, name: str, *, version: int | None = None) -> Written:
-        """Delete an endpoint and its deployments."""
-        return self.system.ask("DELETE", endpoint_path(name), kind=Written, version=version)
+    def delete_endpoint(
+        self, name: str, *, version: int | None = None, with_traffic: bool = False
+    ) -> Written:
+        """Delete an endpoint and its deployments.
+
+        Args:
+            with_traffic: also while a deployment gets live traffic, which is refused otherwise.
+        """
+        path = endpoint_path(name) + ("?with_traffic=true" if with_traffic else "")
+        return self.system.ask("DELETE", path, kind=Written, version=version)
 
     def delete_deployment(self, endpoint: str, name: str, *, version: int | None = None) -> Written:
         """Delete a deployment that gets no traffic."""

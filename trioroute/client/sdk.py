@@ -15,7 +15,7 @@ import msgspec
 
 from trioroute.client.applying import Step, apply_steps, plan_steps, wait_provisioned
 from trioroute.client.editing import create, registered_names
-from trioroute.client.errors import UnreachableError
+from trioroute.client.group import ask_all
 from trioroute.client.resources import TOKEN_TTL_S, ResourceClient
 from trioroute.client.scoring import find_access, invoke_endpoint
 from trioroute.client.showing import (
@@ -35,6 +35,8 @@ __all__ = ["Client", "Poller", "Resource", "connect"]
 
 _WAIT_S: Final = 300.0
 _FOLLOW_S: Final = 1.0
+#: A front-end answers from memory; one that takes longer is in trouble and is shown so.
+_STATUS_S: Final = 2.0
 #: Added by the system when a resource is shown; nobody writes them.
 _SHOWN_ONLY: Final = frozenset(
     {"scoring_uri", "openapi_uri", "provisioning_state", "provisioning_reason"}
@@ -141,9 +143,23 @@ class Endpoints:
         """The same, without a poller."""
         return self.begin_create_or_update(endpoint).result()
 
-    def begin_delete(self, name: str, *, local: bool = False) -> Poller[None]:  # noqa: ARG002
-        """Delete an endpoint and its deployments."""
-        self._client.delete_endpoint(self._client.endpoint(name).name)
+    def begin_delete(
+        self,
+        name: str,
+        *,
+        local: bool = False,  # noqa: ARG002 - Azure's
+        with_traffic: bool = False,
+    ) -> Poller[None]:
+        """Delete an endpoint and its deployments.
+
+        Args:
+            with_traffic: also while a deployment gets live traffic.
+
+        Raises:
+            ProblemAnswerError: one does, and `with_traffic` does not say that it may go.
+        """
+        found = self._client.endpoint(name).name
+        self._client.delete_endpoint(found, with_traffic=with_traffic)
         return Poller(None)
 
     def set_traffic(self, name: str, traffic: Mapping[str, int]) -> TrafficChange:
@@ -319,11 +335,14 @@ class Client:
             time.sleep(_FOLLOW_S)
 
     def status(self) -> ClusterStatus:
-        """The whole system; raises UnreachableError when no front-end answers."""
-        status = self.resources.system.status()
-        if status is None:
-            raise UnreachableError("no front-end answers")
-        return status
+        """The whole system: all front-ends, those that do not answer included, as the CLI has it.
+
+        Raises:
+            UnreachableError: no front-end answers.
+            ProblemAnswerError: the token is missing or wrong.
+        """
+        urls, token = self.system.named_urls(), self.system.token
+        return ask_all(urls, timeout_s=_STATUS_S, token=token)
 
 
 def connect(admin: str | None = None, data: str | os.PathLike[str] | None = None) -> Client:

@@ -129,6 +129,7 @@ class Plane:
             queue_s=0.0,
             route_s=0.0,
             upstream_s=0.0,
+            head_s=0.0,
             total_s=0.0,
             bytes_in=0,
             bytes_out=0,

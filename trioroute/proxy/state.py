@@ -48,6 +48,8 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         body: what has come of the body, None before that was looked at.
         unsent: what the replica's connection has not taken yet of the request.
         first_head: the first head of the answer, where it was read ahead of the task.
+        head_s: until the answer's head was made, 0 while there is none: all that a field of that
+            head can tell of the time (`Server-Timing`).
         pending: what was raised in a plain call, to be raised in the task.
         is_relaying: the answer's first piece was written, or handed over to be written.
         rest: what the client's connection has not taken yet of that piece.
@@ -78,6 +80,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         "grant",
         "has_continued",
         "head",
+        "head_s",
         "idle_error",
         "is_begun",
         "is_broken",
@@ -97,7 +100,6 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         "sent_at",
         "slot",
         "status",
-        "total_s",
         "unsent",
         "upload",
         "upstream",
@@ -133,7 +135,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         self.is_early = self.was_dialled = self.was_answered = False
         self.is_broken = False
         self.attempts = self.bytes_in = self.bytes_out = self.status = self.epoch = 0
-        self.queue_s = self.connect_s = self.upstream_s = self.total_s = 0.0
+        self.queue_s = self.connect_s = self.upstream_s = self.head_s = 0.0
         self.reason = ""
         self.replica = ""
         self.slot = -1
@@ -229,7 +231,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
 
     def own_lines(self, *, has_date: bool) -> bytes:
         """The lines of this exchange alone: ids, timing, a missing Date."""
-        total_s = self.total_s = trio.current_time() - self.arrived_at
+        head_s = self.head_s = trio.current_time() - self.arrived_at
         request_id = self.request_id
         plan = self.plan
         has_timing = plan is None or plan.match.endpoint.server_timing
@@ -242,7 +244,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
                 self.queue_s * 1e3,
                 (self.dispatched_at - self.arrived_at - self.queue_s) * 1e3,
                 self.upstream_s * 1e3,
-                total_s * 1e3,
+                head_s * 1e3,
             )
         lines = b"x-request-id: %b\r\nx-ms-request-id: %b\r\n%b" % (
             request_id,
@@ -268,7 +270,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
             timing.append(b"connect;dur=%.1f" % (self.connect_s * 1e3))
         if self.was_answered:
             timing.append(b"upstream;dur=%.1f" % (self.upstream_s * 1e3))
-        timing.append(b"total;dur=%.1f" % (self.total_s * 1e3))
+        timing.append(b"total;dur=%.1f" % (self.head_s * 1e3))
         return b", ".join(timing)
 
     def route_s(self) -> float:
@@ -283,8 +285,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         endpoint = plan.match.endpoint.name if plan else ""
         deployment = self.deployment.name if self.deployment else ""
         plane.exchanges += 1
-        if not self.total_s:  # nothing was answered
-            self.total_s = trio.current_time() - self.arrived_at
+        total_s = trio.current_time() - self.arrived_at
         route_s = self.route_s()
         plane.recorder.record_exchange(
             endpoint=endpoint,
@@ -294,7 +295,8 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
             queue_s=self.queue_s,
             route_s=route_s,
             upstream_s=self.upstream_s,
-            total_s=self.total_s,
+            head_s=self.head_s or total_s,  # nothing was answered
+            total_s=total_s,
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             attempts=self.attempts,
@@ -303,7 +305,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
             return
         plane.access_log(
             AccessRecord(
-                ts=time.time() - self.total_s,
+                ts=time.time() - total_s,
                 request_id=self.request_id.decode("ascii"),
                 client_request_id=plan.client_request_id.decode("ascii") if plan else "",
                 trace_id=plan.trace_id if plan else "",
@@ -325,7 +327,8 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
                 route_s=route_s,
                 connect_s=self.connect_s,
                 upstream_s=self.upstream_s,
-                total_s=self.total_s,
+                head_s=self.head_s,
+                total_s=total_s,
                 attempts=self.attempts,
             )
         )

@@ -35,6 +35,8 @@ class AccessRecord(msgspec.Struct, kw_only=True, gc=False):
         status: 0 when no answer was sent.
         reason: why the router answered itself or broke the answer off; empty when it did neither.
         is_broken: the answer had begun and was cut visibly.
+        head_s: until the answer's head was made, 0 when there was none.
+        total_s: until the answer's last byte was given to the kernel, or it broke off.
     """
 
     ts: float
@@ -59,6 +61,7 @@ class AccessRecord(msgspec.Struct, kw_only=True, gc=False):
     route_s: float = 0.0
     connect_s: float = 0.0
     upstream_s: float = 0.0
+    head_s: float = 0.0
     total_s: float = 0.0
     attempts: int = 0
 

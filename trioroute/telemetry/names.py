@@ -35,13 +35,13 @@ REQUESTS: Final = Metric(
 REQUEST_DURATION: Final = Metric(
     "trioroute_request_duration_seconds",
     "histogram",
-    "From the request head read to the response head written.",
+    "From the request head read to the last byte of the answer.",
     _DEPLOYMENT,
 )
 ROUTER_OVERHEAD: Final = Metric(
     "trioroute_router_overhead_seconds",
     "histogram",
-    "The router's own part of a request: its duration less the queue and the replica.",
+    "The router's own part of a request: until the answer's head, less the queue and the replica.",
     _DEPLOYMENT,
 )
 ROUTE_DURATION: Final = Metric(

@@ -128,6 +128,7 @@ class Recorder:
         queue_s: float,
         route_s: float,
         upstream_s: float,
+        head_s: float,
         total_s: float,
         bytes_in: int,
         bytes_out: int,
@@ -144,7 +145,8 @@ class Recorder:
             queue_s: waiting for a slot.
             route_s: all else before the replica.
             upstream_s: request written to response head read; 0 when no replica was asked.
-            total_s: request head read to response head written.
+            head_s: request head read to response head made.
+            total_s: request head read to the last byte of the answer given to the kernel.
             bytes_in: of the request body.
             bytes_out: of the response body.
             attempts: how many replicas were tried; 0 when none was.
@@ -161,7 +163,8 @@ class Recorder:
         if not attempts:
             return
         # Only what met a replica has an overhead: refusals would hide the real one.
-        overhead_s = total_s - queue_s - upstream_s
+        # Until the head: how long a body takes is up to the replica and the client.
+        overhead_s = head_s - queue_s - upstream_s
         series.overhead[bisect_left(OVERHEAD_BOUNDS_S, overhead_s)] += 1
         series.overhead_s += overhead_s
         series.route[bisect_left(OVERHEAD_BOUNDS_S, route_s)] += 1

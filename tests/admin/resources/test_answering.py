@@ -195,8 +195,29 @@ async def test_deleting_in_the_right_order(app: Guard, desk: SmallDesk) -> None:
     await send(app, "PATCH", f"{ECHO}/traffic", {"traffic": {"green": 100}})
     assert (await send(app, "DELETE", BLUE, if_match='"2"')).status == 200
     assert set(desk.state.deployments) == {"echo/green"}
-    assert (await send(app, "DELETE", ECHO)).status == 200
+    refused = await send(app, "DELETE", ECHO)
+    assert (refused.status, refused.json()["code"]) == (409, "TR0809")
+    assert refused.json()["detail"] == "echo has live traffic (green 100 %): set that to 0 first"
+    assert (await send(app, "DELETE", f"{ECHO}?with_traffic=true")).status == 200
     assert not desk.state.endpoints
+
+
+async def test_an_endpoint_without_traffic_goes_at_once(app: Guard, desk: SmallDesk) -> None:
+    await create(app)
+    await send(app, "PATCH", f"{ECHO}/traffic", {"traffic": {}})
+    assert (await send(app, "DELETE", f"{ECHO}?with_traffic=false")).status == 200
+    assert not desk.state.endpoints
+
+
+@pytest.mark.parametrize("query", ["with_traffic=yes", "with_trafic=true", "force=true"])
+async def test_a_wish_to_delete_that_is_misspelt_deletes_nothing(
+    app: Guard, desk: SmallDesk, query: str
+) -> None:
+    await create(app)
+    answer = await send(app, "DELETE", f"{ECHO}?{query}")
+    assert (answer.status, answer.json()["code"]) == (400, "TR0803")
+    assert "with_traffic" in answer.json()["detail"]
+    assert desk.state.endpoints
 
 
 async def test_rotation_never_refuses_the_other_key(

@@ -1,5 +1,9 @@
 """apply, diff and delete."""
 
+import io
+
+import pytest
+
 from tests.cli.console import Console
 
 
@@ -42,6 +46,22 @@ def test_mistakes_in_files_exit_with_2_and_change_nothing(console: Console) -> N
     console("apply", status=2)
 
 
+def test_an_endpoint_that_serves_nobody_is_deleted_at_once(console: Console) -> None:
+    console(f"apply {console.write('blue', traffic='{}')}")
+    assert console("delete fraud") == "deleted endpoint fraud\n"
+
+
+def test_on_a_terminal_it_is_asked_for(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    console(f"apply {console.write('blue')}")
+    for answer, status in (("n\n", 130), ("y\n", 0)):
+        terminal = io.StringIO(answer)
+        terminal.isatty = lambda: True  # type: ignore[method-assign]
+        monkeypatch.setattr("sys.stdin", terminal)
+        console("delete fraud", status=status)
+        assert "fraud has live traffic (blue 100 %). Delete it? [y/N]" in console.err
+        assert bool(console.desk.state.endpoints) is (answer == "n\n")
+
+
 def test_deleting_is_refused_while_traffic_flows(console: Console) -> None:
     folder = console.write("blue", "green")
     console(f"apply {folder}")
@@ -50,5 +70,11 @@ def test_deleting_is_refused_while_traffic_flows(console: Console) -> None:
     assert console("delete fraud/green") == "deleted deployment fraud/green\n"
     console("delete fruad", status=5)
     assert "did you mean fraud?" in console.err
-    assert console(f"delete -f {folder}") == "deleted endpoint fraud\n"
+    console(f"delete -f {folder}", status=5)
+    assert console.err.endswith(
+        "trioroute: TR0809 refused, nothing has changed: fraud has live traffic (blue 100 %): set "
+        "that to 0 first, or delete it all the same: --yes\n"
+    )
+    assert set(console.desk.state.deployments) == {"fraud/blue"}
+    assert console(f"delete -f {folder} --yes") == "deleted endpoint fraud\n"
     assert not console.desk.state.deployments

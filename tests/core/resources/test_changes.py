@@ -70,6 +70,7 @@ def test_the_same_again_is_no_change(registry: Registry, apply: Apply) -> None:
         (PutEndpoint(endpoint=Endpoint(name="iris"), expected=9), Refusal.CONFLICT, "at version 1"),
         (PutEndpoint(endpoint=Endpoint(name="new"), expected=9), Refusal.MISSING, "any more"),
         (DeleteEndpoint(name="iris", expected=2), Refusal.CONFLICT, "at version 1"),
+        (DeleteEndpoint(name="iris", only_idle=True), Refusal.REFUSED, "live traffic (blue 100 %)"),
         (DeleteEndpoint(name="nobody"), Refusal.MISSING, "no endpoint nobody"),
         (DeleteDeployment(endpoint="iris", name="blue"), Refusal.REFUSED, "100 % of the traffic"),
         (DeleteDeployment(endpoint="iris", name="red"), Refusal.MISSING, "iris/red"),
@@ -136,6 +137,21 @@ def test_a_deployment_without_traffic_goes_with_all_that_is_its(
     assert set(state.versions) == {"iris", "iris/green"}
     assert not state.replicas
     assert "iris/blue" not in state.documents
+
+
+@pytest.mark.usefixtures("iris")
+@pytest.mark.parametrize("traffic", [{}, {"blue": 0, "green": 0}])
+def test_an_idle_endpoint_may_go(registry: Registry, apply: Apply, traffic: dict[str, int]) -> None:
+    apply(SetTraffic(endpoint="iris", traffic=traffic))
+    assert apply(DeleteEndpoint(name="iris", only_idle=True)) == Result()
+    assert not registry.state.endpoints
+
+
+def test_traffic_for_nobody_keeps_no_endpoint(registry: Registry, apply: Apply) -> None:
+    """Set when it was made (D6), and no deployment has come yet: nothing is served."""
+    apply(PutEndpoint(endpoint=Endpoint(name="iris", traffic={"blue": 100})))
+    assert apply(DeleteEndpoint(name="iris", only_idle=True)) == Result()
+    assert not registry.state.endpoints
 
 
 @pytest.mark.usefixtures("iris")

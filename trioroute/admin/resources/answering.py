@@ -104,9 +104,11 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
         return await self._write(name, lambda: self._desk.change(command))
 
     async def delete_endpoint(self, request: Request) -> Response:
-        """Delete an endpoint and its deployments."""
+        """Delete an endpoint and its deployments, also with live traffic if that is asked for."""
         name = request.path_params["endpoint"]
-        command = DeleteEndpoint(name=name, expected=_expected(request))
+        command = DeleteEndpoint(
+            name=name, expected=_expected(request), only_idle=not _is_set(request, "with_traffic")
+        )
         return await self._write(name, lambda: self._desk.change(command))
 
     async def put_deployment(self, request: Request) -> Response:
@@ -298,6 +300,21 @@ def _expected(request: Request) -> int | None:
     if not (number.isascii() and number.isdigit() and int(number) < 2**63):
         raise ProblemError(problems.MALFORMED, 'If-Match takes a resource_version: "42"')
     return int(number)
+
+
+def _is_set(request: Request, name: str) -> bool:
+    """A yes or no of the query; no when it is not there.
+
+    Raises:
+        ProblemError: it is something else, or the query has more than that.
+    """
+    others = sorted(set(request.query_params) - {name})
+    if others:
+        raise ProblemError(problems.MALFORMED, f"there is no parameter {others[0]}: only {name}")
+    text = request.query_params.get(name, "false")
+    if text not in ("true", "false"):
+        raise ProblemError(problems.MALFORMED, f"{name} is true or false, not {text}")
+    return text == "true"
 
 
 def _endpoint_resource(state: RegistryState, name: str) -> EndpointResource:

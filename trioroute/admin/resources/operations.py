@@ -66,9 +66,10 @@ RESOURCE_OPERATIONS: Final = (
         path=_ENDPOINT,
         name="delete_endpoint",
         access=Access.ADMIN,
-        summary="Delete an endpoint and its deployments.",
+        summary="Delete an endpoint and its deployments; not while one of them gets live traffic.",
         answers=(_WRITTEN,),
         is_conditional=True,
+        flags=(("with_traffic", "Also while a deployment gets live traffic."),),
         problems=(problems.MALFORMED, *_OF_ONE),
     ),
     Operation(

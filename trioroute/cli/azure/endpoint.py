@@ -13,7 +13,7 @@ from trioroute.cli.azure.abbreviations import (
     editing_options,
 )
 from trioroute.cli.operate.keys import shown_access
-from trioroute.cli.options import traffic_of
+from trioroute.cli.options import shown_traffic, traffic_of
 from trioroute.cli.output import show
 
 __all__ = ["online_endpoint"]
@@ -140,11 +140,14 @@ def delete_endpoint(
     admin: str | None,
     data: Path | None,
 ) -> None:
-    """Delete an endpoint and its deployments."""
-    if not yes:
-        click.confirm(f"Delete endpoint {name} and its deployments?", abort=True)
+    """Delete an endpoint and its deployments; --yes says also while it has live traffic."""
     client = client_of(admin, data)
-    client.delete_endpoint(name, version=client.endpoint(name).resource_version)
+    found = client.endpoint(name)
+    if not yes:
+        live = shown_traffic(found.traffic)
+        serving = f", which serves ({live})" if live else ""
+        click.confirm(f"Delete endpoint {name}{serving}, and its deployments?", abort=True)
+    client.delete_endpoint(name, version=found.resource_version, with_traffic=True)
 
 
 @online_endpoint.command("invoke", cls=AzureCommand)

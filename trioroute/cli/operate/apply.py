@@ -1,5 +1,6 @@
 """`trioroute apply`, `diff` and `delete`: what runs is made to be what files say."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from trioroute.cli.operate.names import complete_either
 from trioroute.cli.options import (
     client_of,
     output_options,
+    shown_traffic,
     system_options,
     tell,
     wait_options,
@@ -26,6 +28,7 @@ __all__ = ["apply", "delete", "diff", "show_steps"]
 
 _PATH = click.Path(path_type=Path)
 _DIFFERENT = 1
+_REFUSED = "TR0809"
 
 
 @click.command("apply")
@@ -102,12 +105,14 @@ def diff(
 @click.command("delete")
 @click.argument("names", nargs=-1, shell_complete=complete_either)
 @click.option("-f", "--file", "files", multiple=True, type=_PATH, help="Delete what it describes.")
+@click.option("--yes", "-y", is_flag=True, help="Also endpoints that have live traffic.")
 @output_options("text")
 @system_options
 def delete(
     *,
     names: tuple[str, ...],
     files: tuple[Path, ...],
+    yes: bool,
     output: str,
     query: str | None,
     admin: str | None,
@@ -115,8 +120,8 @@ def delete(
 ) -> None:
     """Delete endpoints (NAME) and deployments (ENDPOINT/NAME).
 
-    An endpoint goes at once with all its deployments, also while it serves; a deployment only when
-    it gets no traffic.
+    An endpoint goes with all its deployments. While it has live traffic it is asked first on a
+    terminal, and elsewhere refused without --yes. A deployment goes only when it gets no traffic.
     """
     client = client_of(admin, data)
     wanted = list(names)
@@ -135,13 +140,31 @@ def delete(
             one = client.deployment(endpoint, deployment)
             client.delete_deployment(endpoint, deployment, version=one.resource_version)
         else:
-            client.delete_endpoint(name, version=client.endpoint(name).resource_version)
+            _delete_endpoint(client, name, yes=yes)
         kind = "deployment" if slash else "endpoint"
         done.append({"action": "delete", "kind": kind, "name": name})
         if output == "text" and query is None:
             # At once: the next one may be refused.
             click.echo(f"deleted {kind} {name}")
     reply("", done, output, query)
+
+
+def _delete_endpoint(client: "ResourceClient", name: str, *, yes: bool) -> None:
+    from trioroute.client.errors import ProblemAnswerError
+
+    found = client.endpoint(name)
+    live = shown_traffic(found.traffic)
+    if live and not yes and sys.stdin.isatty():
+        yes = click.confirm(f"{name} has live traffic ({live}). Delete it?", abort=True, err=True)
+    try:
+        client.delete_endpoint(name, version=found.resource_version, with_traffic=yes)
+    except ProblemAnswerError as error:
+        if not live or yes or error.code != _REFUSED:
+            raise
+        message = f"{error}, or delete it all the same: --yes"
+        raise ProblemAnswerError(
+            message, answer_status=error.answer_status, code=error.code
+        ) from None
 
 
 def _load(

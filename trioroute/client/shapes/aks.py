@@ -267,8 +267,10 @@ class AksEndpoint:  # house: the older SDK's public methods, all of them
         wait_provisioned(self._resources, awaited, wait_s=_WAIT_S, progress=progress)
 
     def delete(self) -> None:
-        """Delete it and all versions."""
-        self._resources.delete_endpoint(self.name)
+        """Delete it and all versions, also while it serves: in this model all traffic is always
+        somebody's, so there is no other way to end it.
+        """
+        self._resources.delete_endpoint(self.name, with_traffic=True)
 
     def serialize(self) -> dict[str, Any]:
         """Everything as plain values, as `print` shows it."""

@@ -113,8 +113,8 @@ def _refusal(state: RegistryState, command: ResourceCommand) -> Result | None:
             return None
         case PutDeployment(deployment=deployment):
             return _missing_endpoint(state, deployment.endpoint)
-        case DeleteEndpoint(name=name):
-            return _missing_endpoint(state, name)
+        case DeleteEndpoint():
+            return _missing_endpoint(state, command.name) or _refusal_of_end(state, command)
         case DeleteDeployment():
             return _refusal_of_deletion(state, command)
         case SetKeys(endpoint=name):
@@ -131,6 +131,19 @@ def _missing_endpoint(state: RegistryState, name: str) -> Result | None:
     if name in state.endpoints:
         return None
     return Result(f"there is no endpoint {name}", Refusal.MISSING)
+
+
+def _refusal_of_end(state: RegistryState, command: DeleteEndpoint) -> Result | None:
+    name = command.name
+    shares = [
+        f"{deployment} {percent} %"
+        for deployment, percent in state.endpoints[name].traffic.items()
+        if percent and deployment_key(name, deployment) in state.deployments
+    ]
+    if command.only_idle and shares:
+        message = f"{name} has live traffic ({', '.join(shares)}): set that to 0 first"
+        return Result(message, Refusal.REFUSED)
+    return None
 
 
 def _refusal_of_deletion(state: RegistryState, command: DeleteDeployment) -> Result | None:

@@ -53,10 +53,16 @@ class PutDeployment:
 
 @attrs.frozen(kw_only=True)
 class DeleteEndpoint:
-    """Delete an endpoint and its deployments."""
+    """Delete an endpoint and its deployments.
+
+    Attributes:
+        only_idle: not while one of them gets live traffic. No by default, because logs may hold
+            deletions that were committed before there was such a choice.
+    """
 
     name: str
     expected: int | None = None
+    only_idle: bool = False
 
 
 @attrs.frozen(kw_only=True)
