@@ -111,11 +111,11 @@ def test_what_the_client_sends_arrives_unchanged() -> None:
         (changed("endpoints", 0, trafic={}), "endpoints[0]: unknown: trafic"),
         (changed("endpoints", 0, key_digests=["*"]), "endpoints[0]: Invalid base64"),
         (changed("endpoints", 0, traffic={"blue": 1.5}), "endpoints[0]: Expected `int`"),
-        (changed("endpoints", 0, auth_mode="none"), "endpoints[0]: Invalid enum value"),
+        (changed("endpoints", 0, auth_mode="none"), "endpoints[0]: `auth_mode` is one of"),
         (changed("deployments", 0, scale={"max": 1}), "deployments[0]: unknown: max"),
         (changed("deployments", 0, slots="4"), "deployments[0]: unknown: slots"),
         (changed("deployments", 0, slots_per_replica="4"), "deployments[0]: Expected `int`"),
-        (changed("deployments", 0, source=None), "deployments[0]: `source.kind` must be one of"),
+        (changed("deployments", 0, source=None), "deployments[0]: `source.kind` is one of"),
         (changed("deployments", 0, source={"kind": "X"}), "deployments[0]: `source.kind`"),
         (changed("deployments", 0, source={"kind": []}), "deployments[0]: `source.kind`"),
         (

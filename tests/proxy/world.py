@@ -148,11 +148,11 @@ class World:
     server: ProxyServer
     slots: LocalSlots
     records: list[AccessRecord]
-    recorder: Recorder
     snapshot: RoutingSnapshot
     port: int
     nursery: trio.Nursery
     clients: list[Peer] = attrs.field(factory=list)
+    recorder: Recorder = attrs.field(factory=Recorder)
 
     async def connect(self) -> Peer:
         """A new client connection, closed with the world at the latest."""
@@ -212,7 +212,7 @@ async def open_world(
         with listening_socket() as sock:
             port = sock.getsockname()[1]
             await nursery.start(server.serve, [sock])
-            world = World(server, admission, records, recorder, snapshot, port, nursery)
+            world = World(server, admission, records, snapshot, port, nursery, recorder=recorder)
             try:
                 yield world
             finally:

@@ -5,6 +5,7 @@ pass that a front-end could not route by. Users' files are checked far more thor
 this is the door for whatever else speaks HTTP.
 """
 
+import enum
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from trioroute.admin.resources.words import no_choice, no_field
 from trioroute.admin.view import RefusedError
 from trioroute.core.auth import is_key_set_place
 from trioroute.core.headers import is_origin
@@ -97,7 +99,7 @@ def decode_registry(body: bytes | bytearray) -> RegistryWish:
         raise RefusedError("a number is beyond 64 bits") from None
     faults: list[str] = []
     if unknown := sorted(plain.keys() - {"endpoints", "deployments"}):
-        faults.append(f"unknown: {', '.join(unknown)}")
+        faults.append(no_field(unknown, ("endpoints", "deployments")))
     parts: dict[str, list[Any]] = {"endpoints": [], "deployments": []}
     for part, convert in (("endpoints", endpoint_of), ("deployments", deployment_of)):
         if part not in plain:
@@ -135,21 +137,29 @@ def deployment_of(plain: dict[str, Any]) -> Deployment:
 def _source(plain: object) -> Source:
     kind = plain.get("kind") if isinstance(plain, dict) else None
     if not isinstance(plain, dict) or not isinstance(kind, str) or kind not in SOURCES:
-        raise TypeError(f"`source.kind` must be one of {', '.join(SOURCES)}")
+        raise TypeError(no_choice("source.kind", str(kind or ""), SOURCES))
     rest = {name: value for name, value in plain.items() if name != "kind"}
     _refuse_unknown(rest, SOURCES[kind])
     return msgspec.convert(rest, SOURCES[kind])
 
 
-def _refuse_unknown(plain: dict[str, Any], kind: type[attrs.AttrsInstance]) -> None:
-    """A misspelt field would silently be its default."""
+def _refuse_unknown(
+    plain: dict[str, Any], kind: type[attrs.AttrsInstance], above: str = ""
+) -> None:
+    """A misspelt field would silently be its default; and choices are named."""
     fields = {field.name: field.type for field in attrs.fields(kind)}
     if unknown := sorted(plain.keys() - fields.keys()):
-        raise TypeError(f"unknown: {', '.join(unknown)}")
+        raise TypeError(no_field(unknown, fields))
     for name, value in plain.items():
         inner = fields[name]
-        if isinstance(value, dict) and isinstance(inner, type) and attrs.has(inner):
-            _refuse_unknown(value, inner)
+        if not isinstance(inner, type):
+            continue
+        if isinstance(value, dict) and attrs.has(inner):
+            _refuse_unknown(value, inner, f"{above}{name}.")
+        if isinstance(value, str) and issubclass(inner, enum.Enum):
+            choices = [each.value for each in inner]
+            if value not in choices:
+                raise TypeError(no_choice(above + name, value, choices))
 
 
 def _faults(wish: RegistryWish) -> Iterator[str]:

@@ -34,7 +34,7 @@ _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 
 
 
 class Duration(click.ParamType[float]):
-    """A time with its unit, `50ms` or `2s`; a bare number is seconds."""
+    """A time with its unit, `50ms` or `2s`; what a bare 80 means, not everybody agrees on."""
 
     name = "time"
 
@@ -45,7 +45,10 @@ class Duration(click.ParamType[float]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value))
         if match is None or (match[2] and match[2] not in _UNITS):
             self.fail(f"{value!r} is not a time such as 50ms or 2s", param, ctx)
-        return float(match[1]) * _UNITS.get(match[2], 1.0)
+        number = float(match[1])
+        if number and not match[2]:
+            self.fail(f"{value} of what? Say {value}ms or {value}s", param, ctx)
+        return number * _UNITS.get(match[2], 1.0)
 
 
 def system_options(command: Decorated) -> Decorated:

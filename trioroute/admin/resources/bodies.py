@@ -11,6 +11,7 @@ from trioroute.admin.registry_json import (
     endpoint_faults,
     endpoint_of,
 )
+from trioroute.admin.resources.words import with_nearest
 from trioroute.admin.view import RefusedError
 from trioroute.core.model import Deployment, Endpoint
 from trioroute.wire.resources import (
@@ -37,7 +38,7 @@ def read_wish(body: bytes | bytearray, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RegistryJSONError(str(error)) from None
+        raise RegistryJSONError(with_nearest(str(error), kind)) from None
 
 
 def read_endpoint(body: bytes | bytearray, name: str) -> tuple[Endpoint, EndpointWish]:
