@@ -73,7 +73,8 @@ def _adapted(scenario: Scenario, options: argparse.Namespace) -> Scenario:
         levels = attrs.evolve(levels, kinds_min=1)
     if options.faults is not None:
         profile = attrs.evolve(profile, fault_count=options.faults)
-        levels = attrs.evolve(levels, kinds_min=min(levels.kinds_min, options.faults))
+        kinds_min = min(levels.kinds_min, options.faults)
+        levels = attrs.evolve(levels, kinds_min=kinds_min, requests_min=0)
     if options.client is not None:
         load = attrs.evolve(load, mix={options.client: 1})
     if options.hours is not None:

@@ -41,6 +41,7 @@ class Levels:
     Attributes:
         rate_min: requests per second offered, below which a run is invalid.
         kinds_min: kinds of fault, below which a run is invalid.
+        requests_min: requests offered, below which a run is invalid.
         recover_max_s: how long any fault's recovery may take on any machine.
         failed_max: how many requests of surviving front-ends may fail, None for what the kinds
             of the run's faults allow.
@@ -57,6 +58,7 @@ class Levels:
 
     rate_min: float = 200.0
     kinds_min: int = 1
+    requests_min: int = 0
     recover_max_s: float = 30.0
     failed_max: int | None = None
     ok_share_min: float = 0.0
@@ -334,6 +336,9 @@ def invalidity(history: History, levels: Levels) -> list[str]:
     rate = history.rate
     if history.world != "simulated" and rate < levels.rate_min:
         reasons.append(f"{rate:.0f} requests/s were offered, at least {levels.rate_min:g} count")
+    if len(history.requests) < levels.requests_min:
+        offered = len(history.requests)
+        reasons.append(f"{offered} requests were offered, at least {levels.requests_min} count")
     if history.starved_share > levels.starved_share_max:
         reasons.append(f"the machine was too busy for {history.starved_share:.0%} of the time")
     kinds = {span.kind for span in history.spans if not span.failure}

@@ -18,8 +18,9 @@ _MIX: Final = {"ordinary": 70, "new": 15, "get": 5, "keyed": 5, "stream": 5}
 SCENARIO: Final = Scenario(
     name="rolling-restart",
     claim=__doc__,
-    profile=Profile(kinds=("end-front-end",), fault_count=60, quiet_s=(0.5, 1.0)),
-    levels=Levels(rate_min=200, failed_max=0, ok_share_min=1.0),
+    # A restart takes two seconds or more, so that these make more than 100,000 requests.
+    profile=Profile(kinds=("end-front-end",), fault_count=170, quiet_s=(0.5, 1.0)),
+    levels=Levels(rate_min=200, requests_min=100_000, failed_max=0, ok_share_min=1.0),
     load=Load(rate=280, mix=_MIX),
     setup=Setup(shares_socket=True, has_chat=False),
 )

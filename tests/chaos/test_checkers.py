@@ -250,3 +250,5 @@ def test_too_little_load_or_too_few_kinds_prove_nothing() -> None:
     assert "200" in load
     (kinds,) = invalidity(good(), attrs.evolve(LEVELS, kinds_min=12))
     assert "12" in kinds
+    (few,) = invalidity(good(), attrs.evolve(LEVELS, requests_min=100_000))
+    assert "100000" in few

@@ -55,6 +55,10 @@ class LocalSlots:
         self.failed: list[tuple[str, Outcome]] = []
         self.lease_ends_in: int | None = None
 
+    def sort(self) -> None:
+        """From now on all idle slots of the first replica come before those of the next."""
+        self._idle = deque(sorted(self._idle, key=lambda grant: (grant.replica, grant.slot)))
+
     def acquire_nowait(self, deployment: str) -> Grant | None:
         """See `Admission`."""
         if not self._idle or self._waiters:

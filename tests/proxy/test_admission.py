@@ -143,9 +143,33 @@ async def test_refusals_carry_their_reason(autojump_clock: trio.testing.MockCloc
         with pytest.raises(QueueFullError):
             await wait_for_slot(admission)
         nursery.cancel_scope.cancel()
-    admission.start_draining()
+
+
+async def test_a_drain_refuses_waiters_only_at_its_end_and_loses_no_slot(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened()
+    grant = admission.acquire_nowait(KEY)
+    assert grant is not None
+    refused = 0
+
+    async def expect_refusal() -> None:
+        nonlocal refused
+        with pytest.raises(DrainingError):
+            await wait_for_slot(admission, 9)
+        refused += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_refusal)
+        nursery.start_soon(expect_refusal)
+        await trio.testing.wait_all_tasks_blocked()
+        admission.stop_waiting()
+    assert refused == 2
     with pytest.raises(DrainingError):
         await wait_for_slot(admission)
+    admission.release(grant)
+    await wait_for_slot(admission)  # a slot that is free refuses nobody
+    assert (admission.statistics().busy, admission.statistics().waiting) == (0, 0)
 
 
 async def test_the_coordinators_refusal_reaches_the_waiter(

@@ -1,9 +1,10 @@
 """Which replica is asked next, and how often."""
 
+import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.proxy.world import GET, OK, POST, Peer, blue, open_world
+from tests.proxy.world import GET, OK, POST, Peer, blue, open_world, reset
 from trioroute.core.health import Outcome
 
 
@@ -33,6 +34,25 @@ async def test_each_replica_is_tried_once_when_none_is_there(autojump_clock: Moc
         await world.wait_settled()
         assert sorted(name for name, _ in world.slots.failed) == ["r0", "r1", "r2"]
         assert {outcome for _, outcome in world.slots.failed} == {Outcome.UNREACHABLE}
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), [(GET, 200), (POST, 502)])
+async def test_another_attempt_goes_to_another_replica_and_a_post_has_none(
+    autojump_clock: MockClock, request_bytes: bytes, status: int
+) -> None:
+    broken = 0
+
+    async def resetting(peer: Peer) -> None:
+        nonlocal broken
+        await peer.read_request()
+        broken += 1
+        reset(peer)
+
+    async with open_world(resetting, ok, slots=3) as world:
+        world.slots.sort()
+        assert (await world.ask(request_bytes)).status == status
+        assert broken == 1
+        await world.wait_settled()
 
 
 async def test_a_streamed_body_that_was_begun_is_not_sent_twice(

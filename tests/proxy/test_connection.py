@@ -1,6 +1,8 @@
 """One client connection: heads in pieces, limits, the end of it, and what can still be read."""
 
 import contextlib
+import os
+import socket
 
 import pytest
 import trio
@@ -239,3 +241,22 @@ async def test_half_an_answer_and_an_end_that_come_together_are_both_seen(
             assert (await client.read_answer()).status == 502
         assert trio.current_time() < 1.0
         await world.wait_settled()
+
+
+async def test_a_drain_does_not_close_over_a_request_that_was_not_read_yet(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world(ok) as world:
+        client = await world.connect()
+        await client.send(GET)
+        await client.read_answer()
+        await trio.sleep(5.0)
+        (connection,) = world.server._plane.sweep.connections
+        # No checkpoint in between: the request is with the kernel and nobody has looked.
+        client.stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        os.write(client.stream.socket.fileno(), GET)
+        connection.close_if_idle(trio.current_time())
+        assert (await client.read_answer()).status == 200
+        await trio.sleep(5.0)
+        connection.close_if_idle(trio.current_time())
+        assert await client.read_end() == b""

@@ -41,6 +41,9 @@ __all__ = ["ComposedPlane", "main"]
 #: How often lines of the access log are written, seconds: soon enough for who watches it live.
 _ACCESS_LOG_S: Final = 0.25
 
+#: Before the drain's time is over: long enough to refuse who still waits for a slot, seconds.
+_LAST_CALL_S: Final = 0.5
+
 #: The link's writer needs one turn of the loop to take the goodbye, and one to write it, seconds.
 _FLUSH_S: Final = 0.02
 
@@ -133,9 +136,16 @@ class ComposedPlane:
             )
 
     async def drain(self, *, timeout_s: float) -> None:
-        """Stop accepting and finish what is in flight; whoever would have to wait is refused."""
-        self._admission.start_draining()
-        await self._server.drain(timeout_s=timeout_s)
+        """Stop accepting and finish what is in flight.
+
+        What waits for a slot is in flight too, and so is what still comes over connections that
+        are open: refused only when the time is nearly over, for a rolling restart costs nobody a
+        request.
+        """
+        last_call_s = min(_LAST_CALL_S, timeout_s)
+        await self._server.drain(timeout_s=timeout_s - last_call_s)
+        self._admission.stop_waiting()
+        await self._server.drain(timeout_s=last_call_s)
 
     def counts(self) -> WorkerStats:
         """All counts since the start."""

@@ -195,7 +195,11 @@ class SocketStream:  # house: two directions, each with a call that waits and on
             trio.lowlevel.notify_closing(self.fd)
 
     def is_quiet(self) -> bool:
-        """Whether there is nothing to read, not even an end: the test of a pooled connection.
+        """Whether there is nothing to read, not even an end: the test of a pooled connection."""
+        return self.is_kernel_quiet()
+
+    def is_kernel_quiet(self) -> bool:
+        """Whether the kernel holds nothing for us. Reads nothing, so nothing can be lost by it.
 
         `poll` instead of a peek: an empty list costs a third of a raised BlockingIOError.
         """

@@ -44,6 +44,7 @@ _REFUSALS: Final[dict[str, type[TrioRouteError]]] = {
     "no-route": NoSuchEndpointError,
     "no-replica": NoReplicaError,
     "quarantined": QuarantinedError,
+    DrainingError.reason: DrainingError,
 }
 
 
@@ -135,7 +136,7 @@ class Admission:
             QueueWaitExceededError: the time is over.
             NoReplicaError: the time is over and there was no replica at all.
             QueueFullError: as many requests wait as may.
-            DrainingError: this worker is about to stop.
+            DrainingError: this worker stops before a slot could come.
             NoSuchEndpointError: the deployment is gone.
         """
         grant = self.acquire_nowait(deployment)
@@ -205,9 +206,16 @@ class Admission:
             group.ids = [r.id for r in snapshot.replicas if r.deployment == key]
         self.deliver()
 
-    def start_draining(self) -> None:
-        """Requests that would have to wait are refused from now on; those that wait stay."""
+    def stop_waiting(self) -> None:
+        """The drain's time is nearly over: whoever waits is refused, and whoever would have to."""
         self._is_draining = True
+        for number, parked in list(self._parked.items()):
+            if parked.wake is None:
+                self._parked.pop(number)
+                self.holding.cancel(number)
+                parked.wake = Wake(number, None, DrainingError.reason)
+                parked.event.set()
+        self.deliver()
 
     def deliver(self) -> None:
         """Wake the tasks whose fate is known; tell the link when there is something to send."""

@@ -154,16 +154,19 @@ async def run_attempts(state: ExchangeState, plan: Plan, deployment: Deployment)
         StreamInterruptedError: the sweep struck.
     """
     unreached: list[str] = []
+    failed_on: set[str] = set()
     while True:
         try:
             return await _attempt(state, plan, deployment)
         except AttemptFailedError as failed:
             if failed.outcome is Outcome.UNREACHABLE:
                 unreached.append(state.replica)
+            if failed.outcome is not Outcome.SERVED:  # else a kept connection was merely old
+                failed_on.add(state.replica)
             state.let_go(is_replica_done=True, outcome=failed.outcome)
             if not _may_try_again(state, plan, failed, unreached):
                 raise
-        await _acquire_again(state, deployment, unreached)
+        await _acquire_again(state, deployment, failed_on)
 
 
 def _may_try_again(
@@ -187,14 +190,16 @@ def _may_try_again(
     return state.attempts - len(unreached) < ATTEMPTS_MAX and (is_unsent or plan.budget.take())
 
 
-async def _acquire_again(
-    state: ExchangeState, deployment: Deployment, unreached: list[str]
-) -> None:
-    """Another slot for another attempt, on another replica while there is one."""
+async def _acquire_again(state: ExchangeState, deployment: Deployment, failed_on: set[str]) -> None:
+    """Another slot for another attempt, on another replica while one has a slot free.
+
+    The slot that was just given back is often the first to be had again: without this, every
+    attempt would meet the replica that is broken.
+    """
     admission, key = state.plane.admission, state.key
     passed_over: list[Grant] = []
     grant = admission.acquire_nowait(key)
-    while grant is not None and grant.replica in unreached:
+    while grant is not None and grant.replica in failed_on:
         passed_over.append(grant)
         grant = admission.acquire_nowait(key)
     for spare in passed_over:

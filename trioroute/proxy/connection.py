@@ -169,10 +169,12 @@ class ClientConnection:
         """A drain goes on: end a connection that has been quiet for a while.
 
         Not at once: a busy client may be sending its next request just now, and would lose it. It
-        gets its answer, with `connection: close`.
+        gets its answer, with `connection: close`. Nor with bytes that the kernel has and we have
+        not read yet: on a busy machine a request may lie there for a while.
         """
         is_idle = self.exchange is None and not self.decoder.held_bytes
-        if is_idle and now - self._idle_since >= DRAIN_QUIET_S:
+        is_silent = is_idle and now - self._idle_since >= DRAIN_QUIET_S
+        if is_silent and self.stream.is_kernel_quiet():
             self._interrupt(ClientGoneError("draining"))
 
     def interruption_error(self) -> TrioRouteError:

@@ -110,10 +110,10 @@ class Worker:
     async def _drain_when_told(self) -> None:
         """Finish what is in flight, give everything back, say goodbye."""
         await self._draining.wait()
-        self.admission.start_draining()
         with trio.move_on_after(_DRAIN_S):
             while self._in_hand:
                 await trio.sleep(_FLUSH_S)
+        self.admission.stop_waiting()
         self.admission.holding.link.say_goodbye()
         self.admission.deliver()
         await trio.sleep(_FLUSH_S)
