@@ -132,6 +132,12 @@ def test_a_stranger_on_the_port_is_recognised(answer: bytes) -> None:
         AdminClient(f"http://127.0.0.1:{port}").status()
 
 
+def test_an_answer_that_breaks_off_tells_nothing_about_the_change() -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"
+    with listening_port(answer) as port, pytest.raises(ChangeUnknownError, match="broke off"):
+        AdminClient(f"http://127.0.0.1:{port}").drain()
+
+
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:9090", "ftp://x", "http://", "http://x:port", "http://x/v1", "http://[::1"]
 )

@@ -34,6 +34,14 @@ _NOTHING_CHANGED = ("TR0809", "TR0810", "TR0815")
 Json = dict[str, Any]
 
 
+@attrs.frozen
+class Told:
+    """What a client was told about its write: one of three words, and all of the message."""
+
+    word: str
+    message: str = ""
+
+
 def endpoint_body(name: str, **settings: Any) -> bytes:
     return json.dumps({"endpoint": {"name": name, **settings}}).encode()
 
@@ -128,21 +136,21 @@ def registered(url: str, names: list[str]) -> Registered:
     return Registered(endpoints, deployments, keys)
 
 
-def try_write(url: str, kind: Kind, name: str, delay_s: float, outcomes: dict[str, str]) -> None:
+def try_write(url: str, kind: Kind, name: str, delay_s: float, outcomes: dict[str, Told]) -> None:
     """Send one write after a while, once; what the client was told goes into `outcomes`."""
     time.sleep(delay_s)
     method, rest, body = kind.request(name)
     try:
         AdminClient(url, timeout_s=15.0).ask(method, f"/v1/endpoints/{name}{rest}", body)
-    except ChangeUnknownError:
-        outcomes[kind.name] = "unknown"
-    except UnreachableError:
-        outcomes[kind.name] = "unchanged"  # no connection: nothing was sent
+    except ChangeUnknownError as error:
+        outcomes[kind.name] = Told("unknown", str(error))
+    except UnreachableError as error:
+        outcomes[kind.name] = Told("unchanged", str(error))  # no connection: nothing was sent
     except ProblemAnswerError as error:
         words = {_UNKNOWN: "unknown", **dict.fromkeys(_NOTHING_CHANGED, "unchanged")}
-        outcomes[kind.name] = words.get(error.code, str(error))
+        outcomes[kind.name] = Told(words.get(error.code, "something else"), str(error))
     else:
-        outcomes[kind.name] = "acknowledged"
+        outcomes[kind.name] = Told("acknowledged")
 
 
 def prepare(system: System, number: int) -> dict[str, str]:
@@ -157,13 +165,13 @@ def prepare(system: System, number: int) -> dict[str, str]:
     return names
 
 
-def one_round(system: System, number: int, rng: random.Random) -> dict[str, str]:
+def one_round(system: System, number: int, rng: random.Random) -> dict[str, Told]:
     """Kill the coordinator among writes of every kind; returns what clients were told."""
     names = prepare(system, number)
     office = wait_until_rejoined(system)
     before = registered(system.admin_urls[office[0]], list(names.values()))
     urls = list(system.admin_urls.values())
-    outcomes: dict[str, str] = {}
+    outcomes: dict[str, Told] = {}
     threads = [
         threading.Thread(
             target=try_write,
@@ -182,13 +190,13 @@ def one_round(system: System, number: int, rng: random.Random) -> dict[str, str]
     views = [registered(url, list(names.values())) for url in urls]
     for kind in KINDS:
         name, told = names[kind.name], outcomes[kind.name]
-        assert told in ("acknowledged", "unchanged", "unknown"), (kind.name, told)
+        assert told.word in ("acknowledged", "unchanged", "unknown"), (kind.name, told)
         was, states = kind.seen(before, name), [kind.seen(view, name) for view in views]
         assert all(state == states[0] for state in states), (kind.name, states)
-        if told == "acknowledged":
+        if told.word == "acknowledged":
             assert states[0] != was, f"{kind.name} was acknowledged and is not there"
-        if told == "unchanged":
-            assert states[0] == was, f"{kind.name} was said to have changed nothing, and did"
+        if told.word == "unchanged":
+            assert states[0] == was, f"{kind.name} has changed something: {told.message}"
         if kind.name == "delete endpoint":
             assert states[0] in ((True, True), (False, False)), "half of it was deleted"
     return outcomes
@@ -203,7 +211,7 @@ def test_no_write_is_lost_or_halved_when_the_coordinator_dies(tmp_path: Path) ->
         for number in range(ROUNDS):
             outcomes = one_round(system, number, rng)
             assert outcomes.keys() == {kind.name for kind in KINDS}, f"seed {seed}"
-            counts.update(outcomes.items())
+            counts.update((name, told.word) for name, told in outcomes.items())
     for kind in KINDS:
         told = {word: counts[kind.name, word] for word in ("acknowledged", "unchanged", "unknown")}
         print(f"{kind.name:20} {told}", file=sys.stderr)

@@ -121,6 +121,10 @@ class AdminClient:
             raise self._unanswered(
                 kind, f"cannot reach the admin API at {self.url}: {error.strerror or error}"
             ) from None
+        except http.client.IncompleteRead:
+            raise self._unanswered(
+                kind, f"the admin API at {self.url} broke off in the middle of its answer"
+            ) from None
         except http.client.HTTPException:
             self._raise_stranger()
         finally:
