@@ -7,6 +7,7 @@ that are open go on with what they began with, so rotating costs no session and 
 
 import datetime as dt
 import ipaddress
+import logging
 import os
 import ssl
 from collections.abc import Iterable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import trio
 
 __all__ = ["PeerTls", "load_tls", "peer_names", "write_throwaway_certificates"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 #: A laptop's group is started anew at least once in this time; a cluster brings its own.
 _THROWAWAY_DAYS: Final = 365
@@ -61,7 +64,8 @@ class PeerTls:
     """What one front-end needs to accept and to dial, as its files are when it is asked.
 
     A set that does not load (half written, a key of another certificate) leaves the earlier one in
-    force until the files change again; `problem` says why. Asking costs three stat(2).
+    force until the files change again; `problem` and one line of the log say why. Asking costs
+    three stat(2).
     """
 
     def __init__(self, files: _Files) -> None:
@@ -91,7 +95,10 @@ class PeerTls:
             self._accepting, self._dialling = self._files.contexts()
             self.problem = ""
         except OSError as error:  # ssl.SSLError is one
-            self.problem = f"{self._files.certificate.parent}: new files do not load: {error}"
+            problem = f"{self._files.certificate.parent}: new files do not load: {error}"
+            if problem != self.problem:
+                _LOG.error("%s; the earlier ones stay in force until they change again", problem)
+            self.problem = problem
         self._stamps = stamps
 
 

@@ -127,7 +127,7 @@ class Member:
         self._persisted_at = self._clock.now()
         self._persist_s = 0.0
         self._persist_s_max = 0.0
-        self._left_term = 0
+        self._left_at = float("-inf")
         self._office: Office | None = None
         self.authority = Authority(self._clock)
         self._voter: VoterEngine | None = None
@@ -298,12 +298,15 @@ class Member:
         self._persist_s_max = max(self._persist_s_max, self._persist_s)
 
     def _disk_is_too_slow_to_lead(self) -> bool:
-        """True once a term: every commit and every heartbeat of a leader waits for its disk."""
-        if self._persist_s <= self._config.timings.slow_disk_s:
+        """Every commit and every heartbeat of a leader waits for its disk. True only now and then:
+
+        where all disks are slow, or all processors busy, leaders would hand over without end.
+        """
+        timings, now = self._config.timings, self._clock.now()
+        is_slow = self._persist_s > timings.slow_disk_s and self._engine.role is Role.LEADER
+        if not is_slow or now - self._left_at < timings.slow_disk_rest_s:
             return False
-        if self._engine.role is not Role.LEADER or self._left_term == self._engine.term:
-            return False
-        self._left_term = self._engine.term
+        self._left_at, self._persist_s = now, 0.0
         return True
 
     async def _leave_leadership(self) -> None:

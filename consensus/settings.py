@@ -29,18 +29,20 @@ class Timings:
 
     The defaults fit a network with a round trip below 50 ms. Process death is not found by waiting
     but by the closed connection, so these serve partitions, frozen processes and lost power only.
+    They are part of the wire contract: two members with different ones break its promises.
     """
 
-    heartbeat_s: float = 0.1
-    election_min_s: float = 0.5
-    election_max_s: float = 1.0
+    #: An idle member is woken for rounds and nothing else, so this decides what it costs to be one.
+    heartbeat_s: float = 0.2
+    election_min_s: float = 0.65
+    election_max_s: float = 1.15
     #: A leader that no quorum answers for this long steps down (stock default: 30 s).
-    fallback_s: float = 0.4
+    fallback_s: float = 0.5
     #: The coordinator's right ends this long after the *sending* of the newest answered round.
-    authority_s: float = 0.4
-    ping_s: float = 0.1
+    authority_s: float = 0.5
+    ping_s: float = 0.2
     #: A session on which nothing was heard for this long is closed.
-    silence_s: float = 0.4
+    silence_s: float = 0.62
     #: When a leader dies, the survivor of rank n waits n of these before it stands: long enough for
     #: the one before it to sync its vote and ask, or both stand and neither is elected.
     hint_step_s: float = 0.12
@@ -48,6 +50,8 @@ class Timings:
     clock_rate_error: float = 0.05
     #: A leader whose disk needs longer than this for one write hands leadership over.
     slow_disk_s: float = 0.2
+    #: It does so at most once in this time.
+    slow_disk_rest_s: float = 30.0
 
     def __attrs_post_init__(self) -> None:
         rules = {

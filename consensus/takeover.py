@@ -184,6 +184,8 @@ class Replicated:
             return _Answer(index, msgspec.msgpack.encode(self.epoch), "")
         try:
             return _Answer(index, self._machine.apply(command.body, index), "")
+        except MemoryError:
+            raise  # this process's own trouble: as an answer it would differ from the others'
         except Exception as error:  # noqa: BLE001 - a bulkhead: in the core it would wedge the group
             self.failures += 1
             # Its name only: a message may hold an address, and answers are replicated state.

@@ -163,12 +163,17 @@ class Gate:
         age = now - envelope.echo
         return envelope.term == self.term and 0 <= age <= self._timings.fallback_s
 
-    def overtaking_term(self) -> int | None:
-        """A higher term of a live peer. A leader must move past it, or never be heard there.
+    def overtaking_term(self, *, stands: bool) -> int | None:
+        """A higher term of a live peer, which ignores what a leader or a candidate below it says.
 
-        Such a peer ignores our heartbeats, and our voters withhold their votes from it.
+        A leader must move past it, or never be heard there: our voters withhold their votes from
+        such a peer. A candidate must stand above it: that peer's log may be too short to win, and
+        its vote what is missing here (simulator, seed 3100). Others wait for a leader's word.
+
+        Args:
+            stands: this voter is about to stand.
         """
-        if self.role is not Role.LEADER:
+        if not stands and self.role is not Role.LEADER:
             return None
         newest = max((peer.term for peer in self.peers.values() if peer.is_live), default=0)
         return newest if newest > self.term else None

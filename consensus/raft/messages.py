@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 #: Raised with any change that an older member would misread; compared in the hello.
-WIRE_VERSION: Final = 1
+WIRE_VERSION: Final = 2
 
 #: Entries travel in batches of 64 KiB and commands are at most 32 KiB; 1 MiB is never ours.
 FRAME_BYTES_MAX: Final = 1024 * 1024
@@ -85,14 +85,20 @@ class Proposal(msgspec.Struct, array_like=True, tag=6, frozen=True):
 
     payload: bytes
     origin: str
+    incarnation: Count
     number: Count
     hops: Count = 1
 
 
 class ProposalRefused(msgspec.Struct, array_like=True, tag=7, frozen=True):
-    """This member is not the leader and appended nothing."""
+    """This member is not the leader and appended nothing.
+
+    Numbers begin anew in each life, so the life is named: what an earlier one proposed may be
+    refused late, over a session of the later one.
+    """
 
     origin: str
+    incarnation: Count
     number: Count
 
 

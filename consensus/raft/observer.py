@@ -144,7 +144,7 @@ class ObserverEngine:
     def _take_body(self, peer: str, body: Body | None, *, now: float) -> None:
         match body:
             case ProposalRefused():
-                self.proposals.refused(body.number, now=now)
+                self.proposals.refused(body.incarnation, body.number, now=now)
             case FeedSnapshot() if peer == self._followed:
                 self._take_snapshot(body)
             case FeedCommand() if peer == self._followed and body.index == self.applied_index + 1:
@@ -192,7 +192,8 @@ class ObserverEngine:
         assert target is not None
         route = (self.term, target, self._sources[target].session)
         for number, payload in self.proposals.offers(route, with_takeovers=False, now=now):
-            self._send(target, Proposal(payload, self._config.name, number), now=now)
+            proposal = Proposal(payload, self._config.name, self.proposals.incarnation, number)
+            self._send(target, proposal, now=now)
 
     def _drop(self, peer: str) -> None:
         self._sources.pop(peer, None)

@@ -44,7 +44,7 @@ class Proposals:
 
     def __init__(self, origin: str, incarnation: int) -> None:
         self._origin = origin
-        self._incarnation = incarnation
+        self.incarnation = incarnation
         self._numbers = itertools.count(1)
         self._newest = 0
         self._pending: dict[int, Pending] = {}
@@ -77,15 +77,17 @@ class Proposals:
                 continue
             pending.route = route
             pending.open_offers += 1
-            command = Command(
-                self._origin, self._incarnation, pending.number, settled, pending.body
-            )
+            command = Command(self._origin, self.incarnation, pending.number, settled, pending.body)
             yield pending.number, msgspec.msgpack.encode(command)
 
-    def refused(self, number: int, *, now: float) -> None:
-        """The member it went to is not the leader and appended nothing; offer it again soon."""
+    def refused(self, incarnation: int, number: int, *, now: float) -> None:
+        """The member it went to is not the leader and appended nothing; offer it again soon.
+
+        Args:
+            incarnation: whose proposal it was; another life's numbers are not ours.
+        """
         pending = self._pending.get(number)
-        if pending is not None:
+        if pending is not None and incarnation == self.incarnation:
             pending.route = None
             pending.open_offers -= 1
             pending.retry_at = now + _RETRY_S
@@ -93,7 +95,7 @@ class Proposals:
     def applied(self, outcome: Outcome) -> None:
         """A command was applied; if it is one of ours, its proposer learns the outcome."""
         command = outcome.command
-        if (command.origin, command.incarnation) != (self._origin, self._incarnation):
+        if (command.origin, command.incarnation) != (self._origin, self.incarnation):
             return
         pending = self._pending.pop(command.number, None)
         if pending is not None:
@@ -103,6 +105,6 @@ class Proposals:
     def reconcile(self, answered: Callable[[str, int, int], Outcome | None]) -> None:
         """A snapshot replaced the state; some of ours may have been applied inside it."""
         for number in list(self._pending):
-            outcome = answered(self._origin, self._incarnation, number)
+            outcome = answered(self._origin, self.incarnation, number)
             if outcome is not None:
                 self.applied(outcome)

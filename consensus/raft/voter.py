@@ -7,6 +7,8 @@ frames. The driver makes the log durable before it sends any frame of the step.
 import random
 from collections.abc import Sequence
 
+import msgspec
+
 from consensus.errors import FrameRefusedError
 from consensus.journal.log import Log
 from consensus.raft.core import RaftCore
@@ -216,7 +218,7 @@ class VoterEngine:
             case Proposal():
                 self._take_proposal(peer, body, now=now)
             case ProposalRefused():
-                self.proposals.refused(body.number, now=now)
+                self.proposals.refused(body.incarnation, body.number, now=now)
             case AppendEntries():
                 self._take_append(peer, envelope, body, now=now)
             case AppendAnswer():
@@ -269,10 +271,11 @@ class VoterEngine:
             return
         leader = self.core.leader
         if body.hops > 0 and leader not in (None, peer) and self._session(leader) is not None:
-            onward = Proposal(body.payload, body.origin, body.number, body.hops - 1)
+            onward = msgspec.structs.replace(body, hops=body.hops - 1)
             self._send(leader, onward, now=now)
         else:
-            self._send(body.origin, ProposalRefused(body.origin, body.number), now=now)
+            refusal = ProposalRefused(body.origin, body.incarnation, body.number)
+            self._send(body.origin, refusal, now=now)
 
     # Rules that need both the core and the gate.
 
@@ -311,7 +314,7 @@ class VoterEngine:
         silent += self.feeds.silent(now=now, silence_s=self.config.timings.silence_s)
         for peer, session in silent:
             self._close(peer, session)
-        term = self.gate.overtaking_term()
+        term = self.gate.overtaking_term(stands=False)
         if self.core.role is Role.LEADER and self.core.term == self._step_down_term:
             term = max(term or 0, self.core.term + 1)
         if term is not None:
@@ -325,6 +328,10 @@ class VoterEngine:
             # A new leader's first round found nobody connected; it must not wait for a heartbeat.
             self.core.submit([], now=now)
         self._connected = connected
+        is_about_to_stand = bool(connected) and self.core.deadline() <= now
+        term = self.gate.overtaking_term(stands=is_about_to_stand)
+        if term is not None:
+            self._adopt(term, now=now)
         if connected and self.gate.hint_due(now=now) and self.core.leader is not None:
             self.counters.hints += 1
             hint = TimeoutNow(self.core.term)
@@ -355,7 +362,8 @@ class VoterEngine:
             self.core.submit([payload for _, payload in offers], now=now)
             return
         for number, payload in offers:
-            self._send(leader, Proposal(payload, self.config.name, number), now=now)
+            proposal = Proposal(payload, self.config.name, self.proposals.incarnation, number)
+            self._send(leader, proposal, now=now)
 
     # Outputs.
 

@@ -10,12 +10,12 @@ PEERS = tuple(PeerAddress(name=f"fe-{number}", host="h", port=1) for number in r
 @pytest.mark.parametrize(
     "change",
     [
-        {"heartbeat_s": 0.2},
+        {"heartbeat_s": 0.22},
         {"election_max_s": 0.5},
-        {"fallback_s": 0.6},
-        {"authority_s": 0.48},
-        {"silence_s": 0.3},
+        {"fallback_s": 0.7},
+        {"authority_s": 0.62},
         {"silence_s": 0.6},
+        {"silence_s": 0.7},
     ],
 )
 def test_timings_must_keep_their_order(change: dict[str, float]) -> None:

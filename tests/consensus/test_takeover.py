@@ -71,6 +71,21 @@ def test_what_raises_is_an_answer_and_names_no_address() -> None:
     assert replicated.failures == 1
 
 
+class Exhausted(Register):
+    """Runs in a process that has no memory left."""
+
+    def apply(self, command: bytes, index: int) -> bytes:
+        """Fail halfway."""
+        self.commands.append(command)
+        raise MemoryError
+
+
+def test_a_process_without_memory_applies_nothing_as_an_answer() -> None:
+    """The other members had memory: an answer of this one alone would part it from them."""
+    with pytest.raises(MemoryError):
+        Replicated(Exhausted()).apply(payload(1), 1)
+
+
 @pytest.mark.parametrize(
     "garbage", [b"", b"\xc1", b"\x93\x01\x02\x03", b"\x81\xa1\xff\x01", b"\x91" * 100_000]
 )

@@ -121,7 +121,7 @@ async def test_certificates_and_their_authority_rotate_without_a_session_or_a_le
 
 
 async def test_files_that_do_not_load_change_nothing_until_they_do(
-    tmp_path: Path, issued: tuple[Path, Path]
+    tmp_path: Path, issued: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     old, _ = issued
     tls = load(tmp_path, "fe-0")
@@ -131,6 +131,9 @@ async def test_files_that_do_not_load_change_nothing_until_they_do(
         certificate.write_bytes(broken)
         assert tls.accepting is earlier
         assert "do not load" in tls.problem
+        assert tls.accepting is earlier
+        assert caplog.messages[-1].startswith(tls.problem)
+    assert len(caplog.messages) == 2, "once for each set of files, not for each connection"
     certificate.unlink()
     assert tls.accepting is earlier
     shutil.copy(old / "fe-0.pem", certificate)

@@ -29,10 +29,19 @@ def test_a_refusal_takes_the_offer_back_and_it_is_offered_again_later() -> None:
     proposals = Proposals("fe-0", 5)
     pending = proposals.add(b"a", lambda: None)
     settled_by(proposals, "to fe-1")
-    proposals.refused(1, now=10.0)
+    proposals.refused(5, 1, now=10.0)
     assert pending.open_offers == 0
     assert list(proposals.offers("to fe-1", with_takeovers=True, now=10.01)) == []
     assert len(list(proposals.offers("to fe-1", with_takeovers=True, now=10.06))) == 1
+
+
+def test_a_refusal_of_an_earlier_life_takes_nothing_back() -> None:
+    """It may come late, and its number is in use again: else "in no log" would be a lie."""
+    proposals = Proposals("fe-0", 5)
+    pending = proposals.add(b"a", lambda: None)
+    settled_by(proposals, "to fe-1")
+    proposals.refused(4, 1, now=10.0)
+    assert pending.open_offers == 1
 
 
 def test_an_outcome_reaches_its_proposer_once_and_no_other() -> None:
