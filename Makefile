@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 # `make bench` runs proxy; `make bench queue` another one.
-BENCHES := proxy latency holding queue failover consensus partition scale
+BENCHES := proxy latency holding queue failover consensus partition scale scaling
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
@@ -45,7 +45,7 @@ format: $(DEV)  ## rewrite the sources the way check wants them
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(DEV)  ## print figures; `make bench queue` names which: proxy latency holding queue failover consensus partition
+bench: $(DEV)  ## print figures; `make bench queue` names which: proxy latency holding queue failover consensus partition scale scaling
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@$(BIN)/python -m tests.bench.$(BENCH) $(ARGS)
 

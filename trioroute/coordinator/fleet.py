@@ -35,6 +35,9 @@ _FIRST_PROBES_S: Final = 0.1
 _SOON_S: Final = 0.5
 #: Evaluations are at least this far apart, however often something happens, seconds.
 _EVALUATE_S: Final = 0.05
+#: And at most this far, whatever the polling intervals: a rising load that nobody has to wait for
+#: shows in renewals only.
+_LOOK_S: Final = 0.25
 #: For how long a holder that hears nothing new may still start requests: its lease, seconds.
 _ROUTED_S: Final = 3.0
 
@@ -169,7 +172,8 @@ class Fleet:
 
     def _interval_s(self) -> float:
         groups = self._groups.values()
-        return min((g.scaler.settings.polling_interval_s for g in groups), default=1.0)
+        asked_for_s = min((g.scaler.settings.polling_interval_s for g in groups), default=1.0)
+        return min(asked_for_s, _LOOK_S)
 
     async def _watch(self, source: ReplicaSource) -> None:
         async with source.watch() as pictures:
@@ -313,8 +317,8 @@ class Fleet:
         found, now = self._all_found(key), trio.current_time()
         demand = self._directory.demand(key)
         group.decision = group.scaler.decide(
-            busy=demand.busy,
-            queued=demand.queued,
+            busy=demand.steady_busy,
+            queued=demand.steady_queued,
             current=len(group.staying(found)),
             slots_per_replica=group.deployment.slots_per_replica,
             now=now,

@@ -2,6 +2,7 @@
 
 import statistics
 
+import attrs
 import pytest
 
 from tests.core.slots.queueworld import QueueWorld
@@ -9,6 +10,7 @@ from tests.core.slots.slotworld import KEY, TIMINGS, World
 from trioroute.core.directory.directory import Effect, SlotDirectory
 from trioroute.core.directory.lending import Lender
 from trioroute.core.directory.line import Line
+from trioroute.core.model import CommandSource, ScaleKind, ScaleSettings
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import pack_all
 
@@ -277,3 +279,9 @@ def test_who_would_wait_longer_than_it_may_is_refused_at_once() -> None:
     assert not ask(0.0), "who asks again after a take-over is not refused"
     line.expected_at = now + 9
     assert not ask(0.1), "help is under way"
+    line.expected_at = 0.0
+    assert ask(0.1)
+    scale = ScaleSettings(kind=ScaleKind.TARGET_UTILIZATION, max_instances=3)
+    source = CommandSource(command=("serve",), cwd=".")
+    line.deployment = attrs.evolve(line.deployment, scale=scale, source=source)
+    assert not ask(0.1), "this queue is what more replicas are started for"

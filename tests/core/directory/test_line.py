@@ -1,9 +1,19 @@
 """Where the coordinator lets a granted request start."""
 
+import attrs
+import pytest
+
 from trioroute.core.directory.book import SlotBook
 from trioroute.core.directory.line import Line
 from trioroute.core.directory.waiting import WaitingRequest
-from trioroute.core.model import Deployment, Replica, StaticSource
+from trioroute.core.model import (
+    CommandSource,
+    Deployment,
+    Replica,
+    ScaleKind,
+    ScaleSettings,
+    StaticSource,
+)
 
 
 def line(slots: int, *free: int, since: int = 0) -> Line:
@@ -46,3 +56,28 @@ def test_the_oldest_elsewhere_is_not_one_s_own() -> None:
     assert waited.oldest_waited_s(10.0, elsewhere_than="w0") == 6.0
     assert waited.oldest_waited_s(10.0, elsewhere_than="w1") == 9.0
     assert line(1).oldest_waited_s(10.0, elsewhere_than="w0") == 0.0
+
+
+@pytest.mark.parametrize(("most", "may_grow"), [(2, False), (3, True)])
+def test_it_may_grow_while_it_has_fewer_replicas_than_it_may(most: int, may_grow: bool) -> None:
+    two = line(1, 1, 1)
+    scale = ScaleSettings(kind=ScaleKind.TARGET_UTILIZATION, max_instances=most)
+    started = CommandSource(command=("serve",), cwd=".")
+    two.deployment = attrs.evolve(two.deployment, source=started, scale=scale)
+    assert two.may_grow == may_grow
+    two.deployment = attrs.evolve(two.deployment, source=StaticSource(addresses=()))
+    assert not two.may_grow, "nobody starts fixed addresses"
+
+
+def test_waiters_count_for_scaling_once_idle_slots_have_been_called_in() -> None:
+    """Until then a slot that somebody has may be on its way to who waits."""
+    asked = line(1, 0)
+    asked.waiting.add(WaitingRequest(1, 1.0, "w0", 1))
+    asked.contended, asked.contended_at = True, 5.0
+    asked.note_time(5.01)
+    assert (asked.demand({}).queued, asked.demand({}).steady_queued) == (1, 0)
+    asked.note_time(5.05)
+    assert asked.demand({}).steady_queued == 1
+    asked.contended = False
+    asked.note_time(9.0)
+    assert asked.demand({}).steady_queued == 0

@@ -27,6 +27,16 @@ def test_the_oldest_is_one_that_runs_or_one_that_waits() -> None:
     assert feed.oldest_s(5.0, None) == 0.0
 
 
+def test_what_was_used_is_ended_and_running_requests_together() -> None:
+    feed = Feed()
+    feed.began(1, 1.0, 2.0)
+    feed.began(2, 1.0, 3.0)
+    feed.ended(1, 5.0)
+    assert feed.used_s(6.0) == 3.0 + 3.0
+    feed.take(6.0)
+    assert feed.used_s(7.0) == 3.0 + 4.0, "it only ever grows"
+
+
 def test_a_release_that_nobody_began_changes_nothing() -> None:
     feed = Feed()
     feed.ended(9, 1.0)

@@ -94,6 +94,9 @@ class Hearing:
         for key, service_s in renew.service_s.items():
             if service_s > 0 and key in self._keeper.lines:
                 self._keeper.lines[key].service_s[holder.name] = service_s
+        for key, used_s in renew.used_s.items():
+            if key in self._keeper.lines:
+                self._keeper.lines[key].usage.record(holder.name, used_s, now)
         for name, served in renew.served.items():
             if (served_line := self._keeper.line_of.get(name)) is not None:
                 changes = served_line.health.record_served(name, Served(*served), now)
@@ -146,7 +149,8 @@ class Hearing:
         if line.quarantine:
             return "quarantined"
         predicted_s = line.predicted_wait_s(acquire.priority)
-        if 0 < acquire.wait_max_s < predicted_s and line.expected_at <= now:
+        is_hopeless = line.expected_at <= now and not line.may_grow
+        if is_hopeless and 0 < acquire.wait_max_s < predicted_s:
             return "queue-timeout"
         if line.has_room(acquire.size):
             return ""

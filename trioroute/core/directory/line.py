@@ -11,19 +11,22 @@ import attrs
 
 from trioroute.core.directory.book import SlotBook
 from trioroute.core.directory.holders import HolderRecord
+from trioroute.core.directory.usage import UsageMeter
 from trioroute.core.directory.waiting import WaitingLine
 from trioroute.core.health import GroupHealth, Health, HealthChange
-from trioroute.core.model import Deployment
+from trioroute.core.model import Deployment, ScaleKind, StaticSource
 from trioroute.core.slots.figures import Demand
 from trioroute.core.slots.masks import count
 
 __all__ = ["NEVER_OWN", "Line"]
-
 #: A holder that had no request for this long is not kept a slot in stock, seconds.
 _IN_USE_S: Final = 1.0
 #: `Mode.own_age_s` where requests have priorities: a holder cannot know who is more important
 #: elsewhere, so every freed slot goes back.
 NEVER_OWN: Final = -1e9
+#: So long after contention was declared every idle slot has been given back: two round trips that
+#: are slow, seconds.
+_CALLED_IN_S: Final = 0.04
 _SLOTS_MAX: Final = {Health.OPEN: None, Health.SHUT: 0, Health.PROBATION: 1}
 
 
@@ -44,6 +47,9 @@ class Line:  # house: one method for each event that its books go through
         service_s: how long a request takes, as each holder last reported it.
         expected_at: when replicas that are being started should be ready; 0 when none are.
         health: which replicas may be used, after what they did lately.
+        usage: how many slots were in use lately.
+        contended_at: since when it is contended, if it is.
+        called_in: whether it is for long enough that each slot which somebody has is in use.
         recalls: how often holders were asked for idle slots, so far.
         in_doubt: whether slots that nobody claims may still have requests on them.
         pending: while in doubt: until when requests of each holder may run that nobody told of.
@@ -65,11 +71,18 @@ class Line:  # house: one method for each event that its books go through
     service_s: dict[str, float] = attrs.field(factory=dict)
     expected_at: float = 0.0
     health: GroupHealth = attrs.field(factory=GroupHealth)
+    usage: UsageMeter = attrs.field(factory=UsageMeter)
+    contended_at: float = 0.0
+    called_in: bool = False
     recalls: int = 0
     in_doubt: bool = False
     pending: dict[str, float] = attrs.field(factory=dict)
     quarantine: str = ""
     changed: list[SlotBook] = attrs.field(factory=list)
+
+    def note_time(self, now: float) -> None:
+        """Idle slots that were called in have come by now, or will not."""
+        self.called_in = self.contended and now >= self.contended_at + _CALLED_IN_S
 
     def set_banded(self, is_banded: bool) -> None:
         """Whether requests of this deployment have priorities."""
@@ -110,6 +123,14 @@ class Line:  # house: one method for each event that its books go through
                 best = book
         return best
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether the deployment may have more replicas than it has, where its queue wants them."""
+        scale = self.deployment.scale
+        if scale.kind is ScaleKind.DEFAULT or isinstance(self.deployment.source, StaticSource):
+            return False
+        return sum(not book.cordoned for book in self.books.values()) < scale.max_instances
+
     def demand(self, holders: Mapping[str, HolderRecord]) -> Demand:
         """What the deployment is asked for now."""
         ready = [book for book in self.books.values() if not book.cordoned]
@@ -122,11 +143,20 @@ class Line:  # house: one method for each event that its books go through
             slots=sum(book.replica.slots for book in ready),
             busy=busy,
             queued=len(self.waiting),
+            steady_busy=busy if self.called_in else self._steady_busy(holders, ready),
+            steady_queued=len(self.waiting) if self.called_in else 0,
             in_doubt=sum(count(entry.mask) for book in ready for entry in book.limbo),
             above_limit=sum(count(book.above_limit) for book in ready),
             contended=self.contended,
             recalls=self.recalls,
         )
+
+    def _steady_busy(self, holders: Mapping[str, HolderRecord], ready: list[SlotBook]) -> int:
+        """Slots in use on average lately; of a holder that has not told enough, as it last said."""
+        names = [book.replica.id for book in ready]
+        others = [h for h in holders.values() if not self.usage.knows(h.name)]
+        told = sum(count(h.busy.get(name, 0)) for h in others for name in names)
+        return round(self.usage.mean()) + told
 
     # -- what events mean for the books ------------------------------------------------------
 
@@ -238,6 +268,7 @@ class Line:  # house: one method for each event that its books go through
     def forget_holder(self, name: str) -> None:
         """It cannot be asked any more, nor does it ask."""
         self.waiting.remove_holder(name)
+        self.usage.forget(name)
         for by_holder in (self.idle, self.asked, self.short, self.used_at, self.service_s):
             by_holder.pop(name, None)
 

@@ -97,6 +97,7 @@ class LinkEnd:
                 service_s={k: g.service_s for k, g in groups.items() if g.service_s},
                 finished={k: g.feed.take(now) for k, g in groups.items() if g.feed.has_news},
                 oldest_s={k: age for k, g in groups.items() if (age := g.oldest_s(now))},
+                used_s={k: used for k, g in groups.items() if (used := g.feed.used_s(now))},
             )
         )
 

@@ -13,6 +13,9 @@ class Demand:
         slots: of ready replicas.
         busy: with a request running, as last reported (at most one renewal old when calm).
         queued: requests waiting, over all front-ends.
+        steady_busy, steady_queued: both as scaling counts them, nobody twice. Contended, every slot
+            and every waiter is known; else slots in use are a mean over the last two renewals, and
+            who waits has an idle slot on its way.
         in_doubt: slots nobody may use yet.
         recalls: how often holders were asked for idle slots, since the epoch began.
         above_limit: slots beyond a lowered limit that are still out; the new limit is in force once
@@ -22,6 +25,8 @@ class Demand:
     slots: int
     busy: int
     queued: int
+    steady_busy: int
+    steady_queued: int
     in_doubt: int
     contended: bool
     recalls: int = 0

@@ -85,6 +85,8 @@ class Renew:
         finished: deployment → requests that ended since then (`core.yardstick.feed`), empty when
             there were too many to tell.
         oldest_s: deployment → age of its oldest request that waits or runs.
+        used_s: deployment → slot-seconds that its requests have used here so far; a holder that
+            does not know the field is counted by what it says is busy.
     """
 
     sent_at: float
@@ -97,6 +99,7 @@ class Renew:
     served: Mapping[str, tuple[int, int, float]] = attrs.field(factory=dict)
     finished: Mapping[str, bytes] = attrs.field(factory=dict)
     oldest_s: Mapping[str, float] = attrs.field(factory=dict)
+    used_s: Mapping[str, float] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

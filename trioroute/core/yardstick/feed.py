@@ -37,6 +37,7 @@ class Feed:
 
     _running: dict[int, tuple[float, float]] = attrs.field(factory=dict)
     _finished: list[tuple[float, float, float]] = attrs.field(factory=list)
+    _ended_s: float = 0.0
 
     def began(self, number: int, arrived_at: float, now: float) -> None:
         """A request got its slot."""
@@ -47,6 +48,11 @@ class Feed:
         times = self._running.pop(number, None)
         if times is not None:
             self._finished.append((*times, now))
+            self._ended_s += now - times[1]
+
+    def used_s(self, now: float) -> float:
+        """Slot-seconds used by all requests so far, those that run included."""
+        return self._ended_s + sum(now - began_at for _, began_at in self._running.values())
 
     @property
     def has_news(self) -> bool:
