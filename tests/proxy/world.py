@@ -170,7 +170,7 @@ class World:
     async def wait_settled(self) -> None:
         """Wait until no exchange and no abandoned request is left, then check every slot."""
         pause_s = 0.01
-        while self.server.statistics().active or self.server.statistics().abandoned:  # noqa: ASYNC110 - polls what has no event
+        while self.server.statistics().active or self.server.statistics().abandoned:
             await trio.sleep(pause_s)
             pause_s *= 1.01  # minutes of virtual time are not looked at every ten milliseconds
         assert not self.slots.busy
