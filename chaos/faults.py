@@ -1,5 +1,7 @@
 """The vocabulary: every kind of fault, what it needs, whom it may hurt, and how soon it is over."""
 
+# house: one table, some ten lines a kind of fault
+
 import enum
 from typing import Final
 
@@ -20,9 +22,9 @@ class Need(enum.Enum):
     LIMITS = "prlimit on processes of our own"
     SOCKET_KILL = "ss -K"
     CLOCK_NAMESPACE = "unshare -T"
-    FAKE_CLOCK = "libfaketime"
+    FAKE_CLOCK = "libfaketime (pip install -e '.[chaos]')"
     HOSTS_FILE = "a mount namespace with a hosts file of its own"
-    NAMESPACES = "network namespaces"
+    PACKETS = "TUN devices and network namespaces of our own (root, /dev/net/tun, ip)"
 
 
 class Target(enum.Enum):
@@ -246,6 +248,24 @@ KINDS: Final[tuple[Kind, ...]] = (
         hold_s=(1.0, 4.0),
     ),
     Kind(
+        name="lose-packets",
+        row=9,
+        does="5 … 30 % of all packets between front-ends are lost; TCP sends them again",
+        target=Target.ALL_FRONT_ENDS,
+        need=Need.PACKETS,
+        reasons=_NO_SLOTS,
+        hold_s=(1.0, 4.0),
+    ),
+    Kind(
+        name="unplug-peers",
+        row=7,
+        does="every packet between a front-end and its peers vanishes: no end, no reset, no word",
+        target=Target.FRONT_END,
+        need=Need.PACKETS,
+        reasons=_NO_SLOTS,
+        hold_s=(1.0, 4.0),
+    ),
+    Kind(
         name="narrow-peers",
         row=9,
         does="front-ends share a line of 8 … 64 KiB/s, in pieces of a few bytes",
@@ -446,9 +466,10 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="wall-clock",
         row=28,
-        does="a front-end's wall clock jumps an hour on or two back",
+        does="a front-end's wall clock jumps an hour on or two back, and its peers are reset",
         target=Target.FRONT_END,
         need=Need.FAKE_CLOCK,
+        hold_s=(1.0, 3.0),
     ),
     Kind(
         name="other-boot-time",

@@ -11,16 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from chaos.faults import KINDS, Need
+from chaos.lines.packets import PacketWire
+from chaos.processes.clocks import fake_clock_library
 
-__all__ = ["FAKETIME_PATHS", "freezer_root", "group_root", "impossible_kinds", "is_possible"]
-
-#: Where Debian and others put it.
-FAKETIME_PATHS: Final = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/faketime/libfaketime.so.1",
-    "/usr/lib64/faketime/libfaketime.so.1",
-)
+__all__ = ["freezer_root", "group_root", "impossible_kinds", "is_possible"]
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _PROBE_S: Final = 10
@@ -83,6 +77,15 @@ def _traces() -> bool:
             child.kill()
 
 
+def _loses_packets() -> bool:
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        PacketWire().close()
+        return True
+    return False
+
+
 _PROBES: Final[dict[Need, Callable[[], bool]]] = {
     Need.NOTHING: lambda: True,
     Need.FREEZER: lambda: freezer_root() is not None,
@@ -93,9 +96,9 @@ _PROBES: Final[dict[Need, Callable[[], bool]]] = {
     Need.LIMITS: lambda: shutil.which("prlimit") is not None,
     Need.SOCKET_KILL: lambda: os.geteuid() == 0 and shutil.which("ss") is not None,
     Need.CLOCK_NAMESPACE: lambda: _runs("unshare", "-T", "--monotonic", "60", "true"),
-    Need.FAKE_CLOCK: lambda: any(Path(path).exists() for path in FAKETIME_PATHS),
+    Need.FAKE_CLOCK: lambda: fake_clock_library() is not None,
     Need.HOSTS_FILE: lambda: os.geteuid() == 0 and _runs("unshare", "-m", "true"),
-    Need.NAMESPACES: lambda: os.geteuid() == 0 and _runs("unshare", "-n", "true"),
+    Need.PACKETS: _loses_packets,
 }
 
 

@@ -13,9 +13,11 @@ import attrs
 import trio
 
 from chaos.history import Death
+from chaos.lines.packets import PacketWire
+from chaos.lines.relay import Relay
 from chaos.processes.census import children_of, command_of
+from chaos.processes.clocks import WallClock
 from chaos.processes.ports import quiet_ports
-from chaos.processes.relay import Relay
 from trioroute.app.laptop.front_ends import make_peer_files
 from trioroute.app.leash import NO_LIFELINE, leashed_command
 from trioroute.app.settings import voter_count
@@ -48,6 +50,7 @@ class FrontEnd:
     Attributes:
         wrapper: a command that the next start runs under (`unshare …`).
         environment: added to the next start's.
+        clock: its time of day, where a fault may change it.
         is_wanted: whether clients' balancers see it ready.
         is_held_down: a fault keeps it from being started again.
         lives: how often it was started.
@@ -62,6 +65,7 @@ class FrontEnd:
     process: "subprocess.Popen[bytes] | None" = None
     wrapper: tuple[str, ...] = ()
     environment: dict[str, str] = attrs.field(factory=dict)
+    clock: WallClock | None = None
     is_wanted: bool = False
     is_held_down: bool = False
     lives: int = 0
@@ -109,7 +113,13 @@ class FrontEnds:
     """All of them, and the lines between them."""
 
     def __init__(
-        self, folder: Path, names: Sequence[str], *, shares_socket: bool, domain: str = ""
+        self,
+        folder: Path,
+        names: Sequence[str],
+        *,
+        shares_socket: bool,
+        domain: str = "",
+        wire: PacketWire | None = None,
     ) -> None:
         """Lay them out; nothing is started.
 
@@ -117,6 +127,7 @@ class FrontEnds:
             folder: made and owned by the caller.
             shares_socket: one listening socket for all, which outlives them (decision 2).
             domain: of the names that they call each other by; addresses when it is empty.
+            wire: what lies between them, where packets are to be lost.
         """
         self._domain = domain
         #: Front-ends that ended without being told to.
@@ -141,7 +152,7 @@ class FrontEnds:
             )
         #: (who dials, who is dialled): the line that the dialling one's connections take.
         self.lines: dict[tuple[str, str], Relay] = {
-            (one, other): Relay(("127.0.0.1", self.all[other].peer_port))
+            (one, other): Relay(("127.0.0.1", self.all[other].peer_port), wire=wire)
             for one in names
             for other in names
             if one != other

@@ -10,9 +10,9 @@ import attrs
 import trio
 
 from chaos.history import Execution
+from chaos.lines.relay import Relay
 from chaos.processes.front_ends import MARK
 from chaos.processes.ports import quiet_ports
-from chaos.processes.relay import Relay
 from trioroute.app.leash import NO_LIFELINE, leashed_command
 
 __all__ = ["ReplicaProcess", "Replicas", "read_executions"]

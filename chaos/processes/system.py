@@ -2,14 +2,16 @@
 
 import contextlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from chaos.faults import Fault, Target
+from chaos.faults import Fault, Need, Target
 from chaos.history import FinalRead
+from chaos.lines.packets import PacketWire
+from chaos.processes.clocks import WallClock, fake_clock_library
 from chaos.processes.front_ends import FrontEnd, FrontEnds
 from chaos.processes.mounts import DOMAIN, Names, mount_small_disk
 from chaos.processes.replicas import ReplicaProcess, Replicas
@@ -20,7 +22,10 @@ from trioroute.core.auth import digest_of, key_from
 from trioroute.core.model import Deployment, Endpoint, StaticSource
 from trioroute.core.status import ClusterStatus, ReplicaCondition
 
-__all__ = ["CHAT", "ENDPOINT", "System"]
+__all__ = ["CHAT", "ENDPOINT", "MOUNT_NEEDS", "System"]
+
+#: What takes mounts of this process's own.
+MOUNT_NEEDS: Final = frozenset({Need.MOUNT, Need.HOSTS_FILE})
 
 ENDPOINT: Final = "work"
 CHAT: Final = "chat"
@@ -35,12 +40,17 @@ _LOOK_S: Final = 0.15
 class System:
     """See the module's docstring. The `Door` of its clients."""
 
-    def __init__(self, folder: Path, setup: Setup, *, has_mounts: bool = False) -> None:
+    def __init__(
+        self, folder: Path, setup: Setup, *, needs: Collection[Need] = frozenset()
+    ) -> None:
         """Lay it out.
 
         Args:
-            has_mounts: this process's mounts are its own: front-ends get small disks, and names.
+            needs: of the plan's faults: small disks and names of their own for front-ends (this
+                process's mounts are its own then), clocks that can be wrong, packets to lose.
         """
+        has_mounts = bool(MOUNT_NEEDS.intersection(needs))
+        self.wire = PacketWire() if Need.PACKETS in needs else None
         names = [f"fe-{number}" for number in range(setup.front_ends)]
         self.names = Names(folder, names) if has_mounts else None
         self.setup = setup
@@ -50,10 +60,13 @@ class System:
             names,
             shares_socket=setup.shares_socket,
             domain=DOMAIN if has_mounts else "",
+            wire=self.wire,
         )
         if has_mounts:
             for one in self.front_ends.all.values():
                 mount_small_disk(one.data)
+        if Need.FAKE_CLOCK in needs:
+            self._give_clocks()
         self.replicas = Replicas(
             folder,
             count=setup.replicas,
@@ -72,6 +85,13 @@ class System:
                 deadline_s=setup.deadline_s,
             ),
         )
+
+    def _give_clocks(self) -> None:
+        library = fake_clock_library()
+        assert library is not None, "probed before"
+        for one in self.front_ends.all.values():
+            one.clock = WallClock(self.folder / f"{one.name}.clock", library)
+            one.environment |= one.clock.environment
 
     # Where requests go.
 
@@ -102,6 +122,8 @@ class System:
         Raises:
             trio.TooSlowError: it does not.
         """
+        if self.wire is not None:
+            nursery.start_soon(self.wire.run)
         for line in self.front_ends.lines.values():
             nursery.start_soon(line.run)
         for one in self.replicas.processes:
@@ -249,6 +271,8 @@ class System:
         self.replicas.end_all()
         if self.names is not None:
             self.names.close()
+        if self.wire is not None:
+            self.wire.close()
 
 
 def _count_ready(status: ClusterStatus) -> int:

@@ -20,7 +20,7 @@ from chaos.processes.front_ends import MARK
 from chaos.processes.logs import secrets_in_logs, tracebacks_in_logs
 from chaos.processes.mounts import enter_private_mounts
 from chaos.processes.starvation import watch_starvation
-from chaos.processes.system import System
+from chaos.processes.system import MOUNT_NEEDS, System
 from chaos.processes.ways.table import WAYS
 from chaos.workload.load import offer
 from chaos.world import Scenario
@@ -79,7 +79,7 @@ class ProcessesWorld:
         impossible = self.impossible()
         history.skipped = {name: impossible[name] for name in plan.skipped}
         with _folder(keep=self.keep, say=self.say) as folder:
-            system = System(folder, scenario.setup, has_mounts=_needs_mounts(plan))
+            system = System(folder, scenario.setup, needs=_prepared(plan))
             history.slots = system.slots
             try:
                 async with trio.open_nursery() as nursery:
@@ -142,13 +142,12 @@ class ProcessesWorld:
         return span
 
 
-def _needs_mounts(plan: Plan) -> bool:
-    """Take mounts of our own when a fault of the plan needs them."""
-    needs = {kind_named(name).need for name in plan.kinds}
-    if not needs & {Need.MOUNT, Need.HOSTS_FILE}:
-        return False
-    enter_private_mounts()
-    return True
+def _prepared(plan: Plan) -> frozenset[Need]:
+    """What the plan's faults need; mounts of our own are taken here when they are among it."""
+    needs = frozenset(kind_named(name).need for name in plan.kinds)
+    if needs & MOUNT_NEEDS:
+        enter_private_mounts()
+    return needs
 
 
 def _told(span: Span, history: History) -> str:

@@ -259,4 +259,6 @@ async def test_a_drain_does_not_close_over_a_request_that_was_not_read_yet(
         assert (await client.read_answer()).status == 200
         await trio.sleep(5.0)
         connection.close_if_idle(trio.current_time())
+        # And the end is with the client before anybody else has had a turn.
+        assert os.read(client.stream.socket.fileno(), 1) == b""
         assert await client.read_end() == b""

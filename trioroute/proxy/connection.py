@@ -170,11 +170,13 @@ class ClientConnection:
 
         Not at once: a busy client may be sending its next request just now, and would lose it. It
         gets its answer, with `connection: close`. Nor with bytes that the kernel has and we have
-        not read yet: on a busy machine a request may lie there for a while.
+        not read yet: on a busy machine a request may lie there for a while. The FIN follows that
+        look at once: a turn of the loop in between would be one in which a request may come.
         """
         is_idle = self.exchange is None and not self.decoder.held_bytes
         is_silent = is_idle and now - self._idle_since >= DRAIN_QUIET_S
         if is_silent and self.stream.is_kernel_quiet():
+            self.stream.shutdown_send()
             self._interrupt(ClientGoneError("draining"))
 
     def interruption_error(self) -> TrioRouteError:

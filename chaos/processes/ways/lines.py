@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from chaos.faults import Fault, Target
-from chaos.processes.relay import Relay
+from chaos.lines.relay import Relay
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
 
@@ -16,6 +16,9 @@ __all__ = ["WAYS"]
 
 #: Head and body of an answer that comes in pieces: cut anywhere in it.
 _ANSWER_BYTES: Final = 330
+
+#: Peers speak many times a second: a loss that took no packet in this time was none.
+_LOSS_MAX_S: Final = 5.0
 
 #: How often `reset-peers` strikes, seconds.
 _RESET_S: Final = 0.25
@@ -52,6 +55,29 @@ async def _delay(system: System, fault: Fault) -> AsyncIterator[Aim]:
             direction.delay_s, direction.jitter_s = delay_s, delay_s / 2
     try:
         yield Aim(target=f"every line {delay_s * 1000:.0f} ms")
+    finally:
+        for line in lines:
+            line.heal()
+
+
+@asynccontextmanager
+async def _lose(system: System, fault: Fault, *, is_all: bool) -> AsyncIterator[Aim]:
+    """Some packets of every line, or all of one front-end's."""
+    share = 1.0 if not is_all else 0.05 + 0.25 * fault.strength
+    aim = Aim(target=f"{share:.0%} of all packets")
+    lines = list(system.front_ends.lines.values())
+    if not is_all:
+        hit = await system.pick(Target.FRONT_END, fault)
+        lines, aim = _lines(system, hit[0].name), at_front_ends(hit)
+    assert system.wire is not None, "probed before"
+    lost_before = system.wire.lost
+    for line in lines:
+        line.set_loss(share)
+    try:
+        yield aim
+        with trio.fail_after(_LOSS_MAX_S):
+            while system.wire.lost == lost_before:
+                await trio.sleep(0.01)
     finally:
         for line in lines:
             line.heal()
@@ -163,6 +189,8 @@ WAYS: Final[dict[str, Way]] = {
     "mute": partial(_cut, target=Target.FRONT_END, is_mute=True, is_deaf=False),
     "deaf": partial(_cut, target=Target.FRONT_END, is_mute=False, is_deaf=True),
     "delay-peers": _delay,
+    "lose-packets": partial(_lose, is_all=True),
+    "unplug-peers": partial(_lose, is_all=False),
     "narrow-peers": _narrow,
     "reset-peers": _reset,
     "corrupt-peers": _corrupt,

@@ -14,6 +14,7 @@ import trio
 
 from chaos.faults import Fault, Target
 from chaos.processes.capabilities import freezer_root, group_root
+from chaos.processes.clocks import read_date
 from chaos.processes.front_ends import FrontEnd
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
@@ -34,6 +35,10 @@ _SPARE_DESCRIPTORS: Final = 3
 _ATTACH_S: Final = 5.0
 
 _HOUR_S: Final = 3600
+
+#: Dates of answers are whole seconds, and a busy machine is late.
+_DATE_S: Final = 30.0
+_CLOCK_MAX_S: Final = 10.0
 
 #: How often something is written to the log while a disk is bad, and how long one try may take.
 _WRITE_S: Final = 0.1
@@ -240,6 +245,35 @@ async def _damaged_journal(system: System, fault: Fault) -> AsyncIterator[Aim]:
         system.front_ends.start(hit[0].name)
 
 
+@asynccontextmanager
+async def _wrong_wall_clock(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    """New connections with its peers are made meanwhile: certificates have dates."""
+    hit = await system.pick(Target.FRONT_END, fault)
+    clock = hit[0].clock
+    assert clock is not None, "probed before"
+    ahead_s = _HOUR_S if fault.strength < 0.5 else -2 * _HOUR_S
+    clock.set(ahead_s)
+    try:
+        with trio.fail_after(_CLOCK_MAX_S):
+            await _wait_date(hit[0], ahead_s)
+        for line in (line for lines in system.front_ends.lines_of(hit[0].name) for line in lines):
+            line.reset_all()
+        yield at_front_ends(hit)
+    finally:
+        clock.set(0)
+    with trio.fail_after(_CLOCK_MAX_S):
+        await _wait_date(hit[0], 0)
+
+
+async def _wait_date(one: FrontEnd, ahead_s: int) -> None:
+    """Return when its answers are dated so: a jump that nobody saw would prove nothing."""
+    while True:
+        said_s = await read_date(one.scoring_port)
+        if said_s is not None and abs(said_s - ahead_s) < _DATE_S:
+            return
+        await trio.sleep(0.1)
+
+
 WAYS: Final[dict[str, Way]] = {
     "freeze-front-end": _freeze,
     "little-cpu": _starve,
@@ -250,4 +284,5 @@ WAYS: Final[dict[str, Way]] = {
     "failing-disk": _failing_disk,
     "other-boot-time": _other_boot_time,
     "damaged-journal": _damaged_journal,
+    "wall-clock": _wrong_wall_clock,
 }

@@ -15,6 +15,8 @@ from typing import Final
 import attrs
 import trio
 
+from chaos.lines.packets import PacketWire
+
 __all__ = ["Direction", "Relay"]
 
 _READ_BYTES: Final = 65536
@@ -60,6 +62,9 @@ class Direction:
 
 
 _CALM: Final = Direction()
+
+#: How long a connection may take over a wire that loses packets, before it counts as refused.
+_CROSS_MAX_S: Final = 3.0
 
 #: How often a cut line looks whether it is healed, seconds.
 _LOOK_S: Final = 0.02
@@ -159,13 +164,30 @@ def _corrupted(data: bytes, offset: int, every: int) -> bytes:
 class Relay:
     """A listening port whose connections go on to a target, over a line that can be made bad."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        target: tuple[str, int],
+        *,
+        wire: PacketWire | None = None,
+        listening: socket.socket | None = None,
+    ) -> None:
+        """Listen; nothing is carried before `run`.
+
+        Args:
+            wire: what its connections cross on their way, so that packets of theirs can be lost.
+            listening: where to, instead of a port of loopback.
+        """
         self.target = target
+        self._wire = wire
+        self._beyond: Relay | None = None
+        if wire is not None:
+            self._beyond = Relay(target, listening=wire.listen())
         self.forth = Direction()
         self.back = Direction()
         self.is_refusing = False
         self.accepted = 0
-        self._listener = trio.SocketListener(_listening_socket())
+        listening = _listening_socket() if listening is None else listening
+        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         self._open: set[trio.SocketStream] = set()
 
     @property
@@ -176,7 +198,10 @@ class Relay:
 
     async def run(self) -> None:
         """Carry connections until cancelled."""
-        await trio.serve_listeners(self._carry, [self._listener])
+        async with trio.open_nursery() as nursery:
+            if self._beyond is not None:
+                nursery.start_soon(self._beyond.run)
+            await trio.serve_listeners(self._carry, [self._listener])
 
     def reset_all(self) -> None:
         """Every connection that is open now ends with RST, on both sides."""
@@ -184,9 +209,23 @@ class Relay:
             _prepare_reset(stream)
         for stream in list(self._open):
             stream.socket.close()
+        if self._beyond is not None:
+            self._beyond.reset_all()
+
+    def set_loss(self, share: float) -> None:
+        """So many of the packets vanish, both ways, and nobody is told; only with a wire.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self._wire is None or self._beyond is None:
+            raise ValueError("this line has no packets to lose")
+        self._wire.loss[self._beyond.port] = share
 
     def heal(self) -> None:
         """New bytes pass as if nothing had been."""
+        if self._beyond is not None:
+            self.set_loss(0.0)
         self.is_refusing = False
         self.forth.heal()
         self.back.heal()
@@ -198,7 +237,7 @@ class Relay:
             await client.aclose()
             return
         try:
-            server = await trio.open_tcp_stream(*self.target)
+            server = await self._dial()
         except OSError:
             _prepare_reset(client)
             await client.aclose()
@@ -211,6 +250,13 @@ class Relay:
                 await self._exchange(client, server)
         finally:
             self._open -= {client, server}
+
+    async def _dial(self) -> trio.SocketStream:
+        if self._wire is None or self._beyond is None:
+            return await trio.open_tcp_stream(*self.target)
+        with trio.move_on_after(_CROSS_MAX_S):
+            return await self._wire.connect(self._beyond.port)
+        raise OSError("no packet came through")
 
     async def _exchange(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
         """Both directions; whatever ends one with an error ends both, as visibly as it was."""
@@ -239,7 +285,7 @@ def _prepare_reset(stream: trio.SocketStream) -> None:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)
 
 
-def _listening_socket() -> trio.socket.SocketType:
+def _listening_socket() -> socket.socket:
     sock = socket.create_server(("127.0.0.1", 0), backlog=256)
     sock.setblocking(False)
-    return trio.socket.from_stdlib_socket(sock)
+    return sock

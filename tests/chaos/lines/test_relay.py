@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from chaos.processes.relay import Relay
+from chaos.lines.relay import Relay
 
 
 async def echo(stream: trio.SocketStream) -> None:
