@@ -47,7 +47,7 @@ class Replica:
 
 @asynccontextmanager
 async def two_versions(
-    folder: Path, blue: Replica, green: Replica, **settings: Any
+    folder: Path, blue: Replica, green: Replica, *, slots: int = SLOTS, **settings: Any
 ) -> AsyncIterator[Group]:
     """Three front-ends with `iris`: all traffic to blue, and green beside it."""
     async with trio.open_nursery() as nursery, running_group(folder, 3) as group:
@@ -59,7 +59,7 @@ async def two_versions(
                     endpoint="iris",
                     name=name,
                     source=StaticSource(addresses=(("127.0.0.1", port),)),
-                    slots_per_replica=SLOTS,
+                    slots_per_replica=slots,
                     queue_wait_max_s=20.0,
                 )
             )
@@ -148,13 +148,31 @@ async def test_a_version_that_fails_while_it_rises_is_halted(tmp_path: Path) -> 
         assert len(green.heads) > seen
 
 
+async def test_a_version_that_is_slow_while_it_rises_is_halted(tmp_path: Path) -> None:
+    """Its answers are right and come late: every one takes half a second, blue's none at all."""
+    blue, green = Replica(), Replica(service_s=0.5)
+    async with two_versions(tmp_path, blue, green, slots=64, canary_halt_p99_ratio=2.0) as group:
+        desk = next(iter(group.front_ends.values())).supervisor._desk
+        await desk.change(SetTraffic(endpoint="iris", traffic={"blue": 50, "green": 50}))
+        with trio.fail_after(60):
+            while not state_of(group).halted:
+                answers = await many(group, 60, 2)
+                assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+        assert state_of(group).endpoints["iris"].traffic == {"blue": 100}
+        status = await group.door.status()
+        assert status is not None
+        (problem,) = [text for text in status.problems() if "halted" in text]
+        assert problem.startswith("iris/green was halted: p99 is ")
+        assert "more than 2 × the others'" in problem
+
+
 def _canary_decisions(group: Group) -> list[str]:
     decisions = state_of(group).decisions
     return [one.subject for one in decisions if one.kind is DecisionKind.CANARY]
 
 
 async def test_a_version_that_works_rises_unhindered(tmp_path: Path) -> None:
-    settings = {"canary_halt_error_rate": 0.2, "canary_halt_p99_ratio": 50.0}
+    settings: dict[str, Any] = {"canary_halt_error_rate": 0.2, "canary_halt_p99_ratio": 50.0}
     async with two_versions(tmp_path, Replica(), Replica(), **settings) as group:
         desk = next(iter(group.front_ends.values())).supervisor._desk
         await desk.change(SetTraffic(endpoint="iris", traffic={"blue": 50, "green": 50}))

@@ -122,10 +122,12 @@ def apply_steps(
     *,
     wait_s: float | None,
     progress: Progress,
+    with_traffic: bool = False,
 ) -> None:
     """Do what was planned; returns when all of it runs.
 
     Args:
+        with_traffic: delete endpoints also while they have live traffic.
         wait_s: for how long to wait for each rollout; None does not wait at all.
 
     Raises:
@@ -146,7 +148,7 @@ def apply_steps(
                 awaited[step.key] = index
         elif step.action == "delete":
             progress(f"delete {step.kind} {step.key}")
-            _delete(client, step)
+            _delete(client, step, with_traffic=with_traffic)
         elif step.kind == "deployment":
             awaited[step.key] = 0
     if wait_s is not None:
@@ -164,9 +166,9 @@ def _put(client: ResourceClient, loaded: Loaded, step: Step, old: EndpointResour
     return client.put_endpoint(endpoint, document.encode()).index
 
 
-def _delete(client: ResourceClient, step: Step) -> None:
+def _delete(client: ResourceClient, step: Step, *, with_traffic: bool) -> None:
     if step.kind == "endpoint":
-        client.delete_endpoint(step.key)
+        client.delete_endpoint(step.key, with_traffic=with_traffic)
     else:
         client.delete_deployment(*step.key.split("/"))
 

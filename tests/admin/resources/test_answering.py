@@ -220,6 +220,31 @@ async def test_a_wish_to_delete_that_is_misspelt_deletes_nothing(
     assert desk.state.endpoints
 
 
+async def test_half_a_rotation_is_not_said_to_be_none(
+    app: Guard, desk: SmallDesk, autojump_clock: MockClock
+) -> None:
+    """The coordinator dies between the two halves: the new key opens by then."""
+    await create(app)
+    before = await credentials(app)
+
+    async def lose_coordinator() -> None:
+        await trio.sleep(0.5)
+        desk.failure = NoCoordinatorError("nobody")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lose_coordinator)
+        answer = await send(app, "POST", f"{ECHO}/credentials/regenerate", {})
+    assert (answer.status, answer.json()["code"]) == (504, "TR0811")
+    assert "the new key opens already, and the old one may still do" in answer.json()["detail"]
+    desk.failure = None
+    assert (await credentials(app))[0] != before[0]
+    endpoint = desk.state.endpoints["echo"]
+    assert is_authorized(endpoint, f"Bearer {before[0]}".encode())
+    # What it advises ends that.
+    await send(app, "POST", f"{ECHO}/credentials/regenerate", {})
+    assert not is_authorized(desk.state.endpoints["echo"], f"Bearer {before[0]}".encode())
+
+
 async def test_rotation_never_refuses_the_other_key(
     app: Guard, desk: SmallDesk, autojump_clock: MockClock
 ) -> None:

@@ -46,6 +46,18 @@ def test_mistakes_in_files_exit_with_2_and_change_nothing(console: Console) -> N
     console("apply", status=2)
 
 
+def test_pruning_keeps_what_serves_unless_told_otherwise(console: Console) -> None:
+    console(f"apply {console.write('blue')}")
+    (console.folder / "other").mkdir()
+    other = console.folder / "other" / "endpoint.yml"
+    other.write_text("name: iris\nauth_mode: key\n")
+    console(f"apply {other} --prune", status=5)
+    assert "fraud has live traffic (blue 100 %)" in console.err
+    assert set(console.desk.state.endpoints) == {"fraud", "iris"}
+    console(f"apply {other} --prune --yes")
+    assert set(console.desk.state.endpoints) == {"iris"}
+
+
 def test_an_endpoint_that_serves_nobody_is_deleted_at_once(console: Console) -> None:
     console(f"apply {console.write('blue', traffic='{}')}")
     assert console("delete fraud") == "deleted endpoint fraud\n"

@@ -21,7 +21,7 @@ from trioroute.admin.resources.desk import ConflictError, Desk, MissingError
 from trioroute.admin.resources.tokens import TokenOffice
 from trioroute.admin.resources.vault import EndpointKeys, fresh_key
 from trioroute.admin.transfer import json_answer, read_json_body
-from trioroute.admin.view import RefusedError
+from trioroute.admin.view import OutcomeUnknownError, RefusedError
 from trioroute.core.decisions import DecisionList
 from trioroute.core.model import AuthMode, Endpoint, deployment_key
 from trioroute.core.resources.commands import (
@@ -33,6 +33,7 @@ from trioroute.core.resources.commands import (
     SetTraffic,
 )
 from trioroute.core.resources.state import RegistryState
+from trioroute.errors import NoCoordinatorError
 from trioroute.wire.resources import (
     Credentials,
     DeploymentResource,
@@ -174,14 +175,20 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
                 SetKeys(endpoint=name, key_digests=both, sealed_keys=sealed, expected=version)
             )
             await trio.sleep(_KEY_OVERLAP_S)
-            await self._desk.change(
-                SetKeys(
-                    endpoint=name,
-                    key_digests=new.digests,
-                    sealed_keys=sealed,
-                    expected=self._desk.state.versions.get(name),
-                )
+            alone = SetKeys(
+                endpoint=name,
+                key_digests=new.digests,
+                sealed_keys=sealed,
+                expected=self._desk.state.versions.get(name),
             )
+            try:
+                await self._desk.change(alone)
+            except (NoCoordinatorError, OutcomeUnknownError) as error:
+                # By itself that may have changed nothing; the first half has.
+                raise OutcomeUnknownError(
+                    "the new key opens already, and the old one may still do: look at the keys, "
+                    f"and replace this one again ({error})"
+                ) from None
             return new
 
         keys = await self._read_and_change(name, None, change)

@@ -63,7 +63,8 @@ async def register(
 def _register(client: ResourceClient, loaded: Loaded, say: Callable[[str], None]) -> Registered:
     if loaded.documents:
         steps = plan_steps(loaded, client.registry(), prune=True)
-        apply_steps(client, loaded, steps, wait_s=None, progress=say)
+        # What ran here last may still have its traffic: nobody is served before `up` is.
+        apply_steps(client, loaded, steps, wait_s=None, progress=say, with_traffic=True)
     registry = client.registry()
     if not loaded.documents:
         loaded = _load_again(registry, say)

@@ -1,5 +1,6 @@
 """Commands that take what `az` takes: abbreviated flags, and flags that mean nothing here."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,7 +9,14 @@ import click
 
 from trioroute.cli.options import client_of, output_options, system_options
 
-__all__ = ["AzureCommand", "Decorated", "azure_options", "client_of", "editing_options"]
+__all__ = [
+    "AzureCommand",
+    "Decorated",
+    "azure_options",
+    "client_of",
+    "editing_options",
+    "require_yes",
+]
 
 #: Options that az takes several values after.
 _LISTS = ("--set", "--traffic", "-r", "--mirror-traffic")
@@ -66,3 +74,14 @@ def editing_options(command: Decorated) -> Decorated:
     for option in ("--remove", "--add", "--set"):
         command = click.option(option, f"{option[2:]}_values", multiple=True)(command)
     return click.option("--file", "-f", type=click.Path(path_type=Path))(command)
+
+
+def require_yes(question: str) -> None:
+    """Ask before a deletion without --yes.
+
+    Raises:
+        UsageError: there is nobody to ask, as in a script.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} There is no terminal to ask on: say --yes")
+    click.confirm(question, abort=True, err=True)

@@ -11,6 +11,7 @@ from trioroute.cli.azure.abbreviations import (
     azure_options,
     client_of,
     editing_options,
+    require_yes,
 )
 from trioroute.cli.operate.inspect import print_logs
 from trioroute.cli.options import tell
@@ -165,7 +166,7 @@ def delete_deployment(
 ) -> None:
     """Delete a deployment that gets no traffic."""
     if not yes:
-        click.confirm(f"Delete deployment {endpoint_name}/{name}?", abort=True)
+        require_yes(f"Delete deployment {endpoint_name}/{name}?")
     client = client_of(admin, data)
     version = client.deployment(endpoint_name, name).resource_version
     client.delete_deployment(endpoint_name, name, version=version)

@@ -11,6 +11,7 @@ from trioroute.cli.azure.abbreviations import (
     azure_options,
     client_of,
     editing_options,
+    require_yes,
 )
 from trioroute.cli.operate.keys import shown_access
 from trioroute.cli.options import shown_traffic, traffic_of
@@ -146,7 +147,7 @@ def delete_endpoint(
     if not yes:
         live = shown_traffic(found.traffic)
         serving = f", which serves ({live})" if live else ""
-        click.confirm(f"Delete endpoint {name}{serving}, and its deployments?", abort=True)
+        require_yes(f"Delete endpoint {name}{serving}, and its deployments?")
     client.delete_endpoint(name, version=found.resource_version, with_traffic=True)
 
 

@@ -35,6 +35,7 @@ _REFUSED = "TR0809"
 @click.argument("paths", nargs=-1, type=_PATH)
 @click.option("-f", "--file", "files", multiple=True, type=_PATH, help="As an argument.")
 @click.option("--prune", is_flag=True, help="Delete what no file names.")
+@click.option("--yes", "-y", is_flag=True, help="Prune also endpoints that have live traffic.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--assets", type=_PATH, help="YAML: registered model names to local paths.")
 @click.option("--dev", is_flag=True, help="Allow settings that are for development only.")
@@ -46,6 +47,7 @@ def apply(  # house: one parameter per option is Click's own form
     paths: tuple[Path, ...],
     files: tuple[Path, ...],
     prune: bool,
+    yes: bool,
     dry_run: bool,
     assets: Path | None,
     dev: bool,
@@ -68,7 +70,7 @@ def apply(  # house: one parameter per option is Click's own form
     steps = plan_steps(loaded, client.registry(), prune=prune)
     if not dry_run:
         wait_s = None if no_wait else timeout
-        apply_steps(client, loaded, steps, wait_s=wait_s, progress=tell)
+        apply_steps(client, loaded, steps, wait_s=wait_s, progress=tell, with_traffic=yes)
     show_steps(steps, is_done=not dry_run, output=output, query=query)
 
 
