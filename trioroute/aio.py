@@ -153,9 +153,19 @@ class Client:
         wait_s: float | None = 300.0,
         prune: bool = False,
         dev: bool = False,
+        assets: str | os.PathLike[str] | None = None,
+        with_traffic: bool = False,
     ) -> list[Step]:
-        """As `trioroute apply`; what was done."""
-        return await _run(self._sync.apply, *paths, wait_s=wait_s, prune=prune, dev=dev)
+        """As the other client's `apply`; what was done."""
+        return await _run(
+            self._sync.apply,
+            *paths,
+            wait_s=wait_s,
+            prune=prune,
+            dev=dev,
+            assets=assets,
+            with_traffic=with_traffic,
+        )
 
     async def status(self) -> ClusterStatus:
         """The whole system; raises UnreachableError when no front-end answers."""

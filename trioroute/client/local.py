@@ -48,7 +48,8 @@ def find_local_system(data: Path) -> LocalSystem:
             ) from None
         raise UnreachableError(
             f"no running system found in {data}: start one with `trioroute up`, name its folder "
-            "with --data DIR, or an admin address with --admin URL"
+            "with --data DIR, or an admin address with --admin URL; in Python connect(data=DIR) or "
+            "connect(URL)"
         ) from None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnreachableError(f"{data / SUMMARY_NAME} cannot be used: {error}") from None

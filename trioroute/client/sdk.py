@@ -28,6 +28,7 @@ from trioroute.client.system import find_system
 from trioroute.core.decisions import Decision, DecisionList
 from trioroute.core.status import ClusterStatus
 from trioroute.spec.load import load_documents, load_paths
+from trioroute.spec.sources import read_assets
 from trioroute.spec.written.documents import Document
 from trioroute.wire.resources import Credentials, ScoringToken, TrafficChange
 
@@ -297,8 +298,17 @@ class Client:
         wait_s: float | None = _WAIT_S,
         prune: bool = False,
         dev: bool = False,
+        assets: str | os.PathLike[str] | None = None,
+        with_traffic: bool = False,
     ) -> list[Step]:
         """As `trioroute apply`; what was done.
+
+        Args:
+            wait_s: for how long to wait for each rollout; None does not wait.
+            prune: delete what no file names.
+            dev: allow settings that are for development only.
+            assets: YAML file of registered model names and where they are here.
+            with_traffic: prune also endpoints that have live traffic.
 
         Raises:
             SpecError: with all that is wrong with the files.
@@ -310,10 +320,18 @@ class Client:
             [Path(path) for path in paths],
             dev=dev,
             loopback=True,
+            assets=None if assets is None else read_assets(Path(assets)),
             registered=registered_names(registry),
         )
         steps = plan_steps(loaded, registry, prune=prune)
-        apply_steps(self.resources, loaded, steps, wait_s=wait_s, progress=lambda _: None)
+        apply_steps(
+            self.resources,
+            loaded,
+            steps,
+            wait_s=wait_s,
+            progress=lambda _: None,
+            with_traffic=with_traffic,
+        )
         return steps
 
     def events(self, *, follow: bool = False) -> Iterator[Decision]:

@@ -313,7 +313,7 @@ def _check_issuer(file: ReadFile, extras: EndpointProperties) -> None:
 def _check_development(
     file: ReadFile, extras: EndpointProperties, *, dev: bool, loopback: bool
 ) -> None:
-    hint = "start with --dev to allow it"
+    hint = "start with --dev (in Python dev=True) to allow it"
     if extras.mount is not None and not dev:
         where = ("properties", "trioroute.mount")
         message = "an endpoint at the root path is for development only"

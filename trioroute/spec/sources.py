@@ -128,7 +128,8 @@ class SourceFinder:
             return path
         name = reference.removeprefix("/")
         word = nearest(name, self.assets)
-        hint = f"did you mean {word}?" if word else "name it in the file given as --assets"
+        unnamed = "name it in the file given as --assets (in Python assets=)"
+        hint = f"did you mean {word}?" if word else unnamed
         message = f"the registered model {reference} is not known here"
         self._report(file, ("model",), "TR0403", message, hint)
         return None

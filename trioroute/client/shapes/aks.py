@@ -361,8 +361,10 @@ def _put_version(
 
 def _require_whole(percentile: float | None) -> None:
     if percentile is not None and percentile != int(percentile):
+        low = int(percentile)
         raise ConfigError(
-            f"traffic_percentile {percentile:g}: the admin API shares traffic out in whole percent"
+            f"traffic_percentile {percentile:g}: traffic is shared out in whole percent here: "
+            f"{low} or {low + 1}"
         )
 
 
