@@ -85,6 +85,7 @@ fuzz: $(DEV)  ## feed the codecs and frames; TARGET=request_head names one, ARGS
 	    $(BIN)/python -m tests.fuzz.$$target $(ARGS) || exit 1; done
 
 api: $(DEV)  ## send whatever the admin API's description allows, and nearly; ARGS="--examples 100"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,api]'
 	@$(BIN)/python -m tests.fuzz.admin_api $(ARGS)
 
 black-box: $(DEV)  ## the shared HTTP corpora against the running system, where they are present

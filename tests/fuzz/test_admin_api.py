@@ -9,7 +9,7 @@ from tests.fuzz.admin_api import run
 
 @pytest.mark.skipif(
     importlib.util.find_spec("schemathesis") is None,
-    reason="SKIPPED LOUDLY: no schemathesis; it is in the extra dev",
+    reason="SKIPPED LOUDLY: no schemathesis; it is in the extra api (make api)",
 )
 @pytest.mark.slow
 @pytest.mark.timeout(240)
