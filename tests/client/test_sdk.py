@@ -15,6 +15,7 @@ from tests.client.running_admin import running_admin
 from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.client.resources import NoSuchResourceError
 from trioroute.client.sdk import Client
+from trioroute.core.model import CommandSource
 from trioroute.core.status import DeploymentStatus, EndpointStatus
 from trioroute.wire.resources import Credentials, ScoringToken
 
@@ -120,6 +121,25 @@ def test_files_are_applied(client: Client, desk: SmallDesk, tmp_path: Path) -> N
     assert client.status().reporter == "fe-0"
     with pytest.raises(NoSuchResourceError, match="did you mean fraud"):
         client.endpoints.get("fruad")
+
+
+def test_registered_models_are_found_through_assets(
+    client: Client, desk: SmallDesk, tmp_path: Path
+) -> None:
+    (tmp_path / "endpoint.yml").write_text("name: fraud\nauth_mode: key\n")
+    (tmp_path / "blue.yml").write_text(
+        "name: blue\nendpoint_name: fraud\ninstance_type: any\nmodel: azureml:forest:1\n"
+        'properties: {trioroute.command: "true {port}"}\n'
+    )
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "forest.pkl").touch()
+    assets = tmp_path / "assets.yml"
+    assets.write_text("forest: models/forest.pkl\n")
+    files = (tmp_path / "endpoint.yml", tmp_path / "blue.yml")
+    client.apply(*files, assets=assets)
+    source = desk.state.deployments["fraud/blue"].source
+    assert isinstance(source, CommandSource)
+    assert source.model == str(tmp_path / "models")
 
 
 def test_nobody_is_there(tmp_path: Path) -> None:

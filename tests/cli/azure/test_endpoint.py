@@ -19,6 +19,9 @@ def test_a_life_of_an_endpoint(console: Console) -> None:
     assert (shown["tags"], shown["traffic"]) == ({"team": "risk"}, {})
     console("online-endpoint update -n fraud --remove tags.team")
     assert console("online-endpoint list --query [].name -o tsv") == "fraud\n"
+    console("online-endpoint delete -n fraud", status=2)
+    assert "There is no terminal to ask on: say --yes" in console.err
+    assert console.desk.state.endpoints
     console("online-endpoint delete -n fraud --yes --no-wait")
     assert not console.desk.state.endpoints
 
