@@ -48,6 +48,7 @@ class Levels:
         ok_share_min: least share of all requests that got their replica's answer.
         descriptors_growth: how many more descriptors a process may hold after than before, beside
             one idle connection for every slot, which is what pools keep.
+        tasks_growth: how many more Trio tasks: offices and links move between front-ends.
         memory_growth: by which share more memory; a soak owes less, over longer.
         overtaking_max_s: by how much a later request may begin before an earlier one that waits,
             None where the load cannot show it.
@@ -63,6 +64,7 @@ class Levels:
     failed_max: int | None = None
     ok_share_min: float = 0.0
     descriptors_growth: int = 12
+    tasks_growth: int = 12
     memory_growth: float = 0.5
     overtaking_max_s: float | None = None
     starved_share_max: float = 0.5
@@ -211,6 +213,10 @@ def _growths(before: Census, after: Census, levels: Levels, pooled_max: int) -> 
         allowed = before.descriptors.get(role, 0) + levels.descriptors_growth + pooled_max
         if count > allowed:
             yield f"a {role} holds {count} descriptors, {allowed} allowed", None
+    for role, count in after.tasks.items():
+        allowed = before.tasks.get(role, 0) + levels.tasks_growth
+        if count > allowed:
+            yield f"a {role} has {count} tasks, {allowed} allowed", None
     for role, held in after.memory_bytes.items():
         allowed = round(before.memory_bytes.get(role, 0) * (1 + levels.memory_growth))
         if held > allowed:

@@ -119,12 +119,14 @@ class Census:
         processes: how many there are.
         descriptors: the most that any one of the role has open.
         memory_bytes: the most that any one of the role has resident.
+        tasks: the most Trio tasks that any one of the role has; empty where nobody counts them.
     """
 
     at: float
     processes: dict[str, int]
     descriptors: dict[str, int]
     memory_bytes: dict[str, int]
+    tasks: dict[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

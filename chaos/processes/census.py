@@ -1,11 +1,13 @@
 """What processes hold, by the kernel's own account: descriptors, memory, children."""
 
 import contextlib
+import struct
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from chaos.counting.sitecustomize import read_count
 from chaos.history import Census
 
 __all__ = ["children_of", "command_of", "marked", "take_census"]
@@ -41,15 +43,19 @@ def marked(name: str, value: str) -> list[int]:
     return found
 
 
-def take_census(at: float, roles: Mapping[str, Iterable[int]]) -> Census:
+def take_census(
+    at: float, roles: Mapping[str, Iterable[int]], *, counts: Path | None = None
+) -> Census:
     """Count what the processes of each role hold now.
 
     Args:
         roles: process ids by role; those that end while we look are not counted.
+        counts: where they count their tasks (`chaos.counting`).
     """
     processes: defaultdict[str, int] = defaultdict(int)
     descriptors: defaultdict[str, int] = defaultdict(int)
     memory: defaultdict[str, int] = defaultdict(int)
+    tasks: defaultdict[str, int] = defaultdict(int)
     for role, pids in roles.items():
         for pid in pids:
             with contextlib.suppress(OSError):
@@ -58,11 +64,15 @@ def take_census(at: float, roles: Mapping[str, Iterable[int]]) -> Census:
                 processes[role] += 1
                 descriptors[role] = max(descriptors[role], open_now)
                 memory[role] = max(memory[role], pages * _PAGE_BYTES)
+            with contextlib.suppress(OSError, struct.error):
+                if counts is not None:
+                    tasks[role] = max(tasks[role], read_count(counts, pid))
     return Census(
         at=at,
         processes=dict(processes),
         descriptors=dict(descriptors),
         memory_bytes=dict(memory),
+        tasks=dict(tasks),
     )
 
 

@@ -12,6 +12,8 @@ from typing import Final
 import attrs
 import trio
 
+from chaos.counting import sitecustomize
+from chaos.counting.sitecustomize import FOLDER_VARIABLE
 from chaos.history import Death
 from chaos.lines.packets import PacketWire
 from chaos.lines.relay import Relay
@@ -36,6 +38,9 @@ _UNREADY_S: Final = 0.5
 #: What a front-end is started under when a fault wants it elsewhere.
 _WRAPPER: Final = "unshare"
 _DRAIN_S: Final = 8.0
+
+#: First on their module path: what counts their tasks.
+_COUNTING: Final = Path(sitecustomize.__file__).parent
 _ADMIN_S: Final = 2.0
 
 #: How often readiness is asked for, seconds: as load balancers do, only faster.
@@ -132,6 +137,9 @@ class FrontEnds:
         self._domain = domain
         #: Front-ends that ended without being told to.
         self.deaths: list[Death] = []
+        #: Where its processes count their Trio tasks.
+        self.counts = folder / "tasks"
+        self.counts.mkdir()
         count = len(names)
         ports = quiet_ports(3 * count)
         self._folder = folder
@@ -182,7 +190,7 @@ class FrontEnds:
                 stderr=log,
                 stdout=log,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, MARK: str(self._folder), **one.environment},
+                env={**os.environ, **self._environment(), **one.environment},
                 pass_fds=() if self._shared is None else (self._shared.fileno(),),
                 start_new_session=True,
             )
@@ -251,6 +259,15 @@ class FrontEnds:
         return {
             "supervisor": [one.supervisor_pid() for one in running],
             "worker": [pid for one in running for pid in one.worker_pids()],
+        }
+
+    def _environment(self) -> dict[str, str]:
+        """So that they are found, and count their tasks."""
+        known = os.environ.get("PYTHONPATH", "")
+        return {
+            MARK: str(self._folder),
+            FOLDER_VARIABLE: str(self.counts),
+            "PYTHONPATH": f"{_COUNTING}{os.pathsep}{known}".rstrip(os.pathsep),
         }
 
     def _peers_of(self, name: str) -> str:

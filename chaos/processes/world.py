@@ -134,7 +134,7 @@ class ProcessesWorld:
                 span.target, span.front_ends = aim.target, aim.front_ends
                 await trio.sleep(fault.hold_s)
         except trio.TooSlowError:
-            span.failure = "could not be done: nobody coordinates, or nothing ends"
+            span.failure = "could not be done, or nobody felt it"
         span.healed_at = time.monotonic()
         with trio.move_on_after(_RECOVERY_MAX_S):
             await system.wait_whole()
@@ -170,7 +170,7 @@ async def _quiet_census(system: System) -> Census:
     # What clients keep open is theirs, not a leak.
     await system.clients.close()
     await trio.sleep(_SETTLE_S)
-    return take_census(time.monotonic(), system.front_ends.roles())
+    return take_census(time.monotonic(), system.front_ends.roles(), counts=system.front_ends.counts)
 
 
 async def _watch(

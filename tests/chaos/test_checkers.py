@@ -126,6 +126,14 @@ def leak(history: History) -> None:
     history.after = attrs.evolve(history.after, descriptors={"worker": 60})
 
 
+def leak_tasks(history: History) -> None:
+    """One for each request that was abandoned."""
+    assert history.before is not None
+    assert history.after is not None
+    history.before = attrs.evolve(history.before, tasks={"worker": 20})
+    history.after = attrs.evolve(history.after, tasks={"worker": 60})
+
+
 BREAKS: dict[str, list[Callable[[History], object]]] = {
     "one_outcome": [
         lambda h: h.requests.append(request(1, 1.0)),
@@ -156,7 +164,7 @@ BREAKS: dict[str, list[Callable[[History], object]]] = {
         lambda h: setattr(h, "final", FinalRead(replicas_wished=1)),
         lambda h: setattr(h, "final", FinalRead(probes_failed=("#9",))),
     ],
-    "nothing_leaks": [leak, lambda h: h.strays.append("process 7")],
+    "nothing_leaks": [leak, leak_tasks, lambda h: h.strays.append("process 7")],
     "nothing_grows": [grow_memory, grow_descriptors],
     "epochs_rise": [
         lambda h: h.offices.append(Office(at=25.0, epoch=1, name="fe-0")),

@@ -41,11 +41,15 @@ _DATE_S: Final = 30.0
 _CLOCK_MAX_S: Final = 10.0
 
 #: How often something is written to the log while a disk is bad, and how long one try may take.
-_WRITE_S: Final = 0.1
+_WRITE_S: Final = 0.02
 _WRITE_MAX_S: Final = 1.0
 
-#: Enough to outgrow what a journal has taken of its disk in advance.
-_BALLAST_BYTES: Final = 400_000
+#: How long a disk that fails may go unnoticed while the log grows.
+_FELT_MAX_S: Final = 20.0
+
+#: As much as one command of the log may carry: some forty outgrow what a journal has taken of its
+#: disk in advance.
+_BALLAST_BYTES: Final = 24_000
 
 
 @contextmanager
@@ -141,6 +145,7 @@ async def _few_descriptors(system: System, fault: Fault) -> AsyncIterator[Aim]:
 @asynccontextmanager
 async def _fill_disk(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
+    before = _death_count(system, hit[0])
     ballast = hit[0].data / "ballast"
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         # To the last byte: smaller and smaller pieces until none fits.
@@ -151,13 +156,32 @@ async def _fill_disk(system: System, fault: Fault) -> AsyncIterator[Aim]:
     try:
         async with _writing(system):
             yield at_front_ends(hit)
+            await _wait_ended_by_itself(system, hit[0], before)
     finally:
         ballast.unlink()
 
 
+async def _wait_ended_by_itself(system: System, one: FrontEnd, before: int) -> None:
+    """A full or failing disk that ended nobody was not felt, and the run would prove nothing.
+
+    Raises:
+        trio.TooSlowError: it did not end.
+    """
+    with trio.fail_after(_FELT_MAX_S):
+        while _death_count(system, one) <= before:
+            await trio.sleep(0.05)
+
+
+def _death_count(system: System, one: FrontEnd) -> int:
+    return sum(death.name == one.name for death in system.front_ends.deaths)
+
+
 @asynccontextmanager
-async def _trace_syncs(system: System, fault: Fault, *, inject: str) -> AsyncIterator[Aim]:
+async def _trace_syncs(
+    system: System, fault: Fault, *, inject: str, must_end: bool = False
+) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
+    before = _death_count(system, hit[0])
     calls = "fsync,fdatasync"
     command = ["strace", "-q", "-f", "-p", str(hit[0].supervisor_pid()), "-o", "/dev/null"]
     command += ["-e", f"trace={calls}", "-e", f"inject={calls}:{inject}"]
@@ -166,6 +190,8 @@ async def _trace_syncs(system: System, fault: Fault, *, inject: str) -> AsyncIte
             await _wait_traced(hit[0])
             async with _writing(system):
                 yield at_front_ends(hit)
+                if must_end:
+                    await _wait_ended_by_itself(system, hit[0], before)
         finally:
             tracer.send_signal(signal.SIGTERM)
 
@@ -203,7 +229,7 @@ async def _slow_disk(system: System, fault: Fault) -> AsyncIterator[Aim]:
 
 @asynccontextmanager
 async def _failing_disk(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    async with _trace_syncs(system, fault, inject="error=EIO") as aim:
+    async with _trace_syncs(system, fault, inject="error=EIO", must_end=True) as aim:
         yield aim
 
 

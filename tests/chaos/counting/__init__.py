@@ -1,0 +1,1 @@
+"""Tests of counting the tasks of other processes."""
