@@ -164,7 +164,8 @@ class World:
         for number in range(waiting):
             acquire = m.Acquire(number=1000 + number, deployment=KEY, waited_s=0.0)
             self.directory.receive("w0", acquire, now)
-        self.directory.tick(now + 0.04)  # whatever was idle has been given back
+        for _ in range(3):  # whatever was idle has been given back by then
+            self.directory.tick(now)
         self.fleet.poke()
 
 

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
-from chaos.sim.system.run import Run, run_seed
+from chaos.sim.system.run import summarize_seed
 
 __all__ = ["main"]
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--verbose", action="store_true", help="print the faults of broken runs")
     options = parser.parse_args(argv)
     run = functools.partial(
-        _summarize_run, duration_s=options.duration, front_ends=options.front_ends
+        summarize_seed, duration_s=options.duration, front_ends=options.front_ends
     )
     totals: Counter[str] = Counter()
     if options.jobs > 1:
@@ -39,33 +39,6 @@ def main(argv: list[str] | None = None) -> int:
 def _parse_seeds(text: str) -> range:
     first, _, last = text.partition("-")
     return range(int(first), int(last or first) + 1)
-
-
-def _summarize_run(
-    seed: int, *, duration_s: float, front_ends: int
-) -> tuple[int, Counter[str], list[str], list[tuple[float, str]]]:
-    """One run without its history, which is long: seed, counts, complaints and faults."""
-    run = run_seed(seed, duration_s=duration_s, front_ends=front_ends)
-    return seed, _counts(run), run.complaints, run.history.consensus.faults
-
-
-def _counts(run: Run) -> Counter[str]:
-    history = run.history
-    outcomes = Counter(outcome for each in history.requests for _, outcome in each.outcomes)
-    counts = Counter(
-        {
-            "seeds": 1,
-            "violating seeds": int(bool(run.complaints)),
-            "cpu_ms": round(run.cpu_s * 1000),
-            "faults": len(history.consensus.faults),
-            "requests": len(history.requests),
-            "epochs": len({act.epoch for act in history.consensus.acts}),
-            "messages": sum(map(len, history.said.values())),
-            "replicas ended": len(history.stops),
-        }
-    )
-    counts.update(outcomes)
-    return counts
 
 
 def _print_all(

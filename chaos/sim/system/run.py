@@ -3,6 +3,7 @@
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -17,7 +18,7 @@ from chaos.sim.system.processes import install_run_queue
 from chaos.sim.system.world import DEPLOYMENTS, TIMINGS, World
 from trioroute.core.slots.timings import SlotTimings
 
-__all__ = ["Run", "run_seed"]
+__all__ = ["Run", "run_seed", "summarize_seed"]
 
 #: The rates below are for each of so many front-ends; others share the same whole.
 _FRONT_ENDS: Final = 3
@@ -150,3 +151,33 @@ async def _recover(world: World) -> None:
             if front_end and office is not None and front_end.member.may_act(office.epoch):
                 return
         await trio.sleep(0.01)
+
+
+def summarize_seed(
+    seed: int, *, duration_s: float, front_ends: int
+) -> tuple[int, Counter[str], list[str], list[tuple[float, str]]]:
+    """One run without its history, which is long: seed, counts, complaints and faults.
+
+    Here and not in `__main__`, which processes that are spawned do not have.
+    """
+    run = run_seed(seed, duration_s=duration_s, front_ends=front_ends)
+    return seed, _counts(run), run.complaints, run.history.consensus.faults
+
+
+def _counts(run: Run) -> Counter[str]:
+    history = run.history
+    outcomes = Counter(outcome for each in history.requests for _, outcome in each.outcomes)
+    counts = Counter(
+        {
+            "seeds": 1,
+            "violating seeds": int(bool(run.complaints)),
+            "cpu_ms": round(run.cpu_s * 1000),
+            "faults": len(history.consensus.faults),
+            "requests": len(history.requests),
+            "epochs": len({act.epoch for act in history.consensus.acts}),
+            "messages": sum(map(len, history.said.values())),
+            "replicas ended": len(history.stops),
+        }
+    )
+    counts.update(outcomes)
+    return counts

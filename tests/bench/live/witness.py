@@ -11,27 +11,33 @@ __all__ = ["Served", "overtaking_s", "percentile", "read_served", "running_max"]
 
 @attrs.frozen
 class Served:
-    """One request at one replica, on CLOCK_MONOTONIC; `ended_at` is infinite for one cut off."""
+    """One request at one replica, on CLOCK_MONOTONIC; `ended_at` is infinite for one cut off.
+
+    Attributes:
+        epoch: of the coordinator that its holder knew when it started, as the slot's header says.
+    """
 
     replica: str
     request: str
     began_at: float
     ended_at: float
+    epoch: int
 
 
 def read_served(records: Path) -> list[Served]:
     """Everything that `recording_replica` wrote, in the order of beginning."""
     served = []
     for path in records.iterdir():
-        begun: dict[str, float] = {}
+        begun: dict[str, tuple[float, int]] = {}
         for line in path.read_text().splitlines():
             entry = json.loads(line)
             if entry["event"] == "begin":
-                begun[entry["request"]] = entry["at"]
+                # REPLICA/SLOT/EPOCH/NUMBER
+                begun[entry["request"]] = entry["at"], int(entry["slot"].split("/")[-2])
             else:
-                began_at = begun.pop(entry["request"])
-                served.append(Served(path.stem, entry["request"], began_at, entry["at"]))
-        served += [Served(path.stem, name, at, float("inf")) for name, at in begun.items()]
+                began_at, epoch = begun.pop(entry["request"])
+                served.append(Served(path.stem, entry["request"], began_at, entry["at"], epoch))
+        served += [Served(path.stem, k, at, float("inf"), e) for k, (at, e) in begun.items()]
     return sorted(served, key=lambda each: each.began_at)
 
 

@@ -69,15 +69,19 @@ def test_it_may_grow_while_it_has_fewer_replicas_than_it_may(most: int, may_grow
     assert not two.may_grow, "nobody starts fixed addresses"
 
 
-def test_waiters_count_for_scaling_once_idle_slots_have_been_called_in() -> None:
-    """Until then a slot that somebody has may be on its way to who waits."""
+def test_while_contended_the_least_of_the_last_looks_counts_for_scaling() -> None:
+    """A slot that somebody has may be on its way to who waits, and a waiter's last slot back."""
     asked = line(1, 0)
     asked.waiting.add(WaitingRequest(1, 1.0, "w0", 1))
-    asked.contended, asked.contended_at = True, 5.0
-    asked.note_time(5.01)
-    assert (asked.demand({}).queued, asked.demand({}).steady_queued) == (1, 0)
-    asked.note_time(5.05)
-    assert asked.demand({}).steady_queued == 1
-    asked.contended = False
-    asked.note_time(9.0)
-    assert asked.demand({}).steady_queued == 0
+    asked.look()
+    assert not asked.looks, "calm: nobody knows what is in use"
+    asked.contended = True
+    asked.look()
+    asked.look()
+    assert (asked.demand({}).queued, asked.demand({}).steady_queued) == (1, 0), "too soon"
+    asked.waiting.add(WaitingRequest(1, 2.0, "w0", 2))
+    asked.look()
+    assert (asked.demand({}).queued, asked.demand({}).steady_queued) == (2, 1)
+    asked.look()
+    asked.look()
+    assert asked.demand({}).steady_queued == 2

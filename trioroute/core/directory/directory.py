@@ -107,7 +107,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         is_judged = now >= self._judged_at + _JUDGE_S
 
         def judge(line: Line) -> None:
-            line.note_time(now)
+            line.look()
             if line.contended:
                 self._lender.weigh_hand_over(line, now)
             self._hearing.heal(line, line.health.tick(now))

@@ -69,7 +69,7 @@ class Lender:
     def set_mode(self, line: Line, now: float, *, contended: bool) -> None:
         """Say to all holders whether there is contention."""
         line.contended = contended
-        line.contended_at, line.called_in = now, False
+        line.looks.clear()
         line.recalls += contended
         line.forget_idle()
         if not contended:

@@ -4,6 +4,7 @@ Values with one owner, `keeper.LineKeeper`; the only decision here is where a gr
 start. `lending` decides who gets it.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -24,9 +25,9 @@ _IN_USE_S: Final = 1.0
 #: `Mode.own_age_s` where requests have priorities: a holder cannot know who is more important
 #: elsewhere, so every freed slot goes back.
 NEVER_OWN: Final = -1e9
-#: So long after contention was declared every idle slot has been given back: two round trips that
-#: are slow, seconds.
-_CALLED_IN_S: Final = 0.04
+#: While contended the least of so many looks counts, one at each tick: a client's next request may
+#: be known before its last one's slot is back, and idle slots are on their way when it begins.
+_LOOKS: Final = 3
 _SLOTS_MAX: Final = {Health.OPEN: None, Health.SHUT: 0, Health.PROBATION: 1}
 
 
@@ -48,8 +49,7 @@ class Line:  # house: one method for each event that its books go through
         expected_at: when replicas that are being started should be ready; 0 when none are.
         health: which replicas may be used, after what they did lately.
         usage: how many slots were in use lately.
-        contended_at: since when it is contended, if it is.
-        called_in: whether it is for long enough that each slot which somebody has is in use.
+        looks: slots in use and requests waiting at the last ticks of a contention, by their sum.
         recalls: how often holders were asked for idle slots, so far.
         in_doubt: whether slots that nobody claims may still have requests on them.
         pending: while in doubt: until when requests of each holder may run that nobody told of.
@@ -72,17 +72,19 @@ class Line:  # house: one method for each event that its books go through
     expected_at: float = 0.0
     health: GroupHealth = attrs.field(factory=GroupHealth)
     usage: UsageMeter = attrs.field(factory=UsageMeter)
-    contended_at: float = 0.0
-    called_in: bool = False
+    looks: deque[tuple[int, int, int]] = attrs.field(factory=lambda: deque(maxlen=_LOOKS))
     recalls: int = 0
     in_doubt: bool = False
     pending: dict[str, float] = attrs.field(factory=dict)
     quarantine: str = ""
     changed: list[SlotBook] = attrs.field(factory=list)
 
-    def note_time(self, now: float) -> None:
-        """Idle slots that were called in have come by now, or will not."""
-        self.called_in = self.contended and now >= self.contended_at + _CALLED_IN_S
+    def look(self) -> None:
+        """At each tick: note what is in use and waits, where all of it is known."""
+        if self.contended:
+            ready = (book for book in self.books.values() if not book.cordoned)
+            busy = sum(count(mask) for book in ready for mask in book.owned.values())
+            self.looks.append((busy + len(self.waiting), busy, len(self.waiting)))
 
     def set_banded(self, is_banded: bool) -> None:
         """Whether requests of this deployment have priorities."""
@@ -134,6 +136,8 @@ class Line:  # house: one method for each event that its books go through
     def demand(self, holders: Mapping[str, HolderRecord]) -> Demand:
         """What the deployment is asked for now."""
         ready = [book for book in self.books.values() if not book.cordoned]
+        is_exact = len(self.looks) == _LOOKS
+        _, steady_busy, steady_queued = min(self.looks, default=(0, 0, 0))
         if self.contended:
             busy = sum(count(mask) for book in ready for mask in book.owned.values())
         else:
@@ -143,8 +147,8 @@ class Line:  # house: one method for each event that its books go through
             slots=sum(book.replica.slots for book in ready),
             busy=busy,
             queued=len(self.waiting),
-            steady_busy=busy if self.called_in else self._steady_busy(holders, ready),
-            steady_queued=len(self.waiting) if self.called_in else 0,
+            steady_busy=steady_busy if is_exact else self._steady_busy(holders, ready),
+            steady_queued=steady_queued if is_exact else 0,
             in_doubt=sum(count(entry.mask) for book in ready for entry in book.limbo),
             above_limit=sum(count(book.above_limit) for book in ready),
             contended=self.contended,
