@@ -23,6 +23,15 @@ def test_what_is_given_comes_back_once() -> None:
     b.check()
 
 
+def test_in_hands_is_what_is_neither_free_nor_in_doubt_nor_above_the_limit() -> None:
+    b = book(free=0b0001, owned={"a": 0b0010, "b": 0b0100}, limbo=[Limbo(0b1000, "c", 5.0)])
+    assert b.in_hands == 2
+    b.resize(attrs.evolve(b.replica, slots=2))
+    assert b.in_hands == 1
+    assert b.expire(5.0)
+    assert b.in_hands == 1
+
+
 def test_a_claim_takes_from_doubt_and_never_from_another_holder() -> None:
     b = book(owned={"b": 0b1000}, limbo=[Limbo(0b0111, UNKNOWN_HOLDER, NEVER)])
     assert b.claim("a", 0b1011, 0b0001) == 0b1000

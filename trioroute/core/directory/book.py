@@ -98,6 +98,14 @@ class SlotBook:  # house: one method for each event that moves a slot
         """The slots that somebody has or may have."""
         return self._union(self.owned.values()) | self._union(entry.mask for entry in self.limbo)
 
+    @property
+    def in_hands(self) -> int:
+        """How many slots within the limit holders have; asked for at each tick, so it is cheap."""
+        mask = all_slots(self.replica.slots) & ~self.free
+        for entry in self.limbo:
+            mask &= ~entry.mask
+        return count(mask)
+
     def leasable(self, holder: str) -> int:
         """What the holder's lease list says: all it owns, unless it is being recalled."""
         return self.owned.get(holder, 0) & self._usable

@@ -82,8 +82,7 @@ class Line:  # house: one method for each event that its books go through
     def look(self) -> None:
         """At each tick: note what is in use and waits, where all of it is known."""
         if self.contended:
-            ready = (book for book in self.books.values() if not book.cordoned)
-            busy = sum(count(mask) for book in ready for mask in book.owned.values())
+            busy = sum(book.in_hands for book in self.books.values() if not book.cordoned)
             self.looks.append((busy + len(self.waiting), busy, len(self.waiting)))
 
     def set_banded(self, is_banded: bool) -> None:
