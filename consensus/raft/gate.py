@@ -7,8 +7,9 @@ Pure. The engine reports what it hears; the gate answers questions. Three rules 
   is voting for oneself, so it waits for the end of one's own promise of silence as well.
 * **Voting.** A voter that heard a leader withholds its vote from everybody else for `vote_hold_s`.
   A leader's authority is counted from the sending of a round, a voter's hold from its receipt, so
-  authority has ended wherever a quorum votes anew. Two things waive the hold, because then nobody
-  holds authority: the leader's process is known to be dead, or the leader asked for the election.
+  authority has ended wherever a quorum votes anew. Three things waive the hold, because then nobody
+  holds authority: the leader's process is known to be dead, the leader said that it leads no more
+  (one that is heard and does not hear), or the leader asked for the election.
 * **Answers.** Only answers to rounds of this term, sent within `fallback_s`, count for the quorum:
   a leader resumed from SIGSTOP must not confirm itself with what waited in its socket buffer.
 """
@@ -89,9 +90,11 @@ class Gate:
 
     def died(self, peer: str, incarnation: int, *, now: float) -> None:
         """A peer's process is gone. If it led, stand soon, the survivors one after another."""
-        if peer != self.leader or self.peers[peer].incarnation != incarnation:
-            return
-        survivors = sorted(name for name in (*self.peers, self._name) if name != peer)
+        if peer == self.leader and self.peers[peer].incarnation == incarnation:
+            self._lose_leader(peer, now=now)
+
+    def _lose_leader(self, leader: str, *, now: float) -> None:
+        survivors = sorted(name for name in (*self.peers, self._name) if name != leader)
         self._leader_heard_at = None
         self.hold_until = now
         self._hint_at = now + survivors.index(self._name) * self._timings.hint_step_s
@@ -105,6 +108,11 @@ class Gate:
         self.term_heard = max(self.term_heard, envelope.term)
         state.is_fresh = envelope.fresh
         state.is_pristine = envelope.pristine
+        # A session keeps the order, so this was sent after what made us follow; and who has stepped
+        # down in a term never leads in it again.
+        has_stepped_down = envelope.term == self.term and envelope.leader != peer
+        if peer == self.leader and has_stepped_down and self._leader_heard_at is not None:
+            self._lose_leader(peer, now=now)
 
     def followed(self, *, now: float) -> None:
         """The core took an AppendEntries of its leader, so the answer promises it our silence."""

@@ -11,6 +11,7 @@ from consensus import (
     Journal,
     MemoryJournal,
     NotAcceptedError,
+    Timings,
     UnknownOutcomeError,
 )
 from consensus.memory import MemoryNetwork
@@ -105,6 +106,22 @@ async def test_an_isolated_leader_loses_authority_before_the_next_one_has_it(
         ended = next(t for t, _, what in group.history if what == "epoch 1 ends")
         began = next(t for t, _, what in group.history if what == "epoch 2 begins")
         assert ended < began
+
+
+async def test_a_deaf_leader_says_itself_that_it_leads_no_more(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Nobody has to wait for the end of a promise to a leader that has stepped down."""
+    async with open_group() as group:
+        first = await group.wait_coordinator(within_s=3)
+        await trio.sleep(1)
+        for other in group.names:
+            if other != first:
+                group.network.cut(other, first)
+        deaf_at = trio.current_time()
+        await group.wait_coordinator(other_than=first, within_s=3)
+        timings = Timings()
+        assert trio.current_time() - deaf_at < timings.fallback_s + 2 * timings.hint_step_s
 
 
 async def test_an_isolated_follower_disturbs_nobody_when_it_returns(

@@ -127,6 +127,36 @@ class TestDeath:
         follower.opened("fe-0", 5, 8, now=10.1)
         assert not follower.is_fresh(now=10.1)
 
+    def test_a_leader_that_says_it_leads_no_more_is_owed_nothing(self) -> None:
+        """A deaf leader steps down by itself; the others learn it from its own word only."""
+        first, second = following(name="fe-1"), following(name="fe-2")
+        stepped_down = changed(PING, fresh=False, leader="")
+        for survivor in (first, second):
+            survivor.heard("fe-0", stepped_down, now=10.3)
+            survivor.heard("fe-0", stepped_down, now=10.35)  # said again, it puts nothing off
+            assert survivor.may_vote_for("fe-2", is_transfer=False, now=10.35)
+        assert first.hint_due(now=10.35)
+        assert not second.hint_due(now=10.41)
+        assert second.hint_due(now=10.43)
+
+    @pytest.mark.parametrize(
+        ("peer", "said"),
+        [
+            ("fe-0", {"leader": "fe-0"}),
+            ("fe-0", {"leader": "", "term": 0}),
+            ("fe-2", {"leader": "", "fresh": False}),
+        ],
+        ids=["it leads", "of an earlier term", "not the leader"],
+    )
+    def test_other_words_leave_the_promise_as_it_is(
+        self, peer: str, said: dict[str, object]
+    ) -> None:
+        follower = following()
+        follower.heard(peer, changed(PING, **said), now=10.3)
+        assert follower.is_fresh(now=10.3)
+        assert not follower.may_vote_for("fe-2", is_transfer=False, now=10.3)
+        assert not follower.hint_due(now=20.0)
+
     def test_a_new_leader_ends_the_hint(self) -> None:
         follower = following(name="fe-2")
         follower.died("fe-0", 7, now=10.1)
