@@ -5,11 +5,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 # `make bench` runs proxy; `make bench queue` another one.
-BENCHES := proxy latency holding queue failover consensus partition scale scaling
+BENCHES := proxy latency holding queue failover consensus partition scale scaling kube
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim chaos chaos-slice chaos-long chaos-selftest soak planted fuzz api black-box clean format $(BENCHES) kills kill-writes
+.PHONY: help demo test test-cluster check bench sim chaos chaos-slice chaos-long chaos-selftest soak planted fuzz api black-box clean format $(BENCHES) kills kill-writes
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ demo: $(STAMP)  ## set up everything and show a killed coordinator costing nothi
 test: $(DEV)  ## set up everything and run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-cluster: $(DEV)  ## the suite on pods, on the cluster of KUBECONFIG; TOY_KUBELET=1 where it has no nodes
+	@TRIOROUTE_TEST_CLUSTER=1 $(BIN)/python -m pytest -q -s -m "long or not long" \
+	    tests/e2e/cluster $(ARGS)
+
 check: $(DEV)  ## lint, format, types, house rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -45,7 +49,7 @@ format: $(DEV)  ## rewrite the sources the way check wants them
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(DEV)  ## print figures; `make bench queue` names which: proxy latency holding queue failover consensus partition scale scaling
+bench: $(DEV)  ## print figures; `make bench queue` names which: proxy latency holding queue failover consensus partition scale scaling kube
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@$(BIN)/python -m tests.bench.$(BENCH) $(ARGS)
 

@@ -95,14 +95,14 @@ class System:
 
     # Where requests go.
 
-    def order(self, number: int) -> list[tuple[str, int]]:
+    def order(self, number: int) -> list[tuple[str, tuple[str, int]]]:
         """Ready front-ends first, each number beginning at another; then the rest."""
         if self.setup.shares_socket:
-            return [("", self.front_ends.shared_port)]
+            return [("", ("127.0.0.1", self.front_ends.shared_port))]
         every = list(self.front_ends.all.values())
         turned = every[number % len(every) :] + every[: number % len(every)]
         turned.sort(key=lambda one: not one.is_wanted)
-        return [(one.name, one.scoring_port) for one in turned]
+        return [(one.name, ("127.0.0.1", one.scoring_port)) for one in turned]
 
     def authorization(self) -> str:
         """The newest key."""

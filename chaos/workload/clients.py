@@ -29,11 +29,14 @@ _PATIENCE_S: Final = 5.0
 _LARGE_BYTES: Final = 48 * 1024
 
 
+Address = tuple[str, int]
+
+
 class Door(Protocol):
     """Where requests go; the world behind it decides which front-ends are offered."""
 
-    def order(self, number: int) -> list[tuple[str, int]]:
-        """Front-ends to try, name and port on loopback, best first. Name empty: shared socket."""
+    def order(self, number: int) -> list[tuple[str, "Address"]]:
+        """Front-ends to try, name and address, best first. Name empty: shared socket."""
         ...
 
     def authorization(self) -> str:
@@ -67,7 +70,7 @@ class Clients:
         self.unasked: list[str] = []
         self._door = door
         self._shape = shape
-        self._kept: dict[int, list[Wire]] = {}
+        self._kept: dict[Address, list[Wire]] = {}
         self._nonce_root = os.urandom(4).hex()
 
     async def send(self, kind: str) -> Request:
@@ -199,7 +202,7 @@ class Clients:
             raise
         self._judge(request, answer, body)
         if keeps and not answer.closes:
-            self._kept.setdefault(wire.stream.socket.getpeername()[1], []).append(wire)
+            self._kept.setdefault(wire.stream.socket.getpeername()[:2], []).append(wire)
         else:
             await trio.aclose_forcefully(wire.stream)
 
@@ -241,10 +244,10 @@ class Clients:
         """A connection that some front-end took; None, noted, when all refuse for long."""
         deadline = trio.current_time() + _CONNECT_MAX_S
         while trio.current_time() < deadline:
-            for name, port in self._door.order(request.number):
-                wire = self._take_kept(port) if keeps else None
+            for name, address in self._door.order(request.number):
+                wire = self._take_kept(address) if keeps else None
                 if wire is None:
-                    wire = await self._connect(name, port)
+                    wire = await self._connect(name, address)
                 if wire is not None:
                     request.front_end = name
                     return wire
@@ -253,9 +256,9 @@ class Clients:
         self._end(request, Outcome.UNREACHED)
         return None
 
-    def _take_kept(self, port: int) -> Wire | None:
+    def _take_kept(self, address: Address) -> Wire | None:
         """A kept connection that has not been closed meanwhile, as far as can be seen."""
-        kept = self._kept.get(port, [])
+        kept = self._kept.get(address, [])
         while kept:
             wire = kept.pop()
             waiting = _peek(wire.stream.socket.fileno())
@@ -266,10 +269,10 @@ class Clients:
             wire.stream.socket.close()
         return None
 
-    async def _connect(self, name: str, port: int) -> Wire | None:
+    async def _connect(self, name: str, address: Address) -> Wire | None:
         sock = trio.socket.socket()
         try:
-            await sock.connect(("127.0.0.1", port))
+            await sock.connect(address)
         except OSError:
             sock.close()
             return None

@@ -22,6 +22,7 @@ from trioroute.core.model import (
     StaticSource,
 )
 from trioroute.core.registry import Command, PutRegistry, Registry, RegistryState, Result
+from trioroute.core.resources.commands import PutDeployment
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import LinkLostError, QueueWaitExceededError
@@ -325,3 +326,14 @@ async def test_a_recall_storm_is_on_record(autojump_clock: trio.testing.MockCloc
         assert storms
         assert storms[0].subject == KEY
         assert int(storms[0].summary.split()[0]) >= 50
+
+
+async def test_what_was_registered_this_moment_has_no_demand_yet(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The log knows it before the office has looked; who asks in between gets no error."""
+    async with open_group(replicas=1) as group:
+        new = attrs.evolve(group.log.state.deployments[KEY], name="green")
+        group.log.registry.apply(PutDeployment(deployment=new), group.log.state.index + 1)
+        assert group.coordinator.demand(new.key) is None
+        assert group.coordinator.demand(KEY) is not None

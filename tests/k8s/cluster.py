@@ -15,7 +15,8 @@ from chaos.sim.kubernetes.objects import Write, key_of
 from chaos.sim.kubernetes.rights import User, service_account
 from chaos.sim.kubernetes.store import Store
 from chaos.sim.kubernetes_cluster.controllers import Controllers
-from chaos.sim.kubernetes_cluster.kubelet import Idle, Kubelet, Runtime
+from chaos.sim.kubernetes_cluster.kube import LocalKube
+from chaos.sim.kubernetes_cluster.kubelet import Addresses, Idle, Kubelet, Runtime
 from chaos.sim.kubernetes_cluster.server import ApiServer
 from tests.k8s.rendered import documents_of
 from trioroute.core.found import FoundReplica
@@ -48,7 +49,7 @@ class FakeCluster:
     def __init__(self, runtime: Runtime) -> None:
         self.api = Api(Store(), clock=time.time)
         self.server = ApiServer(self.api)
-        self.kubelet = Kubelet(self.api.objects, runtime)
+        self.kubelet = Kubelet(LocalKube(self.api), runtime, Addresses("10.1"))
         self._controllers = Controllers(self.api.objects)
         self.api.tokens["admin"] = User("admin", is_admin=True)
         self.api.tokens["router"] = service_account(NAMESPACE, "trioroute")
@@ -161,8 +162,8 @@ async def wait_until(condition: Callable[[], object]) -> None:
 
 
 def _moved(document: Json) -> Json:
-    """Our namespace is not the example's."""
-    text = json.dumps(document).replace('"trioroute-system"', f'"{NAMESPACE}"')
-    moved: Json = json.loads(text)
-    moved["metadata"].pop("namespace", None)
+    """As kustomize does it: subjects of a binding are in our namespace."""
+    moved: Json = json.loads(json.dumps(document))
+    for subject in moved.get("subjects", []):
+        subject["namespace"] = NAMESPACE
     return moved

@@ -20,8 +20,8 @@ from trioroute.discovery.kube.source import INSTANCE_TYPES
 
 Json = dict[str, Any]
 
-#: Oldest and newest that are promised to work.
-VERSIONS: Final = ("1.28", "1.36")
+#: All that are promised to work.
+VERSIONS: Final = tuple(f"1.{minor}" for minor in range(28, 37))
 #: The peers' port is each front-end's own business in PEERS; this is the one we write there.
 PEERS_PORT: Final = 7946
 #: Not a default: on one machine it would be another front-end's admin port.

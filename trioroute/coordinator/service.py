@@ -193,9 +193,12 @@ class Coordinator:
             await trio.aclose_forcefully(stream)
 
     def demand(self, deployment: str) -> Demand | None:
-        """What a deployment is asked for; None when not in office or unknown."""
+        """What a deployment is asked for; None when not in office or unknown.
+
+        The log knows a new deployment first: the directory takes it up when the office looks next.
+        """
         office = self._office
-        if office is None or deployment not in self._log.state.deployments:
+        if office is None or deployment not in office.directory.deployments():
             return None
         return office.directory.demand(deployment)
 

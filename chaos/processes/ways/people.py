@@ -44,9 +44,9 @@ async def _dawdle(system: System, fault: Fault) -> AsyncIterator[Aim]:
     """Heads that come byte by byte and never end; none of them is a request yet."""
 
     async def dawdle(number: int) -> None:
-        name, port = system.order(number)[0]
+        name, address = system.order(number)[0]
         with contextlib.suppress(OSError, trio.BrokenResourceError):
-            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            async with await trio.open_tcp_stream(*address) as stream:
                 for byte in b"POST /api/v1/service/" + name.encode() * 50:
                     await stream.send_all(bytes((byte,)))
                     await trio.sleep(_DAWDLE_S)

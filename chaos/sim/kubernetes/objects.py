@@ -171,12 +171,14 @@ class Objects:
         manager = Manager(write.manager, "Apply", write.subresource)
         live = self.store.get(key_of(kind, namespace, name))
         if live is None:
-            self.read(_NAMESPACES, "", namespace)
+            if kind.is_namespaced:
+                self.read(_NAMESPACES, "", namespace)
             obj = apply_fields(None, applied, manager, force=force)
-            owned = obj["metadata"]["managedFields"]
+            owned = obj["metadata"].get("managedFields")  # nobody's when no field was applied
             check_object(kind, kind.fill_in(obj))
             fresh = self._born(kind, namespace, obj)
-            fresh["metadata"]["managedFields"] = owned
+            if owned:
+                fresh["metadata"]["managedFields"] = owned
             return self._stored(key_of(kind, namespace, name), fresh, write), True
         said = applied["metadata"].get("resourceVersion")
         if said and said != live["metadata"]["resourceVersion"]:

@@ -1,4 +1,4 @@
-"""What the controller manager does for Deployments: makes pods, replaces and removes them.
+"""What the controller manager does: Deployments and StatefulSets get their pods, orphans go.
 
 Pods are made without a ReplicaSet in between; everything a router can see of them is alike: labels,
 the hash of the template, which pod goes first, how a change rolls. Owners' deletion is followed.
@@ -13,6 +13,7 @@ import trio
 from chaos.sim.kubernetes.errors import ApiError
 from chaos.sim.kubernetes.kinds import BUILT_IN, Kind
 from chaos.sim.kubernetes.objects import Objects, Write
+from chaos.sim.kubernetes_cluster.stateful_sets import StatefulSets
 
 __all__ = ["Controllers"]
 
@@ -28,10 +29,11 @@ _STATUS: Final = Write(manager="kube-controller-manager", subresource="status")
 
 
 class Controllers:
-    """The Deployment controller and the garbage collector of one fake cluster."""
+    """The controllers and the garbage collector of one fake cluster."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
+        self._stateful_sets = StatefulSets(objects)
         self._changed = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -53,6 +55,7 @@ class Controllers:
         """One look at everything."""
         for deployment in self._objects.store.list(_DEPLOYMENT):
             self._roll(deployment)
+        self._stateful_sets.step()
         self._collect_garbage()
 
     def _roll(self, deployment: Json) -> None:

@@ -1,38 +1,48 @@
 """A toy kubelet: binds pods, gives them addresses, says when they are ready, ends them in order.
 
-What runs in a pod is a `Runtime`. `Idle` runs nothing and is ready when told; `Processes` runs the
-container's command on this machine, each pod on a loopback address of its own, and probes it over
-HTTP as its readiness probe says.
+What runs in a pod is a `Runtime`: `Idle` runs nothing and is ready when told; `containers` runs
+processes of this machine. It asks any API server through `Kube`, so it also serves control planes
+that have no nodes. A container that ends by itself is started again after a pause, as another one:
+its restarts are counted. Liveness and startup probes are not honoured.
 """
 
 import itertools
-import os
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Protocol
 
 import attrs
 import trio
 
-from chaos.sim.kubernetes.errors import ApiError
-from chaos.sim.kubernetes.kinds import BUILT_IN
-from chaos.sim.kubernetes.objects import Objects, Write
+from chaos.sim.kubernetes_cluster.kube import Kube
 
-__all__ = ["Idle", "Kubelet", "Processes", "Runtime"]
+__all__ = ["Addresses", "Idle", "Kubelet", "Ready", "Runtime"]
 
 Json = dict[str, Any]
+Ready = Callable[[bool], Awaitable[None]]
 
-_POD: Final = next(kind for kind in BUILT_IN if kind.kind == "Pod")
-_BIND: Final = Write(manager="kube-scheduler", subresource="binding")
-_STATUS: Final = Write(manager="kubelet", subresource="status")
-#: Between two looks whether a process answers, seconds.
-_PROBE_S: Final = 0.05
+_NODE: Final = "node-a"
+#: Pauses before a container that ended is started again, seconds.
+_PAUSE_FIRST_S: Final = 0.2
+_PAUSE_MAX_S: Final = 10.0
+#: As many restarts, and people are told that it keeps ending.
+_LOOPING: Final = 3
 
 
 class Runtime(Protocol):
     """Runs the container of one pod."""
 
-    async def run(self, pod: Json, address: str, ready: Callable[[bool], None]) -> None:
-        """Until cancelled, or until the container ends by itself."""
+    async def run(self, pod: Json, address: str, ready: Ready) -> int:
+        """Until cancelled, then end it in order; or until it ends by itself: its exit status."""
+        ...
+
+    async def execute(self, pod: Json, address: str, command: list[str]) -> None:
+        """Run a command in the container, as a hook does."""
+        ...
+
+    def kill(self, uid: str) -> None:
+        """End a pod's container at once; nothing when it does not run."""
         ...
 
 
@@ -42,63 +52,51 @@ class Idle:
     def __init__(self, ready_after_s: float = 0.0) -> None:
         self.ready_after_s = ready_after_s
 
-    async def run(self, pod: Json, address: str, ready: Callable[[bool], None]) -> None:
-        """See `Runtime.run`."""
+    async def run(self, pod: Json, address: str, ready: Ready) -> int:
+        """See `Runtime`."""
         del pod, address
         await trio.sleep(self.ready_after_s)
-        ready(True)
+        await ready(True)
         await trio.sleep_forever()
 
+    async def execute(self, pod: Json, address: str, command: list[str]) -> None:
+        """See `Runtime`."""
 
-class Processes:
-    """Containers as processes of this machine; the command gets `{address}` filled in.
+    def kill(self, uid: str) -> None:
+        """See `Runtime`."""
 
-    Variables of the container are set, those of its ConfigMaps too. A readiness probe over HTTP is
-    honoured; its path and port are the container's.
-    """
 
-    def __init__(self, objects: Objects, probe: Callable[[str, int, str], Awaitable[bool]]) -> None:
+class Addresses:
+    """Pods' addresses. Pods with a name of their own keep theirs: here names are not looked up."""
+
+    def __init__(self, prefix: str) -> None:
         """Args:
-        probe: whether an address, port and path answer with a success.
+        prefix: the first two numbers; 127.x for processes.
         """
-        self._objects = objects
-        self._probe = probe
+        self._prefix = prefix
+        self._numbers = itertools.count(1)
+        self._named: dict[tuple[str, str], str] = {}
+        #: To give out first, so that a test can let one come back.
+        self.next: list[str] = []
 
-    async def run(self, pod: Json, address: str, ready: Callable[[bool], None]) -> None:
-        """See `Runtime.run`. The process is told to end when this is cancelled."""
-        container = pod["spec"]["containers"][0]
-        command = [word.replace("{address}", address) for word in container["command"]]
-        process = await trio.lowlevel.open_process(command, env=self._variables(pod, container))
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._probe_forever, container, address, ready)
-                await process.wait()
-                nursery.cancel_scope.cancel()
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 5.0):
-                await process.wait()
-            if process.returncode is None:
-                process.kill()
+    def fresh(self) -> str:
+        """One that no pod had before."""
+        if self.next:
+            return self.next.pop(0)
+        high, low = divmod(next(self._numbers), 250)
+        return f"{self._prefix}.{high}.{low + 1}"
 
-    async def _probe_forever(
-        self, container: Json, address: str, ready: Callable[[bool], None]
-    ) -> None:
-        request = container["readinessProbe"]["httpGet"]
-        port = container["ports"][0]["containerPort"]
-        while not await self._probe(address, port, request["path"]):
-            await trio.sleep(_PROBE_S)
-        ready(True)
+    def named(self, namespace: str, name: str) -> str:
+        """The one of a pod of that name, which may be made later."""
+        if (namespace, name) not in self._named:
+            self._named[namespace, name] = self.fresh()
+        return self._named[namespace, name]
 
-    def _variables(self, pod: Json, container: Json) -> dict[str, str]:
-        variables = dict(os.environ)
-        config_maps = next(kind for kind in BUILT_IN if kind.kind == "ConfigMap")
-        for source in container.get("envFrom", []):
-            name = source["configMapRef"]["name"]
-            found = self._objects.read(config_maps, pod["metadata"]["namespace"], name)
-            variables |= found.get("data", {})
-        return variables
+    def of(self, pod: Json) -> str:
+        """A new pod's."""
+        if "subdomain" in pod["spec"]:
+            return self.named(pod["metadata"]["namespace"], pod["metadata"]["name"])
+        return self.fresh()
 
 
 @attrs.define(eq=False)
@@ -106,120 +104,144 @@ class _Running:
     scope: trio.CancelScope
     address: str
     is_ending: bool = False
+    restarts: int = 0
+    started_at: str = ""
+    ended: Json = attrs.field(factory=dict)
+    over: trio.Event = attrs.field(factory=trio.Event)
 
 
 class Kubelet:
-    """All nodes of a fake cluster."""
+    """All nodes of a cluster."""
 
-    def __init__(self, objects: Objects, runtime: Runtime, *, prefix: str = "10.1") -> None:
+    def __init__(
+        self, kube: Kube, runtime: Runtime, addresses: Addresses, *, namespace: str = ""
+    ) -> None:
         """Args:
-        prefix: the first two numbers of pods' addresses; 127.1 for processes.
+        namespace: whose pods run here; empty for all.
         """
-        self._objects = objects
+        self._kube = kube
         self._runtime = runtime
-        self._prefix = prefix
-        self._numbers = itertools.count(1)
+        self._namespace = namespace
         self._running: dict[str, _Running] = {}
-        self._changed = trio.Event()
-        #: Addresses to give out first, so that a test can let one come back.
-        self.next_addresses: list[str] = []
+        self.addresses = addresses
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; containers end with it."""
-        self._objects.store.listeners.append(self._poke)
-        try:
-            async with trio.open_nursery() as nursery:
-                task_status.started()
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            try:
                 while True:
-                    self._changed = trio.Event()
-                    for pod in self._objects.store.list(_POD):
+                    pods = await self._kube.list("Pod", self._namespace)
+                    for pod in pods:
                         self._look(nursery, pod)
-                    await self._changed.wait()
-        finally:
-            self._objects.store.listeners.remove(self._poke)
+                    self._forget({pod["metadata"]["uid"] for pod in pods})
+                    await self._kube.wait_changed()
+            finally:
+                for uid in self._running:
+                    self._runtime.kill(uid)
 
-    def _poke(self) -> None:
-        self._changed.set()
+    def kill(self, uid: str) -> None:
+        """End a pod's container as if it had crashed."""
+        self._runtime.kill(uid)
 
     def _look(self, nursery: trio.Nursery, pod: Json) -> None:
         uid = pod["metadata"]["uid"]
         running = self._running.get(uid)
-        if running is None and "deletionTimestamp" not in pod["metadata"]:
-            address = self.next_addresses.pop(0) if self.next_addresses else self._address()
-            running = self._running[uid] = _Running(trio.CancelScope(), address)
-            nursery.start_soon(self._run_pod, pod, running)
         is_told = "deletionTimestamp" in pod["metadata"]
+        if running is None and not is_told:
+            running = self._running[uid] = _Running(trio.CancelScope(), self.addresses.of(pod))
+            nursery.start_soon(self._run_pod, pod, running)
         if running is not None and is_told and not running.is_ending:
             running.is_ending = True
             nursery.start_soon(self._end_pod, pod, running)
 
-    def _address(self) -> str:
-        high, low = divmod(next(self._numbers), 250)
-        return f"{self._prefix}.{high}.{low + 1}"
+    def _forget(self, there: set[str]) -> None:
+        """Pods that were deleted by force have no time to end."""
+        for uid in [uid for uid in self._running if uid not in there]:
+            running = self._running.pop(uid)
+            self._runtime.kill(uid)
+            running.scope.cancel()
 
     async def _run_pod(self, pod: Json, running: _Running) -> None:
-        metadata = pod["metadata"]
         if not pod["spec"].get("nodeName"):
-            self._change(metadata, _BIND, _with_node)
-        self._set_ready(metadata, running.address, is_ready=False)
+            await self._kube.bind(pod, _NODE)
         with running.scope:
-            await self._runtime.run(
-                pod,
-                running.address,
-                lambda is_ready: self._set_ready(metadata, running.address, is_ready=is_ready),
-            )
+            while True:
+                running.started_at = _now()
+                await self._say(pod, running, False)
+                status = await self._runtime.run(
+                    pod, running.address, partial(self._say, pod, running)
+                )
+                running.restarts += 1
+                running.ended = {"terminated": {"exitCode": status, "finishedAt": _now()}}
+                pause_s = min(_PAUSE_FIRST_S * 2 ** (running.restarts - 1), _PAUSE_MAX_S)
+                await self._say(pod, running, False, waits=running.restarts >= _LOOPING)
+                await trio.sleep(pause_s)
+        running.over.set()
 
-    def _set_ready(self, metadata: Json, address: str, *, is_ready: bool) -> None:
-        now = self._objects.timestamp()
-        condition = {
-            "type": "Ready",
-            "status": "True" if is_ready else "False",
-            "lastTransitionTime": now,
-        }
+    async def _say(
+        self, pod: Json, running: _Running, is_ready: bool, *, waits: bool = False
+    ) -> None:
+        """Write the pod's status."""
+        now = _now()
+        word = "True" if is_ready else "False"
         container = {
-            "name": "model",
+            "name": pod["spec"]["containers"][0]["name"],
+            "image": pod["spec"]["containers"][0]["image"],
+            "imageID": "",
             "ready": is_ready,
-            "restartCount": 0,
-            "state": {"running": {"startedAt": now}},
+            "restartCount": running.restarts,
+            "state": {"running": {"startedAt": running.started_at}},
+            "lastState": running.ended,
         }
+        if waits:
+            message = f"back-off restarting failed container: {running.ended['terminated']}"
+            container["state"] = {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
+        conditions = [
+            {"type": kind, "status": status, "lastTransitionTime": now}
+            for kind, status in (
+                ("PodScheduled", "True"),
+                ("Ready", word),
+                ("ContainersReady", word),
+            )
+        ]
         status = {
             "phase": "Running",
-            "podIP": address,
-            "conditions": [condition],
+            "podIP": running.address,
+            "podIPs": [{"ip": running.address}],
+            "conditions": conditions,
             "containerStatuses": [container],
         }
-        self._change(metadata, _STATUS, lambda old: {**old, "status": status})
+        metadata = pod["metadata"]
+        await self._kube.merge(
+            "Pod",
+            metadata["namespace"],
+            metadata["name"],
+            # Of another pod with that name nothing may be said.
+            patch={"metadata": {"uid": metadata["uid"]}, "status": status},
+            subresource="status",
+        )
 
     async def _end_pod(self, pod: Json, running: _Running) -> None:
         """preStop while it still serves, then the end, then the pod is gone."""
         hooks = pod["spec"]["containers"][0].get("lifecycle") or {}
-        pause_s = hooks.get("preStop", {}).get("sleep", {}).get("seconds", 0)
         grace_s = pod["metadata"]["deletionGracePeriodSeconds"]
-        await trio.sleep(min(pause_s, grace_s))
+        hook = hooks.get("preStop", {})
+        with trio.move_on_after(grace_s):
+            if "exec" in hook:
+                await self._runtime.execute(pod, running.address, hook["exec"]["command"])
+            await trio.sleep(hook.get("sleep", {}).get("seconds", 0))
+            running.scope.cancel()
+            await running.over.wait()
+        self._runtime.kill(pod["metadata"]["uid"])
         running.scope.cancel()
+        await running.over.wait()
         metadata = pod["metadata"]
-        try:
-            self._objects.delete(
-                _POD,
-                metadata["namespace"],
-                metadata["name"],
-                options={"gracePeriodSeconds": 0},
-                is_dry=False,
-            )
-        except ApiError as error:
-            if error.code != 404:
-                raise
-        del self._running[metadata["uid"]]
-
-    def _change(self, metadata: Json, write: Write, change: Callable[[Json], Json]) -> None:
-        try:
-            self._objects.patch(
-                _POD, metadata["namespace"], metadata["name"], change=change, write=write
-            )
-        except ApiError as error:
-            if error.code != 404:
-                raise
+        await self._kube.delete(
+            "Pod", metadata["namespace"], metadata["name"], grace_s=0, uid=metadata["uid"]
+        )
+        self._running.pop(metadata["uid"], None)
 
 
-def _with_node(pod: Json) -> Json:
-    return {**pod, "spec": {**pod["spec"], "nodeName": "node-a"}}
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

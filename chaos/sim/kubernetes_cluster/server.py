@@ -152,21 +152,22 @@ class ApiServer:
     async def _run_watch(self, stream: trio.abc.Stream, watch: Watch) -> bool:
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
         await stream.send_all(head + b"transfer-encoding: chunked\r\n\r\n")
-        client = trio.CancelScope()
+        client, is_whole = trio.CancelScope(), False
         with trio.CancelScope() as scope:
             self._watches.add(scope)
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_cancel_when_gone, stream, client)
-                    with client:
+                    # A client that resets is as gone as one that closes.
+                    with client, contextlib.suppress(trio.BrokenResourceError):
                         await self._send_events(stream, watch)
+                        is_whole = True
                     nursery.cancel_scope.cancel()
             finally:
                 self._watches.discard(scope)
         if scope.cancelled_caught:
             await stream.send_all(b'40\r\n{"type":"MODI')
-            return False
-        return not client.cancelled_caught
+        return is_whole
 
     async def _send_events(self, stream: trio.abc.Stream, watch: Watch) -> None:
         async with contextlib.aclosing(watch.events()) as events:

@@ -9,6 +9,7 @@ from trioroute.app.host.ports import (
     check_port_free,
     describe_port_owner,
     free_ports,
+    is_loopback,
     open_listening_socket,
 )
 from trioroute.errors import ConfigError
@@ -45,3 +46,8 @@ def test_the_listening_socket_accepts_without_blocking() -> None:
             listening.accept()
         with socket.create_connection(listening.getsockname()):
             pass
+
+
+def test_all_of_127_is_this_machine_and_names_are_not() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.9.8.7", "::1", "localhost")))
+    assert not any(map(is_loopback, ("10.0.0.1", "fe-0.peers", "::", "0.0.0.0")))

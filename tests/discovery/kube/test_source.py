@@ -128,7 +128,7 @@ async def test_an_address_that_comes_back_is_another_replica() -> None:
         await source.set_desired(1, [(cluster.iris, 1)])
         await wait_until(lambda: watcher.states() == ["running"])
         old = watcher.running()[0]
-        cluster.kubelet.next_addresses = [old.host]
+        cluster.kubelet.addresses.next = [old.host]
         cluster.delete("Pod", old.id.partition(".")[0])
         await wait_until(lambda: [f for f in watcher.running() if f.id != old.id])
         (new,) = watcher.running()

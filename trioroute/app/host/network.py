@@ -9,7 +9,7 @@ from consensus import MemberConfig, PeerAddress, SettingsError, Transport
 from consensus.certificates import PeerTls
 from consensus.errors import HandshakeError
 from consensus.tcp import TcpTransport, open_peer_stream
-from trioroute.app.host.ports import LOOPBACK
+from trioroute.app.host.ports import is_loopback
 from trioroute.errors import ConfigError, LinkLostError
 
 __all__ = ["SLOTS_PROTOCOL", "Network", "TcpNetwork"]
@@ -51,7 +51,7 @@ class TcpNetwork:
             return TcpTransport(
                 config,
                 tls=self._tls,
-                listen_host=own.host if own.host in LOOPBACK else None,
+                listen_host=own.host if is_loopback(own.host) else None,
                 other_protocols=protocols,
             )
         except SettingsError as error:

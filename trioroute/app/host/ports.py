@@ -6,6 +6,7 @@ One socket per scoring port is opened here once and inherited by every process t
 
 import contextlib
 import errno
+import ipaddress
 import resource
 import socket
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ __all__ = [
     "check_port_free",
     "describe_port_owner",
     "free_ports",
+    "is_loopback",
     "open_listening_socket",
     "raise_descriptor_limit",
 ]
@@ -57,6 +59,16 @@ class ScoringSockets:
         """How a process that inherits them is told."""
         tls = {} if self.tls is None else {"--tls-scoring-fd": self.tls.fileno()}
         return {"--scoring-fd": self.plain.fileno(), **tls}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody beyond this machine can reach this address: all of 127/8, and `localhost`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def open_listening_socket(host: str, port: int, *, option: str) -> socket.socket:
