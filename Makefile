@@ -9,7 +9,7 @@ BENCHES := proxy latency holding queue failover consensus partition scale scalin
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster check bench sim chaos chaos-slice chaos-long chaos-selftest soak planted fuzz api black-box clean format $(BENCHES) kills kill-writes
+.PHONY: help demo test test-cluster manifests check bench sim chaos chaos-slice chaos-long chaos-selftest soak planted fuzz api black-box clean format $(BENCHES) kills kill-writes
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,16 @@ test: $(DEV)  ## set up everything and run the tests
 test-cluster: $(DEV)  ## the suite on pods, on the cluster of KUBECONFIG; TOY_KUBELET=1 where it has no nodes
 	@TRIOROUTE_TEST_CLUSTER=1 $(BIN)/python -m pytest -q -s -m "long or not long" \
 	    tests/e2e/cluster $(ARGS)
+
+manifests:  ## every overlay through kustomize and checkov, which gets an environment of its own
+	@command -v kubectl >/dev/null || { echo "SKIPPED manifests: kubectl renders the overlays; not found" >&2; exit 0; }; \
+	[ -x $(VENV)-checkov/bin/checkov ] || { $(PYTHON) -m venv $(VENV)-checkov && \
+	    $(VENV)-checkov/bin/python -m pip install --quiet --disable-pip-version-check checkov || { \
+	    echo "SKIPPED manifests: checkov cannot be installed here" >&2; exit 0; }; }; \
+	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	for overlay in k8s/overlays/*/; do \
+	    kubectl kustomize $$overlay > $$folder/$$(basename $$overlay).yaml || exit 1; done; \
+	$(VENV)-checkov/bin/checkov -d $$folder --framework kubernetes --compact --quiet --skip-download
 
 check: $(DEV)  ## lint, format, types, house rules
 	@$(BIN)/ruff check .
@@ -96,4 +106,4 @@ black-box: $(DEV)  ## the shared HTTP corpora against the running system, where 
 	@$(BIN)/python -m tests.conformance.black_box $(ARGS)
 
 clean:  ## remove what these targets made
-	@rm -rf $(VENV) .trioroute .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@rm -rf $(VENV) $(VENV)-checkov .trioroute .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

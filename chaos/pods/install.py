@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import yaml  # house: manifests are YAML, and kustomize writes nothing else
+import yaml
 
 from trioroute.app.laptop.front_ends import make_peer_files
 

@@ -76,7 +76,7 @@ def _resource(kind: str, name: str, spec: Json) -> Json:
     }
 
 
-class PodSystem:
+class PodSystem:  # house: all that a cluster can be asked about one installation
     """One installation. The `Door` of its clients: the Service before the front-ends."""
 
     def __init__(self, site: Site, *, service_s: float = 0.015) -> None:

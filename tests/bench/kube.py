@@ -54,7 +54,7 @@ async def measure_watching(pods: int, deployments: int) -> None:
             await trio.sleep(_PAUSE_S)
             made_at[f"pod-{number}"] = time.monotonic()
             _set_ready(plane, number, is_ready=True)
-        ages = []
+        ages: list[float] = []
         while len(ages) < _EVENTS:
             line = await lines.next()
             ages.append((line["at"] - made_at[line["pod"]]) * 1000)

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import trio
 
 from trioroute.discovery.kube.api import KubeSettings, connect
@@ -42,4 +42,4 @@ def say(**words: Any) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(watch, *sys.argv[1:])
+    trio.run(watch, sys.argv[1], sys.argv[2])

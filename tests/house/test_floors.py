@@ -34,8 +34,9 @@ GATES: Final = {
     "httptools": ("trioroute/wire/*.py",),
     "h11": ("trioroute/wire/*.py",),
     "joserfc": ("trioroute/trust/*.py",),
-    # A runtime is named by the hash of a conda file's packages, which it reads itself.
-    "yaml": ("trioroute/spec/*.py", "trioroute/discovery/runtime.py"),
+    # A runtime is named by the hash of a conda file's packages, which it reads itself; manifests
+    # that are put on a cluster are what kustomize writes.
+    "yaml": ("trioroute/spec/*.py", "trioroute/discovery/runtime.py", "chaos/pods/install.py"),
     "click": ("trioroute/cli/*.py",),
     "anyio": ("trioroute/aio.py",),
     "rich": ("trioroute/cli/*.py", "trioroute/demo/*.py"),

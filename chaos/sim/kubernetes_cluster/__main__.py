@@ -8,6 +8,8 @@ import trio
 
 from chaos.sim.kubernetes_cluster.plane import ADMIN_TOKEN, ControlPlane
 
+__all__ = ["serve"]
+
 
 async def serve(file: Path) -> None:
     """Serve, and write how to get in."""

@@ -56,17 +56,17 @@ class RemoteKube:
         """See `Kube`. What is just being defined is tried again."""
         kind, metadata = body["kind"], body["metadata"]
         path = _path(kind, metadata.get("namespace") or namespace, metadata["name"])
-        for _ in range(_TRIES):
+        for tries_left in reversed(range(_TRIES)):
             answer = await self._http.patch(
                 path,
                 params={"fieldManager": "kubectl", "force": "true"},
                 headers={"content-type": _APPLY},
                 content=json.dumps(dict(body)),
             )
-            if answer.status_code != 404:
-                break
+            if answer.status_code != 404 or not tries_left:
+                return self._body(answer)
             await trio.sleep(_LOOK_S)
-        return self._body(answer)
+        raise AssertionError("unreachable")
 
     async def merge(
         self, kind: str, namespace: str, name: str, *, patch: Json, subresource: str = ""
