@@ -9,6 +9,8 @@ import attrs
 
 from chaos.faults import KINDS
 from chaos.plan import make_plan
+from chaos.pods.kinds import POD_KINDS
+from chaos.pods.world import PodsWorld
 from chaos.processes.world import ProcessesWorld
 from chaos.report import Judgement, judge, shown, to_json
 from chaos.scenarios import soak
@@ -31,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--client", choices=CLIENT_KINDS, help="only this kind of client")
     parser.add_argument("--rate", type=float, help="requests per second offered")
     parser.add_argument("--report", type=Path, help="write what happened here, as JSON")
-    parser.add_argument("--world", choices=("processes", "simulated"), default="processes")
+    parser.add_argument("--world", choices=("processes", "simulated", "pods"), default="processes")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args(argv)
     if options.scenario in ("list", "kinds"):
@@ -42,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     world: World = ProcessesWorld(say=_say, keep=options.keep)
     if options.world == "simulated":
         world = SimulatedWorld()
+    elif options.world == "pods":
+        world = PodsWorld(say=_say)
     judgement = run_scenario(scenario, world, options.seed)
     if options.report is not None:
         options.report.write_text(json.dumps(to_json(judgement), indent=1))
@@ -89,7 +93,7 @@ def _adapted(scenario: Scenario, options: argparse.Namespace) -> Scenario:
 
 def _print_list(what: str) -> None:
     if what == "kinds":
-        for kind in KINDS:
+        for kind in (*KINDS, *POD_KINDS):
             print(f"{kind.name:18} row {kind.row:2}  {kind.does}")
         return
     for name, scenario in SCENARIOS.items():

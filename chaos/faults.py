@@ -1,107 +1,18 @@
-"""The vocabulary: every kind of fault, what it needs, whom it may hurt, and how soon it is over."""
+"""The table of faults: every kind, what it needs, whom it may hurt, and how soon it is over."""
 
 # house: one table, some ten lines a kind of fault
 
-import enum
 from typing import Final
 
-import attrs
+from chaos.pods.kinds import POD_KINDS
+from chaos.vocabulary import Fault, Kind, Need, Reach, Target
 
 __all__ = ["KINDS", "Fault", "Kind", "Need", "Reach", "Target", "kind_named"]
-
-
-class Need(enum.Enum):
-    """What a machine must offer; probed before a run, and what is missing is skipped loudly."""
-
-    NOTHING = "nothing"
-    FREEZER = "a writable freezer cgroup"
-    CPU_GROUP = "a writable cpu cgroup"
-    MEMORY_GROUP = "a writable memory cgroup"
-    MOUNT = "mounting a small tmpfs"
-    TRACER = "strace on processes of our own"
-    LIMITS = "prlimit on processes of our own"
-    SOCKET_KILL = "ss -K"
-    CLOCK_NAMESPACE = "unshare -T"
-    FAKE_CLOCK = "libfaketime (pip install -e '.[chaos]')"
-    HOSTS_FILE = "a mount namespace with a hosts file of its own"
-    PACKETS = "TUN devices and network namespaces of our own (root, /dev/net/tun, ip)"
-
-
-class Target(enum.Enum):
-    """Whom a fault is done to; the world picks one by the fault's dice when the time comes."""
-
-    COORDINATOR = "coordinator"
-    FOLLOWER = "follower"
-    FRONT_END = "front-end"
-    TWO_FRONT_ENDS = "two front-ends"
-    ALL_FRONT_ENDS = "all front-ends"
-    REPLICA = "replica"
-    CLIENTS = "clients"
-
-
-class Reach(enum.Enum):
-    """Whose connections may break, or wait longer than their deadline, without a violation."""
-
-    NOBODY = "nobody"
-    ITS_CLIENTS = "the target's own clients"
-    ANY_CLIENT = "any client"
-
 
 #: Reasons of the router's own answers, `x-trioroute-error`.
 _REPLICA_GONE: Final = frozenset({"connect-failed", "broken-answer", "no-replica"})
 _REPLICA_SLOW: Final = frozenset({"answer-timeout", "queue-timeout", "queue-full"})
 _NO_SLOTS: Final = frozenset({"queue-timeout", "queue-full", "no-replica"})
-
-
-@attrs.frozen(kw_only=True)
-class Kind:
-    """One kind of fault.
-
-    Attributes:
-        name: kebab-case; in plans, histories and reports.
-        row: its row in the project's table of faults.
-        does: one sentence for people.
-        reach: whose connections may break.
-        reasons: what the router may say to anybody meanwhile (I5).
-        hold_s: shortest and longest time between injecting and healing, seconds.
-        settle_s: how long after healing its errors may still come: requests that were in doubt.
-        recover_s: goal: everything ready again so soon after healing, on an idle machine.
-        severs: connections between router and replica end while the replica works on, and nobody
-            can tell that from a replica that has stopped: its limit cannot be judged meanwhile.
-        may_end: whether the target may end by itself: who starts front-ends starts it again.
-    """
-
-    name: str
-    row: int
-    does: str
-    target: Target
-    need: Need = Need.NOTHING
-    reach: Reach = Reach.NOBODY
-    reasons: frozenset[str] = frozenset()
-    hold_s: tuple[float, float] = (0.5, 2.0)
-    settle_s: float = 1.0
-    recover_s: float = 5.0
-    may_end: bool = False
-    severs: bool = False
-
-
-@attrs.frozen(kw_only=True)
-class Fault:
-    """One fault of a plan.
-
-    Attributes:
-        kind: its name.
-        at_s: when, after the load began; never before the last one has healed.
-        hold_s: from injecting to healing.
-        pick: 0 … 1, which of the possible targets.
-        strength: 0 … 1, how bad, where the kind has degrees.
-    """
-
-    kind: str
-    at_s: float
-    hold_s: float
-    pick: float
-    strength: float
 
 
 #: Keeps the rows short: a front-end that dies takes its own clients' connections with it.
@@ -506,7 +417,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     ),
 )
 
-_BY_NAME: Final = {kind.name: kind for kind in KINDS}
+_BY_NAME: Final = {kind.name: kind for kind in (*KINDS, *POD_KINDS)}
 
 
 def kind_named(name: str) -> Kind:

@@ -67,11 +67,7 @@ class Scenario:
 
 
 class World(Protocol):
-    """Where a scenario runs: simulated, processes, or a cluster that is yet to be joined.
-
-    A cluster's world maps kinds of fault to pods (delete, exec kill -STOP, NetworkPolicy) and reads
-    replicas' records from their logs; scenarios, plans and checkers stay as they are.
-    """
+    """Where a scenario runs: simulated, processes, or pods."""
 
     @property
     def name(self) -> str:

@@ -19,7 +19,7 @@ from trioroute.client.resources import ResourceClient
 from trioroute.client.system import System as Admin
 from trioroute.core.status import ClusterStatus
 
-__all__ = ["ENDPOINT", "PodSystem", "deployment", "endpoint", "is_ready"]
+__all__ = ["ENDPOINT", "FRONT_ENDS", "PodSystem", "deployment", "endpoint", "is_ready"]
 
 Json = dict[str, Any]
 
@@ -84,7 +84,7 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
         service_s: what an ordinary request costs a replica.
         """
         self.site = site
-        self._key = ""
+        self.key = ""
         self._doors: list[tuple[str, tuple[str, int]]] = []
         self.clients = Clients(
             self,
@@ -103,7 +103,7 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
 
     def authorization(self) -> str:
         """The endpoint's key."""
-        return f"Bearer {self._key}"
+        return f"Bearer {self.key}"
 
     # Install, wait, read.
 
@@ -151,11 +151,11 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
     async def fetch_key(self) -> None:
         """Ask for the endpoint's key, as its clients are given it."""
         with trio.fail_after(_START_MAX_S):
-            while not self._key:
+            while not self.key:
                 with contextlib.suppress(UnreachableError, ProblemAnswerError):
                     client = ResourceClient(Admin(admin_urls=await self.admin_urls()))
                     found = await trio.to_thread.run_sync(client.credentials, ENDPOINT)
-                    self._key = found.primary_key
+                    self.key = found.primary_key
                 await trio.sleep(_LOOK_S)
 
     async def admin_urls(self) -> tuple[str, ...]:
@@ -218,8 +218,7 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
 
     async def read_finally(self) -> FinalRead:
         """What the system says of itself without load."""
-        status = await self.status()
-        assert status is not None
+        status = await self.status() or ClusterStatus(reporter="")
         rows = [row for one in status.endpoints for row in one.deployments]
         office = status.coordinator
         return FinalRead(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chaos.scenarios import nemesis, queue, restart, soak, takeover
+from chaos.scenarios import nemesis, pods, queue, restart, soak, takeover
 from chaos.world import Scenario
 
 __all__ = ["SCENARIOS"]
@@ -19,5 +19,6 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         restart.KILLS,
         queue.SCENARIO,
         soak.SCENARIO,
+        pods.SCENARIO,
     )
 }

@@ -62,6 +62,7 @@ def test_an_endpoints_properties(line: str, name: str, value: object) -> None:
         ('trioroute.addresses: "[::1]:80"', "addresses", (("::1", 80),)),
         ("trioroute.command: run --port={port}", "command", ("run", "--port={port}")),
         ("trioroute.command: \"sh -c 'run {port}'\"", "command", ("sh", "-c", "run {port}")),
+        ("trioroute.workload: theirs", "workload", "theirs"),
         ('trioroute.unlimited: "true"', "unlimited", True),
         ('trioroute.stream_max_s: "600"', "stream_max_s", 600.0),
         ("trioroute.upgrade_max_s: 0.5", "upgrade_max_s", 0.5),

@@ -171,3 +171,9 @@ def test_a_file_of_assets_that_is_none(tmp_path: Path, text: str) -> None:
         read_assets(path)
     with pytest.raises(SpecError):
         read_assets(tmp_path / "none.yml")
+
+
+def test_a_deployment_of_a_cluster_is_not_adopted_here(folder: Path) -> None:
+    source, problems = find(folder, SCRIPT + "properties: {trioroute.workload: theirs}\n")
+    assert source is None
+    assert codes(problems) == ["TR0404"]

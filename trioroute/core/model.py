@@ -227,9 +227,12 @@ class ContainerSource:
         environment: variables of the deployment.
         resource, uid: name and identity of the custom resource that describes it and owns what is
             made for it.
+        workload: an existing Deployment whose pods are the replicas; nothing is made then, and
+            image, code and model are that Deployment's own.
     """
 
     image: str
+    workload: str = ""
     command: tuple[str, ...] = ()
     code: str = ""
     script: str = ""

@@ -199,6 +199,9 @@ class DeploymentProperties:
         Addresses(), "replicas that already run: host:port,host:port"
     )
     command: tuple[str, ...] | None = setting(Command(), "what to run as a replica, with {port}")
+    workload: str | None = setting(
+        TEXT, "on Kubernetes: an existing Deployment whose pods are the replicas"
+    )
     python: str | None = setting(TEXT, "interpreter for the scoring script")
     unlimited: bool | None = setting(FLAG, "no limit on requests per replica", default="false")
     stream_max_s: float | None = setting(_SECONDS, "how long an answer may stream")

@@ -50,6 +50,11 @@ class SourceFinder:
         if extras.addresses is not None:
             self._refuse_beside_addresses(file, extras)
             return StaticSource(addresses=extras.addresses)
+        if extras.workload is not None:
+            where = ("properties", "trioroute.workload")
+            message = "Deployments are adopted on Kubernetes only"
+            file.below(*where).error(file.at(*where), "TR0404", message, "trioroute.command")
+            return None
         conda_file, conda = self._find_conda(file, spec)
         model = self._find_model(file, spec)
         code = self._find_code(file, spec)

@@ -163,6 +163,95 @@ async def test_a_changed_source_rolls_out_and_is_marked() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_changed_cpu_and_memory_are_in_the_deployment_and_its_pods() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        spec = {"name": "iris", "auth_mode": "key", "traffic": {"blue": 100}}
+        cluster.make("OnlineEndpoint", {"metadata": {"name": "iris"}, "spec": spec})
+        watcher, source, copyist = Watcher(), cluster.source(), RegistryOfTest(cluster)
+        await nursery.start(watcher.run, source)
+        nursery.start_soon(copyist.run)
+        await wait_until(lambda: "iris/blue" in copyist.state.deployments)
+        known = copyist.state.deployments
+        await source.set_desired(1, [(known["iris/blue"], 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        before = watcher.running()[0].id
+        wanted = {"requests": {"cpu": "1", "memory": "3Gi"}, "limits": {"memory": "4Gi"}}
+        cluster.change(
+            "OnlineDeployment",
+            "iris-blue",
+            lambda old: {**old, "spec": {**old["spec"], "resources": wanted}},
+        )
+        await wait_until(lambda: copyist.state.deployments != known)
+        await source.set_desired(1, [(copyist.state.deployments["iris/blue"], 1)])
+        await wait_until(lambda: before not in {one.id for one in watcher.running()})
+        made = [cluster.get("Deployment", "iris-blue") or {}, *cluster.list("Pod")]
+        specs = [made[0]["spec"]["template"]["spec"], made[-1]["spec"]]
+        for one in specs:
+            resources = one["containers"][0]["resources"]
+            assert resources["requests"] == {"cpu": "1", "memory": "3Gi"}
+            assert resources["limits"]["memory"] == "4Gi"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_deployment_that_exists_is_adopted_scaled_and_never_deleted() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("Deployment", _EXISTING)
+        await wait_until(lambda: len(cluster.list("Pod")) == 2)
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        adopted = attrs.evolve(cluster.iris, source=ContainerSource(image="", workload="theirs"))
+        await source.set_desired(1, [(adopted, 3)])
+        await wait_until(lambda: watcher.states() == ["running"] * 3)
+        assert {one.port for one in watcher.running()} == {8500}
+        theirs = cluster.get("Deployment", "theirs")
+        assert theirs is not None
+        container = theirs["spec"]["template"]["spec"]["containers"][0]
+        assert container["image"] == "registry.example/serving:7"
+        assert "ownerReferences" not in theirs["metadata"]
+        assert cluster.list("Service") == cluster.list("ConfigMap") == []
+        retired = watcher.running()[0].id
+        await source.set_desired(1, [(adopted, 2)], [retired])
+        await wait_until(lambda: len(watcher.running()) == 2)
+        assert retired not in {one.id for one in watcher.running()}
+        cluster.delete("OnlineDeployment", "iris-blue")
+        await source.set_desired(1, [])
+        await _wait_quiet(cluster)
+        assert cluster.get("Deployment", "theirs") is not None
+        assert source.problems == {}
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_cannot_be_adopted_is_said() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        nobody = attrs.evolve(cluster.iris, source=ContainerSource(image="", workload="nobody"))
+        await source.set_desired(1, [(nobody, 1)])
+        await wait_until(lambda: "there is no Deployment nobody" in _reasons(watcher))
+        assert cluster.get("Deployment", "nobody") is None, "applying would have made one"
+        await source.set_desired(1, [(cluster.iris, 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        ours = attrs.evolve(nobody, source=ContainerSource(image="", workload="iris-blue"))
+        await source.set_desired(1, [(ours, 1)])
+        await wait_until(lambda: "made for another" in source.problems.get("iris/blue", ""))
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_scaler_of_an_adopted_deployment_is_reported_and_left_alone() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("Deployment", _EXISTING)
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        adopted = attrs.evolve(cluster.iris, source=ContainerSource(image="", workload="theirs"))
+        await source.set_desired(1, [(adopted, 1)])
+        await wait_until(lambda: watcher.states() == ["running"])
+        deployment = cluster.kind("Deployment")
+        cluster.api.objects.scale(deployment, NAMESPACE, "theirs", replicas=4, write=_HPA)
+        await wait_until(lambda: "horizontal-pod" in source.problems.get("iris/blue", ""))
+        await wait_until(lambda: len(watcher.running()) == 4)
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_later_coordinator_wins_and_the_earlier_is_told() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, old, new = Watcher(), cluster.source(), cluster.source()
@@ -346,3 +435,25 @@ async def _wait_quiet(cluster: FakeCluster) -> None:
 
 _HPA = Write(manager="horizontal-pod-autoscaler", subresource="scale")
 _OTHER = {"name": "other", "image": "registry.example/other:1"}
+
+#: As somebody else made it.
+_EXISTING = {
+    "metadata": {"name": "theirs", "labels": {"team": "a"}},
+    "spec": {
+        "replicas": 2,
+        "selector": {"matchLabels": {"app": "theirs"}},
+        "template": {
+            "metadata": {"labels": {"app": "theirs"}},
+            "spec": {
+                "terminationGracePeriodSeconds": 0,
+                "containers": [
+                    {
+                        "name": "serving",
+                        "image": "registry.example/serving:7",
+                        "ports": [{"name": "http", "containerPort": 8500}],
+                    }
+                ],
+            },
+        },
+    },
+}

@@ -61,12 +61,12 @@ class Stage:
 
 
 def failed(requests: Sequence[Request]) -> list[str]:
-    """Every request that did not get its replica's own answer, and why."""
+    """Every request that has ended without its replica's own answer, and why."""
     return [
         f"#{one.number} {one.client} at {one.front_end}: {one.outcome.value} {one.status} "
-        f"{one.reason} {one.detail} after {(one.ended_at or 0) - one.sent_at:.2f} s"
+        f"{one.reason} {one.detail} after {one.ended_at - one.sent_at:.2f} s"
         for one in requests
-        if not one.is_ok or not one.is_own
+        if one.ended_at is not None and not (one.is_ok and one.is_own)
     ]
 
 

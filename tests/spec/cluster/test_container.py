@@ -32,6 +32,12 @@ def test_an_image_is_enough() -> None:
     assert (problems.errors, problems.warnings) == ([], [])
 
 
+def test_an_existing_deployment_needs_no_image() -> None:
+    source, problems = find(KUBERNETES, "properties: {trioroute.workload: theirs}\n")
+    assert source == ContainerSource(image="", workload="theirs")
+    assert (problems.errors, problems.warnings) == ([], [])
+
+
 def test_everything_is_read() -> None:
     source, problems = find(
         KUBERNETES + IMAGE,

@@ -81,6 +81,16 @@ class KubeApi:
             _content_type=_APPLY,
         )
 
+    def find_deployment(self, name: str) -> Json | None:
+        """One Deployment, whoever made it; by listing, which the Role allows. Raises KubeError."""
+        listed = call(
+            self._apps.list_namespaced_deployment,
+            self.namespace,
+            field_selector=f"metadata.name={name}",
+        )
+        items: list[Json] = listed.get("items") or []
+        return items[0] if items else None
+
     def scale(self, name: str, replicas: int, *, version: str) -> Json:
         """Set a Deployment's number of replicas if nobody has written it since that version.
 

@@ -29,12 +29,14 @@ __all__ = [
     "PODS",
     "POD_NETWORKS",
     "PORT_NAME",
+    "adoption_of",
     "config_map_of",
     "deployment_of",
     "found_replica",
     "other_scaler",
     "pod_name_of",
     "problem_of",
+    "scaler_of_adopted",
     "service_of",
 ]
 
@@ -135,6 +137,23 @@ def deployment_of(
     body["spec"] = spec
     body["metadata"]["annotations"] = {APPLIED: _hash(body), EPOCH: str(epoch)}
     spec["replicas"] = replicas
+    return body
+
+
+def adoption_of(name: str, deployment: Deployment, *, made_from: str, epoch: int) -> Json:
+    """What is applied to a Deployment of somebody else's: our labels, on it and on its pods.
+
+    Nothing else of it becomes ours, and it is not ours to delete. Its pods are replaced once, by
+    its own strategy, to get the labels.
+    """
+    labels = {**_labels(deployment), MADE_FROM: made_from}
+    body: Json = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "labels": _labels(deployment)},
+        "spec": {"template": {"metadata": {"labels": labels}}},
+    }
+    body["metadata"]["annotations"] = {APPLIED: _hash(body), EPOCH: str(epoch)}
     return body
 
 
@@ -318,16 +337,21 @@ def _is_allowed(text: str, networks: Sequence[Network]) -> bool:
 
 
 def _port(pod: Json) -> int:
-    for container in pod["spec"].get("containers", []):
-        for port in container.get("ports") or []:
-            if port.get("name") == PORT_NAME:
-                return int(port["containerPort"])
-    return 0
+    """The one of that name; of an adopted pod that has no such name its first one."""
+    ports = [
+        port
+        for container in pod["spec"].get("containers", [])
+        for port in container.get("ports") or []
+    ]
+    ports.sort(key=lambda port: port.get("name") != PORT_NAME)
+    return int(ports[0]["containerPort"]) if ports else 0
 
 
 def _container_status(status: Json) -> Json:
     statuses: list[Json] = status.get("containerStatuses") or []
-    return next((one for one in statuses if one.get("name") == _CONTAINER), {})
+    # Adopted pods have names of their own; their first container counts.
+    first = statuses[0] if statuses else {}
+    return next((one for one in statuses if one.get("name") == _CONTAINER), first)
 
 
 def _last_lines(container: Json) -> tuple[str, ...]:
@@ -344,6 +368,16 @@ def other_scaler(deployment: Json) -> str:
     for entry in deployment["metadata"].get("managedFields") or []:
         fields = entry.get("fieldsV1", {}).get("f:spec", {})
         if "f:replicas" in fields and entry["manager"] != FIELD_MANAGER:
+            return str(entry["manager"])
+    return ""
+
+
+def scaler_of_adopted(deployment: Json) -> str:
+    """As `other_scaler`, of a Deployment that people have written before: only machines count."""
+    for entry in deployment["metadata"].get("managedFields") or []:
+        is_scaling = entry.get("subresource") == "scale"
+        is_ours = entry["manager"] == FIELD_MANAGER or entry["manager"].startswith("kubectl")
+        if is_scaling and not is_ours and "f:replicas" in entry["fieldsV1"].get("f:spec", {}):
             return str(entry["manager"])
     return ""
 

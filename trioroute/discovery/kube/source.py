@@ -29,18 +29,21 @@ from trioroute.discovery.kube.objects import (
     POD_NETWORKS,
     PODS,
     Network,
+    adoption_of,
     config_map_of,
     deployment_of,
     found_replica,
     other_scaler,
     pod_name_of,
     problem_of,
+    scaler_of_adopted,
     service_of,
 )
 from trioroute.discovery.kube.watch import KubeWatch
 from trioroute.discovery.kube.workload import InstanceType, read_instance_types, workload_of
 from trioroute.errors import StaleEpochError
 from trioroute.net.backoff import Backoff
+from trioroute.spec.cluster.resources import DEPLOYMENT_KIND
 
 __all__ = ["INSTANCE_TYPES", "KubeReplicaSource"]
 
@@ -195,7 +198,8 @@ class KubeReplicaSource:
 
     def _live(self, deployment: Deployment) -> Json | None:
         """The Deployment that stands for one of ours."""
-        name = getattr(deployment.source, "resource", "")
+        source = deployment.source
+        name = getattr(source, "workload", "") or getattr(source, "resource", "")
         for one in self._deployments.objects.values():
             if one["metadata"]["name"] == name:
                 return one
@@ -260,6 +264,8 @@ class KubeReplicaSource:
         if live is not None and _epoch_of(live) > wish.epoch:
             self._obeyed_epoch = max(self._obeyed_epoch, _epoch_of(live))
             return f"a later coordinator ({_epoch_of(live)}) has taken over"
+        if source.workload:
+            return await self._adopt(wish, deployment, source.workload, live=live, count=count)
         if source.instance_type not in {"", *self._instance_types}:
             self._instance_types = await self._read_instance_types()
         try:
@@ -285,8 +291,27 @@ class KubeReplicaSource:
             return ""
         return await self._scale(wish, deployment, live=live, count=count)
 
+    async def _adopt(
+        self, wish: _Wish, deployment: Deployment, name: str, *, live: Json | None, count: int
+    ) -> str:
+        """As `_converge`, for a Deployment that somebody else made."""
+        body = adoption_of(name, deployment, made_from=mark_of(deployment.source), epoch=wish.epoch)
+        if live is None or not _is_applied(live, body):
+            found = live or await self._call(self._api.find_deployment, name)
+            if found is None:
+                return f"there is no Deployment {name} in {self._api.namespace}: trioroute.workload"
+            if any(one["kind"] == DEPLOYMENT_KIND for one in _owners(found)):
+                return f"{name} is made for another OnlineDeployment: trioroute.workload"
+            body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+            live = await self._call(self._api.apply, body)
+            self._deployments.note(live)
+        if count == int(live["spec"].get("replicas", 1)):
+            return ""
+        return await self._scale(wish, deployment, live=live, count=count)
+
     async def _scale(self, wish: _Wish, deployment: Deployment, *, live: Json, count: int) -> str:
-        rival = other_scaler(live)
+        is_adopted = not any(one["kind"] == DEPLOYMENT_KIND for one in _owners(live))
+        rival = scaler_of_adopted(live) if is_adopted else other_scaler(live)
         if rival:
             return f"{rival} changes the number of replicas too: remove it, or give up scaling here"
         if count < int(live["spec"].get("replicas", 1)):
@@ -352,6 +377,10 @@ class _Pictures:
 def _epoch_of(deployment: Json) -> int:
     text = (deployment["metadata"].get("annotations") or {}).get(EPOCH, "")
     return int(text) if text.isdigit() else 0
+
+
+def _owners(deployment: Json) -> list[Json]:
+    return deployment["metadata"].get("ownerReferences") or []
 
 
 def _is_applied(live: Json, body: Json) -> bool:

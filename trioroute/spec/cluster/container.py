@@ -44,6 +44,8 @@ class ContainerFinder:
         """
         if extras.addresses is not None:
             return StaticSource(addresses=extras.addresses)
+        if extras.workload is not None:
+            return ContainerSource(image="", workload=extras.workload)
         image = _find_image(file, spec)
         code, script = _find_code(file, spec)
         claim, path = _find_model(file, spec)

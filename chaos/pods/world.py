@@ -1,0 +1,144 @@
+"""The world of pods: installs the system on a fake cluster, offers load, does the plan, heals."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from chaos.faults import KINDS
+from chaos.history import History, Span
+from chaos.plan import Plan
+from chaos.pods.install import REPLICA_COMMAND
+from chaos.pods.site import fake_site
+from chaos.pods.system import PodSystem, deployment, endpoint
+from chaos.pods.ways import WAYS
+from chaos.processes.census import marked
+from chaos.processes.logs import secrets_in_logs, tracebacks_in_logs
+from chaos.sim.kubernetes_cluster.containers import MARK
+from chaos.workload.load import offer
+from chaos.world import Scenario
+
+__all__ = ["PodsWorld"]
+
+_RECOVERY_MAX_S: Final = 60.0
+#: Of one coordinator: pods, Deployments, and both custom resources.
+_WATCHES: Final = 4
+_LOOK_S: Final = 0.1
+_SETTLE_S: Final = 1.5
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@attrs.frozen(kw_only=True)
+class PodsWorld:
+    """Front-ends and replicas as pods: the manifests of `k8s/`, a fake API, a toy kubelet."""
+
+    say: Callable[[str], None] = _silent
+
+    @property
+    def name(self) -> str:
+        """See `World`."""
+        return "pods"
+
+    def impossible(self) -> Mapping[str, str]:
+        """See `World`."""
+        missing = {kind.name: "a way in this world" for kind in KINDS}
+        if shutil.which("kubectl") is None:
+            missing |= dict.fromkeys(WAYS, "kubectl, which renders the manifests")
+        return missing
+
+    def run(self, scenario: Scenario, plan: Plan) -> History:
+        """See `World`."""
+        return trio.run(self._run, scenario, plan)
+
+    async def _run(self, scenario: Scenario, plan: Plan) -> History:
+        history = History(scenario=scenario.name, world=self.name, seed=plan.seed)
+        with tempfile.TemporaryDirectory(prefix="trioroute-pods-") as name:
+            folder = Path(name)
+            async with fake_site(folder) as site, trio.open_nursery() as nursery:
+                system = PodSystem(site, service_s=scenario.setup.service_s)
+                nursery.start_soon(system.follow_front_ends)
+                await self._start(system, scenario)
+                await self._torment(system, scenario, plan, history)
+                history.final = await system.read_finally()
+                await system.clients.close()
+                nursery.cancel_scope.cancel()
+            history.requests = system.clients.requests
+            history.complaints += system.clients.unasked
+            history.executions = system.executions()
+            history.slots = dict.fromkeys(
+                {one.replica for one in history.executions}, scenario.setup.slots
+            )
+            history.secrets = secrets_in_logs(folder, [system.key])
+            history.tracebacks = tracebacks_in_logs(folder)
+            history.strays = [f"process {pid}" for pid in marked(MARK, str(folder))]
+        return history
+
+    async def _start(self, system: PodSystem, scenario: Scenario) -> None:
+        setup = scenario.setup
+        await system.install()
+        blue = deployment("blue", system.site.image, REPLICA_COMMAND, instance_count=setup.replicas)
+        await system.apply(endpoint({"blue": 100}), blue)
+        await system.wait_front_ends(setup.front_ends)
+        await system.wait_condition("OnlineEndpoint", "iris", "Ready", "Serving")
+        await system.fetch_key()
+        await self._wait_whole(system, scenario)
+        self.say(f"serving with {setup.front_ends} front-ends")
+
+    async def _torment(
+        self, system: PodSystem, scenario: Scenario, plan: Plan, history: History
+    ) -> None:
+        stop = trio.Event()
+        async with trio.open_nursery() as nursery:
+            history.began_at = time.monotonic()
+            nursery.start_soon(offer, system.clients, scenario.load, plan.seed, stop)
+            for number, fault in enumerate(plan.faults, start=1):
+                await trio.sleep(max(0.0, history.began_at + fault.at_s - time.monotonic()))
+                span = Span(kind=fault.kind, target="", injected_at=time.monotonic())
+                history.spans.append(span)
+                async with WAYS[fault.kind](system, fault) as hit:
+                    span.target, span.front_ends = hit.target, hit.front_ends
+                    await trio.sleep(fault.hold_s)
+                if hit.is_stopped and system.site.plane is not None:
+                    await nursery.start(system.site.plane.start_server)
+                span.healed_at = time.monotonic()
+                with trio.move_on_after(_RECOVERY_MAX_S):
+                    await self._wait_whole(system, scenario)
+                    span.recovered_at = time.monotonic()
+                self.say(f"{number:4}/{len(plan.faults)} {fault.kind} {span.target}: {_end(span)}")
+                if span.recovered_at is None:
+                    break
+            await trio.sleep(_SETTLE_S)
+            history.ended_at = time.monotonic()
+            stop.set()
+            while any(request.ended_at is None for request in system.clients.requests):
+                await trio.sleep(_LOOK_S)
+            nursery.cancel_scope.cancel()
+
+    async def _wait_whole(self, system: PodSystem, scenario: Scenario) -> None:
+        """All front-ends ready, all replicas routed to, and everything is watched again."""
+        setup, plane = scenario.setup, system.site.plane
+        while True:
+            final = await system.read_finally() if system.order(0) else None
+            if (
+                final is not None
+                and len(final.ready) == setup.front_ends
+                and final.replicas_ready == final.replicas_wished == setup.replicas
+                and plane is not None
+                and plane.server.watch_count >= _WATCHES
+            ):
+                return
+            await trio.sleep(_LOOK_S)
+
+
+def _end(span: Span) -> str:
+    if span.recovered_at is None or span.healed_at is None:
+        return "NOT RECOVERED"
+    return f"whole after {span.recovered_at - span.healed_at:.1f} s"
