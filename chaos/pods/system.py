@@ -56,7 +56,7 @@ def deployment(
         "environment": {"image": image},
         "properties": {"trioroute.command": command, **properties},
         "request_settings": {
-            "request_timeout_ms": 2000,
+            "request_timeout_ms": 5000,
             "max_concurrent_requests_per_instance": 2,
             "max_queue_wait_ms": 8000,
         },

@@ -40,7 +40,7 @@ async def _wait_green(stage: Stage, since: int) -> None:
     if not stage.has_records:
         print("SKIPPED: which deployment served: replicas' records are not on this machine")
         return
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not (await stage.shares(since)).get("green"):
             await trio.sleep(0.2)
 
@@ -52,13 +52,13 @@ async def _delete_all(stage: Stage) -> None:
         await kube.delete("OnlineDeployment", namespace, name)
     await kube.delete("OnlineEndpoint", namespace, "iris")
     ours = "app.kubernetes.io/managed-by=trioroute"
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         for kind in ("Pod", "Deployment", "Service", "ConfigMap"):
             while await kube.list(kind, namespace, ours):
                 await trio.sleep(0.1)
     status = await stage.system.status()
     assert status is not None
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while status is None or status.endpoints:
             status = await stage.system.status()
             await trio.sleep(0.1)
@@ -107,7 +107,7 @@ async def _roll_replicas(stage: Stage) -> None:
         "green", instance_count=2, environment_variables={"GREETING": "other"}
     )
     await stage.system.apply(changed)
-    with trio.fail_after(90):
+    with trio.fail_after(150):
         while old & {pod["metadata"]["uid"] for pod in await stage.system.replicas("green")}:
             await trio.sleep(0.2)
     await stage.system.wait_replicas("green", 2, 2)
