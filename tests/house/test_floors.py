@@ -19,6 +19,7 @@ FLOORS: Final = (
     ("net",),
     ("proxy", "coordinator", "discovery", "admin", "client"),
     ("demo",),
+    ("drills",),
     ("app",),
     ("cli",),
     ("__main__", "testing", "aio"),

@@ -28,6 +28,7 @@ _EXIT_OF_REASON: Final = {
     "timed-out": EXIT_TIMED_OUT,
     "admin-problem": EXIT_REFUSED,
     "missing": EXIT_REFUSED,
+    "drill-refused": EXIT_REFUSED,
 }
 #: What shells report for a program that Ctrl-C ended.
 EXIT_INTERRUPTED: Final = 130
@@ -60,6 +61,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "bundle": ("trioroute.cli.system.bundle:bundle", "Collect what a bug report needs."),
     "raft": ("trioroute.cli.operate.raft:raft", "Show the group; hand the office over."),
     "drain": ("trioroute.cli.operate.raft:drain", "Take a front-end out of service."),
+    "drill": ("trioroute.cli.drill.verb:drill", "Rehearse a failure; judge what it did."),
     "online-endpoint": ("trioroute.cli.azure.endpoint:online_endpoint", "As az ml has it."),
     "online-deployment": ("trioroute.cli.azure.deployment:online_deployment", "As az ml has it."),
     "replay": ("trioroute.cli.replay:replay_trace", "Try a recorded trace under other settings."),

@@ -29,6 +29,7 @@ class DecisionKind(enum.Enum):
     RECALL_STORM = "recall-storm"
     REPLICA = "replica"
     CANARY = "canary"
+    DRILL = "drill"  # no decision of the coordinator's: an operator breaks something on purpose
 
 
 @attrs.frozen(kw_only=True)

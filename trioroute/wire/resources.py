@@ -13,6 +13,7 @@ __all__ = [
     "Credentials",
     "DeploymentResource",
     "DeploymentWish",
+    "DrillWish",
     "EndpointResource",
     "EndpointWish",
     "KeyWish",
@@ -64,6 +65,13 @@ class KeyWish(msgspec.Struct, forbid_unknown_fields=True):
 
     key_type: Literal["primary", "secondary"] = "primary"
     key_value: str | None = None
+
+
+class DrillWish(msgspec.Struct, forbid_unknown_fields=True):
+    """A drill begins or ends: what `events` is to say of it, one sentence each."""
+
+    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    summary: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
 class Written(msgspec.Struct):

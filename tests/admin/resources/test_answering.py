@@ -339,3 +339,16 @@ async def test_what_consensus_says_is_passed_on(
     await create(app)
     desk.failure = failure
     assert (await send(app, "DELETE", ECHO)).status == status
+
+
+async def test_a_drill_is_on_record_for_whoever_asks_what_happened(app: Guard) -> None:
+    said = {"subject": "fe-1", "summary": "drill coordinator begins: SIGKILL"}
+    assert (await send(app, "POST", "/v1/drills", said)).status == 200
+    (noted,) = (await send(app, "GET", "/v1/decisions")).json()["items"]
+    assert (noted["kind"], noted["subject"], noted["summary"]) == ("drill", *said.values())
+
+
+@pytest.mark.parametrize("said", [{}, {"subject": "fe-1", "summary": ""}, {"subject": 1}])
+async def test_a_drill_that_says_nothing_is_not_recorded(app: Guard, said: object) -> None:
+    assert (await send(app, "POST", "/v1/drills", said)).json()["code"] == "TR0803"
+    assert (await send(app, "GET", "/v1/decisions")).json()["items"] == []

@@ -95,3 +95,12 @@ async def test_settings_that_cannot_work_are_not_tried_again(tmp_path: Path) -> 
         assert raised.group_contains(
             ConfigError, match=r"fe-0 cannot start .*\n.*cannot be written"
         )
+
+
+def test_once_it_has_served_nothing_that_befalls_one_ends_the_others(tmp_path: Path) -> None:
+    with layout_in(tmp_path, 1) as layout:
+        front_ends = FrontEnds(layout)
+        with pytest.raises(ConfigError, match="fe-0 cannot start"):
+            front_ends._judge("fe-0", 2)
+        front_ends.note_served()
+        front_ends._judge("fe-0", 2)

@@ -22,8 +22,9 @@ from trioroute.admin.resources.tokens import TokenOffice
 from trioroute.admin.resources.vault import EndpointKeys, fresh_key
 from trioroute.admin.transfer import json_answer, read_json_body
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
-from trioroute.core.decisions import DecisionList
+from trioroute.core.decisions import Decision, DecisionKind, DecisionList
 from trioroute.core.model import AuthMode, Endpoint, deployment_key
+from trioroute.core.registry import RecordDecisions
 from trioroute.core.resources.commands import (
     DeleteDeployment,
     DeleteEndpoint,
@@ -37,6 +38,7 @@ from trioroute.errors import NoCoordinatorError
 from trioroute.wire.resources import (
     Credentials,
     DeploymentResource,
+    DrillWish,
     EndpointResource,
     KeyWish,
     LogList,
@@ -69,6 +71,20 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
     async def get_decisions(self, _: Request) -> Response:
         """What coordinators decided lately, and why."""
         return json_answer(DecisionList(self._desk.state.decisions))
+
+    async def post_drill(self, request: Request) -> Response:
+        """Put a drill on record beside what coordinators decide while it runs."""
+        wish: DrillWish = read_wish(await read_json_body(request), DrillWish)
+        epoch = self._desk.state.epoch
+        note = Decision(
+            at_s=self._unix_time(),
+            epoch=epoch,
+            kind=DecisionKind.DRILL,
+            subject=wish.subject,
+            summary=wish.summary,
+        )
+        index = await self._desk.change(RecordDecisions(epoch=epoch, decisions=(note,)))
+        return json_answer(Written(index=index, resource_version=index, is_new=True))
 
     async def get_registry(self, _: Request) -> Response:
         """All that is registered."""

@@ -16,6 +16,7 @@ from trioroute.admin.view import RefusedError
 from trioroute.core.model import Deployment, Endpoint
 from trioroute.wire.resources import (
     DeploymentWish,
+    DrillWish,
     EndpointWish,
     KeyWish,
     TokenWish,
@@ -26,7 +27,7 @@ __all__ = ["WISHES", "read_deployment", "read_endpoint", "read_wish"]
 
 
 #: All that changes take, for the API's description.
-WISHES: Final = (EndpointWish, DeploymentWish, TrafficWish, KeyWish, TokenWish)
+WISHES: Final = (EndpointWish, DeploymentWish, TrafficWish, KeyWish, TokenWish, DrillWish)
 
 
 def read_wish(body: bytes | bytearray, kind: type[Any]) -> Any:

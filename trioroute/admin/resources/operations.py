@@ -43,6 +43,19 @@ RESOURCE_OPERATIONS: Final = (
         answers=(Answer(status=200, meaning="Now.", body=DecisionList, media_type=_JSON),),
     ),
     Operation(
+        method="POST",
+        path="/v1/drills",
+        name="post_drill",
+        access=Access.OPERATE,
+        summary="Announce that a drill begins or ends, so that whoever watches events knows.",
+        answers=(_WRITTEN,),
+        takes="DrillWish",
+        problems=(
+            *(problems.MALFORMED, problems.TOO_LARGE, problems.TOO_SLOW),
+            *(problems.WRONG_MEDIA_TYPE, *CHANGING),
+        ),
+    ),
+    Operation(
         method="GET",
         path="/v1/registry",
         name="get_registry",

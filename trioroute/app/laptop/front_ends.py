@@ -236,14 +236,18 @@ class FrontEnds:
     def _judge(self, name: str, status: int) -> None:
         """Whether to go on after a front-end has ended.
 
+        Once the system has served, always: settings that worked cannot be wrong, and a folder that
+        cannot be written may be full for a while, which must not end the others.
+
         Raises:
             ConfigError: its settings cannot work, so another start cannot either.
             NotReadyError: it has never served and keeps ending.
         """
-        is_hopeless = not self._has_served and self.restarts[name] >= _FAILED_STARTS
+        if self._has_served:
+            return
         if status == _EXIT_CONFIG:
             kind: type[TrioRouteError] = ConfigError
-        elif is_hopeless:
+        elif self.restarts[name] >= _FAILED_STARTS:
             kind = NotReadyError
         else:
             return

@@ -1,0 +1,77 @@
+"""The report as a page: whole, safe, nothing from elsewhere."""
+
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import attrs
+import pytest
+
+from tests.drills.small_drill import evidence, request, strike
+from trioroute.drills.catalogue import drill_named
+from trioroute.drills.evidence import Evidence
+from trioroute.drills.judging import judge
+from trioroute.drills.report.page import to_page
+from trioroute.drills.report.record import record_of
+
+COORDINATOR = drill_named("coordinator")
+FAILED = evidence(requests=(*evidence().requests, request(4.0, status=503, reason="queue-full")))
+SPARSE = evidence(
+    requests=(), looks=(), after=None, strikes=(strike(gap_s=None, back_s=None, ports=None),)
+)
+
+
+def page(seen: Evidence) -> str:
+    judgement = judge(COORDINATOR, seen)
+    return to_page(
+        COORDINATOR, seen, judgement, record_of(COORDINATOR, seen, judgement, version="1.2")
+    )
+
+
+class Elements(HTMLParser):
+    """As a browser reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("seen", [evidence(), FAILED, SPARSE])
+def test_it_is_well_formed_and_stands_alone(seen: Evidence) -> None:
+    text = page(seen)
+    root = ET.fromstring(text.removeprefix("<!DOCTYPE html>"))
+    assert [child.tag for child in root] == ["head", "body"]
+    elements = Elements()
+    elements.feed(text)
+    tags = {tag for tag, _ in elements.seen}
+    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "a", "use"}
+    assert not [a for _, a in elements.seen if {"src", "href", "xlink:href", "srcset"} & a.keys()]
+    assert not re.search(r"https?:|url\(|@import|//[a-z]", text)
+    assert sum(tag == "svg" for tag, _ in elements.seen) == 1
+
+
+def test_it_says_the_verdict_first_and_every_finding() -> None:
+    text = page(FAILED)
+    assert '<p class="verdict bad"><strong>Failed</strong>' in text
+    assert "503 queue-full" in text
+    for finding in judge(COORDINATOR, FAILED).findings:
+        assert finding.measured.split(" (")[0] in text
+    assert '<p class="verdict good"><strong>Passed</strong>The system goes on' in page(evidence())
+
+
+def test_what_comes_from_the_system_is_text_not_markup() -> None:
+    evil = "<script>alert('x')</script>&"
+    seen = attrs.evolve(
+        FAILED,
+        system=evil,
+        interrupted=evil,
+        forced=(evil,),
+        strikes=(strike(target=evil, successor=evil),),
+        requests=(*FAILED.requests, request(4.0, status=503, reason=evil)),
+    )
+    text = page(seen)
+    assert "<script" not in text
+    ET.fromstring(text.removeprefix("<!DOCTYPE html>"))

@@ -1,0 +1,56 @@
+"""The report for programs."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import chaos
+from tests.drills.small_drill import evidence, request, strike
+from trioroute.drills.catalogue import drill_named
+from trioroute.drills.evidence import Evidence
+from trioroute.drills.judging import judge
+from trioroute.drills.report.record import SCHEMA, record_of, to_json
+
+COORDINATOR = drill_named("coordinator")
+
+
+def record(seen: Evidence) -> Any:
+    made = record_of(COORDINATOR, seen, judge(COORDINATOR, seen), version="1.2")
+    return json.loads(to_json(made))
+
+
+def test_it_says_what_was_found_out() -> None:
+    found = record(evidence())
+    assert (found["schema"], found["verdict"], found["drill"]) == (SCHEMA, "passed", "coordinator")
+    assert found["began_at"] == "2026-09-21T14:13:20+00:00"
+    assert found["findings"][0]["id"] == "requests"
+    assert found["strikes"][0]["gap_ms"] == 100.0
+    assert found["timeline"]["coordinators"][1]["name"] == "fe-1"
+    assert found["after"]["epoch"] == 2
+
+
+def test_requests_are_told_apart_by_the_strike_and_add_up() -> None:
+    slow = request(3.5, ended_s=4.0)
+    lost = request(3.1, ended_s=3.2, status=0, port=7, reason="reset")
+    found = record(evidence(requests=(*evidence().requests, slow, lost)))["requests"]
+    assert found["sent"] == 77
+    assert found["ok"] + found["broken"] + found["excused"] + found["failed"] == 77
+    assert found["before"] == {"p50_ms": 20.0, "p99_ms": 20.0, "max_ms": 20.0}
+    assert found["since"]["max_ms"] == 500.0
+    assert found["reasons"] == {"broken: reset": 1}
+
+
+def test_what_was_not_seen_is_null() -> None:
+    hit = strike(gap_s=None, back_s=None, ended_s=None, ports=None)
+    found = record(evidence(after=None, requests=(), strikes=(hit,)))
+    assert found["after"] is None
+    assert found["requests"]["since"] == {"p50_ms": None, "p99_ms": None, "max_ms": None}
+    unseen = {name for name, value in found["strikes"][0].items() if value is None}
+    assert unseen == {"gap_ms", "back_s", "ended_s", "connections_held"}
+
+
+def test_the_runbooks_document_every_field() -> None:
+    manual = Path(chaos.__path__[0], "RUNBOOKS.md").read_text()
+    rows = re.findall(r"^\| `([a-z_]+)` \|", manual.partition("## Reports")[2], re.MULTILINE)
+    assert rows == list(record(evidence()))

@@ -1,0 +1,57 @@
+"""A drill's result in words."""
+
+from tests.drills.small_drill import evidence, request, strike
+from trioroute.drills.catalogue import drill_named
+from trioroute.drills.evidence import Evidence, Probe
+from trioroute.drills.judging import judge
+from trioroute.drills.report.words import headline, story, summary_lines
+
+COORDINATOR = drill_named("coordinator")
+FAILED = evidence(requests=(*evidence().requests, request(4.0, status=503, reason="queue-full")))
+
+
+def told(seen: Evidence) -> str:
+    return "\n".join(story(COORDINATOR, seen, judge(COORDINATOR, seen)))
+
+
+def test_the_headline_says_what_is_proven_or_what_is_not() -> None:
+    assert headline(COORDINATOR, judge(COORDINATOR, evidence())) == f"Passed. {COORDINATOR.proves}"
+    failed = headline(COORDINATOR, judge(COORDINATOR, FAILED))
+    assert failed == "Failed: no request failed that the fault does not excuse was not shown"
+    unknown = evidence(strikes=(strike(gap_s=None),))
+    assert headline(COORDINATOR, judge(COORDINATOR, unknown)) == (
+        "Could not judge: somebody coordinated again in time is not known"
+    )
+
+
+def test_the_story_tells_who_was_hit_who_took_over_and_what_it_cost() -> None:
+    said = told(FAILED)
+    assert "After 3.0 s the drill hit fe-0, which coordinated the system" in said
+    assert "fe-1 took over 100 ms later (epoch 2)." in said
+    assert "Everything was back 2.0 s after" in said
+    assert "Of 76 requests" in said
+    assert "75 were answered, 0 were lost with what was hit, and 1 failed" in said
+
+
+def test_the_story_says_what_is_not_known() -> None:
+    seen = evidence(
+        requests=(),
+        probe=Probe(why_not="no key"),
+        strikes=(strike(successor="", back_s=None),),
+        interrupted="interrupted",
+        forced=("fe-2 is not ready",),
+    )
+    said = told(seen)
+    assert "took over" not in said
+    assert "It was not seen to come back." in said
+    assert "No requests were sent: no key." in said
+    assert "ended early: interrupted" in said
+    assert "forced although: fe-2 is not ready" in said
+
+
+def test_the_summary_has_a_line_for_each_finding_and_the_verdict_last() -> None:
+    lines = list(summary_lines(COORDINATOR, FAILED, judge(COORDINATOR, FAILED)))
+    assert lines[0].startswith("× no request failed")
+    assert lines[1].startswith("√ no replica ever had more requests than slots")
+    assert "    1 × failed: 503 queue-full" in lines
+    assert lines[-1] == "drill coordinator: FAILED in 8 s"

@@ -1,0 +1,95 @@
+"""A drill with all that belongs to it: checks, the question, announcements, the judgement."""
+
+import os
+import signal
+
+import pytest
+from trio.testing import MockClock
+
+from tests.drills.small_drill import with_deployment
+from tests.drills.small_system import SmallSystem, SmallWorld
+from trioroute.drills.catalogue import drill_named
+from trioroute.drills.conducting import Conducted, DrillRefusedError, Wishes, conduct
+from trioroute.drills.judging import Verdict
+
+WISHES = Wishes(body=lambda _: b"{}")
+
+
+async def run(
+    world: SmallWorld, wishes: Wishes = WISHES, *, answer: bool = True, name: str = "coordinator"
+) -> tuple[Conducted, list[str]]:
+    asked: list[str] = []
+
+    def ask(plan: str) -> bool:
+        asked.append(plan)
+        return answer
+
+    client = world.system.client()
+    tell = asked.append
+    return await conduct(drill_named(name), world, client, wishes, ask=ask, tell=tell), asked
+
+
+async def test_it_asks_announces_hits_and_judges(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    wishes = Wishes(body=lambda _: b"{}", gap_goal_s=60.0, rate_per_s=10)
+    done, said = await run(SmallWorld(system), wishes)
+    assert "hits     fe-0" in said[0]
+    assert "10 requests a second to echo" in said[0]
+    assert [note.subject for note in system.notes] == ["fe-0", "fe-0"]
+    assert system.notes[0].summary.startswith("drill coordinator begins: sends SIGKILL")
+    assert system.notes[1].summary == f"drill coordinator ends: {done.judgement.verdict.value}"
+    verdicts = {finding.id: finding.verdict for finding in done.judgement.findings}
+    assert verdicts.pop("recovery") in Verdict  # a matter of time, and the clock is fast
+    assert set(verdicts.values()) == {Verdict.PASSED}
+    assert not done.is_interrupted
+
+
+async def test_whoever_says_no_has_nothing_done(system: SmallSystem) -> None:
+    world = SmallWorld(system)
+    with pytest.raises(DrillRefusedError):
+        await run(world, answer=False)
+    assert world.done == []
+    assert system.notes == []
+
+
+async def test_a_system_that_is_not_well_is_left_alone_unless_forced(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    world = SmallWorld(system)
+    system.changes = with_deployment(replicas_desired=4)
+    with pytest.raises(DrillRefusedError, match="3 of 4 replicas ready"):
+        await run(world)
+    assert world.done == []
+    forced = Wishes(body=lambda _: b"{}", is_forced=True, rate_per_s=10)
+    done, said = await run(world, forced)
+    assert done.evidence.forced == ("echo/blue has 3 of 4 replicas ready",)
+    assert said[0] == "forced although echo/blue has 3 of 4 replicas ready"
+    assert "kill fe-0" in world.done
+
+
+@pytest.mark.parametrize(
+    ("world_says", "wanted", "said"),
+    [("no right to", "", "cannot be done here: no right to"), ("", "fe-2", "fe-2 does not fit")],
+)
+async def test_what_cannot_be_done_is_refused_even_when_forced(
+    system: SmallSystem, world_says: str, wanted: str, said: str
+) -> None:
+    world = SmallWorld(system, why_not=world_says)
+    with pytest.raises(DrillRefusedError, match=said):
+        await run(world, Wishes(body=lambda _: b"{}", target=wanted, is_forced=True))
+    assert world.done == []
+
+
+async def test_ctrl_c_ends_it_in_order(system: SmallSystem, fast_clock: MockClock) -> None:
+    class Interrupting(SmallWorld):
+        async def strike(self, *args: object, **options: object) -> None:
+            self.done.append("struck")
+            os.kill(os.getpid(), signal.SIGINT)
+
+    world = Interrupting(system)
+    done, _ = await run(world, name="frozen-replica")
+    assert done.is_interrupted
+    assert world.done == ["struck", "mend"]
+    assert done.judgement.verdict is not Verdict.PASSED
+    assert system.notes[-1].summary.startswith("drill frozen-replica ends: ")

@@ -1,0 +1,176 @@
+"""What evidence shows, and what it does not."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.drills.small_drill import WHOLE, evidence, request, strike
+from trioroute.drills.catalogue import drill_named
+from trioroute.drills.evidence import End, Evidence, Look, Probe
+from trioroute.drills.judging import Finding, Verdict, account_for, end_of, judge
+
+COORDINATOR = drill_named("coordinator")
+REPLICA = drill_named("replica")
+PARTITION = drill_named("partition")
+RESTART = drill_named("rolling-restart")
+
+
+def finding(seen: Evidence, name: str, drill: str = "coordinator", **options: Any) -> Finding:
+    (found,) = [f for f in judge(drill_named(drill), seen, **options).findings if f.id == name]
+    return found
+
+
+def spoilt(**changes: Any) -> Evidence:
+    """One more request, that was due after the strike and not answered as it should be."""
+    return evidence(requests=(*evidence().requests, request(4.0, **changes)))
+
+
+def test_a_drill_that_went_well_has_passed_in_every_point() -> None:
+    judgement = judge(COORDINATOR, evidence())
+    assert judgement.verdict is Verdict.PASSED
+    assert {f.verdict for f in judgement.findings} == {Verdict.PASSED}
+    assert [f.id for f in judgement.findings] == [
+        *("requests", "over-commit", "one-coordinator", "epoch", "gap", "recovery", "undone"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        {"status": 503, "reason": "queue-timeout"},
+        {"status": 0, "reason": "reset"},  # of another front-end's connection
+        {"status": 0, "reason": "reset", "port": 7, "ended_s": 2.9},  # before the strike
+        {"status": 500, "port": 7},  # answered: the model's own error is no broken connection
+    ],
+)
+def test_a_failed_request_that_nothing_excuses_fails_the_drill(failed: dict[str, Any]) -> None:
+    assert finding(spoilt(**failed), "requests").verdict is Verdict.FAILED
+    assert judge(COORDINATOR, spoilt(**failed)).verdict is Verdict.FAILED
+
+
+def test_requests_on_the_victims_connections_may_break() -> None:
+    seen = spoilt(status=0, reason="reset", port=7)
+    assert finding(seen, "requests").verdict is Verdict.PASSED
+    assert account_for(COORDINATOR, seen).counts[End.BROKEN] == 1
+    # Not in a restart in order, which breaks nothing.
+    assert end_of(RESTART, seen.strikes, seen.requests[-1]) is End.FAILED
+
+
+def test_where_nobody_knows_whose_connections_are_only_what_was_in_flight_may_break() -> None:
+    hit = (strike(ports=None),)
+    broken = {"status": 0, "reason": "reset"}
+    assert end_of(COORDINATOR, hit, request(2.9, ended_s=3.1, **broken)) is End.BROKEN
+    assert end_of(COORDINATOR, hit, request(4.0, **broken)) is End.FAILED
+
+
+def test_an_error_is_excused_by_its_reason_and_its_time() -> None:
+    hit = (strike(target="r1", was_coordinator=False, ports=frozenset()),)
+    reset = {"status": 502, "reason": "broken-answer"}
+    assert end_of(REPLICA, hit, request(3.5, **reset)) is End.EXCUSED
+    assert end_of(REPLICA, hit, request(2.9, ended_s=3.05, **reset)) is End.EXCUSED
+    assert end_of(REPLICA, hit, request(2.0, **reset)) is End.FAILED
+    assert end_of(REPLICA, hit, request(4.5, **reset)) is End.FAILED
+    assert end_of(REPLICA, hit, request(3.5, status=503, reason="queue-timeout")) is End.FAILED
+
+
+def test_whoever_is_cut_off_may_refuse_its_own_clients_only() -> None:
+    hit = (strike(ended_s=11.0),)
+    assert end_of(PARTITION, hit, request(6.0, status=504, port=7)) is End.EXCUSED
+    assert end_of(PARTITION, hit, request(6.0, status=504, port=8)) is End.FAILED
+    assert end_of(PARTITION, hit, request(14.0, status=504, port=7)) is End.FAILED
+
+
+def test_a_replica_may_not_cost_more_than_it_had_in_hand() -> None:
+    hit = (strike(target="r1", was_coordinator=False, ports=frozenset()),)
+    lost = [request(3.1 + n / 100, status=502, reason="broken-answer") for n in range(3)]
+    for count, verdict in ((2, Verdict.PASSED), (3, Verdict.FAILED)):
+        seen = evidence(strikes=hit, requests=(*evidence().requests, *lost[:count]))
+        assert finding(seen, "replica-losses", "replica").verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("probe", "said"), [(Probe(why_not="no key"), "no key"), (Probe(endpoint="echo"), "only 5")]
+)
+def test_without_requests_nobody_can_tell_what_clients_saw(probe: Probe, said: str) -> None:
+    seen = evidence(probe=probe, requests=evidence().requests[:5])
+    assert finding(seen, "requests").verdict is Verdict.UNKNOWN
+    assert said in finding(seen, "requests").measured
+    assert judge(COORDINATOR, seen).verdict is Verdict.UNKNOWN
+
+
+def test_one_look_at_an_overloaded_replica_is_enough() -> None:
+    over = attrs.evolve(evidence().looks[1], over=("r1 had 2 requests on 1 slots",))
+    seen = evidence(looks=(evidence().looks[0], over))
+    assert finding(seen, "over-commit").verdict is Verdict.FAILED
+    assert "r1 had 2" in finding(seen, "over-commit").measured
+
+
+def test_followers_know_nothing_of_busy_slots() -> None:
+    blind = tuple(attrs.evolve(look, busy=None) for look in evidence().looks)
+    assert finding(evidence(looks=blind), "over-commit").verdict is Verdict.UNKNOWN
+
+
+def test_two_coordinators_of_one_epoch_are_found() -> None:
+    other = Look(at_s=5.0, reporter="fe-2", coordinator="fe-2", epoch=2)
+    found = finding(evidence(looks=(*evidence().looks, other)), "one-coordinator")
+    assert (found.verdict, found.measured) == (Verdict.FAILED, "epoch 2: fe-1 and fe-2")
+
+
+def test_the_epoch_must_rise() -> None:
+    same = evidence(strikes=(strike(successor_epoch=1),))
+    nobody = evidence(strikes=(strike(successor="", gap_s=None),))
+    never = evidence(strikes=(strike(was_coordinator=False),))
+    assert finding(same, "epoch").verdict is Verdict.FAILED
+    assert finding(nobody, "epoch").verdict is Verdict.FAILED
+    assert finding(never, "epoch").verdict is Verdict.UNKNOWN
+
+
+def test_the_gap_is_held_against_the_goal_unless_the_machine_was_too_busy() -> None:
+    slow = evidence(strikes=(strike(gap_s=0.7),))
+    assert finding(slow, "gap").verdict is Verdict.FAILED
+    assert finding(slow, "gap", gap_goal_s=1.0).verdict is Verdict.PASSED
+    busy = attrs.evolve(slow, lateness_s=0.4)
+    assert finding(busy, "gap").verdict is Verdict.UNKNOWN
+    assert "400 ms late" in finding(busy, "gap").measured
+    unsaid = evidence(strikes=(strike(gap_s=None),))
+    assert finding(unsaid, "gap").verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (None, "nobody answered"),
+        (attrs.evolve(WHOLE, ready=("fe-0", "fe-1")), "fe-2 is not ready"),
+        (attrs.evolve(WHOLE, slots={"echo/blue": 2}), "2 of 3 slots"),
+        (attrs.evolve(WHOLE, busy=1), "1 slots still busy"),
+        (attrs.evolve(WHOLE, queued=2), "2 requests still wait"),
+    ],
+)
+def test_what_is_missing_at_the_end_is_named(after: Any, said: str) -> None:
+    found = finding(evidence(after=after), "recovery")
+    assert found.verdict is Verdict.FAILED
+    assert said in found.measured
+
+
+def test_recovery_must_be_seen_and_in_time() -> None:
+    assert finding(evidence(strikes=(strike(back_s=31.0),)), "recovery").verdict is Verdict.FAILED
+    never = evidence(strikes=(strike(back_s=None),))
+    assert finding(never, "recovery").verdict is Verdict.FAILED
+    # An interrupted drill did not wait for it.
+    stopped = attrs.evolve(never, interrupted="interrupted")
+    assert finding(stopped, "recovery").verdict is Verdict.UNKNOWN
+    assert judge(COORDINATOR, stopped).verdict is Verdict.UNKNOWN
+
+
+def test_what_was_not_mended_fails_and_says_what_to_do() -> None:
+    found = finding(evidence(is_undone=False), "undone")
+    assert found.verdict is Verdict.FAILED
+    assert "drill undo" in found.measured
+
+
+def test_the_account_sums_to_what_was_sent_and_names_reasons() -> None:
+    seen = spoilt(status=503, reason="queue-timeout")
+    account = account_for(COORDINATOR, seen)
+    assert account.sent == len(seen.requests) == sum(account.counts.values())
+    assert account.reasons == {"failed: 503 queue-timeout": 1}

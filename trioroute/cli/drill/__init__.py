@@ -1,0 +1,1 @@
+"""`trioroute drill`: rehearse a failure on a running system."""

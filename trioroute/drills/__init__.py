@@ -1,0 +1,1 @@
+"""Drills: one fault on a running system, on purpose, undone whatever happens, and judged."""

@@ -1,0 +1,191 @@
+"""Whether a system may be drilled now: what is in the way, and what to do about it.
+
+Pure. A drill on a system that is unwell proves nothing and may end what little still works.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+import attrs
+
+from trioroute.core.status import ClusterStatus
+from trioroute.drills.catalogue import Drill, Victim
+from trioroute.drills.wholeness import best_view, rifts
+from trioroute.drills.world import Target
+
+__all__ = [
+    "LOAD_MAX",
+    "NoTargetError",
+    "Objection",
+    "choose_targets",
+    "free_slots",
+    "objections",
+    "slots_left",
+]
+
+#: Of the slots that remain when something is down, so much may be in use: the goals promise no
+#: failed request up to here.
+LOAD_MAX: Final = 0.6
+
+
+@attrs.frozen
+class Objection:
+    """One reason not to drill now, and what to do about it."""
+
+    text: str
+    fix: str
+
+
+class NoTargetError(ValueError):
+    """Nobody fits the drill; the message says why."""
+
+
+def choose_targets(
+    drill: Drill, views: Mapping[str, ClusterStatus], names: Collection[str], wanted: str = ""
+) -> tuple[Target, ...]:
+    """Who will be hit, in order.
+
+    Args:
+        names: of all front-ends.
+        wanted: a front-end's name or replica's id, or its beginning; empty leaves the choice to us.
+
+    Raises:
+        NoTargetError: there is nobody of that kind, or of that name.
+    """
+    best = best_view(views)
+    office = None if best is None else best.coordinator
+    if drill.victim is Victim.REPLICA:
+        return (_choose_replica(best, wanted),)
+    if office is None:
+        raise NoTargetError("nobody coordinates")
+    others = sorted(name for name in names if name != office.name)
+    if drill.victim is Victim.EACH_FRONT_END:
+        return tuple(map(Target, (*others, office.name)))
+    fitting = [office.name] if drill.victim is Victim.COORDINATOR else others
+    if not fitting:
+        raise NoTargetError("there is no other front-end")
+    if wanted and wanted not in fitting:
+        raise NoTargetError(f"{wanted} does not fit: choose {' or '.join(fitting)}")
+    return (Target(wanted or fitting[0]),)
+
+
+def objections(
+    drill: Drill,
+    views: Mapping[str, ClusterStatus],
+    readiness: Mapping[str, str],
+    targets: Collection[Target],
+) -> Iterator[Objection]:
+    """Everything that speaks against drilling now.
+
+    Args:
+        readiness: by front-end name, why it wants no requests; empty when it does.
+        targets: who would be hit.
+    """
+    for name, why in readiness.items():
+        if why:
+            yield Objection(f"{name} is not ready: {why}", "wait, or see `trioroute status`")
+    for rift in rifts(views, readiness):
+        yield Objection(rift, "wait for an election, or see `trioroute doctor --only system`")
+    best = best_view(views)
+    if best is None:
+        return
+    for problem in best.problems():
+        yield Objection(problem, "see `trioroute status`")
+    yield from _unsettled(best)
+    yield from _no_quorum(drill, best)
+    yield from _no_room(drill, best, targets)
+
+
+def free_slots(
+    view: ClusterStatus, drill: Drill, targets: Collection[Target], endpoint: str = ""
+) -> float:
+    """How many more slots may be used while the drill runs and still leave it a fair one.
+
+    Args:
+        endpoint: of this one only; empty for all.
+    """
+    left = busy = 0.0
+    for each in view.endpoints:
+        if not endpoint or each.name == endpoint:
+            for deployment in each.deployments:
+                left += slots_left(view, drill, targets, deployment.key)
+                busy += (deployment.busy or 0) + (deployment.queued or 0)
+    return LOAD_MAX * left - busy
+
+
+def slots_left(
+    view: ClusterStatus, drill: Drill, targets: Collection[Target], deployment: str
+) -> float:
+    """Slots of a deployment that can be used while the target is down.
+
+    A front-end that dies leaves the slots that it held in doubt for the longest request: about its
+    share of them.
+    """
+    struck = {target.name for target in targets if target.is_replica}
+    slots = sum(
+        replica.slots
+        for endpoint in view.endpoints
+        for each in endpoint.deployments
+        if each.key == deployment
+        for replica in each.replicas
+        if replica.id not in struck
+    )
+    count = max(len(view.front_ends), 1)
+    return float(slots) if drill.victim is Victim.REPLICA else slots * (count - 1) / count
+
+
+def _unsettled(view: ClusterStatus) -> Iterator[Objection]:
+    for endpoint in view.endpoints:
+        for deployment in endpoint.deployments:
+            wanted = deployment.replicas_desired
+            if any(replica.is_outdated for replica in deployment.replicas):
+                text = f"{deployment.key} is being rolled out"
+                yield Objection(text, "wait until `trioroute status` shows it steady")
+            elif wanted is not None and deployment.ready_count < wanted:
+                text = f"{deployment.key} has {deployment.ready_count} of {wanted} replicas ready"
+                yield Objection(text, f"wait, or see `trioroute logs {deployment.key}`")
+
+
+def _no_quorum(drill: Drill, view: ClusterStatus) -> Iterator[Objection]:
+    raft = view.raft
+    if raft is None or drill.victim is Victim.REPLICA:
+        return
+    left = min(raft.connected, raft.voters) - 1
+    if 2 * left <= raft.voters:
+        text = f"of {raft.voters} voters {left} would be left, which is no majority"
+        yield Objection(text, "run at least three front-ends")
+
+
+def _no_room(drill: Drill, view: ClusterStatus, targets: Collection[Target]) -> Iterator[Objection]:
+    for endpoint in view.endpoints:
+        for deployment in endpoint.deployments:
+            if not deployment.traffic_percent or deployment.replicas_desired == 0:
+                continue
+            left = slots_left(view, drill, targets, deployment.key)
+            busy = (deployment.busy or 0) + (deployment.queued or 0)
+            if left < 1:
+                text = f"{deployment.key} would have no replica left"
+                yield Objection(text, f"trioroute scale {deployment.key} 2")
+            elif busy > LOAD_MAX * left:
+                text = (
+                    f"{deployment.key} has {busy} requests for the {left:.1f} slots that would be "
+                    f"left; more than {LOAD_MAX:.0%} leaves no room for a failure"
+                )
+                yield Objection(text, f"scale {deployment.key} up, or wait for a calmer hour")
+
+
+def _choose_replica(view: ClusterStatus | None, wanted: str) -> Target:
+    deployments = [] if view is None else [d for e in view.endpoints for d in e.deployments]
+    fitting = [
+        (deployment.ready_count, Target(replica.id, is_replica=True, pid=replica.pid))
+        for deployment in deployments
+        for replica in deployment.replicas
+        if replica.state.value == "ready" and replica.id.startswith(wanted)
+    ]
+    if not fitting:
+        what = (
+            f"no ready replica has an id that begins with {wanted}" if wanted else "none is ready"
+        )
+        raise NoTargetError(what)
+    # One of the deployment that can best do without.
+    return max(fitting, key=lambda pair: pair[0])[1]

@@ -1,0 +1,236 @@
+"""Conducts a drill: checks, says what it will do, asks, announces, rehearses, announces, judges."""
+
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
+
+import attrs
+import trio
+
+from trioroute.client.resources import ResourceClient
+from trioroute.core.status import ClusterStatus
+from trioroute.drills.catalogue import Drill
+from trioroute.drills.checking import (
+    NoTargetError,
+    Objection,
+    choose_targets,
+    free_slots,
+    objections,
+)
+from trioroute.drills.evidence import Evidence
+from trioroute.drills.judging import Judgement, Verdict, judge
+from trioroute.drills.probing import Prober, open_prober, pick_rate
+from trioroute.drills.running import Rehearsal, Settings, Tell
+from trioroute.drills.watching import Watcher
+from trioroute.drills.wholeness import best_view, whole_of
+from trioroute.drills.world import Target, World
+from trioroute.errors import TrioRouteError
+from trioroute.wire.resources import DrillWish, Written
+
+__all__ = ["EXIT_OF", "Conducted", "DrillRefusedError", "Wishes", "conduct"]
+
+#: The exit status of each verdict (decision 38); what is not known was waited for in vain.
+EXIT_OF: Final = {Verdict.PASSED: 0, Verdict.FAILED: 1, Verdict.UNKNOWN: 4}
+
+_ANNOUNCE_S: Final = 5.0
+
+
+class DrillRefusedError(TrioRouteError):
+    """The drill was not begun: the system is not fit for it, or somebody said no."""
+
+    reason = "drill-refused"
+
+
+@attrs.frozen(kw_only=True)
+class Wishes:
+    """What the operator asks for.
+
+    Attributes:
+        target: who shall be hit; empty leaves the choice to the drill.
+        endpoint: to send requests to; empty takes the first that answers.
+        body: what to send to an endpoint of this name.
+        rate_per_s: of requests; None takes what the system has room for.
+        lasts_s: of a lasting deed; None takes the drill's own.
+        gap_goal_s: instead of the drill's own.
+        is_forced: go on whatever the checks say.
+    """
+
+    body: Callable[[str], bytes]
+    target: str = ""
+    endpoint: str = ""
+    rate_per_s: float | None = None
+    lasts_s: float | None = None
+    gap_goal_s: float | None = None
+    is_forced: bool = False
+
+
+@attrs.frozen
+class Conducted:
+    """A drill that is over."""
+
+    evidence: Evidence
+    judgement: Judgement
+    is_interrupted: bool
+
+
+async def conduct(
+    drill: Drill,
+    world: World,
+    client: ResourceClient,
+    wishes: Wishes,
+    *,
+    ask: Callable[[str], bool],
+    tell: Tell,
+) -> Conducted:
+    """Do all of it.
+
+    Args:
+        ask: whether to go on, given what will be done.
+
+    Raises:
+        DrillRefusedError: nothing was begun.
+        TrioRouteError: it could not be announced; nothing was begun.
+    """
+    began_at = trio.current_time()
+    watcher = Watcher(
+        world.admin_urls,
+        token=client.system.token,
+        since=lambda: trio.current_time() - began_at,
+    )
+    views, readiness = await watcher.views(), await watcher.readiness()
+    targets, forced = _check(drill, world, wishes, views, readiness)
+    for objection in forced:
+        tell(f"forced although {objection}")
+    prober = await _open(client, views, wishes)
+    try:
+        best = best_view(views)
+        assert best is not None
+        room = 0.0
+        if isinstance(prober, Prober):
+            room = free_slots(best, drill, targets, prober.endpoint)
+        settings = Settings(
+            lasts_s=drill.lasts_s if wishes.lasts_s is None else wishes.lasts_s,
+            rate_per_s=pick_rate(wishes.rate_per_s, room, _service_s(prober)),
+            forced=forced,
+        )
+        if not ask(_describe(drill, targets, settings, prober)):
+            raise DrillRefusedError("nothing was done")
+        announce = partial(_announce, client, ", ".join(target.name for target in targets))
+        await announce(f"drill {drill.name} begins: {drill.does}")
+        # Only now does the drill's own time begin: what was asked before is no part of it.
+        began_at = trio.current_time()
+        rehearsal = Rehearsal(
+            drill, world, watcher=watcher, prober=prober, began_at=began_at, tell=tell
+        )
+        ready = [name for name, why in readiness.items() if not why]
+        run = partial(rehearsal.run, targets, whole_of(views, ready), settings)
+        evidence, is_interrupted = await _until_signal(run)
+    finally:
+        if isinstance(prober, Prober):
+            prober.close()
+    judgement = judge(drill, evidence, gap_goal_s=wishes.gap_goal_s)
+    try:
+        await announce(f"drill {drill.name} ends: {judgement.verdict.value}")
+    except TrioRouteError as error:
+        tell(f"its end could not be announced: {error}")
+    return Conducted(evidence, judgement, is_interrupted)
+
+
+def _check(
+    drill: Drill,
+    world: World,
+    wishes: Wishes,
+    views: dict[str, ClusterStatus],
+    readiness: dict[str, str],
+) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    """Who will be hit, and which objections were overruled.
+
+    Raises:
+        DrillRefusedError: something speaks against it.
+    """
+    if not views:
+        raise DrillRefusedError("no front-end answers: see `trioroute doctor`")
+    try:
+        targets = choose_targets(drill, views, list(world.admin_urls), wishes.target)
+    except NoTargetError as error:
+        raise DrillRefusedError(f"drill {drill.name} has nobody to hit: {error}") from None
+    for target in targets:
+        # What cannot be done here cannot be forced either.
+        if objection := world.objection(drill.deed, target):
+            raise DrillRefusedError(f"drill {drill.name} cannot be done here: {objection}")
+    found = list(objections(drill, views, readiness, targets))
+    if found and not wishes.is_forced:
+        raise DrillRefusedError(_refusal(drill, found))
+    return targets, tuple(objection.text for objection in found)
+
+
+def _refusal(drill: Drill, found: Sequence[Objection]) -> str:
+    lines = "".join(f"\n  × {each.text}\n      → {each.fix}" for each in found)
+    return f"drill {drill.name} would prove nothing now (--force does it all the same):{lines}"
+
+
+async def _open(
+    client: ResourceClient, views: dict[str, ClusterStatus], wishes: Wishes
+) -> Prober | str:
+    best = best_view(views)
+    names = [] if best is None else [each.name for each in best.endpoints]
+    if wishes.endpoint:
+        names = [wishes.endpoint]
+    return await open_prober(client, names, wishes.body)
+
+
+def _service_s(prober: Prober | str) -> float:
+    return prober.service_s if isinstance(prober, Prober) else 0.0
+
+
+def _describe(
+    drill: Drill, targets: Sequence[Target], settings: Settings, prober: Prober | str
+) -> str:
+    names = ", ".join(target.name for target in targets)
+    lasting = f" for {settings.lasts_s:g} s" if drill.deed.is_lasting else ""
+    requests = (
+        f"no requests are sent, so what clients would see is not judged: {prober}"
+        if isinstance(prober, str)
+        else f"{settings.rate_per_s:.0f} requests a second to {prober.endpoint}, "
+        f"which takes {1e3 * prober.service_s:.0f} ms for one"
+    )
+    return (
+        f"drill {drill.name}: {drill.summary}\n"
+        f"  does     {drill.does}{lasting}\n"
+        f"  hits     {names}\n"
+        f"  sends    {requests}\n"
+        f"  expect   {drill.expects}\n"
+        f"  proves   {drill.proves}"
+    )
+
+
+async def _announce(client: ResourceClient, subject: str, summary: str) -> None:
+    ask = partial(
+        client.system.ask,
+        "POST",
+        "/v1/drills",
+        DrillWish(subject=subject[:200], summary=summary),
+        kind=Written,
+        timeout_s=_ANNOUNCE_S,
+    )
+    await trio.to_thread.run_sync(ask)
+
+
+async def _until_signal(
+    run: Callable[[trio.CancelScope], Awaitable[Evidence]],
+) -> tuple[Evidence, bool]:
+    """Run it; the first signal ends it in order, with everything mended."""
+    stop = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_watch_signals, stop)
+        evidence = await run(stop)
+        nursery.cancel_scope.cancel()
+    return evidence, stop.cancel_called
+
+
+async def _watch_signals(stop: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            stop.cancel()

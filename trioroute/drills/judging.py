@@ -1,0 +1,281 @@
+"""What the evidence of a drill shows: a list of findings, and one verdict.
+
+Pure. Each finding is one of the promises in `faults-and-security` that can be seen from outside.
+"""
+
+import enum
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import attrs
+
+from trioroute.drills.catalogue import Deed, Drill, Victim
+from trioroute.drills.evidence import End, Evidence, Look, Request, Strike
+from trioroute.drills.wholeness import lost
+
+__all__ = ["Account", "Finding", "Judgement", "Verdict", "account_for", "end_of", "judge"]
+
+#: Timers of ours that were later than this mean that the machine was too busy to judge times.
+_LATE_MAX_S: Final = 0.25
+#: Fewer requests than this say nothing about those that nobody sent.
+_REQUESTS_MIN: Final = 10
+#: A request that ran into the strike may end this long after it without being excused for long.
+_IN_FLIGHT_S: Final = 0.25
+_EXAMPLES_MAX: Final = 3
+
+
+class Verdict(enum.Enum):
+    """How something came out."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "could not judge"
+
+
+@attrs.frozen
+class Finding:
+    """One thing judged.
+
+    Attributes:
+        id: for programs; never changes its meaning.
+        claim: what was to be shown.
+        measured: what was seen, in words with units.
+        goal: what it is held against; empty where there is no figure.
+    """
+
+    id: str
+    verdict: Verdict
+    claim: str
+    measured: str
+    goal: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Account:
+    """Every request's end; the counts sum to the number sent."""
+
+    counts: dict[End, int]
+    reasons: dict[str, int]
+
+    @property
+    def sent(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())
+
+
+@attrs.frozen(kw_only=True)
+class Judgement:
+    """All findings, and what they come to."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    account: Account
+
+
+def judge(drill: Drill, evidence: Evidence, *, gap_goal_s: float | None = None) -> Judgement:
+    """Hold what was seen against what the drill is to show.
+
+    Args:
+        gap_goal_s: instead of the drill's own.
+    """
+    goal_s = drill.gap_goal_s if gap_goal_s is None else gap_goal_s
+    account = account_for(drill, evidence)
+    findings = (
+        *_judge_requests(drill, evidence, account),
+        *_judge_limits(evidence),
+        *_judge_office(drill, evidence, goal_s),
+        *_judge_recovery(drill, evidence),
+        *_judge_drill(evidence),
+    )
+    verdicts = {finding.verdict for finding in findings}
+    if Verdict.FAILED in verdicts:
+        verdict = Verdict.FAILED
+    elif Verdict.UNKNOWN in verdicts:
+        verdict = Verdict.UNKNOWN
+    else:
+        verdict = Verdict.PASSED
+    return Judgement(verdict=verdict, findings=findings, account=account)
+
+
+def account_for(drill: Drill, evidence: Evidence) -> Account:
+    """What became of all requests, and why those that are not ok are not."""
+    counts = dict.fromkeys(End, 0)
+    reasons: Counter[str] = Counter()
+    for request in evidence.requests:
+        end = end_of(drill, evidence.strikes, request)
+        counts[end] += 1
+        if end is not End.OK:
+            why = f"{request.status} {request.reason}" if request.status else request.reason
+            reasons[f"{end.value}: {why.strip() or 'no reason given'}"] += 1
+    return Account(counts=counts, reasons=dict(reasons.most_common()))
+
+
+def end_of(drill: Drill, strikes: Sequence[Strike], request: Request) -> End:
+    """What became of one request, by the faults of its time."""
+    if request.is_ok:
+        return End.OK
+    for strike in strikes:
+        if request.ended_s < strike.at_s:
+            continue
+        if not request.status and drill.breaks_connections and _was_held(strike, request):
+            return End.BROKEN
+        ended_s = strike.at_s if strike.ended_s is None else strike.ended_s
+        in_time = request.due_s <= ended_s + drill.excused_s
+        if in_time and request.status and request.reason in drill.reasons:
+            return End.EXCUSED
+        if in_time and drill.deed is Deed.CUT and _was_held(strike, request):
+            # It serves on for a while, then refuses: an answer or a break, on its own connections.
+            return End.EXCUSED
+    return End.FAILED
+
+
+def _was_held(strike: Strike, request: Request) -> bool:
+    if strike.ports is None:
+        # Nobody can tell whose it was: only what was in flight then can have been lost.
+        return request.due_s <= strike.at_s + _IN_FLIGHT_S
+    return request.port in strike.ports
+
+
+def _judge_requests(drill: Drill, evidence: Evidence, account: Account) -> Iterator[Finding]:
+    claim = "no request failed that the fault does not excuse"
+    if len(evidence.requests) < _REQUESTS_MIN:
+        why = evidence.probe.why_not or f"only {len(evidence.requests)} requests were sent"
+        yield Finding("requests", Verdict.UNKNOWN, claim, why, "0 failed")
+        return
+    counts = account.counts
+    excused = counts[End.EXCUSED] + counts[End.BROKEN]
+    failed = [r for r in evidence.requests if end_of(drill, evidence.strikes, r) is End.FAILED]
+    shown = "; ".join(f"{r.status or 'broken'} {r.reason}" for r in failed[:_EXAMPLES_MAX])
+    measured = f"{counts[End.OK]} of {account.sent} answered, {counts[End.FAILED]} failed"
+    if excused:
+        measured += f", {excused} lost with what was hit"
+    verdict = _passed(not failed)
+    yield Finding("requests", verdict, claim, measured + (f" ({shown})" if shown else ""), "0")
+    if drill.victim is Victim.REPLICA and drill.deed is Deed.KILL:
+        # It worked on at most its slots' worth; each may be sent once more before it is given up.
+        yield from _judge_replica_losses(evidence, counts[End.EXCUSED])
+
+
+def _judge_replica_losses(evidence: Evidence, lost: int) -> Iterator[Finding]:
+    ready = sum(evidence.before.replicas.values())
+    slots = sum(evidence.before.slots.values())
+    if ready:
+        most = 2 * -(-slots // ready)
+        claim = "a killed replica costs no more than it had in hand"
+        yield Finding(
+            "replica-losses", _passed(lost <= most), claim, f"{lost} requests", f"≤ {most}"
+        )
+
+
+def _judge_limits(evidence: Evidence) -> Iterator[Finding]:
+    claim = "no replica ever had more requests than slots"
+    telling = [look for look in evidence.looks if look.busy is not None]
+    over = list(dict.fromkeys(text for look in evidence.looks for text in look.over))
+    if over:
+        yield Finding("over-commit", Verdict.FAILED, claim, "; ".join(over[:_EXAMPLES_MAX]), "0")
+    elif not telling:
+        yield Finding("over-commit", Verdict.UNKNOWN, claim, "no coordinator said how busy", "0")
+    else:
+        yield Finding("over-commit", Verdict.PASSED, claim, f"0 in {len(telling)} looks", "0")
+
+
+def _judge_office(drill: Drill, evidence: Evidence, goal_s: float | None) -> Iterator[Finding]:
+    claim = "no two front-ends coordinated in the same epoch"
+    shared = _shared_epochs(evidence.looks)
+    seen = len({look.epoch for look in evidence.looks if look.epoch})
+    measured = "; ".join(shared) or f"{seen} epochs, each with one coordinator"
+    yield Finding("one-coordinator", _passed(not shared), claim, measured)
+    if not drill.moves_office:
+        return
+    moved = [strike for strike in evidence.strikes if strike.was_coordinator]
+    for strike in moved:
+        yield _judge_epoch(strike)
+        if goal_s is not None:
+            yield _judge_gap(strike, goal_s, evidence.lateness_s)
+    if not moved:
+        text = "the coordinator was never hit"
+        yield Finding("epoch", Verdict.UNKNOWN, "another front-end took over", text)
+
+
+def _shared_epochs(looks: Sequence[Look]) -> list[str]:
+    owners: dict[int, set[str]] = {}
+    for look in looks:
+        if look.epoch:
+            owners.setdefault(look.epoch, set()).add(look.coordinator)
+    return [
+        f"epoch {epoch}: {' and '.join(sorted(names))}"
+        for epoch, names in sorted(owners.items())
+        if len(names) > 1
+    ]
+
+
+def _judge_epoch(strike: Strike) -> Finding:
+    claim = "another front-end took over, in a higher epoch"
+    if not strike.successor:
+        return Finding("epoch", Verdict.FAILED, claim, "nobody did while the drill looked")
+    rose = strike.successor_epoch > strike.epoch
+    # Who was restarted may be elected again: a higher epoch is what counts.
+    text = f"{strike.target}, epoch {strike.epoch} → {strike.successor}, {strike.successor_epoch}"
+    return Finding("epoch", _passed(rose), claim, text)
+
+
+def _judge_gap(strike: Strike, goal_s: float, lateness_s: float) -> Finding:
+    claim = "somebody coordinated again in time"
+    goal = f"≤ {_seconds(goal_s)}"
+    if strike.gap_s is None:
+        return Finding("gap", Verdict.UNKNOWN, claim, "the successor did not say since when", goal)
+    measured = f"{_seconds(strike.gap_s)} without a coordinator"
+    verdict = _passed(strike.gap_s <= goal_s)
+    if verdict is Verdict.FAILED and lateness_s > _LATE_MAX_S:
+        verdict = Verdict.UNKNOWN
+        measured += f", on a machine so busy that the drill itself was {_seconds(lateness_s)} late"
+    return Finding("gap", verdict, claim, measured, goal)
+
+
+def _judge_recovery(drill: Drill, evidence: Evidence) -> Iterator[Finding]:
+    claim = "all was whole again: front-ends ready, replicas and slots back"
+    goal = f"≤ {_seconds(drill.back_goal_s)}"
+    late = [strike for strike in evidence.strikes if strike.back_s is None]
+    slowest_s = max((s.back_s for s in evidence.strikes if s.back_s is not None), default=None)
+    missing = _missing(evidence)
+    if late or slowest_s is None:
+        names = ", ".join(strike.target for strike in late) or "nothing was hit"
+        verdict = Verdict.FAILED if late and not evidence.interrupted else Verdict.UNKNOWN
+        yield Finding("recovery", verdict, claim, f"not seen: {names}", goal)
+    elif missing:
+        yield Finding("recovery", Verdict.FAILED, claim, "; ".join(missing), goal)
+    else:
+        verdict = _passed(slowest_s <= drill.back_goal_s)
+        yield Finding("recovery", verdict, claim, f"after {_seconds(slowest_s)}", goal)
+
+
+def _missing(evidence: Evidence) -> list[str]:
+    """What was there before and is not at the end."""
+    after, before = evidence.after, evidence.before
+    if after is None:
+        return ["nobody answered at the end"]
+    found = list(lost(before, after))
+    # Others may be sending requests: only what is more than before is left over from the drill.
+    if None not in (after.busy, before.busy) and (after.busy or 0) > (before.busy or 0):
+        found.append(f"{after.busy} slots still busy, {before.busy} before")
+    if None not in (after.queued, before.queued) and (after.queued or 0) > (before.queued or 0):
+        found.append(f"{after.queued} requests still wait, {before.queued} before")
+    return found
+
+
+def _judge_drill(evidence: Evidence) -> Iterator[Finding]:
+    claim = "whatever the drill broke was mended"
+    text = "nothing is left of it" if evidence.is_undone else "run `trioroute drill undo`"
+    yield Finding("undone", _passed(evidence.is_undone), claim, text)
+    if evidence.interrupted:
+        claim = "the drill went to its end"
+        yield Finding("complete", Verdict.UNKNOWN, claim, evidence.interrupted)
+
+
+def _passed(is_so: bool) -> Verdict:
+    return Verdict.PASSED if is_so else Verdict.FAILED
+
+
+def _seconds(duration_s: float) -> str:
+    return f"{duration_s * 1e3:.0f} ms" if duration_s < 1 else f"{duration_s:.1f} s"

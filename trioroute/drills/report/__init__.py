@@ -1,0 +1,1 @@
+"""A drill's report: the judgement as words, JSON and a page with a picture."""

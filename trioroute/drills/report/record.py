@@ -1,0 +1,135 @@
+"""A drill's report for programs: JSON whose schema `chaos/RUNBOOKS.md` documents. Pure."""
+
+import datetime as dt
+from typing import Final
+
+import attrs
+import msgspec
+
+from trioroute.drills.catalogue import Drill
+from trioroute.drills.evidence import Evidence, Request, Strike, Whole
+from trioroute.drills.judging import Judgement
+from trioroute.drills.report.timeline import BUCKET_S, timeline_of
+
+__all__ = ["SCHEMA", "Record", "record_of", "to_json"]
+
+#: Fields are added, never changed; a change of meaning makes the next number.
+SCHEMA: Final = "trioroute.drill/1"
+_SHARES: Final = (("p50_ms", 0.5), ("p99_ms", 0.99), ("max_ms", 1.0))
+
+#: Plain values, ready for JSON.
+Record = dict[str, object]
+
+
+def record_of(drill: Drill, evidence: Evidence, judgement: Judgement, *, version: str) -> Record:
+    """Everything that was found out, as plain maps, lists and scalars.
+
+    Args:
+        version: of trioroute.
+    """
+    timeline = timeline_of(drill, evidence)
+    return {
+        "schema": SCHEMA,
+        "drill": drill.name,
+        "summary": drill.summary,
+        "proves": drill.proves,
+        "verdict": judgement.verdict.value,
+        "system": evidence.system,
+        "version": version,
+        "began_at": _iso(evidence.began_at),
+        "lasted_s": _rounded(evidence.lasted_s),
+        "interrupted": evidence.interrupted,
+        "forced": list(evidence.forced),
+        "lateness_ms": _ms(evidence.lateness_s),
+        "findings": [
+            {**attrs.asdict(finding), "verdict": finding.verdict.value}
+            for finding in judgement.findings
+        ],
+        "requests": _requests(evidence, judgement),
+        "strikes": [_strike(strike) for strike in evidence.strikes],
+        "before": _whole(evidence.before),
+        "after": None if evidence.after is None else _whole(evidence.after),
+        "timeline": {
+            "bucket_s": BUCKET_S,
+            "ok": [bucket.ok for bucket in timeline.buckets],
+            "excused": [bucket.excused for bucket in timeline.buckets],
+            "failed": [bucket.failed for bucket in timeline.buckets],
+            "slowest_ms": [_ms(bucket.slowest_s) for bucket in timeline.buckets],
+            "coordinators": [
+                {
+                    "name": office.coordinator,
+                    "epoch": office.epoch,
+                    "from_s": _rounded(office.from_s),
+                    "to_s": _rounded(office.to_s),
+                }
+                for office in timeline.offices
+            ],
+        },
+    }
+
+
+def to_json(record: Record) -> bytes:
+    """As a file's content."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def _requests(evidence: Evidence, judgement: Judgement) -> Record:
+    first_s = min((strike.at_s for strike in evidence.strikes), default=evidence.lasted_s)
+    ok = [request for request in evidence.requests if request.is_ok]
+    return {
+        "endpoint": evidence.probe.endpoint,
+        "rate_per_s": _rounded(evidence.probe.rate_per_s),
+        "why_not": evidence.probe.why_not,
+        "sent": judgement.account.sent,
+        **{end.value: count for end, count in judgement.account.counts.items()},
+        "reasons": judgement.account.reasons,
+        "before": _times([request for request in ok if request.due_s < first_s]),
+        "since": _times([request for request in ok if request.due_s >= first_s]),
+    }
+
+
+def _times(answered: list[Request]) -> Record:
+    """Of those that were answered, from when they were due."""
+    took = sorted(request.took_s for request in answered)
+    if not took:
+        return {name: None for name, _ in _SHARES}
+    return {name: _ms(took[min(len(took) - 1, int(share * len(took)))]) for name, share in _SHARES}
+
+
+def _strike(strike: Strike) -> Record:
+    return {
+        "target": strike.target,
+        "at_s": _rounded(strike.at_s),
+        "ended_s": None if strike.ended_s is None else _rounded(strike.ended_s),
+        "was_coordinator": strike.was_coordinator,
+        "epoch": strike.epoch,
+        "successor": strike.successor,
+        "successor_epoch": strike.successor_epoch,
+        "gap_ms": None if strike.gap_s is None else _ms(strike.gap_s),
+        "back_s": None if strike.back_s is None else _rounded(strike.back_s),
+        "connections_held": None if strike.ports is None else len(strike.ports),
+    }
+
+
+def _whole(whole: Whole) -> Record:
+    return {
+        "ready": list(whole.ready),
+        "coordinator": whole.coordinator,
+        "epoch": whole.epoch,
+        "replicas": dict(whole.replicas),
+        "slots": dict(whole.slots),
+        "busy": whole.busy,
+        "queued": whole.queued,
+    }
+
+
+def _iso(unix_s: float) -> str:
+    return dt.datetime.fromtimestamp(unix_s, dt.UTC).isoformat(timespec="seconds")
+
+
+def _ms(duration_s: float) -> float:
+    return round(1e3 * duration_s, 1)
+
+
+def _rounded(value: float) -> float:
+    return round(value, 3)

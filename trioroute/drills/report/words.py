@@ -1,0 +1,73 @@
+"""A drill's result in words: the summary on the terminal, and the sentences of the page. Pure."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from trioroute.drills.catalogue import Drill
+from trioroute.drills.evidence import End, Evidence
+from trioroute.drills.judging import Judgement, Verdict
+
+__all__ = ["MARKS", "headline", "story", "summary_lines"]
+
+#: In front of a line, as in `doctor`.
+MARKS: Final = {Verdict.PASSED: "√", Verdict.FAILED: "×", Verdict.UNKNOWN: "?"}
+
+_HEADLINES: Final = {
+    Verdict.PASSED: "Passed",
+    Verdict.FAILED: "Failed",
+    Verdict.UNKNOWN: "Could not judge",
+}
+
+
+def headline(drill: Drill, judgement: Judgement) -> str:
+    """The result in one line."""
+    said = _HEADLINES[judgement.verdict]
+    if judgement.verdict is Verdict.PASSED:
+        return f"{said}. {drill.proves}"
+    bad = [f.claim for f in judgement.findings if f.verdict is judgement.verdict]
+    return f"{said}: {'; '.join(bad)}" + (
+        " was not shown" if judgement.verdict is Verdict.FAILED else " is not known"
+    )
+
+
+def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[str]:
+    """What happened, sentence by sentence, for somebody who was not there."""
+    for strike in evidence.strikes:
+        role = ", which coordinated the system" if strike.was_coordinator else ""
+        yield f"After {strike.at_s:.1f} s the drill hit {strike.target}{role}: it {drill.does}."
+        if strike.successor:
+            gap = "" if strike.gap_s is None else f" {_span(strike.gap_s)} later"
+            yield f"{strike.successor} took over{gap} (epoch {strike.successor_epoch})."
+        if strike.back_s is not None:
+            yield f"Everything was back {_span(strike.back_s)} after the fault had ended."
+        else:
+            yield "It was not seen to come back."
+    counts = judgement.account.counts
+    if judgement.account.sent:
+        lost = counts[End.BROKEN] + counts[End.EXCUSED]
+        yield (
+            f"Of {judgement.account.sent} requests that the drill sent meanwhile, "
+            f"{counts[End.OK]} were answered, {lost} were lost with what was hit, and "
+            f"{counts[End.FAILED]} failed without such an excuse."
+        )
+    elif evidence.probe.why_not:
+        yield f"No requests were sent: {evidence.probe.why_not}."
+    if evidence.interrupted:
+        yield f"The drill ended early: {evidence.interrupted}."
+    if evidence.forced:
+        yield f"It was forced although: {'; '.join(evidence.forced)}."
+
+
+def summary_lines(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[str]:
+    """What the terminal shows at the end."""
+    width = max((len(finding.claim) for finding in judgement.findings), default=0)
+    for finding in judgement.findings:
+        goal = f"  (goal {finding.goal})" if finding.goal else ""
+        yield f"{MARKS[finding.verdict]} {finding.claim:<{width}}  {finding.measured}{goal}"
+    for why, count in judgement.account.reasons.items():
+        yield f"    {count} × {why}"
+    yield f"drill {drill.name}: {judgement.verdict.value.upper()} in {evidence.lasted_s:.0f} s"
+
+
+def _span(duration_s: float) -> str:
+    return f"{1e3 * duration_s:.0f} ms" if duration_s < 1 else f"{duration_s:.1f} s"

@@ -1,0 +1,271 @@
+"""One drill from its first look to its last: calm, the strike, recovery, calm again.
+
+Whatever happens in between, what was broken is mended before `Rehearsal.run` returns or raises; and
+if this process dies, its guard does it.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import trio
+
+from trioroute.drills.catalogue import Deed, Drill
+from trioroute.drills.evidence import Evidence, Strike, Whole
+from trioroute.drills.probing import Prober, probe_of
+from trioroute.drills.watching import Watcher
+from trioroute.drills.world import Target, World, WorldError
+
+__all__ = ["Rehearsal", "Settings", "Tell"]
+
+#: Load before the strike and after everything is back, seconds.
+_CALM_S: Final = 2.0
+_AFTER_S: Final = 2.0
+#: The goals allow two seconds; a group that has no coordinator after this has none.
+_OFFICE_MAX_S: Final = 20.0
+#: How long to wait for what should be whole long before; the goal is judged, this only ends it.
+_BACK_MAX_S: Final = 120.0
+#: What is in flight or waits when the load stops is done by then, seconds.
+_IDLE_MAX_S: Final = 10.0
+#: How often to ask whether the victim lives again, and whether somebody took office, seconds.
+_LOOK_S: Final = 0.05
+
+
+#: Where a drill says what happens, a line at a time.
+Tell = Callable[[str], None]
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What the operator may choose.
+
+    Attributes:
+        lasts_s: how long a lasting deed lasts.
+        rate_per_s: of the drill's own requests.
+        forced: objections that were overruled.
+    """
+
+    lasts_s: float
+    rate_per_s: float
+    forced: tuple[str, ...] = ()
+
+
+class Rehearsal:
+    """One drill on one system."""
+
+    def __init__(
+        self,
+        drill: Drill,
+        world: World,
+        *,
+        watcher: Watcher,
+        prober: Prober | str,
+        began_at: float,
+        tell: Tell,
+    ) -> None:
+        """Nothing is done yet.
+
+        Args:
+            prober: what sends requests, or why nothing does.
+            began_at: the drill's beginning on Trio's clock.
+        """
+        self._drill = drill
+        self._world = world
+        self._watcher = watcher
+        self._prober = prober
+        self._began_at = began_at
+        self._tell = tell
+        self._strikes: list[Strike] = []
+        self._is_undone = True
+
+    async def run(
+        self, targets: tuple[Target, ...], before: Whole, settings: Settings, stop: trio.CancelScope
+    ) -> Evidence:
+        """Strike each target in turn; returns what was seen, however far it came.
+
+        Args:
+            stop: cancelled when somebody interrupts.
+        """
+        began_at = time.time()
+        why = "interrupted"
+        after = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watcher.run)
+            with stop:
+                why = await self._rehearse(targets, before, settings)
+            with trio.CancelScope(shield=True):
+                await self._mend()
+                with trio.move_on_after(_IDLE_MAX_S):
+                    if not why:
+                        await self._watcher.wait_idle(before)
+                after = await self._watcher.whole()
+            nursery.cancel_scope.cancel()
+        requests = () if isinstance(self._prober, str) else self._prober.requests(self._began_at)
+        return Evidence(
+            drill=self._drill.name,
+            system=self._world.name,
+            began_at=began_at,
+            lasted_s=self._now_s(),
+            probe=probe_of(self._prober, settings.rate_per_s),
+            before=before,
+            after=after,
+            requests=requests,
+            looks=tuple(self._watcher.looks),
+            strikes=tuple(self._strikes),
+            is_undone=self._is_undone,
+            interrupted=why,
+            lateness_s=self._watcher.lateness_s,
+            forced=settings.forced,
+        )
+
+    async def _rehearse(
+        self, targets: tuple[Target, ...], before: Whole, settings: Settings
+    ) -> str:
+        """Returns why it ended early; empty when it did not."""
+        stop_load = trio.Event()
+        why = ""
+        async with trio.open_nursery() as nursery:
+            if isinstance(self._prober, Prober):
+                nursery.start_soon(self._prober.run, settings.rate_per_s, stop_load)
+            await trio.sleep(_CALM_S)
+            self._watcher.is_alert = True
+            for target in targets:
+                try:
+                    await self._hit(target, before, settings.lasts_s)
+                except WorldError as error:
+                    why = str(error)
+                    break
+            self._watcher.is_alert = False
+            await trio.sleep(_AFTER_S)
+            stop_load.set()
+        return why
+
+    async def _hit(self, target: Target, before: Whole, lasts_s: float) -> None:
+        drill, world = self._drill, self._world
+        known = await self._office()
+        identity = world.identity(target)
+        port = 0 if isinstance(self._prober, str) else self._prober.target.address[1]
+        ports: frozenset[int] | None = frozenset()
+        if not target.is_replica:
+            ports = await trio.to_thread.run_sync(world.held_ports, target.name, port)
+        self._is_undone = not drill.deed.is_lasting
+        strike = Strike(
+            target=target.name,
+            at_s=self._now_s(),
+            was_coordinator=known[0] == target.name,
+            epoch=known[1],
+            ports=ports,
+        )
+        await world.strike(drill.deed, target, lasts_s=2 * lasts_s + 10)
+        # Starting the guard takes a moment: the time that counts is when it was done.
+        strike = attrs.evolve(strike, at_s=self._now_s() if drill.deed.is_lasting else strike.at_s)
+        self._strikes.append(strike)
+        self._tell(f"{_verb(drill.deed)} {target.name}")
+        struck_at = trio.current_time()
+        if strike.was_coordinator and drill.moves_office:
+            await self._await_successor(strike)
+        if drill.deed.is_lasting:
+            await trio.sleep_until(struck_at + lasts_s)
+            await self._mend()
+            self._tell(f"mended {target.name}")
+        self._change(ended_s=self._now_s() if drill.deed.is_lasting else strike.at_s)
+        await self._await_back(target, identity, before)
+
+    async def _await_successor(self, strike: Strike) -> None:
+        with trio.move_on_after(_OFFICE_MAX_S):
+            while True:
+                found = self._watcher.office_after(strike.epoch)
+                # Its own account of when it began comes with its own answer, a look later.
+                if found is not None and found[2] is not None:
+                    break
+                await trio.sleep(_LOOK_S)
+        found = self._watcher.office_after(strike.epoch)
+        if found is None:
+            self._tell(f"nobody coordinates after {_OFFICE_MAX_S:g} s")
+            return
+        epoch, name, began_s = found
+        gap_s = (
+            None if began_s is None else max(0.0, began_s - self._left_office_s(strike, began_s))
+        )
+        self._change(successor=name, successor_epoch=epoch, gap_s=gap_s)
+        shown = "" if gap_s is None else f" after {1e3 * gap_s:.0f} ms"
+        self._tell(f"{name} coordinates, epoch {epoch}{shown}")
+
+    def _left_office_s(self, strike: Strike, before_s: float) -> float:
+        """When the victim's office ended: at once, but whoever is asked to end hands it over first.
+
+        Then the last time that it said to hold it, which is early by up to one look.
+        """
+        if self._drill.deed is not Deed.END:
+            return strike.at_s
+        said = [
+            look.at_s
+            for look in self._watcher.looks
+            if look.is_in_office and look.epoch == strike.epoch and look.at_s <= before_s
+        ]
+        return max([strike.at_s, *said])
+
+    async def _await_back(self, target: Target, identity: str, before: Whole) -> None:
+        """What was killed has been replaced, and nothing is missing any more."""
+        is_replaced = self._drill.deed in (Deed.KILL, Deed.END) and not target.is_replica
+        ended_s = self._strikes[-1].ended_s or 0.0
+        with trio.move_on_after(_BACK_MAX_S) as patience:
+            while (  # noqa: ASYNC110 - another process's doing: no event
+                is_replaced and self._world.identity(target) in ("", identity)
+            ):
+                await trio.sleep(_LOOK_S)
+            if target.is_replica and self._drill.deed is Deed.KILL:
+                await self._await_gone(target)
+            await self._watcher.wait_whole(before)
+        if patience.cancelled_caught:
+            self._tell(f"{target.name} is not back after {_BACK_MAX_S:g} s")
+            return
+        back_s = self._now_s() - ended_s
+        self._change(back_s=back_s)
+        self._tell(f"all is whole again after {back_s:.1f} s")
+
+    async def _await_gone(self, target: Target) -> None:
+        """Until the system itself has noticed: before that nothing is missing yet."""
+        while True:
+            views = await self._watcher.views()
+            listed = [
+                replica.id
+                for view in views.values()
+                for endpoint in view.endpoints
+                for deployment in endpoint.deployments
+                for replica in deployment.replicas
+                if replica.state.value == "ready"
+            ]
+            if views and target.name not in listed:
+                return
+            await trio.sleep(_LOOK_S)
+
+    async def _office(self) -> tuple[str, int]:
+        whole = await self._watcher.whole()
+        return ("", 0) if whole is None else (whole.coordinator, whole.epoch)
+
+    async def _mend(self) -> None:
+        try:
+            await self._world.mend()
+        except WorldError as error:
+            self._tell(f"NOT MENDED: {error}")
+        else:
+            self._is_undone = True
+
+    def _change(self, **changes: object) -> None:
+        self._strikes[-1] = attrs.evolve(self._strikes[-1], **changes)  # type: ignore[arg-type]
+
+    def _now_s(self) -> float:
+        return trio.current_time() - self._began_at
+
+
+def _verb(deed: Deed) -> str:
+    words: dict[Deed, str] = {
+        Deed.KILL: "SIGKILL to",
+        Deed.END: "SIGTERM to",
+        Deed.FREEZE: "froze",
+        Deed.CUT: "cut off",
+        Deed.FILL: "filled the disk of",
+    }
+    return words[deed]
