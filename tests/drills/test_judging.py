@@ -99,11 +99,29 @@ def test_without_requests_nobody_can_tell_what_clients_saw(probe: Probe, said: s
     assert judge(COORDINATOR, seen).verdict is Verdict.UNKNOWN
 
 
-def test_one_look_at_an_overloaded_replica_is_enough() -> None:
-    over = attrs.evolve(evidence().looks[1], over=("r1 had 2 requests on 1 slots",))
-    seen = evidence(looks=(evidence().looks[0], over))
-    assert finding(seen, "over-commit").verdict is Verdict.FAILED
-    assert "r1 had 2" in finding(seen, "over-commit").measured
+def overloaded(*at_s: float) -> Evidence:
+    """The coordinator said at these times that a replica had too many requests."""
+    looks = [
+        Look(at_s=at, reporter="fe-1", coordinator="fe-1", epoch=2, busy=2, over=("r1 had 2",))
+        for at in at_s
+    ]
+    return evidence(looks=tuple(sorted((*evidence().looks, *looks), key=lambda look: look.at_s)))
+
+
+def test_a_replica_that_stays_overloaded_is_found() -> None:
+    found = finding(overloaded(4.0, 5.0, 6.5), "over-commit")
+    assert (found.verdict, found.measured) == (Verdict.FAILED, "r1 had 2")
+
+
+def test_a_slot_in_two_reports_while_it_changes_hands_is_told_and_no_failure() -> None:
+    found = finding(overloaded(4.0, 5.5), "over-commit")
+    assert found.verdict is Verdict.PASSED
+    assert "2 with a slot in two reports" in found.measured
+    # Whole again in between: the second time is another.
+    well = Look(at_s=5.0, reporter="fe-1", coordinator="fe-1", epoch=2, busy=1)
+    again = overloaded(4.0, 6.5)
+    looks = tuple(sorted((*again.looks, well), key=lambda look: look.at_s))
+    assert finding(evidence(looks=looks), "over-commit").verdict is Verdict.PASSED
 
 
 def test_followers_know_nothing_of_busy_slots() -> None:

@@ -10,7 +10,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.e2e.system import System, command_line, marked_environment, running_up, write_files
+from tests.e2e.system import (
+    System,
+    command_line,
+    marked_environment,
+    read_records,
+    running_up,
+    write_files,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -62,6 +69,7 @@ def test_coordinator_and_replica(tmp_path: Path) -> None:
             assert judged[promise] == "passed", said
         # Each replica records itself: four at first, and one in the killed one's place.
         assert len(list((tmp_path / "records").iterdir())) == 5
+        assert read_records(tmp_path).running_max == 1
         events = subprocess.run(
             command_line("events", "--data", system.data),
             capture_output=True,

@@ -145,8 +145,8 @@ DRILLS: Final = (
         victim=Victim.REPLICA,
         proves="A model server that hangs does not take the others' requests with it.",
         does="stops one replica's processes and continues them later",
-        expects="at most the requests sent to it time out (504); its slots stay taken until it is "
-        "known to be done; the others serve on",
+        expects="at most the requests sent to it time out (504); its slots stay taken for the "
+        "longest request after that, then one more may be sent to it; the others serve on",
         lasts_s=5.0,
         reasons=_OF_A_REPLICA,
         excused_s=10.0,
