@@ -133,7 +133,7 @@ class ProcessesWorld:
             async with WAYS[fault.kind](system, fault) as aim:
                 span.target, span.front_ends = aim.target, aim.front_ends
                 await trio.sleep(fault.hold_s)
-        except trio.TooSlowError:
+        except* trio.TooSlowError:
             span.failure = "could not be done, or nobody felt it"
         span.healed_at = time.monotonic()
         with trio.move_on_after(_RECOVERY_MAX_S):

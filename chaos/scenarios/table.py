@@ -13,6 +13,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         nemesis.SCENARIO,
         nemesis.SLICE,
         nemesis.LONG,
+        nemesis.CLOCKS,
         takeover.SCENARIO,
         takeover.KILLS,
         restart.SCENARIO,
