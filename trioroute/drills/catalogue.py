@@ -171,11 +171,11 @@ DRILLS: Final = (
         summary="fill the disk of one front-end's log",
         deed=Deed.FILL,
         victim=Victim.FOLLOWER,
-        proves="A front-end whose disk is full steps aside with a sentence, and comes back.",
+        proves="A full disk of one front-end costs the others' clients nothing, and heals.",
         does="fills the file system that holds one front-end's folder, and nothing else, with a "
         "file of zeros, and removes it later",
-        expects="the front-end ends with the reason in its log, the others serve on; once there is "
-        "room it is started again and rejoins",
+        expects="the front-end goes on while its log has reserved room (a megabyte), then ends "
+        "with the reason in its output; the others serve on; with room it starts again and rejoins",
         lasts_s=5.0,
         breaks_connections=True,
         back_goal_s=60.0,
