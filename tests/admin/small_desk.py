@@ -26,6 +26,7 @@ class SmallDesk:
     lines: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     before: list[Command] = attrs.field(factory=list)
     failure: Exception | None = None
+    namespace: str = ""
 
     @property
     def state(self) -> RegistryState:

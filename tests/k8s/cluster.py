@@ -96,6 +96,10 @@ class FakeCluster:
         """Delete an object, with its grace period."""
         self.api.objects.delete(self.kind(kind), NAMESPACE, name, options={}, is_dry=False)
 
+    async def serve_alone(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """The API server without anything behind it, until cancelled."""
+        await _serve(self.server, task_status=task_status)
+
     def router_api(self) -> KubeApi:
         """A client of this server with the rights of our Role."""
         settings = KubeSettings(

@@ -54,6 +54,11 @@ class RegistryDesk:
         """What seals keys under the cluster secret."""
         return self._vault
 
+    @property
+    def namespace(self) -> str:
+        """None: replicas are processes of this machine, or fixed addresses."""
+        return ""
+
     async def change(self, command: Command) -> int:
         """Commit one command; returns its index once it is applied here too.
 

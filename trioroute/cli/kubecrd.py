@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from trioroute.spec.cluster.forms import IGNORED
 from trioroute.spec.editor import json_schema
 
 __all__ = ["KINDS", "custom_resource_definition", "write_definitions"]
@@ -38,9 +39,6 @@ _KEPT: Final = (
     "required",
 )
 _ANYTHING: Final[Json] = {"x-kubernetes-preserve-unknown-fields": True}
-
-#: Azure's own bookkeeping: what it returns and this system ignores.
-_IGNORED: Final = frozenset({"$schema", "id", "kind", "provisioning_state", "location"})
 
 _COLUMNS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "endpoint": (("TRAFFIC", ".status.traffic"), ("COORDINATOR", ".status.coordinator")),
@@ -180,7 +178,7 @@ def _object(schema: Json) -> Json:
     properties = {
         name: _structural(child)
         for name, child in schema.get("properties", {}).items()
-        if name not in _IGNORED
+        if name not in IGNORED
     }
     others = schema.get("additionalProperties")
     if isinstance(others, dict):

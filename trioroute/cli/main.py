@@ -53,6 +53,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "explain": ("trioroute.cli.explain:explain", "Say why the system did what it did."),
     "events": ("trioroute.cli.explain:events", "Show what coordinators decided lately."),
     "validate": ("trioroute.cli.validate:validate", "Check endpoint and deployment files."),
+    "render": ("trioroute.cli.kube.render:render", "Print files as Kubernetes resources."),
     "schema": ("trioroute.cli.schema:schema", "Print the JSON schema of the files."),
     "config": ("trioroute.cli.system.config:config", "Show settings; choose a system by name."),
     "doctor": ("trioroute.cli.system.doctor:doctor", "Check what a system needs, with fixes."),

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import click
 
 from trioroute.cli.output import FORMATS
+from trioroute.errors import ConfigError
 
 if TYPE_CHECKING:
     from trioroute.client.resources import ResourceClient
+    from trioroute.client.saved.settings import Settings
+    from trioroute.client.system import Reached, System
 
 __all__ = [
     "Duration",
@@ -20,6 +23,7 @@ __all__ = [
     "output_options",
     "proxy_options",
     "shown_traffic",
+    "system_of",
     "system_options",
     "tell",
     "traffic_of",
@@ -143,9 +147,31 @@ def client_of(admin: str | None, data: Path | None) -> "ResourceClient":
         UnreachableError: there is none.
     """
     from trioroute.client.resources import ResourceClient
+
+    return ResourceClient(system_of(admin, data))
+
+
+def system_of(admin: str | None, data: Path | None) -> "System":
+    """The same, for whoever asks nothing about resources.
+
+    Raises:
+        UnreachableError: there is none.
+    """
     from trioroute.client.system import find_system
 
-    return ResourceClient(find_system(admin, data, os.environ))
+    return find_system(admin, data, os.environ, reach=_reach)
+
+
+def _reach(settings: "Settings") -> "Reached":
+    try:
+        from trioroute.cli.kube.forward import reach_cluster
+    except ModuleNotFoundError as error:
+        name = settings.namespace
+        raise ConfigError(
+            f"namespace {name.value} ({name.origin}) is in a Kubernetes cluster, and {error.name} "
+            "is missing: pip install 'trioroute[k8s]'"
+        ) from None
+    return reach_cluster(settings, tell)
 
 
 def tell(text: str) -> None:

@@ -174,7 +174,9 @@ def _limits_of(source: str, measuring: _Measuring, given: Mapping[str, float]) -
 
     client = client_of(measuring.admin, measuring.data)
     document = Document.decode(client.deployment(endpoint, name).document)
-    limits = _limits(load_documents([document], loopback=True).deployments, source)
+    is_cluster = client.registry().is_cluster
+    loaded = load_documents([document], loopback=True, cluster=is_cluster)
+    limits = _limits(loaded.deployments, source)
     wanted = {"service_s"} | ({"requests_per_s"} if measuring.is_rate_wanted else set())
     if wanted <= given.keys():
         return limits

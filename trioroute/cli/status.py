@@ -3,7 +3,6 @@
 Imports neither trio nor rich before it has an answer: a read-only verb should cost what it reads.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 import msgspec
 
-from trioroute.cli.options import output_options, system_options
+from trioroute.cli.options import output_options, system_of, system_options
 from trioroute.cli.output import show
 from trioroute.client.errors import UnreachableError
 from trioroute.client.group import ask_all
 from trioroute.client.http import AdminClient
-from trioroute.client.system import find_system
 from trioroute.core.status import ClusterStatus, DeploymentStatus, FrontEndStatus
 
 if TYPE_CHECKING:
@@ -87,7 +85,7 @@ def _asker(admin: str | None, data: Path | None) -> Callable[[], ClusterStatus]:
 
     def ask() -> ClusterStatus:
         # Looked up each time: a watch outlives a restart of `up` with other ports.
-        system = find_system(admin, data, os.environ)
+        system = system_of(admin, data)
         urls = system.named_urls()
         if len(urls) == 1:
             (url,) = urls.values()

@@ -14,6 +14,7 @@ from trioroute.client.applying import shown_endpoint
 from trioroute.client.errors import ProblemAnswerError
 from trioroute.client.resources import ResourceClient
 from trioroute.errors import ConfigError
+from trioroute.spec.cluster.container import ContainerFinder
 from trioroute.spec.load import Loaded, load_documents, load_paths
 from trioroute.spec.update import add_value, merge, remove_value, set_value
 from trioroute.spec.written.documents import Document
@@ -79,11 +80,13 @@ def load_one(
         SpecError: with all that is wrong with it.
         ConfigError: it is the other kind.
     """
+    registry = client.registry()
     loaded = load_paths(
         [file],
         overrides=overrides,
         loopback=True,
-        registered=registered_names(client.registry()),
+        registered=registered_names(registry),
+        cluster=ContainerFinder() if registry.is_cluster else None,
     )
     (document,) = loaded.documents.values()
     if document.kind != kind:
@@ -91,7 +94,8 @@ def load_one(
     if not sets:
         return loaded
     content = Changes(sets=sets).made_in(document.content, {})
-    return load_documents([attrs.evolve(document, content=content)], loopback=True)
+    changed = attrs.evolve(document, content=content)
+    return load_documents([changed], loopback=True, cluster=registry.is_cluster)
 
 
 def _article(kind: str) -> str:
@@ -149,19 +153,20 @@ def _changed(
     change: Callable[[Mapping[str, Any]], dict[str, Any]],
 ) -> Callable[[], Written]:
     """Read, change and check; what comes back writes it."""
+    is_cluster = client.registry().is_cluster
     if deployment is None:
         old = client.endpoint(endpoint)
         document = Document.decode(old.document)
         # The traffic may have been changed since the file was written.
         document = attrs.evolve(document, content=change(shown_endpoint(old)))
-        loaded = load_documents([document], loopback=True)
+        loaded = load_documents([document], loopback=True, cluster=is_cluster)
         (new,) = loaded.endpoints
         text = loaded.documents[new.name].encode()
         return lambda: client.put_endpoint(new, text, version=old.resource_version)
     before = client.deployment(endpoint, deployment)
     document = Document.decode(before.document)
     document = attrs.evolve(document, content=change(document.content))
-    loaded = load_documents([document], loopback=True)
+    loaded = load_documents([document], loopback=True, cluster=is_cluster)
     (made,) = loaded.deployments
     text = loaded.documents[made.key].encode()
     return lambda: client.put_deployment(made, text, version=before.resource_version)

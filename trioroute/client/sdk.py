@@ -27,6 +27,7 @@ from trioroute.client.showing import (
 from trioroute.client.system import find_system
 from trioroute.core.decisions import Decision, DecisionList
 from trioroute.core.status import ClusterStatus
+from trioroute.spec.cluster.container import ContainerFinder
 from trioroute.spec.load import load_documents, load_paths
 from trioroute.spec.sources import read_assets
 from trioroute.spec.written.documents import Document
@@ -251,7 +252,9 @@ class Deployments:
             ProvisioningFailedError, WaitTimedOutError: it does not (yet).
         """
         document = _document(self._client, deployment, "deployment")
-        written = create(self._client, load_documents([document], loopback=True), is_new=False)
+        is_cluster = self._client.registry().is_cluster
+        loaded = load_documents([document], loopback=True, cluster=is_cluster)
+        written = create(self._client, loaded, is_new=False)
         endpoint, _, name = document.key.partition("/")
         if wait_s is not None:
             awaited = {document.key: written.index}
@@ -322,6 +325,7 @@ class Client:
             loopback=True,
             assets=None if assets is None else read_assets(Path(assets)),
             registered=registered_names(registry),
+            cluster=ContainerFinder() if registry.is_cluster else None,
         )
         steps = plan_steps(loaded, registry, prune=prune)
         apply_steps(
@@ -388,7 +392,9 @@ def _document(client: ResourceClient, given: Given, kind: str) -> Document:
         return Resource(
             {name: value for name, value in plain.items() if not name.startswith("$")}
         ).document(kind)
-    registered = registered_names(client.registry())
-    loaded = load_paths([Path(given)], loopback=True, registered=registered)
+    registry = client.registry()
+    finder = ContainerFinder() if registry.is_cluster else None
+    registered = registered_names(registry)
+    loaded = load_paths([Path(given)], loopback=True, registered=registered, cluster=finder)
     (document,) = loaded.documents.values()
     return document

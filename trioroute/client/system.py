@@ -1,7 +1,7 @@
 """One system as a program sees it: its front-ends' admin addresses, asked until one answers."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -16,10 +16,11 @@ from trioroute.client.errors import (
 )
 from trioroute.client.http import AdminClient
 from trioroute.client.local import find_local_system
-from trioroute.client.saved.settings import find_settings
+from trioroute.client.saved.settings import Settings, find_settings
 from trioroute.core.status import ClusterStatus
+from trioroute.errors import ConfigError
 
-__all__ = ["System", "find_system"]
+__all__ = ["Reach", "Reached", "System", "find_system"]
 
 T = TypeVar("T")
 
@@ -157,17 +158,42 @@ def _raise_final(error: UnreachableError | ProblemAnswerError, *, may_repeat: bo
         raise error
 
 
-def find_system(admin: str | None, data: Path | None, environment: Mapping[str, str]) -> System:
+@attrs.frozen(kw_only=True)
+class Reached:
+    """A system of another network, as it is reached from here while this process lives.
+
+    Attributes:
+        admin_urls: of its front-ends, by name.
+        scoring_url: where one of them scores.
+    """
+
+    admin_urls: Mapping[str, str]
+    scoring_url: str
+
+
+#: Makes a system in a cluster reachable. A function of the caller's: it takes a cluster's client.
+Reach = Callable[[Settings], Reached]
+
+
+def find_system(
+    admin: str | None,
+    data: Path | None,
+    environment: Mapping[str, str],
+    *,
+    reach: Reach | None = None,
+) -> System:
     """The system that the arguments name, else the environment, else the context, else `up`'s here.
 
     Args:
         admin: admin addresses separated by commas; otherwise TRIOROUTE_ADMIN.
         data: data folder of an `up` on this machine; otherwise TRIOROUTE_DATA or `.trioroute`.
         environment: `client.saved.settings` says what is read from it.
+        reach: for systems in a cluster.
 
     Raises:
         UnreachableError: no system is named and none runs from here.
-        ConfigError: the file of contexts, or the token's file, cannot be read.
+        ConfigError: the file of contexts, or the token's file, cannot be read; or the system is in
+            a cluster and there is no `reach`.
     """
     found = find_settings(admin, data, environment)
     if found.admin.value:
@@ -177,10 +203,30 @@ def find_system(admin: str | None, data: Path | None, environment: Mapping[str, 
             scoring_url=found.url.value.rstrip("/"),
             token=found.read_token(),
         )
+    if found.namespace.value:
+        return _system_in_cluster(found, reach)
     local = find_local_system(Path(found.data.value))
     return System(
         admin_urls=tuple(local.admin_urls.values()),
         names=tuple(local.admin_urls),
         scoring_url=found.url.value.rstrip("/") or local.scoring_url,
+        token=found.read_token(),
+    )
+
+
+def _system_in_cluster(found: Settings, reach: Reach | None) -> System:
+    if reach is None:
+        namespace = found.namespace
+        raise ConfigError(
+            f"the system is in a Kubernetes cluster, in namespace {namespace.value} "
+            f"({namespace.origin}), and only the command line forwards ports by itself: run "
+            f"kubectl --namespace {namespace.value} port-forward service/trioroute-admin 9090 and "
+            "name http://127.0.0.1:9090"
+        )
+    reached = reach(found)
+    return System(
+        admin_urls=tuple(reached.admin_urls.values()),
+        names=tuple(reached.admin_urls),
+        scoring_url=found.url.value.rstrip("/") or reached.scoring_url,
         token=found.read_token(),
     )

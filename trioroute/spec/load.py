@@ -13,6 +13,7 @@ import attrs
 from trioroute.core.model import Deployment, Endpoint, StaticSource
 from trioroute.spec import azure
 from trioroute.spec.cluster.container import ContainerFinder
+from trioroute.spec.cluster.packing import CodePack
 from trioroute.spec.convert import to_deployment, to_endpoint
 from trioroute.spec.problems import Problem, Problems, nearest
 from trioroute.spec.properties import DeploymentProperties, EndpointProperties, read_properties
@@ -45,6 +46,7 @@ class Loaded:
         warnings: what works but may not be what was meant.
         files: the files that were read, in order.
         documents: what the user wrote, by the registry's names.
+        code: on a cluster, the code folders that have to be brought there.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -52,6 +54,7 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
     files: tuple[Path, ...] = ()
     documents: Mapping[str, Document] = attrs.field(factory=dict)
+    code: tuple[CodePack, ...] = ()
 
 
 def load_paths(
@@ -63,6 +66,7 @@ def load_paths(
     starting: bool = True,
     overrides: Mapping[str, str] | None = None,
     registered: Mapping[str, Collection[str]] | None = None,
+    cluster: ContainerFinder | None = None,
 ) -> Loaded:
     """Read files, and folders searched for files that are recognisably ours.
 
@@ -75,18 +79,21 @@ def load_paths(
             endpoint are errors then, and only warnings otherwise (decision 11).
         overrides: values of top-level fields that replace those of the files.
         registered: endpoints that exist already, and the names of their deployments.
+        cluster: finds replicas' containers, where they are no processes here.
 
     Raises:
         SpecError: with every problem of every file.
     """
     problems = Problems()
     files = list(_find_files(paths, problems))
-    read = [_read_file(path, problems, overrides) for path in files]
+    is_cluster = cluster is not None
+    read = [_read_file(path, problems, overrides, is_cluster=is_cluster) for path in files]
     found = [file for file in read if file is not None]
     _check_duplicates(found)
     is_complete = len(found) == len(files)
     _check_links(found, registered or {}, is_complete=is_complete, starting=starting)
-    loaded = _load(found, SourceFinder(assets or {}, starting), dev=dev, loopback=loopback)
+    finder = cluster if cluster is not None else SourceFinder(assets or {}, starting)
+    loaded = _load(found, finder, dev=dev, loopback=loopback)
     problems.raise_if_any()
     return attrs.evolve(loaded, warnings=tuple(problems.warnings), files=tuple(files))
 
@@ -110,7 +117,14 @@ def load_documents(
     """
     problems = Problems()
     read = [
-        read_text(each.to_text(), each.key, problems, folder=Path(each.folder), kind=each.kind)
+        read_text(
+            each.to_text(),
+            each.key,
+            problems,
+            folder=Path(each.folder),
+            kind=each.kind,
+            is_cluster=cluster,
+        )
         for each in documents
     ]
     found = [file for file in read if file is not None]
@@ -132,6 +146,7 @@ def _load(found: Sequence[ReadFile], finder: _Finder, *, dev: bool, loopback: bo
         endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
         deployments=tuple(with_revision(each) for each in deployments if each is not None),
         documents={each.key: each for each in documents},
+        code=tuple(finder.packs.values()) if isinstance(finder, ContainerFinder) else (),
     )
 
 
@@ -174,7 +189,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read_file(
-    path: Path, problems: Problems, overrides: Mapping[str, str] | None
+    path: Path, problems: Problems, overrides: Mapping[str, str] | None, *, is_cluster: bool
 ) -> ReadFile | None:
     try:
         text = path.read_text("utf-8-sig")
@@ -185,7 +200,14 @@ def _read_file(
     except OSError as error:
         message, hint = f"the file cannot be read: {error.strerror}", ""
     else:
-        return read_text(text, str(path), problems, folder=path.parent, overrides=overrides)
+        return read_text(
+            text,
+            str(path),
+            problems,
+            folder=path.parent,
+            overrides=overrides,
+            is_cluster=is_cluster,
+        )
     problem = Problem(file=str(path), code="TR0001", message=message, hint=hint)
     problems.errors.append(problem)
     return None
@@ -325,7 +347,7 @@ def _check_development(
 
 
 def _document(file: ReadFile, finder: _Finder) -> Document:
-    document = Document.of(file)
+    document = finder.written(Document.of(file))
     model = getattr(file.spec, "model", None)
     path = finder.asset(model) if isinstance(model, str) else None
     return document if path is None else attrs.evolve(document, assets={str(model): str(path)})

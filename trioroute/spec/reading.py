@@ -68,6 +68,7 @@ def read_text(
     folder: Path = Path(),
     overrides: Mapping[str, str] | None = None,
     kind: str | None = None,
+    is_cluster: bool = False,
 ) -> ReadFile | None:
     """Read one endpoint or deployment.
 
@@ -78,6 +79,8 @@ def read_text(
         folder: what relative paths in it are relative to.
         overrides: values given on the command line in place of the file's (`--endpoint-name`).
         kind: "endpoint" or "deployment" when the caller knows; otherwise it is recognised.
+        is_cluster: whether a deployment that does not say its type is one of a cluster's: it has
+            no other, though Azure's default is.
 
     Returns: None when there was an error; it is in `problems` then.
     """
@@ -98,7 +101,7 @@ def read_text(
         hint = "a deployment has endpoint_name, an endpoint has auth_mode or traffic"
         scope.error(node, "TR0005", message, hint)
         return None
-    schema = _schema_for(kind, node, scope)
+    schema = _schema_for(kind, node, scope, default="kubernetes" if is_cluster else None)
     scope = attrs.evolve(scope, homes=homes_of(schema.cls))
     errors_before = len(problems.errors)
     spec = schema.read(node, scope)
@@ -157,12 +160,12 @@ def is_recognisable(text: str) -> bool:
     return "name" in keys and len(keys & _DEPLOYMENT_ONLY) > 1
 
 
-def _schema_for(kind: str, node: Node, scope: Scope) -> Object:
+def _schema_for(kind: str, node: Node, scope: Scope, *, default: str | None) -> Object:
     """Azure's choice between the two schemas of each kind (D2)."""
     values: dict[Any, Any] = node.value
     if kind == "endpoint":
         return azure.KUBERNETES_ENDPOINT if values.get("compute") else azure.MANAGED_ENDPOINT
-    wanted = values.get("type")
+    wanted = values.get("type", default)
     if wanted == "kubernetes":
         return azure.KUBERNETES_DEPLOYMENT
     if isinstance(wanted, str) and snake(wanted) == "kubernetes":

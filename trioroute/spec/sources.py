@@ -20,6 +20,7 @@ from trioroute.spec.fields.scope import Scope
 from trioroute.spec.problems import Problem, Problems, SpecError, nearest
 from trioroute.spec.properties import DeploymentProperties
 from trioroute.spec.reading import ReadFile
+from trioroute.spec.written.documents import Document
 
 __all__ = ["SourceFinder", "read_assets"]
 
@@ -118,6 +119,10 @@ class SourceFinder:
             self._report(file, ("model", "path"), "TR0403", message, "give a local path")
             return None
         return self._find_local(file, ("model", "path"), model.path, parent=True)
+
+    def written(self, document: Document) -> Document:
+        """What the user wrote, as it is kept: as it was written."""
+        return document
 
     def asset(self, reference: str) -> Path | None:
         """Where a registered model is, or None when it is not known here."""

@@ -117,11 +117,21 @@ class DeploymentResource(msgspec.Struct):
 
 
 class Resources(msgspec.Struct):
-    """All that is registered, as of `index`; without any key or digest."""
+    """All that is registered, as of `index`; without any key or digest.
+
+    `namespace`: where replicas are containers of a cluster, and files are read by its rules; empty
+    where they are processes.
+    """
 
     index: int
     endpoints: tuple[EndpointResource, ...]
     deployments: tuple[DeploymentResource, ...]
+    namespace: str = ""
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether replicas are containers of a cluster."""
+        return bool(self.namespace)
 
 
 class ReplicaLog(msgspec.Struct):

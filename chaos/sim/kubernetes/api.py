@@ -29,6 +29,7 @@ from chaos.sim.kubernetes.patches import json_patch, merge_patch, strategic_patc
 from chaos.sim.kubernetes.requests import (
     APPLY,
     Answer,
+    PortForward,
     Request,
     check_accept,
     check_dry_run,
@@ -42,10 +43,12 @@ from chaos.sim.kubernetes.requests import (
 )
 from chaos.sim.kubernetes.rights import (
     ANONYMOUS,
+    REVIEWS,
     Access,
     User,
     check_path,
     check_resource,
+    review,
     service_account,
 )
 from chaos.sim.kubernetes.store import Store
@@ -96,7 +99,7 @@ class Api:
         #: What users who are not administrators asked for, to be compared with their Role.
         self.asked: set[Access] = set()
 
-    async def answer(self, request: Request) -> Answer | Watch:
+    async def answer(self, request: Request) -> Answer | Watch | PortForward:
         """Answer a request; a watch is for the caller to run."""
         try:
             return self._answer(request)
@@ -115,7 +118,7 @@ class Api:
         definitions = next(kind for kind in BUILT_IN if kind.kind == _DEFINITIONS)
         return [*BUILT_IN, *map(kind_of_definition, self.store.list(definitions))]
 
-    def _answer(self, request: Request) -> Answer | Watch:
+    def _answer(self, request: Request) -> Answer | Watch | PortForward:
         user = self._user(request)
         check_accept(request)
         parts = [unquote(part) for part in request.path.rstrip("/").split("/")[1:]]
@@ -127,6 +130,9 @@ class Api:
             raise no_such_resource()
         group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
         rest = parts[group_parts:]
+        if group == REVIEWS:
+            body = parsed(request.body, lambda: bad_request("unexpected end of JSON input"))
+            return Answer(status=201, body=review(user, rest, body, self.store))
         namespace = ""
         if rest[0] == "namespaces" and len(rest) > 2:
             namespace, rest = rest[1], rest[2:]
@@ -199,7 +205,7 @@ class Api:
         is_token = (place.kind.kind, place.subresource) == ("ServiceAccount", "token")
         return place.subresource in place.kind.subresources or is_token
 
-    def _serve(self, request: Request, place: _Place) -> Answer | Watch:
+    def _serve(self, request: Request, place: _Place) -> Answer | Watch | PortForward:
         if place.kind.is_namespaced and not place.namespace and place.name:
             raise no_such_resource()
         serve = {
@@ -221,7 +227,7 @@ class Api:
         assert serve is not None
         return serve(request, place)
 
-    def _list(self, request: Request, place: _Place) -> Answer | Watch:
+    def _list(self, request: Request, place: _Place) -> Answer | Watch | PortForward:
         query = request.query
         is_watch = is_flag(query, "watch")
         options = ListOptions.parse(query, place.kind, is_watch=is_watch)
@@ -242,10 +248,13 @@ class Api:
         watch.check()
         return watch
 
-    def _get(self, request: Request, place: _Place) -> Answer:
+    def _get(self, request: Request, place: _Place) -> Answer | PortForward:
         version = request.query.get("resourceVersion", "")
         if version.isdigit():
             check_future(version, self.store)
+        if place.subresource == "portforward":
+            pod = self.objects.read(place.kind, place.namespace, place.name)
+            return PortForward.asked(request, pod)
         if place.subresource == "log":
             self.objects.read(place.kind, place.namespace, place.name)
             return Answer(body="")

@@ -249,12 +249,13 @@ _POD_FIELDS: Final = frozenset(
 #: What every server has, as far as a router or its operator meets it.
 BUILT_IN: Final = (
     Kind(group="", version="v1", plural="namespaces", kind="Namespace", is_namespaced=False),
+    Kind(group="", version="v1", plural="nodes", kind="Node", is_namespaced=False),
     Kind(
         group="",
         version="v1",
         plural="pods",
         kind="Pod",
-        subresources=_STATUS | {"log", "binding"},
+        subresources=_STATUS | {"log", "binding", "portforward"},
         generation=_SPEC,
         fields=_POD_FIELDS,
     ),
@@ -287,6 +288,20 @@ BUILT_IN: Final = (
         kind="ReplicaSet",
         subresources=_SCALED,
         generation=_SPEC,
+    ),
+    Kind(
+        group="autoscaling",
+        version="v2",
+        plural="horizontalpodautoscalers",
+        kind="HorizontalPodAutoscaler",
+        generation=_SPEC,
+    ),
+    Kind(
+        group="storage.k8s.io",
+        version="v1",
+        plural="storageclasses",
+        kind="StorageClass",
+        is_namespaced=False,
     ),
     Kind(group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice"),
     Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease"),

@@ -17,7 +17,9 @@ from chaos.sim.kubernetes.kinds import Kind
 
 __all__ = [
     "APPLY",
+    "CHANNELS",
     "Answer",
+    "PortForward",
     "Request",
     "check_accept",
     "check_dry_run",
@@ -33,6 +35,8 @@ __all__ = [
 Json = dict[str, Any]
 
 APPLY: Final = "application/apply-patch+yaml"
+#: What a WebSocket to a pod speaks: the first byte of a message is its channel.
+CHANNELS: Final = "v4.channel.k8s.io"
 _BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 _MANAGER_BYTES_MAX: Final = 128
 _JSON: Final = "application/json"
@@ -80,6 +84,37 @@ class Answer:
         headers = {} if seconds is None else {"retry-after": str(seconds)}
         body = error.message if error.is_text else error.status()
         return cls(status=error.code, body=body, headers=headers)
+
+
+@attrs.frozen(kw_only=True)
+class PortForward:
+    """An answer: from here on a WebSocket that leads to a port of a pod.
+
+    Attributes:
+        key: of the handshake.
+        host, port: the pod's.
+    """
+
+    key: str
+    host: str
+    port: int
+
+    @classmethod
+    def asked(cls, request: Request, pod: Json) -> "PortForward":
+        """What a request asks for.
+
+        Raises:
+            ApiError: 400, it is no such handshake.
+        """
+        headers = request.headers
+        offered = headers.get("sec-websocket-protocol", "").replace(" ", "").split(",")
+        port = request.query.get("ports", "")
+        if headers.get("upgrade", "").lower() != "websocket" or CHANNELS not in offered:
+            raise bad_request("Upgrade request required")
+        if not port.isdigit():
+            raise bad_request(f'unable to parse "{port}" as a port')
+        key = headers.get("sec-websocket-key", "")
+        return cls(key=key, host=str(pod["status"].get("podIP", "")), port=int(port))
 
 
 def is_flag(query: Mapping[str, str], name: str) -> bool:

@@ -5,11 +5,25 @@ from typing import Any, Final
 
 import attrs
 
-from chaos.sim.kubernetes.errors import ApiError
+from chaos.sim.kubernetes.errors import ApiError, no_such_resource
 from chaos.sim.kubernetes.kinds import Kind
 from chaos.sim.kubernetes.store import Store
 
-__all__ = ["ANONYMOUS", "Access", "User", "check_path", "check_resource", "service_account"]
+__all__ = [
+    "ANONYMOUS",
+    "REVIEWS",
+    "Access",
+    "User",
+    "check_path",
+    "check_resource",
+    "review",
+    "service_account",
+]
+
+#: Where one asks whether something would be allowed: for oneself, and for others.
+REVIEWS: Final = "authorization.k8s.io"
+_SELF_REVIEWS: Final = "selfsubjectaccessreviews"
+_REVIEWS_OF_OTHERS: Final = "subjectaccessreviews"
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 _ROLES: Final = Kind(group=_RBAC, version="v1", plural="roles", kind="Role")
@@ -84,6 +98,38 @@ def check_resource(user: User, access: Access, store: Store) -> None:
     if group:
         details["group"] = group
     raise ApiError(403, "Forbidden", message, details=details)
+
+
+def review(
+    user: User, path: list[str], body: Mapping[str, Any], store: Store
+) -> dict[str, object]:
+    """Says who may do what, and stores nothing.
+
+    Args:
+        path: below the group and its version.
+
+    Raises:
+        ApiError: it is no such question, or others' rights are none of the user's business.
+    """
+    if path == [_REVIEWS_OF_OTHERS]:
+        check_resource(user, Access("create", REVIEWS, _REVIEWS_OF_OTHERS), store)
+        user = User(body["spec"]["user"])
+    elif path != [_SELF_REVIEWS]:
+        raise no_such_resource()
+    asked = body["spec"]["resourceAttributes"]
+    resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+    access = Access(
+        asked["verb"],
+        asked.get("group", ""),
+        resource,
+        asked.get("namespace", ""),
+        asked.get("name", ""),
+    )
+    try:
+        check_resource(user, access, store)
+    except ApiError as error:
+        return {**body, "status": {"allowed": False, "reason": error.message}}
+    return {**body, "status": {"allowed": True}}
 
 
 def _rules_of(user: User, access: Access, store: Store) -> list[Mapping[str, Any]]:

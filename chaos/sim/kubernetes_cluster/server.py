@@ -13,8 +13,9 @@ import attrs
 import trio
 
 from chaos.sim.kubernetes.api import Api
-from chaos.sim.kubernetes.requests import Answer, Request
+from chaos.sim.kubernetes.requests import Answer, PortForward, Request
 from chaos.sim.kubernetes.watching import Watch
+from chaos.sim.kubernetes_cluster.forwarding import serve_forward
 
 __all__ = ["ApiServer", "Faults"]
 
@@ -142,6 +143,9 @@ class ApiServer:
         await self._wait_thawed()
         if isinstance(answer, Watch):
             return await self._run_watch(stream, answer)
+        if isinstance(answer, PortForward):
+            await serve_forward(stream, answer)
+            return False
         await stream.send_all(_encode(answer))
         return request.headers.get("connection", "").lower() != "close"
 

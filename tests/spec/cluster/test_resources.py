@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from trioroute.core.model import ContainerSource, Deployment, Endpoint
-from trioroute.spec.cluster.resources import key_of, read_resource, resource_name, resource_of
+from trioroute.spec.cluster.container import resource_name
+from trioroute.spec.cluster.resources import key_of, read_resource, resource_of
 from trioroute.spec.load import load_documents
 from trioroute.spec.written.documents import Document
 

@@ -94,6 +94,7 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
                 index=state.index,
                 endpoints=tuple(_endpoint_resource(state, name) for name in state.endpoints),
                 deployments=tuple(_deployment_resource(state, key) for key in state.deployments),
+                namespace=self._desk.namespace,
             )
         )
 

@@ -33,6 +33,10 @@ class Desk(Protocol):
     def vault(self) -> KeyVault:
         """What seals keys under the cluster secret."""
 
+    @property
+    def namespace(self) -> str:
+        """Where replicas are containers of a cluster; empty where they are processes."""
+
     async def change(self, command: Command) -> int:
         """Commit one command; returns its index once it is applied here too.
 

@@ -66,6 +66,11 @@ class KubeDesk:
         """What a replica's container said when it ended last."""
         return await self._inner.last_lines(replica)
 
+    @property
+    def namespace(self) -> str:
+        """Where replicas are pods."""
+        return self._writer.namespace
+
     async def change(self, command: Command) -> int:
         """Write one change and wait until it has been copied; see `RegistryDesk.change`.
 

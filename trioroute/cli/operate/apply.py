@@ -1,5 +1,6 @@
 """`trioroute apply`, `diff` and `delete`: what runs is made to be what files say."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,11 @@ from trioroute.cli.output import reply
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trioroute.cli.kube.code import CodeStore
     from trioroute.client.applying import Step
     from trioroute.client.resources import ResourceClient
     from trioroute.spec.load import Loaded
+    from trioroute.wire.resources import Resources
 
 __all__ = ["apply", "delete", "diff", "show_steps"]
 
@@ -66,11 +69,18 @@ def apply(  # house: one parameter per option is Click's own form
     from trioroute.client.applying import apply_steps, plan_steps
 
     client = client_of(admin, data)
-    loaded = _load(client, (*paths, *files), assets=assets, dev=dev)
-    steps = plan_steps(loaded, client.registry(), prune=prune)
+    registry = client.registry()
+    packs_code = _is_reached_through_cluster(admin, data)
+    loaded = _load(registry, (*paths, *files), assets=assets, dev=dev, packs_code=packs_code)
+    steps = plan_steps(loaded, registry, prune=prune)
     if not dry_run:
         wait_s = None if no_wait else timeout
+        store = _code_store(admin, data, registry.namespace) if loaded.code else None
+        if store is not None:
+            store.put(loaded.code, tell)
         apply_steps(client, loaded, steps, wait_s=wait_s, progress=tell, with_traffic=yes)
+        if store is not None and wait_s is not None:
+            store.settle(loaded.code, tell)
     show_steps(steps, is_done=not dry_run, output=output, query=query)
 
 
@@ -97,9 +107,10 @@ def diff(
     """Show what `apply` would change; exits with 1 when there is something."""
     from trioroute.client.applying import plan_steps
 
-    client = client_of(admin, data)
-    loaded = _load(client, (*paths, *files), assets=assets, dev=dev)
-    steps = plan_steps(loaded, client.registry(), prune=prune)
+    registry = client_of(admin, data).registry()
+    packs_code = _is_reached_through_cluster(admin, data)
+    loaded = _load(registry, (*paths, *files), assets=assets, dev=dev, packs_code=packs_code)
+    steps = plan_steps(loaded, registry, prune=prune)
     show_steps(steps, is_done=False, output=output, query=query)
     return _DIFFERENT if any(step.action != "unchanged" for step in steps) else 0
 
@@ -129,7 +140,8 @@ def delete(
     wanted = list(names)
     if files:
         # Deployments of an endpoint that goes too go with it, traffic or not.
-        loaded = _load(client, files, dev=True)
+        packs_code = _is_reached_through_cluster(admin, data)
+        loaded = _load(client.registry(), files, dev=True, packs_code=packs_code)
         endpoints = {one.name for one in loaded.endpoints}
         inner = [one.key for one in loaded.deployments if one.endpoint not in endpoints]
         wanted += [*inner, *endpoints]
@@ -169,10 +181,34 @@ def _delete_endpoint(client: "ResourceClient", name: str, *, yes: bool) -> None:
         ) from None
 
 
+def _is_reached_through_cluster(admin: str | None, data: Path | None) -> bool:
+    """Whether we may write there with our user's own rights, besides through the admin API."""
+    from trioroute.client.saved.settings import find_settings
+
+    return bool(find_settings(admin, data, os.environ).namespace.value)
+
+
+def _code_store(admin: str | None, data: Path | None, namespace: str) -> "CodeStore":
+    from trioroute.cli.kube.access import open_access
+    from trioroute.cli.kube.code import CodeStore
+    from trioroute.client.saved.settings import find_settings
+
+    return CodeStore(open_access(find_settings(admin, data, os.environ)), namespace)
+
+
 def _load(
-    client: "ResourceClient", paths: tuple[Path, ...], *, dev: bool, assets: Path | None = None
+    registry: "Resources",
+    paths: tuple[Path, ...],
+    *,
+    dev: bool,
+    packs_code: bool,
+    assets: Path | None = None,
 ) -> "Loaded":
+    """Args:
+    packs_code: whether code folders can be brought into a cluster.
+    """
     from trioroute.client.editing import registered_names
+    from trioroute.spec.cluster.container import ContainerFinder
     from trioroute.spec.load import load_paths
     from trioroute.spec.sources import read_assets
 
@@ -183,7 +219,8 @@ def _load(
         dev=dev,
         loopback=True,
         assets=read_assets(assets) if assets else None,
-        registered=registered_names(client.registry()),
+        registered=registered_names(registry),
+        cluster=ContainerFinder(packs_code=packs_code) if registry.is_cluster else None,
     )
     for warning in loaded.warnings:
         tell(f"warning: {warning}")

@@ -4,12 +4,12 @@ A shell waits for the answer while somebody types, so it is asked once, for 0.2 
 no answer is no completion.
 """
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from trioroute.cli.options import system_of
 from trioroute.errors import TrioRouteError
 
 __all__ = ["complete_deployments", "complete_either", "complete_endpoints"]
@@ -49,13 +49,12 @@ def _names(ctx: click.Context) -> tuple[list[str], list[str]]:
     import msgspec
 
     from trioroute.client.http import AdminClient
-    from trioroute.client.system import find_system
     from trioroute.wire.resources import Resources
 
     given: dict[str, Any] = ctx.params
     data = given.get("data")
     try:
-        system = find_system(given.get("admin"), data and Path(data), os.environ)
+        system = system_of(given.get("admin"), data and Path(data))
         client = AdminClient(system.admin_urls[0], timeout_s=_PATIENCE_S, token=system.token)
         registry = msgspec.json.decode(client.ask("GET", "/v1/registry"), type=Resources)
     except (TrioRouteError, msgspec.MsgspecError, IndexError):

@@ -35,7 +35,7 @@ def config(
 def contexts(*, output: str, query: str | None) -> None:
     """List the contexts."""
     kept = read_contexts(contexts_path(os.environ))
-    fields = ("admin", "data", "url", "token_file")
+    fields = ("admin", "namespace", "kubeconfig", "kube_context", "data", "url", "token_file")
     rows = [
         {"current": "*" if name == kept.current else "", "name": name}
         | {field: getattr(one, field) for field in fields}
@@ -44,20 +44,26 @@ def contexts(*, output: str, query: str | None) -> None:
     if rows or output != "table":
         show(rows, "wide" if output == "table" else output, query)
     else:
-        click.echo("no contexts: trioroute config set NAME --admin URL[,URL…]")
+        click.echo("no contexts: trioroute config set NAME --admin URL[,URL…] or --namespace NAME")
 
 
 @config.command("set")
 @click.argument("name")
 @click.option("--admin", metavar="URLS", help="Admin addresses, separated by commas.")
+@click.option("--namespace", help="Of the front-ends, in a Kubernetes cluster.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Instead of kubectl's own.")
+@click.option("--kube-context", help="One of the kubeconfig's [default: its current one].")
 @click.option("--data", type=click.Path(path_type=Path), help="Data folder of an `up` here.")
 @click.option("--url", help="The scoring address, where the front-ends cannot tell it.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="Holds the admin token.")
 @output_options("text")
-def set_context(
+def set_context(  # house: one parameter per option is Click's own form
     *,
     name: str,
     admin: str | None,
+    namespace: str | None,
+    kubeconfig: Path | None,
+    kube_context: str | None,
     data: Path | None,
     url: str | None,
     token_file: Path | None,
@@ -70,16 +76,15 @@ def set_context(
     old = kept.contexts.get(name, Context())
     given = {
         "admin": admin,
+        "namespace": namespace,
+        "kubeconfig": kubeconfig and str(kubeconfig.resolve()),
+        "kube_context": kube_context,
         "data": data and str(data.resolve()),
         "url": url,
         "token_file": token_file and str(token_file.resolve()),
     }
     new = msgspec.structs.replace(old, **{key: v for key, v in given.items() if v is not None})
-    if bool(new.admin) == bool(new.data):
-        raise click.UsageError(
-            "a context is a system at admin addresses (--admin) or in a data folder (--data): "
-            "give one of them" + (', and --admin "" to take the other away' if new.admin else "")
-        )
+    _require_one(new)
     kept.contexts[name] = new
     kept.current = kept.current or name
     write_contexts(path, kept)
@@ -119,6 +124,17 @@ def delete(*, name: str, output: str, query: str | None) -> None:
         kept.current = ""
     write_contexts(path, kept)
     reply(f"context {name} forgotten", {"name": name}, output, query)
+
+
+def _require_one(context: Context) -> None:
+    named = {"admin": context.admin, "namespace": context.namespace, "data": context.data}
+    given = [f"--{name}" for name, value in named.items() if value]
+    if len(given) != 1:
+        both = f'; {given[0]} "" takes that away' if given else ""
+        raise click.UsageError(
+            "a context is a system at admin addresses (--admin), in a Kubernetes cluster "
+            f"(--namespace) or in a data folder (--data): give one of them{both}"
+        )
 
 
 def _require(name: str, known: dict[str, Context], path: Path) -> None:

@@ -9,13 +9,12 @@ from typing import Any, Final
 
 import click
 
-from trioroute.cli.options import output_options, system_options
+from trioroute.cli.options import output_options, system_of, system_options
 from trioroute.cli.output import show
 from trioroute.cli.system.checks import GROUPS, PRE, Check, Patient, Verdict
 from trioroute.client.errors import UnreachableError
 from trioroute.client.resources import ResourceClient
 from trioroute.client.saved.settings import find_settings
-from trioroute.client.system import find_system
 
 __all__ = ["doctor"]
 
@@ -70,7 +69,7 @@ def _find_patient(admin: str | None, data: Path | None, endpoint: str) -> Patien
     settings = find_settings(admin, data, os.environ)
     folder = None if settings.admin.value else Path(settings.data.value)
     try:
-        client = ResourceClient(find_system(admin, data, os.environ))
+        client = ResourceClient(system_of(admin, data))
         if client.system.status() is None:
             urls = ", ".join(client.system.admin_urls)
             # Named by somebody or left behind by a system that was killed: either way it is bad.

@@ -19,8 +19,11 @@ class Context(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One system.
 
     Attributes:
-        admin: admin addresses separated by commas; empty for a system run by `up` in `data`.
+        admin: admin addresses separated by commas.
         data: data folder of an `up` on this machine.
+        namespace: of the front-ends, for a system in a Kubernetes cluster.
+        kubeconfig: the file that says how to reach that cluster; empty for `kubectl`'s own.
+        kube_context: which of that file's contexts; empty for its current one.
         url: the scoring address, where the front-ends cannot tell it.
         token_file: a file that holds the admin token.
     """
@@ -29,6 +32,9 @@ class Context(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     data: str = ""
     url: str = ""
     token_file: str = ""
+    namespace: str = ""
+    kubeconfig: str = ""
+    kube_context: str = ""
 
 
 class Contexts(msgspec.Struct, forbid_unknown_fields=True):

@@ -164,7 +164,8 @@ def import_state(
         ProvisioningFailedError, WaitTimedOutError: what was registered does not run (yet).
     """
     registry = client.registry()
-    loaded = load_documents(export.documents, dev=True, loopback=True)
+    is_cluster = registry.is_cluster
+    loaded = load_documents(export.documents, dev=True, loopback=True, cluster=is_cluster)
     for warning in loaded.warnings:
         progress(f"warning: {warning}")
     steps = plan_steps(loaded, registry, prune=prune)

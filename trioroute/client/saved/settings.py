@@ -35,7 +35,9 @@ class Settings:
     """What was found.
 
     Attributes:
-        admin: admin addresses; empty when the system is that of `data`.
+        admin: admin addresses; empty when the system is that of `namespace` or `data`.
+        namespace: of the front-ends in a Kubernetes cluster; empty when they are in none.
+        kubeconfig, kube_context: how to reach that cluster; empty for what `kubectl` would do.
         token: an admin token; its value is not for printing.
         token_file: where to read it instead.
     """
@@ -46,11 +48,17 @@ class Settings:
     url: Setting
     token: Setting = attrs.field(repr=False)
     token_file: Setting
+    namespace: Setting
+    kubeconfig: Setting
+    kube_context: Setting
 
     def rows(self) -> list[dict[str, str]]:
         """For showing: without the token itself."""
         shown = attrs.evolve(self.token, value="(set)" if self.token.value else "")
-        settings = (self.context, self.admin, self.data, self.url, shown, self.token_file)
+        settings = (
+            *(self.context, self.admin, self.namespace, self.kubeconfig, self.kube_context),
+            *(self.data, self.url, shown, self.token_file),
+        )
         return [{"name": s.name, "value": s.value, "origin": s.origin} for s in settings]
 
     def read_token(self) -> str | None:
@@ -77,17 +85,20 @@ def find_settings(admin: str | None, data: Path | None, environment: Mapping[str
     Args:
         admin, data: as given with `--admin` and `--data`, or to `connect()`.
         environment: TRIOROUTE_ADMIN, TRIOROUTE_DATA, TRIOROUTE_URL (scoring), TRIOROUTE_TOKEN,
-            TRIOROUTE_TOKEN_FILE, TRIOROUTE_CONTEXT, TRIOROUTE_CONFIG.
+            TRIOROUTE_TOKEN_FILE, TRIOROUTE_NAMESPACE (of front-ends in a Kubernetes cluster),
+            TRIOROUTE_KUBECONFIG, TRIOROUTE_KUBE_CONTEXT, TRIOROUTE_CONTEXT, TRIOROUTE_CONFIG.
 
     Raises:
         ConfigError: the file of contexts cannot be read, or has no context of that name.
     """
-    is_named = bool(admin) or data is not None or _has(environment, "ADMIN", "DATA")
+    is_named = bool(admin) or data is not None or _has(environment, "ADMIN", "DATA", "NAMESPACE")
     name, context = ("", Context()) if is_named else _find_context(environment)
     said_by = f"context {name}" if name else ""
     if not admin and data is not None:
         # A folder that is named wins over an address that is only in the environment.
-        environment = {key: v for key, v in environment.items() if key != "TRIOROUTE_ADMIN"}
+        environment = _without(environment, "ADMIN")
+    if admin or data is not None or _has(environment, "ADMIN"):
+        environment = _without(environment, "NAMESPACE")
     chosen = Setting("context", name, "TRIOROUTE_CONTEXT" if _has(environment, "CONTEXT") else "")
     if not name:
         chosen = Setting("context", "", "not used: the system is named" if is_named else _DEFAULT)
@@ -112,7 +123,14 @@ def find_settings(admin: str | None, data: Path | None, environment: Mapping[str
         url=pick("url", "", context.url),
         token=pick("token", "", ""),
         token_file=pick("token_file", "", context.token_file),
+        namespace=pick("namespace", "", context.namespace),
+        kubeconfig=pick("kubeconfig", "", context.kubeconfig),
+        kube_context=pick("kube_context", "", context.kube_context),
     )
+
+
+def _without(environment: Mapping[str, str], name: str) -> dict[str, str]:
+    return {key: value for key, value in environment.items() if key != f"TRIOROUTE_{name}"}
 
 
 def _has(environment: Mapping[str, str], *names: str) -> bool:

@@ -353,7 +353,8 @@ def _put_version(
 ) -> None:
     content = v1.to_content(endpoint, version, files)
     document = Document(kind="deployment", folder=str(folder or Path.cwd()), content=content)
-    loaded = load_documents([document], loopback=True)
+    is_cluster = client.registry().is_cluster
+    loaded = load_documents([document], loopback=True, cluster=is_cluster)
     (deployment,) = loaded.deployments
     index = client.put_deployment(deployment, document.encode()).index
     wait_provisioned(client, {deployment.key: index}, wait_s=_WAIT_S, progress=_say_nothing)

@@ -37,6 +37,11 @@ class ResourceWriter:
     def __init__(self, api: KubeApi) -> None:
         self._api = api
 
+    @property
+    def namespace(self) -> str:
+        """Where the resources are."""
+        return self._api.namespace
+
     async def put(self, document: Document) -> Reading:
         """Make or replace the resource of what a user wrote; returns what it says now."""
         wanted = resource_of(document)

@@ -11,13 +11,23 @@ from typing import Final
 
 import attrs
 
-from trioroute.core.model import ContainerSource, Source, StaticSource
+from trioroute.core.model import ContainerSource, Source, StaticSource, deployment_key
 from trioroute.spec import azure
+from trioroute.spec.cluster.forms import plain_form
+from trioroute.spec.cluster.packing import CodePack, UnpackableError, pack_folder
 from trioroute.spec.convert import to_variables
 from trioroute.spec.properties import DeploymentProperties
 from trioroute.spec.reading import ReadFile
+from trioroute.spec.written.documents import Document
 
-__all__ = ["CLAIM", "CODE_FOLDER", "CONFIG_MAP", "MODEL_FOLDER", "ContainerFinder"]
+__all__ = [
+    "CLAIM",
+    "CODE_FOLDER",
+    "CONFIG_MAP",
+    "MODEL_FOLDER",
+    "ContainerFinder",
+    "resource_name",
+]
 
 #: How code and model are named that are in the cluster already.
 CONFIG_MAP: Final = "configmap://"
@@ -30,9 +40,22 @@ MODEL_FOLDER: Final = "/var/azureml-models"
 _GPU: Final = {"gpu": "nvidia.com/gpu"}
 
 
+def resource_name(key: str) -> str:
+    """The custom resource's name for a name of the registry: `iris` or `iris-blue`."""
+    return key.replace("/", "-").lower()
+
+
 @attrs.frozen
 class ContainerFinder:
-    """Finds the container of one deployment after the other; `spec.sources` has the local ones."""
+    """Finds the container of one deployment after the other; `spec.sources` has the local ones.
+
+    Attributes:
+        packs_code: whether somebody will bring local code folders into the cluster: as `packs`,
+            by deployment key. Otherwise they are refused.
+    """
+
+    packs_code: bool = False
+    packs: dict[str, CodePack] = attrs.field(factory=dict)
 
     def find(
         self, file: ReadFile, spec: azure.Deployment, extras: DeploymentProperties
@@ -47,7 +70,7 @@ class ContainerFinder:
         if extras.workload is not None:
             return ContainerSource(image="", workload=extras.workload)
         image = _find_image(file, spec)
-        code, script = _find_code(file, spec)
+        code, script = self._find_code(file, spec)
         claim, path = _find_model(file, spec)
         if image is None or code is None or claim is None:
             return None
@@ -75,6 +98,41 @@ class ContainerFinder:
         del reference
         return None
 
+    def written(self, document: Document) -> Document:
+        """What the user wrote as the custom resource will say it."""
+        content = plain_form(document.kind, document.content)
+        pack = self.packs.get(document.key) if document.kind == "deployment" else None
+        if pack is not None:
+            code = {**content["code_configuration"], "code": CONFIG_MAP + pack.name}
+            content = {**content, "code_configuration": code}
+        return attrs.evolve(document, content=content)
+
+    def _find_code(self, file: ReadFile, spec: azure.Deployment) -> tuple[str | None, str]:
+        configuration = spec.code_configuration
+        if configuration is None or not configuration.code:
+            return "", ""
+        given, script = configuration.code, configuration.scoring_script or ""
+        name = _below(CONFIG_MAP, given)
+        if name:
+            return name, script
+        where = ("code_configuration", "code")
+        folder = file.scope.folder / given
+        message = f"{given} is not in the cluster"
+        hint = f"{CONFIG_MAP}NAME; `trioroute apply` and `render k8s` make one of a small folder"
+        if self.packs_code and not folder.is_dir():
+            message, hint = f"there is no folder {folder}", "a folder, or configmap://NAME"
+        elif self.packs_code:
+            key = deployment_key(spec.endpoint_name.lower(), spec.name)
+            try:
+                pack = pack_folder(folder, resource_name(key))
+            except (UnpackableError, OSError) as error:
+                message, hint = str(error), "build the code into the image, and leave code out"
+            else:
+                self.packs[key] = pack
+                return pack.name, script
+        file.below(*where).error(file.at(*where), "TR0403", message, hint)
+        return None, ""
+
 
 def _find_image(file: ReadFile, spec: azure.Deployment) -> str | None:
     environment = spec.environment
@@ -84,20 +142,6 @@ def _find_image(file: ReadFile, spec: azure.Deployment) -> str | None:
     hint = "environment: {image: registry.example/model:1}"
     file.below("environment").error(file.at("environment"), "TR0404", message, hint)
     return None
-
-
-def _find_code(file: ReadFile, spec: azure.Deployment) -> tuple[str | None, str]:
-    configuration = spec.code_configuration
-    if configuration is None or not configuration.code:
-        return "", ""
-    where = ("code_configuration", "code")
-    name = _below(CONFIG_MAP, configuration.code)
-    if not name:
-        message = f"{configuration.code} is not in the cluster"
-        hint = f"{CONFIG_MAP}NAME; `trioroute apply` and `render k8s` make one of a small folder"
-        file.below(*where).error(file.at(*where), "TR0403", message, hint)
-        return None, ""
-    return name, configuration.scoring_script or ""
 
 
 def _find_model(file: ReadFile, spec: azure.Deployment) -> tuple[str | None, str]:

@@ -6,6 +6,8 @@ from typing import Any, Final
 import attrs
 
 from trioroute.core.model import ContainerSource, Deployment, Endpoint
+from trioroute.spec.cluster.container import resource_name
+from trioroute.spec.cluster.forms import plain_form
 from trioroute.spec.load import load_documents
 from trioroute.spec.problems import Problem, SpecError
 from trioroute.spec.written.documents import Document
@@ -20,7 +22,6 @@ __all__ = [
     "Reading",
     "key_of",
     "read_resource",
-    "resource_name",
     "resource_of",
 ]
 
@@ -57,11 +58,6 @@ class Reading:
     problems: tuple[Problem, ...] = ()
 
 
-def resource_name(key: str) -> str:
-    """The resource's name for a name of the registry: `iris` or `iris-blue`."""
-    return key.replace("/", "-").lower()
-
-
 def key_of(resource: Json) -> str:
     """The registry's name of what a resource describes, as far as it says so."""
     spec = resource.get("spec") or {}
@@ -83,8 +79,7 @@ def read_resource(resource: Json, *, dev: bool = False) -> Reading:
         kind=kind, name=name, key=key_of(resource), generation=metadata.get("generation", 1)
     )
     is_endpoint = kind == ENDPOINT_KIND
-    # A cluster has no other type; files say it, and Azure's default is the other one.
-    content = {**({} if is_endpoint else {"type": "kubernetes"}), **(resource.get("spec") or {})}
+    content = resource.get("spec") or {}
     document = Document(
         kind="endpoint" if is_endpoint else "deployment", folder="/", content=content
     )
@@ -120,5 +115,5 @@ def resource_of(document: Document, *, name: str = "") -> dict[str, Any]:
         "apiVersion": API_VERSION,
         "kind": ENDPOINT_KIND if is_endpoint else DEPLOYMENT_KIND,
         "metadata": {"name": name or resource_name(document.key)},
-        "spec": dict(document.content),
+        "spec": plain_form(document.kind, document.content),
     }

@@ -1,0 +1,1 @@
+"""Tests of what the command line does with a Kubernetes cluster."""

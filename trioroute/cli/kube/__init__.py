@@ -1,0 +1,1 @@
+"""Verbs and ways that need a Kubernetes cluster, or write down what one takes."""
