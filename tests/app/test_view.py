@@ -13,7 +13,7 @@ from consensus import Member, MemberConfig, MemoryJournal, PeerAddress, boottime
 from consensus.memory import MemoryNetwork
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
 from trioroute.app.replicated import RegistryLog, RegistryMachine
-from trioroute.app.settings import FrontEndConfig
+from trioroute.app.settings import ClusterSettings, FrontEndConfig
 from trioroute.app.view import FrontEndView
 from trioroute.coordinator.service import Coordinator
 from trioroute.core.found import FoundReplica
@@ -41,7 +41,7 @@ class Situation:
 
 
 @asynccontextmanager
-async def one_of(count: int) -> AsyncIterator[Situation]:
+async def one_of(count: int, *, cluster: ClusterSettings | None = None) -> AsyncIterator[Situation]:
     """The view of fe-0 in a group of which only fe-0 runs."""
     peers = PEERS[:count]
     voters = tuple(peer.name for peer in peers)
@@ -63,7 +63,7 @@ async def one_of(count: int) -> AsyncIterator[Situation]:
     found: list[FoundReplica] = []
     unready: list[str] = []
     view = FrontEndView(
-        FrontEndConfig(name="fe-0", data=Path("data"), peers=peers, voters=count),
+        FrontEndConfig(name="fe-0", data=Path("data"), peers=peers, voters=count, cluster=cluster),
         member,
         machine.registry,
         seats=[],
@@ -117,6 +117,14 @@ async def test_a_registry_that_contradicts_itself_is_refused(
     async with one_of(1) as situation:
         with pytest.raises(RefusedError, match="no such endpoint"):
             await situation.view.put_registry((), (DEPLOYMENT,))
+
+
+async def test_on_kubernetes_the_registry_is_put_by_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_of(1, cluster=ClusterSettings(namespace="models")) as situation:
+        with pytest.raises(RefusedError, match=r"namespace models .*kubectl or trioroute apply"):
+            await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))
 
 
 async def test_a_replica_that_nobody_uses_yet_says_why(

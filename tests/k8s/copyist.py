@@ -20,12 +20,15 @@ class RegistryOfTest:
         self.commands: list[Command] = []
         #: Endpoint/deployment → what is seen of it.
         self.seen: dict[str, DeploymentStatus] = {}
+        #: Endpoint/deployment → what keeps it from being as wished.
+        self.problems: dict[str, str] = {}
         self._cluster = cluster
         self.copyist = KubeRegistry(
             cluster.router_api(),
             self,
             new_keys=lambda endpoint: ((endpoint.encode().ljust(32),) * 2, b"sealed"),
             system=self.system,
+            problems=lambda: self.problems,
         )
 
     @property
@@ -50,6 +53,7 @@ class RegistryOfTest:
             endpoints=tuple(
                 EndpointStatus(
                     name=name,
+                    halted=self.state.halted.get(name, {}),
                     deployments=tuple(
                         self.seen.get(key, DeploymentStatus(endpoint=name, name=one.name))
                         for key, one in self.state.deployments.items()

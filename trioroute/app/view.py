@@ -149,6 +149,12 @@ class FrontEndView:
         self, endpoints: tuple[Endpoint, ...], deployments: tuple[Deployment, ...]
     ) -> int:
         """Replace all endpoints and deployments; returns the index of the log entry."""
+        if self._config.cluster is not None:
+            raise RefusedError(
+                "on Kubernetes the registry is what the OnlineEndpoints and OnlineDeployments of "
+                f"namespace {self._config.cluster.namespace} say: change those, with kubectl or "
+                "trioroute apply; what is put here would be undone within a second"
+            )
         command = encode_command(PutRegistry(endpoints=endpoints, deployments=deployments))
         try:
             applied = await self._member.propose(command, timeout_s=_PROPOSE_S)

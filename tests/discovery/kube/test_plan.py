@@ -1,10 +1,11 @@
 """What resources change in the registry, by a model of it: applied plans leave nothing to plan."""
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trioroute.core.model import ContainerSource, Deployment, Endpoint
-from trioroute.core.registry import Registry
+from trioroute.core.registry import HaltCanary, Registry
 from trioroute.core.resources.commands import DeleteDeployment, PutDeployment, PutEndpoint
 from trioroute.core.resources.state import RegistryState
 from trioroute.discovery.kube.plan import Acceptance, plan_registry
@@ -86,6 +87,54 @@ def test_a_deployment_goes_even_with_traffic_and_its_endpoint_after_it() -> None
 def test_the_older_of_two_counts() -> None:
     found = acceptances(RegistryState(), endpoint(resource="a"), endpoint(resource="b"))
     assert found == {"a": Acceptance.ACCEPTED, "b": Acceptance.DUPLICATE}
+
+
+def _with_traffic(said: Reading, document: str, **traffic: int) -> Reading:
+    return attrs.evolve(said, said=Endpoint(name="iris", traffic=traffic), document=document)
+
+
+def _halted() -> RegistryState:
+    """Green rose to 50 % and was halted at 0."""
+    before = _with_traffic(endpoint(), "D0", blue=100)
+    readings = (before, deployment(), deployment("green"))
+    state = applied(RegistryState(), *readings)
+    risen = _with_traffic(endpoint(), "D1", blue=50, green=50)
+    registry = Registry(applied(state, risen, *readings[1:]))
+    halt = HaltCanary(
+        epoch=0,
+        endpoint="iris",
+        deployment="green",
+        traffic={"blue": 50, "green": 50},
+        reason="it fails",
+    )
+    assert registry.apply(halt, registry.state.index + 1).error == ""
+    assert registry.state.endpoints["iris"].traffic == {"blue": 100}
+    return registry.state
+
+
+def test_what_the_guard_halted_goes_into_the_resource_and_is_not_undone() -> None:
+    state = _halted()
+    others = (deployment(), deployment("green"))
+    stale = _with_traffic(endpoint(), "D1", blue=50, green=50)
+    plan = plan_registry(state, (stale, *others))
+    assert plan.changes == ()
+    assert plan.halts == ((stale, {"blue": 100}),)
+    # Written: it is copied once, and green stays halted.
+    written = _with_traffic(endpoint(), "D2", blue=100)
+    state = applied(state, written, *others)
+    assert plan_registry(state, (written, *others)).halts == ()
+    assert plan_registry(state, (written, *others)).changes == ()
+    assert state.halted == {"iris": {"green": "it fails"}}
+
+
+def test_an_operator_who_writes_after_a_halt_has_decided_anew() -> None:
+    state = _halted()
+    anew = _with_traffic(endpoint(), "D3", blue=50, green=50)
+    others = (deployment(), deployment("green"))
+    assert plan_registry(state, (anew, *others)).halts == ()
+    state = applied(state, anew, *others)
+    assert state.endpoints["iris"].traffic == {"blue": 50, "green": 50}
+    assert state.halted == {}
 
 
 READINGS = st.lists(

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.k8s.cluster import IRIS_SPEC, open_cluster, wait_until
+from tests.k8s.cluster import IRIS_SPEC, FakeCluster, open_cluster, wait_until
 from tests.k8s.copyist import RegistryOfTest
 from trioroute.core.model import ContainerSource
+from trioroute.core.registry import HaltCanary
 from trioroute.core.resources.commands import PutEndpoint
 from trioroute.core.status import DeploymentStatus, ReplicaCondition, ReplicaStatus
 
@@ -74,6 +75,53 @@ async def test_copying_again_changes_nothing_and_keys_survive_changes() -> None:
         await trio.sleep(1.5)  # another look of both
         puts = [one for one in (*first.commands, *second.commands) if isinstance(one, PutEndpoint)]
         assert len(puts) <= 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_halted_canary_is_written_into_its_resource_and_stays_halted() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        green = {"metadata": {"name": "iris-green"}, "spec": {**IRIS_SPEC, "name": "green"}}
+        cluster.make("OnlineDeployment", green)
+        cluster.make("OnlineEndpoint", _endpoint())
+        copyist = RegistryOfTest(cluster)
+        nursery.start_soon(copyist.run)
+        await wait_until(lambda: len(copyist.state.deployments) == 2)
+        risen = {"blue": 50, "green": 50}
+        cluster.change("OnlineEndpoint", "iris", lambda old: _with_spec(old, traffic=risen))
+        await wait_until(lambda: copyist.state.endpoints["iris"].traffic == risen)
+        halt = HaltCanary(
+            epoch=0, endpoint="iris", deployment="green", traffic=risen, reason="it fails"
+        )
+        assert (await copyist.commit(halt)).error == ""
+        await wait_until(lambda: _traffic(cluster) == {"blue": 100})
+        await wait_until(lambda: "100" in copyist.state.documents["iris"])
+        assert copyist.state.endpoints["iris"].traffic == {"blue": 100}
+        assert copyist.state.halted["iris"] == {"green": "it fails"}
+        # Its operator decides anew, by the same words.
+        cluster.change("OnlineEndpoint", "iris", lambda old: _with_spec(old, traffic=risen))
+        await wait_until(lambda: copyist.state.endpoints["iris"].traffic == risen)
+        assert copyist.state.halted == {}
+        nursery.cancel_scope.cancel()
+
+
+def _traffic(cluster: FakeCluster) -> Json:
+    traffic: Json = (cluster.get("OnlineEndpoint", "iris") or {})["spec"]["traffic"]
+    return traffic
+
+
+async def test_what_keeps_a_deployment_from_its_wish_is_its_reason() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        cluster.make("OnlineEndpoint", _endpoint())
+        copyist = RegistryOfTest(cluster)
+        copyist.problems["iris/blue"] = "instance_type gpu is not known; known: none"
+        nursery.start_soon(copyist.run)
+        blue = "OnlineDeployment", "iris-blue"
+        await wait_until(lambda: copyist.reason(*blue, "Degraded") == "Blocked")
+        degraded = copyist.conditions(*blue)["Degraded"]
+        assert (degraded["status"], degraded["message"]) == (
+            "True",
+            "instance_type gpu is not known; known: none",
+        )
         nursery.cancel_scope.cancel()
 
 

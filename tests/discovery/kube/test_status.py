@@ -120,3 +120,21 @@ def test_figures_can_wait_and_conditions_cannot() -> None:
     assert differs_only_in_figures(one, busier)
     idle = status_of(deployment(), system(attrs.evolve(BLUE, replicas=())), one, now="t2")
     assert not differs_only_in_figures(one, idle)
+
+
+def test_a_halted_canary_is_degraded_and_serves() -> None:
+    seen = EndpointStatus(name="iris", deployments=(BLUE,), halted={"green": "it fails"})
+    status = status_of(
+        endpoint(blue=100), ClusterStatus(reporter="fe-0", endpoints=(seen,)), {}, now="t1"
+    )
+    assert said(status)["Ready"] == ("True", "CanaryHalted")
+    assert said(status)["Degraded"] == ("True", "CanaryHalted")
+    assert "green was halted: it fails" in status["conditions"][1]["message"]
+
+
+@pytest.mark.parametrize(("state", "reason"), [("Updating", "Blocked"), ("Succeeded", "Succeeded")])
+def test_a_problem_blocks_what_is_not_there_yet(state: str, reason: str) -> None:
+    seen = attrs.evolve(BLUE, provisioning_state=state)
+    status = status_of(deployment(), system(seen), {}, now="t1", problem="no such instance type")
+    assert said(status)["Degraded"] == (str(reason == "Blocked"), reason)
+    assert status["conditions"][1]["message"] == "no such instance type"

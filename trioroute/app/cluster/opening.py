@@ -37,7 +37,13 @@ class Cluster:
             keys = EndpointKeys.fresh()
             return keys.digests, vault.seal(endpoint, keys)
 
-        return KubeRegistry(self.api, log, new_keys=new_keys, system=system)
+        return KubeRegistry(
+            self.api,
+            log,
+            new_keys=new_keys,
+            system=system,
+            problems=lambda: self.source.problems,
+        )
 
     def desk(self, inner: RegistryDesk, member: Member) -> KubeDesk:
         """The admin API's way to change what is registered."""

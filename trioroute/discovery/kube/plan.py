@@ -3,6 +3,9 @@
 On Kubernetes the resources are the source of truth: what they say is put into the registry, what
 they no longer say leaves it. A resource that is refused changes nothing: what was accepted under
 its name before serves on.
+
+One thing the log changes by itself: the canary guard takes the traffic of a version that fails.
+That goes the other way, into the resource, or the next look would undo it.
 """
 
 import enum
@@ -58,9 +61,11 @@ class Plan:
 
     Attributes:
         changes: each with the reading that it comes from, None for what is deleted.
+        halts: endpoints whose resource has to say the traffic that the canary guard left them.
     """
 
     changes: tuple[tuple[ResourceCommand, Reading | None], ...]
+    halts: tuple[tuple[Reading, Mapping[str, int]], ...]
     verdicts: tuple[Verdict, ...]
 
 
@@ -73,8 +78,34 @@ def plan_registry(state: RegistryState, readings: Sequence[Reading]) -> Plan:
     chosen: dict[str, Reading] = {}
     verdicts = [_judge(reading, chosen, state) for reading in _endpoints_first(readings)]
     accepted = [one.reading for one in verdicts if one.acceptance is Acceptance.ACCEPTED]
-    puts = [(put, one) for one in accepted if (put := _put_of(state, one)) is not None]
-    return Plan(changes=(*puts, *_deletions(state, chosen)), verdicts=tuple(verdicts))
+    halted = {one.key for one in accepted if _is_halted(state, one)}
+    puts = [
+        (put, one)
+        for one in accepted
+        if one.key not in halted and (put := _put_of(state, one)) is not None
+    ]
+    return Plan(
+        changes=(*puts, *_deletions(state, chosen)),
+        halts=tuple(
+            (one, state.endpoints[one.key].traffic) for one in accepted if one.key in halted
+        ),
+        verdicts=tuple(verdicts),
+    )
+
+
+def _is_halted(state: RegistryState, reading: Reading) -> bool:
+    """Whether the guard has changed the traffic since this very text was copied.
+
+    Another text is its operator's new decision, and counts.
+    """
+    said, known = reading.said, state.endpoints.get(reading.key)
+    return (
+        isinstance(said, Endpoint)
+        and known is not None
+        and reading.key in state.halted
+        and state.documents.get(reading.key) == reading.document
+        and known.traffic != said.traffic
+    )
 
 
 def _endpoints_first(readings: Sequence[Reading]) -> list[Reading]:

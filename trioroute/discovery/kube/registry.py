@@ -5,7 +5,7 @@ one that was cut short at any write is finished by the next, of this coordinator
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Protocol
@@ -85,17 +85,20 @@ class KubeRegistry:
         *,
         new_keys: NewKeys,
         system: Callable[[], ClusterStatus],
+        problems: Callable[[], Mapping[str, str]],
         dev: bool = False,
     ) -> None:
         """Args:
         new_keys: called for an endpoint with keys that has none yet.
         system: what runs, as this front-end sees it.
+        problems: deployment key to what keeps its objects from being as wished.
         dev: whether settings for development only are allowed.
         """
         self._api = api
         self._log = log
         self._new_keys = new_keys
         self._system = system
+        self._problems = problems
         self._dev = dev
         self._known: dict[str, _Known] = {}
         self._refused: dict[str, str] = {}
@@ -132,6 +135,8 @@ class KubeRegistry:
         for command, reading in plan.changes:
             await self._commit(command, reading)
         live = {_identity(resource): resource for resource in resources}
+        for reading, traffic in plan.halts:
+            await self._write_halt(live[f"{reading.kind}/{reading.name}"], traffic)
         for verdict in plan.verdicts:
             await self._report(verdict, live[f"{verdict.reading.kind}/{verdict.reading.name}"])
 
@@ -161,6 +166,19 @@ class KubeRegistry:
         if reading is not None:
             self._refused[reading.key] = result.error
 
+    async def _write_halt(self, resource: Json, traffic: Mapping[str, int]) -> None:
+        """Write what the canary guard decided, at the version that it was decided under."""
+        name = resource["metadata"]["name"]
+        body = {**resource, "spec": {**resource["spec"], "traffic": dict(traffic)}}
+        try:
+            replace = partial(self._api.resources.replace, body)
+            await trio.to_thread.run_sync(replace, abandon_on_cancel=True)
+        except KubeError as error:
+            # Somebody else wrote it: what they wrote is on its way to us. Or tried again later.
+            _LOG.warning("halted traffic of %s is not written yet: %s", name, error)
+        else:
+            _LOG.info("%s: traffic %s, as the canary guard left it", name, dict(traffic))
+
     def _needs_keys(self, endpoint: Endpoint) -> bool:
         known = self._log.state.endpoints.get(endpoint.name)
         has_keys = known is not None and bool(known.key_digests)
@@ -173,7 +191,8 @@ class KubeRegistry:
             verdict = attrs.evolve(verdict, acceptance=Acceptance.REFUSED, message=refused)
         live = resource.get("status") or {}
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        status = status_of(verdict, self._system(), live, now=now)
+        problem = self._problems().get(verdict.reading.key, "")
+        status = status_of(verdict, self._system(), live, now=now, problem=problem)
         if status == live:
             return
         identity = _identity(resource)

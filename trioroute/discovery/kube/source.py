@@ -66,6 +66,7 @@ _PAUSE_MAX_S: Final = 3.0
 #: When a field belongs to somebody else: how long until it is tried again, seconds.
 _CONFLICT_S: Final = 30.0
 _CONFLICT: Final = 409
+_NOT_FOUND: Final = 404
 
 
 @attrs.frozen(kw_only=True)
@@ -348,7 +349,13 @@ class KubeReplicaSource:
         return ""
 
     async def _read_instance_types(self) -> Mapping[str, InstanceType]:
-        config_map = await self._call(self._api.read_config_map, INSTANCE_TYPES)
+        try:
+            config_map = await self._call(self._api.read_config_map, INSTANCE_TYPES)
+        except KubeError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            # Then there are none, which is said with the name that was asked for.
+            return {}
         try:
             return read_instance_types(config_map.get("data") or {})
         except ValueError as error:

@@ -26,7 +26,12 @@ class _Condition:
 
 
 def status_of(
-    verdict: Verdict, system: ClusterStatus, live: Mapping[str, Any], *, now: str
+    verdict: Verdict,
+    system: ClusterStatus,
+    live: Mapping[str, Any],
+    *,
+    now: str,
+    problem: str = "",
 ) -> Json:
     """The status of one resource.
 
@@ -34,15 +39,17 @@ def status_of(
         system: what runs.
         live: the status that is there, whose times stay where nothing has changed.
         now: the time as Kubernetes writes it.
+        problem: of a deployment, what keeps its objects from being as wished.
     """
     name, _, deployment_name = verdict.reading.key.partition("/")
     endpoint = next((one for one in system.endpoints if one.name == name), None)
     deployments = endpoint.deployments if endpoint else ()
     if deployment_name:
         seen = [one for one in deployments if one.name == deployment_name]
-        conditions, figures = _of_deployment(verdict, seen[0] if seen else None)
+        conditions, figures = _of_deployment(verdict, seen[0] if seen else None, problem)
     else:
-        conditions, figures = _of_endpoint(verdict, deployments)
+        halted = endpoint.halted if endpoint else {}
+        conditions, figures = _of_endpoint(verdict, deployments, halted)
     office = system.coordinator
     accepted = _Condition(
         "Accepted",
@@ -68,7 +75,7 @@ def differs_only_in_figures(one: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 
 def _of_deployment(
-    verdict: Verdict, seen: DeploymentStatus | None
+    verdict: Verdict, seen: DeploymentStatus | None, problem: str
 ) -> tuple[Sequence[_Condition], Json]:
     if seen is None:
         reason, message = _unregistered(verdict)
@@ -86,18 +93,21 @@ def _of_deployment(
     }
     # Zero replicas is as few as some want: what is asked for next makes the first one start.
     is_ready = seen.ready_count > 0 or state == "Succeeded"
+    # What is written and not done counts more than what runs of before. Where all runs that has to,
+    # something only waits for its turn.
+    is_blocked = bool(problem) and state != "Succeeded"
     conditions = _conditions(
         progressing=state in ("Creating", "Updating", "Scaling"),
         ready=is_ready,
-        degraded=state == "Failed" or not is_ready,
-        reason=state,
-        message=message,
+        degraded=is_blocked or state == "Failed" or not is_ready,
+        reason="Blocked" if is_blocked else state,
+        message=problem or message,
     )
     return conditions, figures
 
 
 def _of_endpoint(
-    verdict: Verdict, deployments: Sequence[DeploymentStatus]
+    verdict: Verdict, deployments: Sequence[DeploymentStatus], halted: Mapping[str, str]
 ) -> tuple[Sequence[_Condition], Json]:
     said = verdict.reading.said
     if not isinstance(said, Endpoint):
@@ -117,13 +127,16 @@ def _of_endpoint(
         reason, message = "DeploymentMissing", f"there is no deployment {', '.join(missing)}"
     elif waiting:
         reason, message = "NoReplica", f"no replica is ready of {', '.join(waiting)}"
+    elif halted:
+        shown = "; ".join(f"{name} was halted: {why}" for name, why in sorted(halted.items()))
+        reason, message = "CanaryHalted", f"{shown}. Set spec.traffic to try again"
     else:
         reason, message = "Serving", "every deployment with traffic has a ready replica"
-    is_ready = reason == "Serving"
+    is_ready = reason in ("Serving", "CanaryHalted")
     conditions = _conditions(
         progressing=bool(waiting) and not missing,
         ready=is_ready,
-        degraded=not is_ready,
+        degraded=reason != "Serving",
         reason=reason,
         message=message,
     )
