@@ -74,7 +74,10 @@ def test_every_verb_is_there_and_explains_itself(verb: str) -> None:
 
 
 #: They start something, or what they print is a file or a script.
-WITHOUT_FORMATS = {"up", "front-end", "schema", "export", "completion", "version"}
+WITHOUT_FORMATS = {
+    *("up", "front-end", "schema", "export", "completion", "version"),
+    *("certs", "render k8s"),
+}
 
 
 def commands_of(command_: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:

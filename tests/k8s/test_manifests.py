@@ -48,7 +48,7 @@ def arguments_of(name: str) -> list[str]:
     """The container's arguments with its variables filled in, as the kubelet does it."""
     variables = {
         "POD_NAME": "trioroute-0",
-        "POD_NAMESPACE": "trioroute-system",
+        "MODELS_NAMESPACE": "trioroute-system",
         **one(overlay(name), "ConfigMap")["data"],
     }
     return [

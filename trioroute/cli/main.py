@@ -54,6 +54,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "events": ("trioroute.cli.explain:events", "Show what coordinators decided lately."),
     "validate": ("trioroute.cli.validate:validate", "Check endpoint and deployment files."),
     "render": ("trioroute.cli.kube.render:render", "Print files as Kubernetes resources."),
+    "certs": ("trioroute.cli.kube.certs:certs", "Make front-ends' certificates for a cluster."),
     "schema": ("trioroute.cli.schema:schema", "Print the JSON schema of the files."),
     "config": ("trioroute.cli.system.config:config", "Show settings; choose a system by name."),
     "doctor": ("trioroute.cli.system.doctor:doctor", "Check what a system needs, with fixes."),

@@ -100,9 +100,7 @@ def check_resource(user: User, access: Access, store: Store) -> None:
     raise ApiError(403, "Forbidden", message, details=details)
 
 
-def review(
-    user: User, path: list[str], body: Mapping[str, Any], store: Store
-) -> dict[str, object]:
+def review(user: User, path: list[str], body: Mapping[str, Any], store: Store) -> dict[str, object]:
     """Says who may do what, and stores nothing.
 
     Args:

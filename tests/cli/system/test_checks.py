@@ -9,7 +9,8 @@ import pytest
 from tests.admin.small_view import STATUS, SmallView
 from tests.client.running_admin import running_admin
 from trioroute.cli.system import checks
-from trioroute.cli.system.checks import GROUPS, Check, Patient, Verdict
+from trioroute.cli.system.checks import GROUPS, Patient
+from trioroute.cli.system.verdicts import Check, Verdict
 from trioroute.client.resources import ResourceClient
 from trioroute.client.system import System
 from trioroute.core.status import CoordinatorStatus

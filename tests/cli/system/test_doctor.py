@@ -41,7 +41,7 @@ def test_every_failure_is_named_at_the_end(
 
 def test_before_anything_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     _, out, _ = run(capsys, f"--pre --skip ports --data {tmp_path} -o json")
-    assert {row["group"] for row in json.loads(out)} == {"runtime", "data"}
+    assert {row["group"] for row in json.loads(out)} == {"runtime", "data", "kubernetes"}
 
 
 def test_a_group_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

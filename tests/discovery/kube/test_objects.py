@@ -89,6 +89,20 @@ def test_code_and_model_are_mounted_and_the_script_is_told_where() -> None:
     assert spec["nodeSelector"] == {"pool": "gpu"}
 
 
+def test_what_a_secret_holds_is_neither_ours_nor_in_a_config_map() -> None:
+    environment = {"GREETING": "hello", "TOKEN": "secret://hub/token"}
+    source = attrs.evolve(SOURCE, environment=environment)
+    workload = attrs.evolve(WORKLOAD, source=source)
+    body = deployment_of(workload, IRIS, made_from="m1", epoch=7, replicas=2)
+    kubernetes_validate.validate(body, "1.36", strict=True)
+    (container,) = body["spec"]["template"]["spec"]["containers"]
+    (token,) = container["env"]
+    assert token["valueFrom"]["secretKeyRef"] == {"name": "hub", "key": "token"}
+    data = config_map_of(workload, IRIS)["data"]
+    assert data["GREETING"] == "hello"
+    assert "TOKEN" not in data
+
+
 def test_only_what_changes_pods_changes_the_hash() -> None:
     def mark(body: Json) -> str:
         return str(body["metadata"]["annotations"][APPLIED])

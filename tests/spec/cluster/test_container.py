@@ -83,6 +83,18 @@ def test_addresses_need_no_image() -> None:
         ),
         (IMAGE + "model: {path: ./model}\n", "model.path", "TR0403", "./model is not in"),
         (IMAGE + "model: azureml:fraud:1\n", "model", "TR0403", "is not in the cluster"),
+        (
+            IMAGE + 'environment_variables: {TOKEN: "secret://hub"}\n',
+            "environment_variables.TOKEN",
+            "TR0403",
+            "names no key of a Secret",
+        ),
+        (
+            IMAGE + 'environment_variables: {A: "secret://trioroute-secret/secret.key"}\n',
+            "environment_variables.A",
+            "TR0403",
+            "the front-ends' own Secret",
+        ),
     ],
 )
 def test_what_cannot_run_on_a_cluster_says_why_and_what_to_write(

@@ -3,7 +3,6 @@
 A check says what was found and, when something is wrong, what to do. It changes nothing.
 """
 
-import enum
 import importlib.util
 import os
 import resource
@@ -21,15 +20,17 @@ from urllib.parse import urlsplit
 import attrs
 
 from trioroute.app.host.ports import describe_port_owner
+from trioroute.cli.system.verdicts import Check, Verdict, judge
 from trioroute.client.errors import UnreachableError
 from trioroute.client.http import AdminClient
 from trioroute.client.local import LOCK_NAME, lock_owner
 from trioroute.client.resources import ResourceClient
+from trioroute.client.saved.settings import Settings
 from trioroute.client.scoring import invoke_endpoint
 from trioroute.core.status import ClusterStatus
-from trioroute.errors import TrioRouteError
+from trioroute.errors import ConfigError, TrioRouteError
 
-__all__ = ["GROUPS", "PRE", "Check", "Patient", "Verdict"]
+__all__ = ["GROUPS", "PRE", "Patient"]
 
 _MIB: Final = 1024 * 1024
 #: A front-end's connections, two descriptors for each exchange, and the pools.
@@ -44,30 +45,6 @@ _ADMIN_S: Final = 2.0
 _PORTS: Final = {8080: "--port", 9090: "--admin-port", 9091: "--admin-port", 9092: "--admin-port"}
 
 
-class Verdict(enum.Enum):
-    """How a check came out; the mark that stands in front of it."""
-
-    GOOD = "√"
-    WARNING = "‼"
-    BAD = "×"
-    SKIPPED = "-"
-
-
-@attrs.frozen
-class Check:
-    """One thing looked at.
-
-    Attributes:
-        id: `group.name`, for `--only` and `--skip`.
-        fix: what to do; empty when nothing is to be done.
-    """
-
-    id: str
-    verdict: Verdict
-    text: str
-    fix: str = ""
-
-
 @attrs.frozen(kw_only=True)
 class Patient:
     """What is looked at.
@@ -76,12 +53,16 @@ class Patient:
         data: data folder of an `up`; None when admin addresses were named.
         client: of the running system; None when there is none, and `why_not` says why.
         endpoint: to send one real request to; empty for none.
+        cluster: settings whose namespace is of front-ends in a Kubernetes cluster; None for none.
+        is_pre: whether only what can be looked at before is.
     """
 
     data: Path | None
     client: ResourceClient | None = None
     why_not: str = ""
     endpoint: str = ""
+    cluster: Settings | None = None
+    is_pre: bool = False
 
     def status(self) -> ClusterStatus | None:
         """What the coordinator sees."""
@@ -91,23 +72,23 @@ class Patient:
 def _check_runtime(patient: Patient) -> Iterator[Check]:  # noqa: ARG001 - one signature for all
     release = sys.version.partition(" ")[0]
     is_right = (3, 11) <= sys.version_info[:2] < (3, 14)
-    yield _judge("runtime.python", is_right, f"Python {release}", "use Python 3.11, 3.12 or 3.13")
+    yield judge("runtime.python", is_right, f"Python {release}", "use Python 3.11, 3.12 or 3.13")
     missing = [name for name in ("trio", "httptools", "hypercorn", "pysyncobj") if not _has(name)]
     shown = f"trio {version('trio')}" if _has("trio") else "packages"
-    yield _judge(
+    yield judge(
         "runtime.packages",
         not missing,
         f"{shown}, trioroute {version('trioroute')}" if not missing else f"no {missing[0]}",
         "install trioroute again: pip install --force-reinstall trioroute",
     )
-    yield _judge(
+    yield judge(
         "runtime.venv",
         importlib.util.find_spec("ensurepip") is not None,
         "virtual environments can be made for model servers",
         "on Debian or Ubuntu: apt-get install python3-venv",
     )
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield _judge(
+    yield judge(
         "runtime.descriptors",
         hard >= _DESCRIPTORS_MIN,
         f"{hard} descriptors a process",
@@ -128,14 +109,14 @@ def _has(package: str) -> bool:
 def _check_machine() -> Iterator[Check]:
     cpus = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    yield _judge(
+    yield judge(
         "runtime.cpus",
         cpus >= _CPUS_MIN,
         f"{cpus} processors",
         f"three front-ends and their model servers want {_CPUS_MIN}; try --front-ends 1",
         bad=Verdict.WARNING,
     )
-    yield _judge(
+    yield judge(
         "runtime.memory",
         memory >= _MEMORY_MIN,
         f"{memory // _MIB} MiB of memory",
@@ -148,7 +129,7 @@ def _check_machine() -> Iterator[Check]:
     except (AttributeError, OSError):
         has_clock = False
     fix = "leases need Linux' CLOCK_BOOTTIME: run on Linux 2.6.39 or newer"
-    yield _judge("runtime.clock", has_clock, "the clock counts time in suspend", fix)
+    yield judge("runtime.clock", has_clock, "the clock counts time in suspend", fix)
 
 
 def _check_data(patient: Patient) -> Iterator[Check]:
@@ -157,14 +138,14 @@ def _check_data(patient: Patient) -> Iterator[Check]:
         return
     folder = patient.data
     there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-    yield _judge(
+    yield judge(
         "data.folder",
         os.access(there, os.W_OK | os.X_OK),
         f"{folder} can be written" if there == folder else f"{folder} can be made",
         f"give yourself the right to write in {there}, or choose another with --data DIR",
     )
     free = shutil.disk_usage(there).free
-    yield _judge(
+    yield judge(
         "data.space",
         free >= _DISK_MIN,
         f"{free // _MIB} MiB free",
@@ -176,7 +157,7 @@ def _check_data(patient: Patient) -> Iterator[Check]:
         if path.exists():
             is_private = not stat.S_IMODE(path.stat().st_mode) & 0o077
             fix = f"chmod 600 {path}, then replace the keys: others could read them"
-            yield _judge("data.secret", is_private, f"{name} is its owner's only", fix)
+            yield judge("data.secret", is_private, f"{name} is its owner's only", fix)
 
 
 def _check_ports(patient: Patient) -> Iterator[Check]:
@@ -230,7 +211,7 @@ def _check_agreement(seen: Mapping[str, ClusterStatus]) -> Iterator[Check]:
         for s in seen.values()
     }
     text = f"all see one coordinator: {next(iter(offices))}"
-    yield _judge(
+    yield judge(
         "system.coordinator",
         len(offices) == 1 and "nobody" not in offices,
         text if len(offices) == 1 else f"they see different ones: {', '.join(sorted(offices))}",
@@ -239,7 +220,7 @@ def _check_agreement(seen: Mapping[str, ClusterStatus]) -> Iterator[Check]:
     for name, status in seen.items():
         raft = status.raft
         if raft is not None:
-            yield _judge(
+            yield judge(
                 f"system.{name}-peers",
                 raft.connected == raft.voters,
                 f"{name} is connected to {raft.connected} of {raft.voters} voters",
@@ -247,7 +228,7 @@ def _check_agreement(seen: Mapping[str, ClusterStatus]) -> Iterator[Check]:
                 bad=Verdict.WARNING if 2 * raft.connected > raft.voters else Verdict.BAD,
             )
     releases = {status.version for status in seen.values() if status.version}
-    yield _judge(
+    yield judge(
         "system.versions",
         len(releases) <= 1,
         f"all run version {', '.join(sorted(releases)) or 'unknown'}",
@@ -260,6 +241,10 @@ def _check_replicas(patient: Patient) -> Iterator[Check]:
     status = patient.status()
     if status is None:
         yield Check("replicas", Verdict.SKIPPED, "no system answers")
+        return
+    if patient.cluster is not None:
+        text = "pods have addresses of the cluster's own: front-ends probe them, see config"
+        yield Check("replicas", Verdict.SKIPPED, text)
         return
     for deployment in (each for endpoint in status.endpoints for each in endpoint.deployments):
         for replica in deployment.replicas:
@@ -294,7 +279,7 @@ def _check_config(patient: Patient) -> Iterator[Check]:
         fix = "trioroute status shows it in full"
         yield Check(f"config.{number}", Verdict.BAD, problem, fix)
     count = len(status.front_ends)
-    yield _judge(
+    yield judge(
         "config.front-ends",
         count % 2 == 1,
         f"{count} front-ends",
@@ -342,12 +327,29 @@ def _invoke(client: ResourceClient, endpoint: str) -> Check:
     return Check("edge.invoke", Verdict.GOOD, f"{endpoint} answered a request")
 
 
-def _check_kubernetes(patient: Patient) -> Iterator[Check]:  # noqa: ARG001 - one signature for all
-    yield Check("kubernetes", Verdict.SKIPPED, "not looked at from here")
-
-
-def _judge(name: str, is_good: bool, text: str, fix: str, *, bad: Verdict = Verdict.BAD) -> Check:
-    return Check(name, Verdict.GOOD, text) if is_good else Check(name, bad, text, fix)
+def _check_kubernetes(patient: Patient) -> Iterator[Check]:
+    if patient.cluster is None:
+        text = "no cluster is named: trioroute config set NAME --namespace NAMESPACE does it"
+        yield Check("kubernetes", Verdict.SKIPPED, text)
+        return
+    try:
+        from trioroute.cli.kube.access import open_access
+        from trioroute.cli.kube.installed import check_installed
+        from trioroute.cli.kube.requirements import check_requirements
+    except ModuleNotFoundError as error:
+        text = f"the package {error.name} is missing"
+        yield Check("kubernetes.client", Verdict.BAD, text, "pip install 'trioroute[k8s]'")
+        return
+    try:
+        access = open_access(patient.cluster)
+    except ConfigError as error:
+        fix = "kubectl config get-contexts shows what there is; trioroute config chooses"
+        yield Check("kubernetes.kubeconfig", Verdict.BAD, str(error), fix)
+        return
+    found = list(check_requirements(access, pre=patient.is_pre))
+    yield from found
+    if not patient.is_pre and found[0].verdict is not Verdict.BAD:
+        yield from check_installed(access)
 
 
 Group = Callable[[Patient], Iterator[Check]]
@@ -364,4 +366,4 @@ GROUPS: Final[Mapping[str, Group]] = {
     "kubernetes": _check_kubernetes,
 }
 #: What can be looked at before anything runs.
-PRE: Final = ("runtime", "data", "ports")
+PRE: Final = ("runtime", "data", "ports", "kubernetes")

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import click
 
 from trioroute.cli.options import output_options, system_of, system_options
 from trioroute.cli.output import show
-from trioroute.cli.system.checks import GROUPS, PRE, Check, Patient, Verdict
-from trioroute.client.errors import UnreachableError
+from trioroute.cli.system.checks import GROUPS, PRE, Patient
+from trioroute.cli.system.verdicts import Check, Verdict
 from trioroute.client.resources import ResourceClient
 from trioroute.client.saved.settings import find_settings
+from trioroute.errors import ConfigError, ControlError
 
 __all__ = ["doctor"]
 
@@ -45,10 +47,11 @@ def doctor(
 ) -> int:
     """Check this machine and the running system; exits with 1 when something is wrong.
 
-    Changes nothing. Groups: runtime, data, ports, system, replicas, config, edge.
+    Changes nothing. Groups: runtime, data, ports, system, replicas, config, edge,
+    kubernetes.
     """
     wanted, unwanted = _names(only, "--only"), _names(skip, "--skip")
-    patient = _find_patient(admin, data, endpoint)
+    patient = _find_patient(admin, data, endpoint, is_pre=pre)
     found: dict[str, list[Check]] = {}
     for name, look in GROUPS.items():
         if (pre and name not in PRE) or not _is_group_wanted(name, wanted, unwanted):
@@ -65,18 +68,26 @@ def doctor(
     return _UNHEALTHY if bad else 0
 
 
-def _find_patient(admin: str | None, data: Path | None, endpoint: str) -> Patient:
+def _find_patient(admin: str | None, data: Path | None, endpoint: str, *, is_pre: bool) -> Patient:
     settings = find_settings(admin, data, os.environ)
-    folder = None if settings.admin.value else Path(settings.data.value)
+    is_elsewhere = bool(settings.admin.value or settings.namespace.value)
+    patient = Patient(
+        data=None if is_elsewhere else Path(settings.data.value),
+        endpoint=endpoint,
+        cluster=settings if settings.namespace.value else None,
+        is_pre=is_pre,
+    )
+    if is_pre and patient.cluster is not None:
+        return attrs.evolve(patient, why_not="nothing is expected to run yet")
     try:
         client = ResourceClient(system_of(admin, data))
         if client.system.status() is None:
             urls = ", ".join(client.system.admin_urls)
             # Named by somebody or left behind by a system that was killed: either way it is bad.
-            return Patient(data=folder, why_not=f"nobody answers at {urls}", endpoint=endpoint)
-    except UnreachableError as error:
-        return Patient(data=folder, why_not=str(error), endpoint=endpoint)
-    return Patient(data=folder, client=client, endpoint=endpoint)
+            return attrs.evolve(patient, why_not=f"nobody answers at {urls}")
+    except (ConfigError, ControlError) as error:
+        return attrs.evolve(patient, why_not=str(error))
+    return attrs.evolve(patient, client=client)
 
 
 def _names(given: str | None, option: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from trioroute.core.found import FoundReplica, FoundState
 from trioroute.core.model import Deployment, Probe
 from trioroute.discovery.kube.workload import Workload
-from trioroute.spec.cluster.container import CODE_FOLDER, MODEL_FOLDER
+from trioroute.spec.cluster.container import CODE_FOLDER, MODEL_FOLDER, secret_of
 from trioroute.spec.cluster.resources import API_VERSION, DEPLOYMENT_KIND
 
 __all__ = [
@@ -173,6 +173,17 @@ def _container(workload: Workload, deployment: Deployment, *, grace_s: int) -> J
             "capabilities": {"drop": ["ALL"]},
         },
     }
+    secrets = {
+        name: secret
+        for name, value in sorted(workload.source.environment.items())
+        if (secret := secret_of(value)) is not None
+    }
+    if secrets:
+        # Read by the kubelet when the container starts: neither the log nor we ever have it.
+        container["env"] = [
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+            for name, (secret, key) in secrets.items()
+        ]
     if workload.source.command:
         port = str(deployment.scoring_port)
         words = [word.replace("{port}", port) for word in workload.source.command]
@@ -207,7 +218,8 @@ def _variables(workload: Workload) -> dict[str, str]:
         variables["AZUREML_ENTRY_SCRIPT"] = workload.source.script
     if workload.source.model_claim:
         variables["AZUREML_MODEL_DIR"] = MODEL_FOLDER
-    return {**variables, **workload.source.environment}
+    plain = {n: v for n, v in workload.source.environment.items() if secret_of(v) is None}
+    return {**variables, **plain}
 
 
 def _probe(probe: Probe, path: str, deployment: Deployment) -> Json:

@@ -27,11 +27,15 @@ __all__ = [
     "MODEL_FOLDER",
     "ContainerFinder",
     "resource_name",
+    "secret_of",
 ]
 
-#: How code and model are named that are in the cluster already.
+#: How code, model and the values of variables are named that are in the cluster already.
 CONFIG_MAP: Final = "configmap://"
 CLAIM: Final = "pvc://"
+SECRET: Final = "secret://"  # noqa: S105 - how one is named
+#: Secrets of this prefix are the front-ends' own: no model gets to see them.
+_OWN_SECRETS: Final = "trioroute-"
 #: Where they are inside the container.
 CODE_FOLDER: Final = "/var/azureml-app"
 MODEL_FOLDER: Final = "/var/azureml-models"
@@ -74,12 +78,16 @@ class ContainerFinder:
         claim, path = _find_model(file, spec)
         if image is None or code is None or claim is None:
             return None
+        written = file.at("environment_variables")
+        variables = to_variables(written) if spec.environment_variables else {}
+        are_good = [_is_good_variable(file, *one) for one in variables.items()]
+        if not all(are_good):
+            return None
         if extras.python is not None:
             where = ("properties", "trioroute.python")
             message = "an image brings its own interpreter"
             file.below(*where).warn(file.at(*where), "TR0113", message)
         resources = getattr(spec, "resources", None) or azure.ResourceList()
-        variables = file.at("environment_variables")
         return ContainerSource(
             image=image,
             command=extras.command or (),
@@ -90,7 +98,7 @@ class ContainerFinder:
             instance_type=_instance_type(file, spec),
             requests=_to_quantities(resources.requests),
             limits=_to_quantities(resources.limits),
-            environment=to_variables(variables) if spec.environment_variables else {},
+            environment=variables,
         )
 
     def asset(self, reference: str) -> Path | None:
@@ -157,6 +165,30 @@ def _find_model(file: ReadFile, spec: azure.Deployment) -> tuple[str | None, str
     hint = f"{CLAIM}CLAIM/FOLDER, or build it into the image and leave model out"
     file.below(*where).error(file.at(*where), "TR0403", message, hint)
     return None, ""
+
+
+def secret_of(value: str) -> tuple[str, str] | None:
+    """Name and key of the Secret that a variable's value names; None for a plain value."""
+    if not value.startswith(SECRET):
+        return None
+    name, _, key = value.removeprefix(SECRET).partition("/")
+    return name, key
+
+
+def _is_good_variable(file: ReadFile, variable: str, value: str) -> bool:
+    where = ("environment_variables", variable)
+    named = secret_of(value)
+    if named is None:
+        return True
+    if not all(named):
+        message, hint = f"{value} names no key of a Secret", f"{SECRET}NAME/KEY"
+    elif named[0].startswith(_OWN_SECRETS):
+        message = f"{named[0]} is the front-ends' own Secret"
+        hint = "a Secret of another name, in the models' namespace"
+    else:
+        return True
+    file.below(*where).error(file.at(*where), "TR0403", message, hint)
+    return False
 
 
 def _instance_type(file: ReadFile, spec: azure.Deployment) -> str:

@@ -1,0 +1,189 @@
+"""What `doctor` says of front-ends that are installed, well or not."""
+
+from typing import Any
+
+import pytest
+
+from tests.cli.kube.test_requirements import Rows, doctor
+from tests.k8s.rendered import documents_of
+from tests.k8s.running import RunningCluster
+
+Json = dict[str, Any]
+
+_LABELS = {
+    "app.kubernetes.io/name": "trioroute",
+    "app.kubernetes.io/component": "front-end",
+}
+
+
+def install(cluster: RunningCluster) -> None:
+    """The base's objects, and what a cluster makes of them when all is well."""
+    for document in documents_of("base"):
+        if document["kind"] not in ("Namespace", "Role", "RoleBinding", "ServiceAccount"):
+            document["metadata"].pop("namespace", None)
+            cluster.make(document["kind"], document)
+    status(cluster, "StatefulSet", "trioroute", {"readyReplicas": 3, "replicas": 3})
+    balancer = {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}
+    status(cluster, "Service", "trioroute", balancer)
+    for number in range(3):
+        name = f"trioroute-{number}"
+        container = {"name": "front-end", "image": "trioroute:0.1.0"}
+        spec = {"containers": [container], "nodeName": f"machine-{number}"}
+        cluster.make("Pod", {"metadata": {"name": name, "labels": _LABELS}, "spec": spec})
+        ready = {"type": "Ready", "status": "True"}
+        status(cluster, "Pod", name, {"phase": "Running", "conditions": [ready]})
+        cluster.make("PersistentVolumeClaim", {"metadata": {"name": f"data-{name}"}})
+        cluster.do(
+            cluster.inner.change,
+            "PersistentVolumeClaim",
+            f"data-{name}",
+            lambda old: {**old, "status": {"phase": "Bound"}},
+        )
+    endpoints = [{"hostname": f"trioroute-{n}", "addresses": [f"10.0.0.{n}"]} for n in range(3)]
+    labels = {"kubernetes.io/service-name": "trioroute-peers"}
+    metadata = {"name": "trioroute-peers-x", "labels": labels}
+    cluster.make("EndpointSlice", {"metadata": metadata, "endpoints": endpoints})
+    cluster.do(cluster.inner.delete, "OnlineDeployment", "iris-blue")
+
+
+def status(cluster: RunningCluster, kind: str, name: str, new: Json) -> None:
+    cluster.do(
+        cluster.inner.change,
+        kind,
+        name,
+        lambda old: {**old, "status": {**(old.get("status") or {}), **new}},
+        subresource="status",
+    )
+
+
+def bad(rows: Rows) -> dict[str, str]:
+    """What is not well, besides the Secrets that no test made here."""
+    secrets = ("trioroute-peers", "trioroute-secret")
+    return {
+        name: row["verdict"]
+        for name, row in rows.items()
+        if row["verdict"] != "good" and name not in secrets
+    }
+
+
+@pytest.fixture
+def installed(cluster: RunningCluster, environment: dict[str, str]) -> RunningCluster:
+    del environment
+    install(cluster)
+    return cluster
+
+
+def test_nothing_installed_is_one_failure(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    del environment
+    rows = doctor(capsys)
+    assert bad(rows) == {"stateful-set": "bad"}
+    assert "kubectl apply -k" in rows["stateful-set"]["fix"]
+
+
+def test_all_well(installed: RunningCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    del installed
+    rows = doctor(capsys)
+    assert bad(rows) == {}
+    assert "203.0.113.7" in rows["service"]["text"]
+
+
+def test_each_fault_is_named_with_what_to_do(
+    installed: RunningCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status(installed, "StatefulSet", "trioroute", {"readyReplicas": 1})
+    waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
+    container = {"name": "front-end", "state": {"waiting": waiting}}
+    status(installed, "Pod", "trioroute-1", {"conditions": [], "containerStatuses": [container]})
+    no_room = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    status(installed, "Pod", "trioroute-2", {"conditions": [no_room]})
+    installed.do(installed.inner.delete, "PersistentVolumeClaim", "data-trioroute-2")
+    installed.do(installed.inner.delete, "EndpointSlice", "trioroute-peers-x")
+    installed.do(installed.inner.delete, "NetworkPolicy", "trioroute")
+    installed.do(
+        installed.inner.change,
+        "PodDisruptionBudget",
+        "trioroute",
+        lambda old: {**old, "spec": {**old["spec"], "maxUnavailable": 2}},
+    )
+    installed.do(
+        installed.inner.change,
+        "ConfigMap",
+        "trioroute",
+        lambda old: {**old, "data": {**old["data"], "VOTERS": "2", "PEERS": "a=b:1,c=d:1"}},
+    )
+    status(installed, "Service", "trioroute", {"loadBalancer": {}})
+    rows = doctor(capsys)
+    assert bad(rows) == {
+        "stateful-set": "bad",
+        "peers-list": "bad",
+        "voters": "warning",
+        "trioroute-1": "bad",
+        "trioroute-2": "bad",
+        "data-trioroute-2": "bad",
+        "peers-dns": "warning",
+        "budget": "warning",
+        "policy": "warning",
+        "service": "warning",
+    }
+    assert "may nodes pull it" in rows["trioroute-1"]["fix"]
+    assert "0/3 nodes are available" in rows["trioroute-2"]["text"]
+
+
+def test_endpoints_their_pods_and_a_rival_scaler(
+    installed: RunningCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = {"name": "iris", "auth_mode": "key"}
+    for name in ("iris", "wine", "seen"):
+        installed.make(
+            "OnlineEndpoint", {"metadata": {"name": name}, "spec": {**spec, "name": name}}
+        )
+    refused = {
+        "type": "Accepted",
+        "status": "False",
+        "reason": "Invalid",
+        "message": "traffic: too much",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    fine = {**refused, "status": "True", "reason": "Accepted", "message": "in the registry"}
+    degraded = {**fine, "type": "Degraded", "reason": "CanaryHalted", "message": "green failed"}
+    status(installed, "OnlineEndpoint", "iris", {"conditions": [refused]})
+    status(installed, "OnlineEndpoint", "wine", {"conditions": [fine, degraded]})
+    labels = {"app.kubernetes.io/managed-by": "trioroute"}
+    container = {"name": "model", "image": "i:1"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    installed.make(
+        "Deployment",
+        {
+            "metadata": {"name": "iris-blue", "labels": labels},
+            "spec": {"selector": {"matchLabels": labels}, "template": template},
+        },
+    )
+    target = {"kind": "Deployment", "name": "iris-blue", "apiVersion": "apps/v1"}
+    installed.make(
+        "HorizontalPodAutoscaler",
+        {"metadata": {"name": "mine"}, "spec": {"scaleTargetRef": target, "maxReplicas": 3}},
+    )
+    installed.make(
+        "Pod",
+        {
+            "metadata": {"name": "iris-blue-x", "labels": labels},
+            "spec": {"containers": [container]},
+        },
+    )
+    crash = {"waiting": {"reason": "CrashLoopBackOff"}}
+    ended = {"terminated": {"message": "no module named numpy"}}
+    container_status = {"name": "model", "state": crash, "lastState": ended}
+    status(installed, "Pod", "iris-blue-x", {"containerStatuses": [container_status]})
+    rows = doctor(capsys)
+    assert bad(rows) == {
+        "endpoint-iris": "bad",
+        "endpoint-wine": "warning",
+        "endpoint-seen": "bad",
+        "hpa-mine": "warning",
+        "replica-iris-blue-x": "bad",
+    }
+    assert "traffic: too much" in rows["endpoint-iris"]["text"]
+    assert "no module named numpy" in rows["replica-iris-blue-x"]["text"]
+    assert "kubectl logs --previous iris-blue-x" in rows["replica-iris-blue-x"]["fix"]
