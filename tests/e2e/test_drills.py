@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -16,6 +17,7 @@ from tests.e2e.system import (
     marked_environment,
     read_records,
     running_up,
+    wait_until_rejoined,
     write_files,
 )
 
@@ -105,14 +107,14 @@ def test_an_interrupted_drill_leaves_nothing_frozen(tmp_path: Path) -> None:
                 command_line(*words), env=marked_environment(system.data), stderr=subprocess.PIPE
             ) as running:
                 assert running.stderr is not None
-                while b"froze" not in running.stderr.readline():
-                    pass
+                said = iter(running.stderr.readline, b"")
+                assert any(line.startswith(b"froze fe-") for line in said)
                 assert state_of(pid) == "T"
                 os.kill(running.pid, number)
             while (system.data / "drill.json").exists():
-                pass
+                time.sleep(0.05)
             assert state_of(pid) != "T"
-            name = system.coordinator()[0]
+            name, _ = wait_until_rejoined(system)
 
 
 def state_of(pid: int) -> str:
