@@ -14,6 +14,7 @@ from consensus.authority import Authority, run_with_authority
 from consensus.clock import boottime
 from consensus.errors import (
     CommandFailedError,
+    CommandTooLongError,
     ConsensusError,
     JournalCorruptError,
     JournalFailedError,
@@ -32,6 +33,7 @@ __all__ = [
     "Applied",
     "Authority",
     "CommandFailedError",
+    "CommandTooLongError",
     "ConsensusError",
     "Journal",
     "JournalCorruptError",

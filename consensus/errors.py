@@ -2,6 +2,7 @@
 
 __all__ = [
     "CommandFailedError",
+    "CommandTooLongError",
     "ConsensusError",
     "FrameRefusedError",
     "HandshakeError",
@@ -24,6 +25,10 @@ class SettingsError(ConsensusError):
 
 class NotAcceptedError(ConsensusError):
     """The command is in no log and never will be: it is safe to propose it again as a new one."""
+
+
+class CommandTooLongError(NotAcceptedError):
+    """The command is larger than one message may be: it is refused however often it is proposed."""
 
 
 class UnknownOutcomeError(ConsensusError):

@@ -11,6 +11,7 @@ import trio
 from consensus.authority import Authority, Notice
 from consensus.errors import (
     CommandFailedError,
+    CommandTooLongError,
     JournalFailedError,
     NotAcceptedError,
     UnknownOutcomeError,
@@ -204,13 +205,15 @@ class Member:
             timeout_s: how long to wait for the outcome.
 
         Raises:
+            CommandTooLongError: it is in no log, and it would be refused again.
             NotAcceptedError: it is in no log and never will be.
             UnknownOutcomeError: time ran out while a leader had it. It may yet be applied.
             CommandFailedError: it is committed, and the application's `apply` raised.
         """
         if len(command) > COMMAND_BYTES_MAX:
-            raise NotAcceptedError(
-                f"command of {len(command)} bytes, at most {COMMAND_BYTES_MAX} allowed"
+            raise CommandTooLongError(
+                f"a change of {len(command):,} bytes; one change has at most "
+                f"{COMMAND_BYTES_MAX:,}: make several of it"
             )
         outcome = await self._settle(command, timeout_s)
         if outcome.failure:

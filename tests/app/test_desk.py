@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -45,6 +46,9 @@ async def test_a_change_is_applied_here_when_it_is_acknowledged(tmp_path: Path) 
             await desk.change(IRIS)
         with pytest.raises(MissingError):
             await desk.change(DeleteEndpoint(name="wine"))
+        long = attrs.evolve(IRIS, endpoint=attrs.evolve(IRIS.endpoint, tags={"why": "x" * 40_000}))
+        with pytest.raises(RefusedError, match="one change has at most 32,768"):
+            await desk.change(long)
         both = {"blue": 100}
         with pytest.raises(RefusedError, match="iris/blue"):
             await desk.change(SetTraffic(endpoint="iris", traffic=both))

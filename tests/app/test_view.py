@@ -99,6 +99,16 @@ async def test_without_a_majority_nothing_is_put(
             await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))
 
 
+async def test_a_registry_too_long_for_one_change_is_refused_for_good(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_of(1) as situation:
+        with pytest.raises(RefusedError, match="one change has at most 32,768"):
+            await situation.view.put_registry(
+                (attrs.evolve(ENDPOINT, tags={"why": "x" * 40_000}),), (DEPLOYMENT,)
+            )
+
+
 async def test_what_was_put_is_shown(autojump_clock: trio.testing.MockClock) -> None:
     async with one_of(1) as situation:
         index = await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))

@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from consensus import CommandFailedError, Member, NotAcceptedError, UnknownOutcomeError
+from consensus import (
+    CommandFailedError,
+    CommandTooLongError,
+    Member,
+    NotAcceptedError,
+    UnknownOutcomeError,
+)
 from trioroute.admin.resources.desk import ConflictError, MissingError
 from trioroute.admin.resources.vault import KeyVault
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
@@ -69,12 +75,12 @@ class RegistryDesk:
         """
         try:
             applied = await self._member.propose(encode_command(command), timeout_s=_PROPOSE_S)
+        except (CommandFailedError, CommandTooLongError) as error:
+            raise RefusedError(str(error)) from None
         except NotAcceptedError as error:
             raise NoCoordinatorError(str(error)) from None
         except UnknownOutcomeError as error:
             raise OutcomeUnknownError(str(error)) from None
-        except CommandFailedError as error:
-            raise RefusedError(str(error)) from None
         # The answer may come from the leader before this member has applied the entry.
         await self._member.wait_applied_beyond(applied.index - 1)
         result = decode_result(applied.result)

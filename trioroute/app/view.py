@@ -11,6 +11,7 @@ import trio
 
 from consensus import (
     CommandFailedError,
+    CommandTooLongError,
     Member,
     NotAcceptedError,
     UnknownOutcomeError,
@@ -158,12 +159,12 @@ class FrontEndView:
         command = encode_command(PutRegistry(endpoints=endpoints, deployments=deployments))
         try:
             applied = await self._member.propose(command, timeout_s=_PROPOSE_S)
+        except (CommandFailedError, CommandTooLongError) as error:
+            raise RefusedError(str(error)) from None
         except NotAcceptedError as error:
             raise NoCoordinatorError(str(error)) from None
         except UnknownOutcomeError as error:
             raise OutcomeUnknownError(str(error)) from None
-        except CommandFailedError as error:
-            raise RefusedError(str(error)) from None
         refusal = decode_result(applied.result).error
         if refusal:
             raise RefusedError(refusal)
