@@ -32,6 +32,7 @@ _NAMESPACE: Final = next(kind for kind in BUILT_IN if kind.kind == "Namespace")
 _STATUS: Final = Write(manager="kubelet", subresource="status")
 _EVENTS: Final = 100
 _PAUSE_S: Final = 0.02
+_SERVICE_S: Final = 0.2
 
 
 async def measure_watching(pods: int, deployments: int) -> None:
@@ -129,7 +130,7 @@ async def measure_routing(rounds: int) -> None:
     """From the pod's Ready to its first request, under load that every replica is needed for."""
     times: list[float] = []
     with tempfile.TemporaryDirectory(prefix="trioroute-bench-") as folder:
-        async with open_stage(Path(folder), instances=1) as stage:
+        async with open_stage(Path(folder), instances=1, service_s=_SERVICE_S) as stage:
             system, plane = stage.system, stage.system.site.plane
             assert plane is not None
             ready_at: dict[str, float] = {}
@@ -140,7 +141,8 @@ async def measure_routing(rounds: int) -> None:
                         ready_at.setdefault(pod["status"]["podIP"], time.monotonic())
 
             plane.api.store.listeners.append(note)
-            async with stage.offered(rate=120):
+            # More than all of them can do: every new one is needed at once.
+            async with stage.offered(rate=rounds * 2.5 / _SERVICE_S):
                 for count in range(2, rounds + 2):
                     await system.apply(stage.deployment("blue", instance_count=count))
                     await system.wait_replicas("blue", count, count)

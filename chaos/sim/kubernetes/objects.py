@@ -216,6 +216,7 @@ class Objects:
             metadata["generation"] = before["metadata"].get("generation", 0) + 1
         obj = {**after, "metadata": metadata}
         check_object(kind, obj, before)
+        _check_finalizers(kind, before["metadata"], metadata)
         if obj == before:
             return before
         key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
@@ -224,7 +225,10 @@ class Objects:
             and not metadata.get("finalizers")
             and kind.kind != "Pod"
         ):
-            return before if write.is_dry else self.store.remove(key)
+            # The last finalizer is gone, and the object with it; the answer shows it without.
+            if not write.is_dry:
+                self.store.remove(key)
+            return obj
         return self._stored(key, obj, write)
 
     @staticmethod
@@ -314,6 +318,17 @@ def _differs(kind: Kind, before: Json, after: Json) -> bool:
         return obj["metadata"].get(name) if name == "annotations" else obj.get(name)
 
     return any(part(before, name) != part(after, name) for name in kind.generation)
+
+
+def _check_finalizers(kind: Kind, before: Body, after: Body) -> None:
+    """What is being deleted waits for nobody new. Raises ApiError 422."""
+    more = set(after.get("finalizers") or ()) - set(before.get("finalizers") or ())
+    if "deletionTimestamp" in before and more:
+        message = (
+            f"Forbidden: no new finalizers can be added if the object is being deleted: {more}"
+        )
+        causes = [cause("metadata.finalizers", "FieldValueForbidden", message)]
+        raise invalid(kind, before["name"], causes)
 
 
 def _check_preconditions(kind: Kind, obj: Json, wanted: Body) -> None:

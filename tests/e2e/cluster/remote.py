@@ -141,7 +141,9 @@ def open_remote() -> tuple[httpx.AsyncClient, Json]:
     if found.cert_file:
         trust.load_cert_chain(found.cert_file, found.key_file)
     headers = {}
-    token = (found.api_key or {}).get("authorization", "")
+    keys = found.api_key or {}
+    # The client renamed it in version 36.
+    token = keys.get("BearerToken") or keys.get("authorization", "")
     if token:
         headers["authorization"] = token if token.startswith("Bearer ") else f"Bearer {token}"
     http = httpx.AsyncClient(base_url=found.host, verify=trust, headers=headers, timeout=_TIMEOUT_S)

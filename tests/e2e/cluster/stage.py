@@ -71,10 +71,16 @@ def failed(requests: Sequence[Request]) -> list[str]:
 
 
 @asynccontextmanager
-async def open_stage(folder: Path, *, instances: int = 2, **spec: Any) -> AsyncIterator[Stage]:
-    """Install, make an endpoint with one deployment, and wait until it serves."""
+async def open_stage(
+    folder: Path, *, instances: int = 2, service_s: float = 0.015, **spec: Any
+) -> AsyncIterator[Stage]:
+    """Install, make an endpoint with one deployment, and wait until it serves.
+
+    Args:
+        service_s: what an ordinary request costs a replica.
+    """
     async with open_site(folder) as site, trio.open_nursery() as nursery:
-        system = PodSystem(site)
+        system = PodSystem(site, service_s=service_s)
         stage = Stage(system)
         nursery.start_soon(system.follow_front_ends)
         await system.install()
