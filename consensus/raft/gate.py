@@ -64,6 +64,7 @@ class Gate:
         self._timings = timings
         self._quorum = len(voters) // 2 + 1
         self._leader_heard_at: float | None = None
+        self._leader_said_at = float("-inf")
         #: Until when this voter owes its silence.
         self.hold_until = started_at + timings.vote_hold_s
         self._hint_at: float | None = None
@@ -108,15 +109,22 @@ class Gate:
         self.term_heard = max(self.term_heard, envelope.term)
         state.is_fresh = envelope.fresh
         state.is_pristine = envelope.pristine
-        # A session keeps the order, so this was sent after what made us follow; and who has stepped
-        # down in a term never leads in it again.
+        # A candidate names nobody too, so the word must be younger than what made us follow, by the
+        # leader's own clock: a session keeps the order, but this may be another one. And who has
+        # stepped down in a term never leads in it again.
         has_stepped_down = envelope.term == self.term and envelope.leader != peer
-        if peer == self.leader and has_stepped_down and self._leader_heard_at is not None:
+        is_its_last_word = envelope.sent_at >= self._leader_said_at and has_stepped_down
+        if peer == self.leader and is_its_last_word and self._leader_heard_at is not None:
             self._lose_leader(peer, now=now)
 
-    def followed(self, *, now: float) -> None:
-        """The core took an AppendEntries of its leader, so the answer promises it our silence."""
+    def followed(self, *, sent_at: float, now: float) -> None:
+        """The core took an AppendEntries of its leader, so the answer promises it our silence.
+
+        Args:
+            sent_at: when the leader sent it, on the leader's clock.
+        """
         self._leader_heard_at = now
+        self._leader_said_at = sent_at
         self.hold_until = now + self._timings.vote_hold_s
         self._hint_at = None
 

@@ -231,7 +231,7 @@ class VoterEngine:
     ) -> None:
         self.core.receive(peer, to_core(body), now=now)
         if self.core.leader == peer and body.term == self.core.term:
-            self.gate.followed(now=now)
+            self.gate.followed(sent_at=envelope.sent_at, now=now)
             self._note_catching_up(body)
         self._collect(now=now, answering=envelope.sent_at)
         self._mirror()
@@ -328,14 +328,14 @@ class VoterEngine:
             # A new leader's first round found nobody connected; it must not wait for a heartbeat.
             self.core.submit([], now=now)
         self._connected = connected
-        is_about_to_stand = bool(connected) and self.core.deadline() <= now
-        term = self.gate.overtaking_term(stands=is_about_to_stand)
-        if term is not None:
-            self._adopt(term, now=now)
         if connected and self.gate.hint_due(now=now) and self.core.leader is not None:
             self.counters.hints += 1
             hint = TimeoutNow(self.core.term)
             self.core.receive(self.core.leader, to_core(hint), now=now)
+        is_about_to_stand = bool(connected) and self.core.deadline() <= now
+        term = self.gate.overtaking_term(stands=is_about_to_stand)
+        if term is not None:
+            self._adopt(term, now=now)
 
     def _adopt(self, term: int, *, now: float) -> None:
         """Move to a term as a follower: a vote request that nobody can grant does just that."""

@@ -25,7 +25,7 @@ def following(*, name: str = "fe-1") -> Gate:
     """The same, following fe-0 heard at 10."""
     made = gate(name=name)
     made.mirror(Role.FOLLOWER, "fe-0", 1)
-    made.followed(now=10.0)
+    made.followed(sent_at=0.0, now=10.0)
     return made
 
 
@@ -144,9 +144,10 @@ class TestDeath:
         [
             ("fe-0", {"leader": "fe-0"}),
             ("fe-0", {"leader": "", "term": 0}),
+            ("fe-0", {"leader": "", "sent_at": -0.1}),
             ("fe-2", {"leader": "", "fresh": False}),
         ],
-        ids=["it leads", "of an earlier term", "not the leader"],
+        ids=["it leads", "of an earlier term", "as a candidate", "not the leader"],
     )
     def test_other_words_leave_the_promise_as_it_is(
         self, peer: str, said: dict[str, object]
@@ -160,7 +161,7 @@ class TestDeath:
     def test_a_new_leader_ends_the_hint(self) -> None:
         follower = following(name="fe-2")
         follower.died("fe-0", 7, now=10.1)
-        follower.followed(now=10.11)
+        follower.followed(sent_at=0.1, now=10.11)
         assert not follower.hint_due(now=11.0)
 
 

@@ -175,6 +175,18 @@ def test_who_stands_does_so_above_every_term_that_it_has_heard_of() -> None:
     assert requests == [VoteRequest(8, 3, 1)] * 2
 
 
+def test_who_stands_on_a_hint_does_so_above_every_term_too() -> None:
+    made = voter()
+    follow(made, now=100.1)
+    events: list[Event] = [
+        frame("fe-2", None, now=100.2, term=7, fresh=False),
+        frame("fe-0", None, now=100.2, fresh=False, leader=""),
+    ]
+    effects = [made.step(events, now=100.2), made.step([], now=100.2 + 0.12)]
+    requests = [envelope.body for one in effects for _, envelope in sent(one, VoteRequest)]
+    assert requests == [VoteRequest(8, 3, 1)] * 2
+
+
 def test_a_member_that_lost_its_disk_gives_no_vote() -> None:
     made = voter(is_blank=True, entries=())
     request = frame("fe-2", VoteRequest(2, 3, 1), now=101.0)
