@@ -138,8 +138,9 @@ class MemoryNetwork:
 
     def dial(self, source: str, target: str) -> None:
         """Open a session if the target is up and both directions are."""
-        caller, callee = self._members[source], self._members.get(target)
-        if callee is None or {source, target} & self._frozen:
+        caller, callee = self._members.get(source), self._members.get(target)
+        # The caller may have been killed in the turn in which it was to dial.
+        if caller is None or callee is None or {source, target} & self._frozen:
             return
         if not (self.is_open(source, target) and self.is_open(target, source)):
             return

@@ -64,6 +64,14 @@ async def test_frames_arrive_in_order_whatever_is_lost(
         assert [event.data for event in b.events() if isinstance(event, FrameArrived)] == frames
 
 
+async def test_who_was_killed_dials_nobody(autojump_clock: trio.testing.MockClock) -> None:
+    """Its task may have been due in the very turn (simulated system, seed 5220)."""
+    async with two_ends() as (network, _, b):
+        network.dial("gone", "b")
+        await trio.sleep(1)
+        assert b.events() == []
+
+
 async def test_a_cut_holds_one_direction_until_it_heals(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
