@@ -46,6 +46,7 @@ MATRIX = {
     ("POST", "/v1/endpoints/{endpoint}/token"): "operate",
     ("POST", "/v1/raft/transfer"): "operate",
     ("POST", "/v1/drain"): "operate",
+    ("POST", "/v1/drills"): "operate",
     ("PUT", "/v1/registry"): "admin",
     ("PUT", "/v1/endpoints/{endpoint}"): "admin",
     ("DELETE", "/v1/endpoints/{endpoint}"): "admin",
