@@ -60,6 +60,7 @@ ASKERS = {"nobody": 1, "read": 3, "operate": 4, "admin": 5}
 REFUSALS = (401, 403, 429)
 BODIES = {
     "/v1/registry": b'{"endpoints": [], "deployments": []}',
+    "/v1/drills": b'{"subject": "fe-0", "summary": "drill"}',
     "/v1/endpoints/echo": b'{"endpoint": {"name": "echo", "anonymous": true}}',
     "/v1/endpoints/echo/traffic": b'{"traffic": {}}',
     "/v1/endpoints/echo/deployments/blue": b'{"deployment": {"endpoint": "echo", "name": "blue",'
