@@ -9,7 +9,7 @@ BENCHES := proxy latency holding queue failover consensus partition scale scalin
 BENCH  ?= $(or $(filter $(BENCHES),$(MAKECMDGOALS)),proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster manifests check bench sim chaos chaos-slice chaos-long chaos-selftest soak planted fuzz api black-box clean format $(BENCHES) kills kill-writes
+.PHONY: help demo test test-long test-cluster manifests check bench sim chaos chaos-slice chaos-long chaos-selftest soak planted fuzz api black-box clean format $(BENCHES) kills kill-writes
 
 help:  ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ demo: $(STAMP)  ## set up everything and show a killed coordinator costing nothi
 
 test: $(DEV)  ## set up everything and run the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-long: $(DEV)  ## the tests that take too long for every change: minutes each, half an hour in all
+	@$(BIN)/python -m pytest -m long $(ARGS)
 
 test-cluster: $(DEV)  ## the suite on pods, on the cluster of KUBECONFIG; TOY_KUBELET=1 where it has no nodes
 	@TRIOROUTE_TEST_CLUSTER=1 $(BIN)/python -m pytest -q -s -m "long or not long" \

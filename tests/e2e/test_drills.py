@@ -50,6 +50,7 @@ def verdicts(report: dict[str, object]) -> dict[str, str]:
     return {each["id"]: each["verdict"] for each in findings}
 
 
+@pytest.mark.long
 def test_coordinator_and_replica(tmp_path: Path) -> None:
     write_files(tmp_path, replicas=4, service_s=0.02)
     with running_up(tmp_path) as system:

@@ -65,15 +65,15 @@ def ask_coordinator_to_end(system: System) -> None:
 
 FAULTS = [
     kill_coordinator,
-    kill_a_worker,
     freeze_coordinator,
-    kill_follower,
     freeze_a_worker,
     ask_coordinator_to_end,
+    pytest.param(kill_a_worker, marks=pytest.mark.long),
+    pytest.param(kill_follower, marks=pytest.mark.long),
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: getattr(fault, "__name__", None))
 def test_no_replica_ever_works_on_two_requests(
     fault: Callable[[System], None], tmp_path: Path
 ) -> None:
@@ -97,6 +97,7 @@ def test_no_replica_ever_works_on_two_requests(
     assert all(count == 1 for count in records.begun.values())
 
 
+@pytest.mark.long
 def test_a_supervisor_that_hangs_is_told_of_and_left_alone(tmp_path: Path) -> None:
     write_files(tmp_path, replicas=1, service_s=0.01)
     screen = tmp_path / "up.stderr"
