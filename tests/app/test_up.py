@@ -9,7 +9,9 @@ import trio
 
 from trioroute.app.data_folder import DataFolder, FolderInUseError
 from trioroute.app.host.ports import open_listening_socket
-from trioroute.app.up import Running, UpConfig, run_up
+from trioroute.app.plane import LAST_CALL_S
+from trioroute.app.up import DRAIN_S, Running, UpConfig, run_up
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import ConfigError
 from trioroute.spec.problems import SpecError
 
@@ -27,6 +29,9 @@ instance_count: 1
 properties:
   trioroute.addresses: "127.0.0.1:9"
 """
+
+#: Azure's default.
+_REQUEST_TIMEOUT_S = 5.0
 
 
 class Screen:
@@ -121,3 +126,9 @@ async def test_cancelling_it_while_it_starts_ends_what_it_started(files: Path) -
     folder = await DataFolder.open(files / "data", patience_s=0)
     assert not (files / "data" / "up.json").exists()
     folder.close()
+
+
+def test_a_drain_outlasts_slots_in_doubt_and_the_request_that_waited_for_them() -> None:
+    # Who drains hands the office over first: what waits then may wait for the doubt to end.
+    served_by = SlotTimings().failover_grace_s + _REQUEST_TIMEOUT_S
+    assert served_by <= DRAIN_S - LAST_CALL_S

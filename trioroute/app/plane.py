@@ -36,13 +36,13 @@ from trioroute.telemetry.recording import (
     judged_count,
 )
 
-__all__ = ["ComposedPlane", "main"]
+__all__ = ["LAST_CALL_S", "ComposedPlane", "main"]
 
 #: How often lines of the access log are written, seconds: soon enough for who watches it live.
 _ACCESS_LOG_S: Final = 0.25
 
 #: Before the drain's time is over: long enough to refuse who still waits for a slot, seconds.
-_LAST_CALL_S: Final = 0.5
+LAST_CALL_S: Final = 0.5
 
 #: The link's writer needs one turn of the loop to take the goodbye, and one to write it, seconds.
 _FLUSH_S: Final = 0.02
@@ -142,7 +142,7 @@ class ComposedPlane:
         are open: refused only when the time is nearly over, for a rolling restart costs nobody a
         request.
         """
-        last_call_s = min(_LAST_CALL_S, timeout_s)
+        last_call_s = min(LAST_CALL_S, timeout_s)
         await self._server.drain(timeout_s=timeout_s - last_call_s)
         self._admission.stop_waiting()
         await self._server.drain(timeout_s=last_call_s)

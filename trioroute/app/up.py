@@ -47,6 +47,7 @@ from trioroute.app.secret import ensure_secret
 from trioroute.app.settings import ClientTrust, ProxySettings
 from trioroute.client.local import SUMMARY_NAME
 from trioroute.core.model import API_PREFIXES
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.status import ClusterStatus
 from trioroute.demo.prepare import ENDPOINT, PreparedDemo, prepare_demo
 from trioroute.demo.scoring import ScoringTarget
@@ -54,7 +55,7 @@ from trioroute.discovery.local import LocalReplicaSource
 from trioroute.errors import ConfigError
 from trioroute.spec.load import Loaded, load_paths
 
-__all__ = ["Running", "Screen", "UpConfig", "run_up"]
+__all__ = ["DRAIN_S", "Running", "Screen", "UpConfig", "run_up"]
 
 #: Processes of an `up` that was killed need this long to notice and go, seconds: the runner gives
 #: its replicas two.
@@ -66,8 +67,9 @@ _INTERRUPTED: Final = 130
 #: Where the admin and peers ports are: they are nobody's but this user's.
 _OWN_HOST: Final = "127.0.0.1"
 
-#: What is in flight may take this long after Ctrl-C: Azure's default request timeout.
-_DRAIN_S: Final = 5.0
+#: What is in flight may take this long: Azure's default request timeout, after the wait for slots
+#: that a hand-over of the office left in doubt (S11); in the last half second waiters are refused.
+DRAIN_S: Final = SlotTimings().failover_grace_s + 5.0 + 0.5
 
 #: How long the replica-runner may take to end; it gives replicas two seconds itself.
 _RUNNER_GRACE_S: Final = 4.0
@@ -76,7 +78,7 @@ _RUNNER_GRACE_S: Final = 4.0
 _LAST_LINES: Final = 15
 
 #: All of ending together; whatever is left then is killed.
-_END_S: Final = _DRAIN_S + AFTER_DRAIN_S + _RUNNER_GRACE_S + 1.0
+_END_S: Final = DRAIN_S + AFTER_DRAIN_S + _RUNNER_GRACE_S + 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -230,7 +232,7 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
         # Nobody but the front-ends themselves dials these, so any will do.
         peer_ports=dict(zip(names, free_ports(_OWN_HOST, len(names)), strict=True)),
         workers=config.workers,
-        drain_s=_DRAIN_S,
+        drain_s=DRAIN_S,
         access_log=config.access_log and config.access_log.resolve(),
         clients=config.clients,
         proxy=config.proxy,
