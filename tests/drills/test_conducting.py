@@ -93,3 +93,21 @@ async def test_ctrl_c_ends_it_in_order(system: SmallSystem, fast_clock: MockCloc
     assert world.done == ["struck", "mend"]
     assert done.judgement.verdict is not Verdict.PASSED
     assert system.notes[-1].summary.startswith("drill frozen-replica ends: ")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "status", "said"),
+    [
+        ("ecko", 200, "no endpoint is named ecko: did you mean echo"),
+        ("zzz", 200, "no endpoint is named zzz: there is echo"),
+        ("echo", 401, "--endpoint echo takes no requests"),
+    ],
+)
+async def test_an_endpoint_that_takes_no_requests_is_refused_before_the_strike(
+    system: SmallSystem, endpoint: str, status: int, said: str
+) -> None:
+    world = SmallWorld(system)
+    system.status = status
+    with pytest.raises(DrillRefusedError, match=said):
+        await run(world, Wishes(body=lambda _: b"{}", endpoint=endpoint, is_forced=True))
+    assert (world.done, system.notes) == ([], [])

@@ -192,3 +192,51 @@ def test_the_account_sums_to_what_was_sent_and_names_reasons() -> None:
     account = account_for(COORDINATOR, seen)
     assert account.sent == len(seen.requests) == sum(account.counts.values())
     assert account.reasons == {"failed: 503 queue-timeout": 1}
+
+
+def test_the_victim_is_no_successor_of_its_own() -> None:
+    itself = evidence(strikes=(strike(successor="fe-0", successor_epoch=2),))
+    assert finding(itself, "epoch").verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("began_s", "verdict", "said"),
+    [
+        (3.05, Verdict.PASSED, "before the cut was complete"),
+        (5.0, Verdict.FAILED, "won it 2.0 s after the cut"),
+        (None, Verdict.UNKNOWN, "did not say since when"),
+    ],
+)
+def test_an_office_won_while_cut_off_is_a_finding_of_its_own(
+    began_s: float | None, verdict: Verdict, said: str
+) -> None:
+    cut = strike(ended_s=11.0, own_epoch=2, own_epoch_at_s=began_s, successor_epoch=3)
+    found = finding(evidence(strikes=(cut,)), "own-epoch", "partition")
+    assert found.verdict is verdict
+    assert said in found.measured
+    assert finding(evidence(strikes=(cut,)), "epoch", "partition").verdict is Verdict.PASSED
+
+
+def test_a_fault_that_nobody_felt_shows_nothing() -> None:
+    brief = evidence(strikes=(strike(target="r1", ended_s=3.001, was_coordinator=False),))
+    assert finding(brief, "felt", "frozen-replica").verdict is Verdict.UNKNOWN
+    assert judge(drill_named("frozen-replica"), brief).verdict is Verdict.UNKNOWN
+    calm = strike(target="fe-1", ended_s=8.0, was_coordinator=False)
+    for was_felt, verdict in ((False, Verdict.UNKNOWN), (True, Verdict.PASSED)):
+        seen = evidence(strikes=(attrs.evolve(calm, was_felt=was_felt),))
+        assert finding(seen, "felt", "disk-full").verdict is verdict
+        assert judge(drill_named("disk-full"), seen).verdict is verdict
+
+
+def test_what_was_missing_when_the_drill_gave_up_is_named() -> None:
+    gone = evidence(strikes=(strike(back_s=None, missing=("fe-2 is not ready",)),))
+    found = finding(gone, "recovery")
+    assert found.verdict is Verdict.FAILED
+    assert "fe-2 is not ready" in found.measured
+
+
+def test_a_reason_is_named_once_with_its_count_and_one_epoch_is_one() -> None:
+    refused = [request(4.0, status=503, reason="queue-timeout") for _ in range(3)]
+    seen = evidence(requests=(*evidence().requests, *refused), looks=evidence().looks[:1])
+    assert "(3 × 503 queue-timeout)" in finding(seen, "requests").measured
+    assert finding(seen, "one-coordinator").measured == "1 epoch, each with one coordinator"

@@ -13,11 +13,13 @@ from trioroute.drills.evidence import Probe, Request
 from trioroute.drills.probing import (
     Prober,
     find_body,
+    longest_wait_s,
     open_prober,
     pick_rate,
     probe_of,
     request_of,
 )
+from trioroute.wire.resources import DeploymentResource, Resources
 
 
 def test_a_request_becomes_evidence() -> None:
@@ -91,3 +93,22 @@ async def test_why_nothing_is_sent_is_said(
     system: SmallSystem, names: list[str], said: str
 ) -> None:
     assert said in str(await open_prober(system.client(), names, lambda _: b"{}"))
+
+
+def test_the_longest_wait_is_what_the_endpoints_files_say() -> None:
+    def deployment(endpoint: str, name: str, document: str) -> DeploymentResource:
+        return DeploymentResource(endpoint, name, 1, 1, 1, document=document)
+
+    found = Resources(
+        index=1,
+        endpoints=(),
+        deployments=(
+            deployment("echo", "blue", '{"request_settings": {"max_queue_wait_ms": 2000}}'),
+            deployment("echo", "green", '{"request_settings": {"max_queue_wait_ms": 500}}'),
+            deployment("echo", "old", "{}"),
+            deployment("other", "blue", '{"request_settings": {"max_queue_wait_ms": 9000}}'),
+            deployment("mute", "blue", ""),
+        ),
+    )
+    assert longest_wait_s(found, "echo") == 2.0
+    assert longest_wait_s(found, "mute") is None

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from tests.drills.small_drill import NAMES, WHOLE
 from tests.drills.small_system import SmallSystem, SmallWorld
-from trioroute.drills.catalogue import drill_named
+from trioroute.drills.catalogue import Deed, drill_named
 from trioroute.drills.evidence import Evidence
 from trioroute.drills.running import Rehearsal, Settings
 from trioroute.drills.watching import Watcher
@@ -102,3 +102,42 @@ async def test_a_rolling_restart_hits_everyone_in_turn(
     assert [strike.was_coordinator for strike in seen.strikes] == [False, False, True]
     at: list[Any] = [strike.at_s for strike in seen.strikes]
     assert at == sorted(at)
+
+
+async def test_its_patience_ends_with_what_is_missing(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    system.down.add("fe-2")
+    seen, said = await rehearse("rolling-restart", SmallWorld(system), ("fe-1", "fe-0"))
+    # The next one is left alone: it would hit a system that is not whole.
+    (strike,) = seen.strikes
+    assert strike.target == "fe-1"
+    assert strike.missing == ("fe-2 is not ready",)
+    assert said[-1] == "not whole after 60 s: fe-2 is not ready"
+
+
+async def test_a_full_disk_is_felt_by_whoever_ends_of_it(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    class Dull(SmallWorld):
+        def identity(self, target: Target) -> str:
+            return "the same"
+
+    for world, was_felt in ((SmallWorld(system), True), (Dull(system), False)):
+        seen, _ = await rehearse("disk-full", world, ("fe-1",))
+        assert [strike.was_felt for strike in seen.strikes] == [was_felt]
+
+
+async def test_the_victims_own_next_epoch_is_no_take_over(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    class Stubborn(SmallWorld):
+        async def strike(self, deed: Deed, target: Target, *, lasts_s: float) -> None:
+            system.move_office(target.name)
+            await trio.sleep(1.0)
+            system.move_office("fe-2")
+
+    seen, _ = await rehearse("partition", Stubborn(system), ("fe-0",))
+    (strike,) = seen.strikes
+    assert (strike.successor, strike.successor_epoch, strike.own_epoch) == ("fe-2", 3, 2)
+    assert strike.own_epoch_at_s is not None

@@ -59,3 +59,27 @@ async def test_it_waits_until_nothing_is_missing(
         nursery.start_soon(watcher.wait_whole, WHOLE)
         nursery.start_soon(watcher.wait_idle, WHOLE)
         system.down.clear()
+
+
+async def test_the_next_office_may_leave_somebody_out(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    watcher = watcher_of(system)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watcher.run)
+        for name in ("fe-0", "fe-2"):
+            system.move_office(name)
+            while watcher.office_after(1, of=name) is None:  # noqa: ASYNC110 - sockets: no event
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+    said = [watcher.office_after(1), watcher.office_after(1, but="fe-0")]
+    assert [found and found[:2] for found in said] == [(2, "fe-0"), (3, "fe-2")]
+    assert watcher.office_after(1, of="fe-1") is None
+
+
+async def test_it_says_what_is_missing(system: SmallSystem, fast_clock: MockClock) -> None:
+    system.down.add("fe-1")
+    watcher = watcher_of(system)
+    with trio.move_on_after(2):
+        await watcher.wait_whole(WHOLE)
+    assert watcher.missing == ("fe-1 is not ready",)

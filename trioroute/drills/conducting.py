@@ -1,5 +1,6 @@
 """Conducts a drill: checks, says what it will do, asks, announces, rehearses, announces, judges."""
 
+import difflib
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -103,6 +104,8 @@ async def conduct(
     for objection in forced:
         tell(f"forced although {objection}")
     prober = await _open(client, views, wishes)
+    if wishes.endpoint and isinstance(prober, str):
+        raise DrillRefusedError(f"--endpoint {wishes.endpoint} takes no requests: {prober}")
     try:
         best = best_view(views)
         assert best is not None
@@ -175,6 +178,10 @@ async def _open(
 ) -> Prober | str:
     best = best_view(views)
     names = [] if best is None else [each.name for each in best.endpoints]
+    if wishes.endpoint and wishes.endpoint not in names:
+        near = difflib.get_close_matches(wishes.endpoint, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none'}"
+        raise DrillRefusedError(f"no endpoint is named {wishes.endpoint}: {hint}")
     if wishes.endpoint:
         names = [wishes.endpoint]
     return await open_prober(client, names, wishes.body)

@@ -57,12 +57,14 @@ class Probe:
     Attributes:
         endpoint: empty when nothing was sent; `why_not` says why.
         service_s: what a request took before anything was broken, the mean.
+        queue_wait_s: how long the endpoint lets one wait; None where that is not known.
     """
 
     endpoint: str = ""
     rate_per_s: float = 0.0
     service_s: float = 0.0
     why_not: str = ""
+    queue_wait_s: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -114,8 +116,13 @@ class Strike:
         target: a front-end's name, or a replica's id.
         ended_s: when the deed was undone, or its own time when there is nothing to undo.
         was_coordinator: whether it held the office, in `epoch`.
-        successor: who held it next, if anybody was seen to.
-        gap_s: for how long nobody did, by the successor's own account.
+        successor: who else held it next, if anybody was seen to.
+        gap_s: until then, by the successor's own account: the target's own offices do not count.
+        own_epoch: the first epoch after `epoch` that the target itself held before it was mended;
+            0 when there was none.
+        own_epoch_at_s: when that began, by its own account; None where it did not say.
+        was_felt: whether a filled disk ended the target or made it want no requests.
+        missing: what was not back when the drill's patience ended, a sentence each.
         back_s: from the end of the deed until all was whole again; None when that was not seen.
         ports: our ends of the connections that the victim held; None where nobody can tell.
     """
@@ -128,6 +135,10 @@ class Strike:
     successor: str = ""
     successor_epoch: int = 0
     gap_s: float | None = None
+    own_epoch: int = 0
+    own_epoch_at_s: float | None = None
+    was_felt: bool = False
+    missing: tuple[str, ...] = ()
     back_s: float | None = None
     ports: frozenset[int] | None = frozenset()
 

@@ -25,6 +25,10 @@ _IN_FLIGHT_S: Final = 0.25
 _EXAMPLES_MAX: Final = 3
 #: A holder's report is void when its lease of two seconds has ended.
 _REPORT_MAX_S: Final = 2.0
+#: A shorter fault is over before anybody's heartbeat is late.
+_FELT_MIN_S: Final = 0.5
+#: What had arrived before a cut was complete may be acted on for so long.
+_CUT_TAKES_S: Final = 0.1
 
 
 class Verdict(enum.Enum):
@@ -87,6 +91,7 @@ def judge(drill: Drill, evidence: Evidence, *, gap_goal_s: float | None = None) 
         *_judge_requests(drill, evidence, account),
         *_judge_limits(evidence),
         *_judge_office(drill, evidence, goal_s),
+        *_judge_felt(drill, evidence),
         *_judge_recovery(drill, evidence),
         *_judge_drill(evidence),
     )
@@ -148,7 +153,8 @@ def _judge_requests(drill: Drill, evidence: Evidence, account: Account) -> Itera
     counts = account.counts
     excused = counts[End.EXCUSED] + counts[End.BROKEN]
     failed = [r for r in evidence.requests if end_of(drill, evidence.strikes, r) is End.FAILED]
-    shown = "; ".join(f"{r.status or 'broken'} {r.reason}" for r in failed[:_EXAMPLES_MAX])
+    said = Counter(f"{r.status or 'broken'} {r.reason}".strip() for r in failed)
+    shown = "; ".join(f"{n} × {why}" for why, n in said.most_common(_EXAMPLES_MAX))
     measured = f"{counts[End.OK]} of {account.sent} answered, {counts[End.FAILED]} failed"
     if excused:
         measured += f", {excused} lost with what was hit"
@@ -210,13 +216,17 @@ def _judge_office(drill: Drill, evidence: Evidence, goal_s: float | None) -> Ite
     claim = "no two front-ends coordinated in the same epoch"
     shared = _shared_epochs(evidence.looks)
     seen = len({look.epoch for look in evidence.looks if look.epoch})
-    measured = "; ".join(shared) or f"{seen} epochs, each with one coordinator"
+    measured = (
+        "; ".join(shared) or f"{seen} epoch{'' if seen == 1 else 's'}, each with one coordinator"
+    )
     yield Finding("one-coordinator", _passed(not shared), claim, measured)
     if not drill.moves_office:
         return
     moved = [strike for strike in evidence.strikes if strike.was_coordinator]
     for strike in moved:
         yield _judge_epoch(strike)
+        if strike.own_epoch:
+            yield _judge_own_epoch(strike)
         if goal_s is not None:
             yield _judge_gap(strike, goal_s, evidence.lateness_s)
     if not moved:
@@ -238,12 +248,43 @@ def _shared_epochs(looks: Sequence[Look]) -> list[str]:
 
 def _judge_epoch(strike: Strike) -> Finding:
     claim = "another front-end took over, in a higher epoch"
-    if not strike.successor:
-        return Finding("epoch", Verdict.FAILED, claim, "nobody did while the drill looked")
+    if not strike.successor or strike.successor == strike.target:
+        return Finding("epoch", Verdict.FAILED, claim, "nobody else did while the drill looked")
     rose = strike.successor_epoch > strike.epoch
-    # Who was restarted may be elected again: a higher epoch is what counts.
     text = f"{strike.target}, epoch {strike.epoch} → {strike.successor}, {strike.successor_epoch}"
     return Finding("epoch", _passed(rose), claim, text)
+
+
+def _judge_own_epoch(strike: Strike) -> Finding:
+    """An office needs a majority's votes: who is cut off from it can win none."""
+    claim = "whoever was cut off won no office"
+    text = f"{strike.target} held epoch {strike.own_epoch} while it was cut off"
+    if strike.own_epoch_at_s is None:
+        return Finding("own-epoch", Verdict.UNKNOWN, claim, f"{text}; it did not say since when")
+    after_s = strike.own_epoch_at_s - strike.at_s
+    if after_s <= _CUT_TAKES_S:
+        text = f"{strike.target} won epoch {strike.own_epoch} before the cut was complete"
+        return Finding("own-epoch", Verdict.PASSED, claim, text)
+    text += f", and won it {_seconds(after_s)} after the cut"
+    return Finding("own-epoch", Verdict.FAILED, claim, text)
+
+
+def _judge_felt(drill: Drill, evidence: Evidence) -> Iterator[Finding]:
+    """A fault that nobody noticed shows nothing of how it is borne."""
+    claim = "the fault was felt"
+    if not drill.deed.is_lasting:
+        return
+    for strike in evidence.strikes:
+        lasted_s = None if strike.ended_s is None else strike.ended_s - strike.at_s
+        if lasted_s is not None and lasted_s < _FELT_MIN_S:
+            text = f"it lasted {_seconds(lasted_s)}: let it last longer with --lasts"
+            yield Finding("felt", Verdict.UNKNOWN, claim, text, f"≥ {_seconds(_FELT_MIN_S)}")
+        elif drill.deed is Deed.FILL and not strike.was_felt:
+            text = f"{strike.target} wrote nothing that needed room: let it last longer (--lasts)"
+            yield Finding("felt", Verdict.UNKNOWN, claim, f"{text}, and change something meanwhile")
+        elif lasted_s is not None:
+            text = f"by {strike.target}, for {_seconds(lasted_s)}"
+            yield Finding("felt", Verdict.PASSED, claim, text)
 
 
 def _judge_gap(strike: Strike, goal_s: float, lateness_s: float) -> Finding:
@@ -268,7 +309,9 @@ def _judge_recovery(drill: Drill, evidence: Evidence) -> Iterator[Finding]:
     if late or slowest_s is None:
         names = ", ".join(strike.target for strike in late) or "nothing was hit"
         verdict = Verdict.FAILED if late and not evidence.interrupted else Verdict.UNKNOWN
-        yield Finding("recovery", verdict, claim, f"not seen: {names}", goal)
+        gone = [text for strike in late for text in strike.missing]
+        measured = f"not whole in time: {'; '.join(gone)}" if gone else f"not seen: {names}"
+        yield Finding("recovery", verdict, claim, measured, goal)
     elif missing:
         yield Finding("recovery", Verdict.FAILED, claim, "; ".join(missing), goal)
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import msgspec
 import trio
 
 from trioroute.client.resources import ResourceClient
@@ -19,8 +20,17 @@ from trioroute.demo.load import Clients, Record, run_load
 from trioroute.demo.scoring import BrokenConnectionError, ScoringTarget
 from trioroute.drills.evidence import Probe, Request
 from trioroute.errors import TrioRouteError
+from trioroute.wire.resources import Resources
 
-__all__ = ["Prober", "find_body", "open_prober", "pick_rate", "probe_of", "request_of"]
+__all__ = [
+    "Prober",
+    "find_body",
+    "longest_wait_s",
+    "open_prober",
+    "pick_rate",
+    "probe_of",
+    "request_of",
+]
 
 #: Enough connections that each front-end surely has some.
 _CONNECTIONS: Final = 24
@@ -42,12 +52,14 @@ class Prober:
     Args:
         target: where and with which credential.
         service_s: what a request takes when nothing is broken, the mean.
+        queue_wait_s: how long the endpoint lets one wait; None where its files do not say.
     """
 
     endpoint: str
     target: ScoringTarget
     service_s: float
     _clients: Clients
+    queue_wait_s: float | None = None
     _records: list[Record] = attrs.field(factory=list)
 
     async def run(self, rate_per_s: float, stop: trio.Event) -> None:
@@ -105,6 +117,23 @@ def pick_rate(wanted_per_s: float | None, free_slots: float, service_s: float) -
     return min(_RATE_MAX_PER_S, max(_RATE_MIN_PER_S, fitting))
 
 
+def longest_wait_s(registry: Resources, endpoint: str) -> float | None:
+    """How long an endpoint's deployments let a request wait; None where no file says it."""
+    waits = []
+    for deployment in registry.deployments:
+        if deployment.endpoint == endpoint and deployment.document:
+            written = msgspec.json.decode(deployment.document, type=_Written)
+            waits.append(written.request_settings.get("max_queue_wait_ms"))
+    known = [float(wait) for wait in waits if isinstance(wait, int | float)]
+    return max(known) / 1e3 if known else None
+
+
+class _Written(msgspec.Struct):
+    """Of a deployment's file, what is needed here."""
+
+    request_settings: dict[str, object] = {}
+
+
 def request_of(record: Record, began_at: float) -> Request:
     """One request as evidence."""
     answer = record.answer
@@ -124,12 +153,18 @@ def probe_of(prober: "Prober | str", rate_per_s: float) -> Probe:
     """What was sent, as evidence."""
     if isinstance(prober, str):
         return Probe(why_not=prober)
-    return Probe(endpoint=prober.endpoint, rate_per_s=rate_per_s, service_s=prober.service_s)
+    return Probe(
+        endpoint=prober.endpoint,
+        rate_per_s=rate_per_s,
+        service_s=prober.service_s,
+        queue_wait_s=prober.queue_wait_s,
+    )
 
 
 async def _try_endpoint(client: ResourceClient, endpoint: str, body: bytes) -> "Prober | str":
     try:
         scoring = await trio.to_thread.run_sync(partial(prepare, client, endpoint))
+        registry = await trio.to_thread.run_sync(client.registry)
     except TrioRouteError as error:
         return f"{endpoint}: {error}"
     if not scoring.url.startswith("http://"):
@@ -144,7 +179,8 @@ async def _try_endpoint(client: ResourceClient, endpoint: str, body: bytes) -> "
     except (BrokenConnectionError, _RefusedError) as error:
         clients.close()
         return f"{endpoint} does not answer as it should: {error}"
-    return Prober(endpoint, target, statistics.mean(took_s), clients)
+    wait_s = longest_wait_s(registry, endpoint)
+    return Prober(endpoint, target, statistics.mean(took_s), clients, wait_s)
 
 
 class _RefusedError(Exception):

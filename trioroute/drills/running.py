@@ -25,7 +25,7 @@ _AFTER_S: Final = 2.0
 #: The goals allow two seconds; a group that has no coordinator after this has none.
 _OFFICE_MAX_S: Final = 20.0
 #: How long to wait for what should be whole long before; the goal is judged, this only ends it.
-_BACK_MAX_S: Final = 120.0
+_BACK_MAX_S: Final = 60.0
 #: What is in flight or waits when the load stops is done by then, seconds.
 _IDLE_MAX_S: Final = 10.0
 #: How often to ask whether the victim lives again, and whether somebody took office, seconds.
@@ -136,6 +136,8 @@ class Rehearsal:
                 except WorldError as error:
                     why = str(error)
                     break
+                if self._strikes[-1].back_s is None:
+                    break  # the next one would hit a system that is not whole
             self._watcher.is_alert = False
             await trio.sleep(_AFTER_S)
             stop_load.set()
@@ -167,22 +169,35 @@ class Rehearsal:
             await self._await_successor(strike)
         if drill.deed.is_lasting:
             await trio.sleep_until(struck_at + lasts_s)
+            await self._note_while_broken(target, identity)
             await self._mend()
             self._tell(f"mended {target.name}")
         self._change(ended_s=self._now_s() if drill.deed.is_lasting else strike.at_s)
         await self._await_back(target, identity, before)
 
+    async def _note_while_broken(self, target: Target, identity: str) -> None:
+        """What the victim did meanwhile: whether it felt a full disk, and claimed the office."""
+        if self._drill.deed is Deed.FILL:
+            is_unready = bool((await self._watcher.readiness()).get(target.name))
+            self._change(was_felt=is_unready or self._world.identity(target) != identity)
+        if self._drill.deed is Deed.CUT:
+            claimed = self._watcher.office_after(self._strikes[-1].epoch, of=target.name)
+            if claimed is not None:
+                epoch, _, began_s = claimed
+                self._change(own_epoch=epoch, own_epoch_at_s=began_s)
+
     async def _await_successor(self, strike: Strike) -> None:
         with trio.move_on_after(_OFFICE_MAX_S):
             while True:
-                found = self._watcher.office_after(strike.epoch)
+                # The victim's own next epoch is no take-over: somebody else's is.
+                found = self._watcher.office_after(strike.epoch, but=strike.target)
                 # Its own account of when it began comes with its own answer, a look later.
                 if found is not None and found[2] is not None:
                     break
                 await trio.sleep(_LOOK_S)
-        found = self._watcher.office_after(strike.epoch)
+        found = self._watcher.office_after(strike.epoch, but=strike.target)
         if found is None:
-            self._tell(f"nobody coordinates after {_OFFICE_MAX_S:g} s")
+            self._tell(f"nobody else coordinates after {_OFFICE_MAX_S:g} s")
             return
         epoch, name, began_s = found
         gap_s = (
@@ -210,16 +225,22 @@ class Rehearsal:
         """What was killed has been replaced, and nothing is missing any more."""
         is_replaced = self._drill.deed in (Deed.KILL, Deed.END) and not target.is_replica
         ended_s = self._strikes[-1].ended_s or 0.0
+        missing: tuple[str, ...] = (f"{target.name} has not been started again",)
         with trio.move_on_after(_BACK_MAX_S) as patience:
             while (  # noqa: ASYNC110 - another process's doing: no event
                 is_replaced and self._world.identity(target) in ("", identity)
             ):
                 await trio.sleep(_LOOK_S)
             if target.is_replica and self._drill.deed is Deed.KILL:
+                missing = (f"{target.name} is still listed as ready",)
                 await self._await_gone(target)
+            missing = ()
             await self._watcher.wait_whole(before)
         if patience.cancelled_caught:
-            self._tell(f"{target.name} is not back after {_BACK_MAX_S:g} s")
+            missing = missing or self._watcher.missing or ("no look at the system came to an end",)
+            text = f"not whole after {_BACK_MAX_S:g} s: {'; '.join(missing)}"
+            self._change(missing=missing)
+            self._tell(text)
             return
         back_s = self._now_s() - ended_s
         self._change(back_s=back_s)

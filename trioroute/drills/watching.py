@@ -37,6 +37,7 @@ class Watcher:
         self.looks: list[Look] = []
         self.is_alert = False
         self.lateness_s = 0.0
+        self.missing: tuple[str, ...] = ()
         self._clients = {
             name: AdminClient(url, timeout_s=_ASK_S, token=token) for name, url in urls.items()
         }
@@ -50,13 +51,23 @@ class Watcher:
                 nursery.start_soon(self._watch, client)
             nursery.start_soon(self._watch_ourselves)
 
-    def office_after(self, epoch: int) -> tuple[int, str, float | None] | None:
+    def office_after(
+        self, epoch: int, *, but: str = "", of: str = ""
+    ) -> tuple[int, str, float | None] | None:
         """The next epoch after this one: its number, whose it is, and when it began.
 
         The beginning is by its own account, None until that is known.
+
+        Args:
+            but: whose epochs do not count.
+            of: whose epochs alone count; empty counts everybody's.
         """
-        later = [each for each in self._offices if each > epoch]
-        return (min(later), *self._offices[min(later)]) if later else None
+        later = [
+            (each, *office)
+            for each, office in self._offices.items()
+            if each > epoch and office[0] != but and of in ("", office[0])
+        ]
+        return min(later, key=lambda office: office[0], default=None)
 
     async def views(self) -> dict[str, ClusterStatus]:
         """What each front-end says that answers."""
@@ -93,12 +104,16 @@ class Watcher:
         return whole_of(views, ready) if views else None
 
     async def wait_whole(self, before: Whole) -> None:
-        """Return when nothing is missing any more of what was there before."""
+        """Return when nothing is missing any more of what was there before.
+
+        Until then `missing` says what was at the newest look, a sentence each.
+        """
         while True:
             views = await self.views()
             ready = [name for name, why in (await self.readiness()).items() if not why]
             now = whole_of(views, ready)
-            if not any(lost(before, now)) and not any(rifts(views, self._clients)):
+            self.missing = (*lost(before, now), *rifts(views, self._clients))
+            if not self.missing:
                 return
             await trio.sleep(_ALERT_S)
 

@@ -17,7 +17,8 @@ def objection_to_filling(folder: Path) -> str:
     are on it, and when it is small.
     """
     how = (
-        f"give it one for the drill, before `up` starts: mount -t tmpfs -o size=64m drill {folder}"
+        "give it one for the drill, in a new, empty data folder only and before `up` starts: "
+        f"mount -t tmpfs -o size=64m drill {folder}"
     )
     if not os.path.ismount(folder):
         return f"{folder} shares its file system with other files, which would be hit too: {how}"

@@ -115,15 +115,13 @@ def sever(severed: Severed, seen: frozenset[str] = frozenset()) -> frozenset[str
     now = frozenset(row.inode for row in rows)
     if now - seen:
         held = _held(severed.one | severed.others)
-        for each in pick_links(rows, held, severed.one, severed.ports):
-            _set_filter(each, is_deaf=True)
+        _set_filters(pick_links(rows, held, severed.one, severed.ports), is_deaf=True)
     return now
 
 
 def unsever(severed: Severed) -> None:
     """Let every socket of both sides hear again."""
-    for each in _held(severed.one | severed.others):
-        _set_filter(each, is_deaf=False)
+    _set_filters(_held(severed.one | severed.others), is_deaf=False)
 
 
 def can_sever(pid: int) -> str:
@@ -159,10 +157,15 @@ def _held(pids: Iterable[int]) -> Iterator[Held]:
                         yield Held(pid, int(entry.name), inode.rstrip("]"))
 
 
-def _set_filter(held: Held, *, is_deaf: bool) -> None:
-    copied = _copy(held)
-    if copied is None:
-        return  # it was closed while we looked
+def _set_filters(links: Iterable[Held], *, is_deaf: bool) -> None:
+    """All at once: borrowing a descriptor takes long, and a cut in the making still leaks."""
+    # What cannot be borrowed was closed while we looked.
+    lent = [copied for copied in map(_copy, links) if copied is not None]
+    for copied in lent:
+        _set_filter(copied, is_deaf=is_deaf)
+
+
+def _set_filter(copied: socket.socket, *, is_deaf: bool) -> None:
     with copied:
         if copied.family not in (socket.AF_INET, socket.AF_INET6):
             return

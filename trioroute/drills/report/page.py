@@ -11,6 +11,7 @@ from typing import Final
 from trioroute.drills.catalogue import Drill
 from trioroute.drills.evidence import End, Evidence
 from trioroute.drills.judging import Finding, Judgement, Verdict
+from trioroute.drills.report.latency import latency_rows
 from trioroute.drills.report.picture import draw
 from trioroute.drills.report.record import Record
 from trioroute.drills.report.timeline import timeline_of
@@ -99,6 +100,7 @@ def to_page(drill: Drill, evidence: Evidence, judgement: Judgement, record: Reco
         *_picture(drill, evidence),
         "<h2>What was checked</h2>",
         *_table(judgement.findings),
+        *_latency(evidence),
         *_reasons(judgement),
         "<h2>What a healthy system shows</h2>",
         f"<p>{escape(_sentence(drill.expects))}.</p>",
@@ -147,6 +149,15 @@ def _table(findings: tuple[Finding, ...]) -> Iterator[str]:
             f'<td class="goal">{escape(finding.goal)}</td></tr>'
         )
     yield "</tbody></table>"
+
+
+def _latency(evidence: Evidence) -> Iterator[str]:
+    rows = list(latency_rows(evidence))
+    if rows:
+        yield "<h2>How long answers took</h2><table><tbody>"
+        for when, took in rows:
+            yield f"<tr><td>{escape(_sentence(when))}</td><td>{escape(took)}</td></tr>"
+        yield "</tbody></table>"
 
 
 def _reasons(judgement: Judgement) -> Iterator[str]:

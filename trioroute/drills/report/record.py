@@ -7,15 +7,15 @@ import attrs
 import msgspec
 
 from trioroute.drills.catalogue import Drill
-from trioroute.drills.evidence import Evidence, Request, Strike, Whole
+from trioroute.drills.evidence import Evidence, Strike, Whole
 from trioroute.drills.judging import Judgement
+from trioroute.drills.report.latency import Latency, latency_of
 from trioroute.drills.report.timeline import BUCKET_S, timeline_of
 
 __all__ = ["SCHEMA", "Record", "record_of", "to_json"]
 
 #: Fields are added, never changed; a change of meaning makes the next number.
 SCHEMA: Final = "trioroute.drill/1"
-_SHARES: Final = (("p50_ms", 0.5), ("p99_ms", 0.99), ("max_ms", 1.0))
 
 #: Plain values, ready for JSON.
 Record = dict[str, object]
@@ -74,8 +74,7 @@ def to_json(record: Record) -> bytes:
 
 
 def _requests(evidence: Evidence, judgement: Judgement) -> Record:
-    first_s = min((strike.at_s for strike in evidence.strikes), default=evidence.lasted_s)
-    ok = [request for request in evidence.requests if request.is_ok]
+    before, since = latency_of(evidence)
     return {
         "endpoint": evidence.probe.endpoint,
         "rate_per_s": _rounded(evidence.probe.rate_per_s),
@@ -83,17 +82,15 @@ def _requests(evidence: Evidence, judgement: Judgement) -> Record:
         "sent": judgement.account.sent,
         **{end.value: count for end, count in judgement.account.counts.items()},
         "reasons": judgement.account.reasons,
-        "before": _times([request for request in ok if request.due_s < first_s]),
-        "since": _times([request for request in ok if request.due_s >= first_s]),
+        "before": _times(before),
+        "since": _times(since),
     }
 
 
-def _times(answered: list[Request]) -> Record:
-    """Of those that were answered, from when they were due."""
-    took = sorted(request.took_s for request in answered)
-    if not took:
-        return {name: None for name, _ in _SHARES}
-    return {name: _ms(took[min(len(took) - 1, int(share * len(took)))]) for name, share in _SHARES}
+def _times(took: Latency | None) -> Record:
+    if took is None:
+        return {"p50_ms": None, "p99_ms": None, "max_ms": None}
+    return {"p50_ms": _ms(took.p50_s), "p99_ms": _ms(took.p99_s), "max_ms": _ms(took.max_s)}
 
 
 def _strike(strike: Strike) -> Record:

@@ -6,6 +6,7 @@ from typing import Final
 from trioroute.drills.catalogue import Drill
 from trioroute.drills.evidence import End, Evidence
 from trioroute.drills.judging import Judgement, Verdict
+from trioroute.drills.report.latency import latency_rows
 
 __all__ = ["MARKS", "headline", "story", "summary_lines"]
 
@@ -40,6 +41,8 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
             yield f"{strike.successor} took over{gap} (epoch {strike.successor_epoch})."
         if strike.back_s is not None:
             yield f"Everything was back {_span(strike.back_s)} after the fault had ended."
+        elif strike.missing:
+            yield f"It was not whole again when the drill gave up: {'; '.join(strike.missing)}."
         else:
             yield "It was not seen to come back."
     counts = judgement.account.counts
@@ -66,6 +69,8 @@ def summary_lines(drill: Drill, evidence: Evidence, judgement: Judgement) -> Ite
         yield f"{MARKS[finding.verdict]} {finding.claim:<{width}}  {finding.measured}{goal}"
     for why, count in judgement.account.reasons.items():
         yield f"    {count} × {why}"
+    for when, took in latency_rows(evidence):
+        yield f"    answers {when}: {took}"
     yield f"drill {drill.name}: {judgement.verdict.value.upper()} in {evidence.lasted_s:.0f} s"
 
 
