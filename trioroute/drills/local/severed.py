@@ -115,13 +115,18 @@ def sever(severed: Severed, seen: frozenset[str] = frozenset()) -> frozenset[str
     now = frozenset(row.inode for row in rows)
     if now - seen:
         held = _held(severed.one | severed.others)
-        _set_filters(pick_links(rows, held, severed.one, severed.ports), is_deaf=True)
+        # All at once: borrowing a descriptor takes long, and a cut in the making still leaks.
+        picked = pick_links(rows, held, severed.one, severed.ports)
+        for copied in list(_lend(picked)):
+            _set_filter(copied, is_deaf=True)
     return now
 
 
 def unsever(severed: Severed) -> None:
     """Let every socket of both sides hear again."""
-    _set_filters(_held(severed.one | severed.others), is_deaf=False)
+    # One after the other: all sockets may be more than we may have open.
+    for copied in _lend(_held(severed.one | severed.others)):
+        _set_filter(copied, is_deaf=False)
 
 
 def can_sever(pid: int) -> str:
@@ -157,12 +162,12 @@ def _held(pids: Iterable[int]) -> Iterator[Held]:
                         yield Held(pid, int(entry.name), inode.rstrip("]"))
 
 
-def _set_filters(links: Iterable[Held], *, is_deaf: bool) -> None:
-    """All at once: borrowing a descriptor takes long, and a cut in the making still leaks."""
-    # What cannot be borrowed was closed while we looked.
-    lent = [copied for copied in map(_copy, links) if copied is not None]
-    for copied in lent:
-        _set_filter(copied, is_deaf=is_deaf)
+def _lend(links: Iterable[Held]) -> Iterator[socket.socket]:
+    """Our own descriptors of what has not been closed while we looked."""
+    for each in links:
+        copied = _copy(each)
+        if copied is not None:
+            yield copied
 
 
 def _set_filter(copied: socket.socket, *, is_deaf: bool) -> None:
