@@ -176,8 +176,9 @@ async def open_world(
     running: int = 0,
     readiness: Probe | None = None,
     known: tuple[str, ...] = (),
+    log: MemoryLog | None = None,
 ) -> AsyncIterator[World]:
-    log = MemoryLog()
+    log = log or MemoryLog()
     source = CommandSource(command=("serve", "{port}"), cwd="/")
     deployment = Deployment(
         endpoint="e", name="d", source=source, scale=scale, readiness=readiness or Probe()

@@ -43,6 +43,19 @@ async def test_other_settings_forget_nothing_that_was_learnt(
         assert len(world.processes.started_at) == 8
 
 
+async def test_the_next_coordinator_inherits_what_starts_took(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Through the log, with the replica whose start it was: there need be no time to hand over."""
+    async with open_world(automatic(1, 4)) as first:
+        await trio.sleep(START_S + 1)
+    async with open_world(automatic(1, 4), running=1, log=first.log) as world:
+        await trio.sleep(1)
+        world.hold({"old0": 1}, waiting=9)
+        await trio.sleep(1)
+        assert 0 < world.fleet.expected_wait_s(KEY) <= START_S
+
+
 async def test_bounds_that_move_are_obeyed_at_run_time(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

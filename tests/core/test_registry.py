@@ -4,6 +4,7 @@ import pytest
 
 from trioroute.core.model import Deployment, Endpoint, Replica, StaticSource
 from trioroute.core.registry import (
+    Command,
     FenceHolder,
     MarkClean,
     OpenEpoch,
@@ -99,6 +100,39 @@ def test_a_clean_end_is_that_of_the_newest_incarnation_and_ends_with_the_next() 
     registry.apply(RegisterHolder(epoch=0, holder="w0", incarnation=3), 4)
     assert "w0" not in list(registry.state.clean)
     assert registry.state.holders == {"w0": 3}
+
+
+def test_what_starts_took_is_kept_until_more_is_known_or_the_deployment_is_deleted() -> None:
+    registry = Registry()
+    registry.apply(wish(deployment()), 1)
+    registry.apply(PutReplicas(epoch=0, deployment=KEY, replicas=(), ready_times_s=(3.0, 4.0)), 2)
+    registry.apply(PutReplicas(epoch=0, deployment=KEY, replicas=()), 3)
+    assert registry.state.ready_times_s == {KEY: (3.0, 4.0)}
+    registry.apply(PutReplicas(epoch=0, deployment=KEY, replicas=(), ready_times_s=(5.0,)), 4)
+    assert registry.state.ready_times_s == {KEY: (5.0,)}
+    registry.apply(wish(), 5)
+    assert not registry.state.ready_times_s
+
+
+def test_that_an_incarnation_followed_a_clean_end_is_kept_for_as_long_as_it_is_the_newest() -> None:
+    registry = Registry()
+
+    def orderly_after(command: Command) -> dict[str, int]:
+        assert not registry.apply(command, registry.state.index + 1).error
+        return dict(registry.state.orderly)
+
+    def registered(incarnation: int) -> RegisterHolder:
+        return RegisterHolder(epoch=0, holder="w0", incarnation=incarnation)
+
+    assert orderly_after(registered(1)) == {}
+    assert orderly_after(MarkClean(epoch=0, holder="w0", incarnation=1)) == {}
+    assert orderly_after(registered(2)) == {"w0": 2}
+    assert orderly_after(registered(2)) == {"w0": 2}, "it only has a new session"
+    assert orderly_after(registered(3)) == {}, "the second one was killed"
+    orderly_after(MarkClean(epoch=0, holder="w0", incarnation=3))
+    assert orderly_after(registered(3)) == {"w0": 3}, "all is over that began before the mark"
+    assert orderly_after(FenceHolder(epoch=0, holder="w0", incarnation=3, reason="late")) == {}
+    assert orderly_after(registered(4)) == {}, "what a fenced one left behind is not known"
 
 
 def test_a_changed_deployment_gets_the_next_generation(registry: Registry) -> None:

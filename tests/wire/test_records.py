@@ -1,5 +1,7 @@
 """Records: what goes into the log comes out of it."""
 
+import attrs
+import msgspec
 import pytest
 
 from trioroute.core.model import (
@@ -43,10 +45,11 @@ COMMANDS: list[Command] = [
     OpenEpoch(epoch=3),
     RegisterHolder(epoch=3, holder="fe-0/0", incarnation=1 << 20),
     MarkClean(epoch=3, holder="fe-0/0", incarnation=1 << 20),
-    PutReplicas(epoch=3, deployment="iris/script", replicas=(REPLICA,)),
+    PutReplicas(epoch=3, deployment="iris/script", replicas=(REPLICA,), ready_times_s=(1.5,)),
     PutHomes(
         epoch=3, deployment="iris/script", homes={"r": {"fe-0/0": WIDE}}, leaving={"r": {"x": 2}}
     ),
+    RegisterHolder(epoch=3, holder="fe-0/0", incarnation=1 + (1 << 20)),
     RegisterHolder(epoch=3, holder="x", incarnation=2),
     FenceHolder(epoch=3, holder="x", incarnation=2, reason="silent"),
 ]
@@ -63,6 +66,17 @@ def test_the_whole_state_survives_a_snapshot_of_the_log() -> None:
         assert not registry.apply(command, index).error
     restored = records.decode_state(records.encode_state(registry.state))
     assert restored == registry.state
+
+
+def test_a_snapshot_of_the_version_before_says_of_nobody_that_it_followed_a_clean_end() -> None:
+    registry = Registry()
+    for index, command in enumerate(COMMANDS, 1):
+        registry.apply(command, index)
+    assert registry.state.orderly
+    plain = records.unstructure_record(registry.state)
+    del plain["orderly"]
+    older = records.decode_state(msgspec.msgpack.encode(plain))
+    assert older == attrs.evolve(registry.state, orderly={})
 
 
 def test_a_routing_snapshot_survives_the_hand_down() -> None:

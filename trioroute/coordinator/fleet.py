@@ -23,7 +23,7 @@ from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Replica, ReplicaState, StaticSource
 from trioroute.core.registry import Command, PutReplicas, RegistryState
-from trioroute.core.scaling import ScaleDecision, Scaler
+from trioroute.core.scaling import ReadyTimes, ScaleDecision, Scaler
 from trioroute.errors import ControlError, StaleEpochError
 
 __all__ = ["Fleet", "FleetReplica", "ReplicaSource"]
@@ -192,7 +192,7 @@ class Fleet:
             self._start_probes(nursery, group)
             self._time_starts(key, group)
             self._scale(key, group)
-            await self._publish(key, group)
+            await self._publish(group)
         await self._wish()
 
     def _time_starts(self, key: str, group: Group) -> None:
@@ -245,7 +245,9 @@ class Fleet:
             if group is None:
                 # Whether the earlier coordinator named them to the source is not known.
                 told = dict.fromkeys(draining, now)
-                group = self._groups[key] = Group(deployment, scaler, draining, told)
+                times = ReadyTimes(self._state().ready_times_s.get(key, ()))
+                group = Group(deployment, scaler, draining, told, ready_times=times)
+                self._groups[key] = group
             group.scaler = scaler
         group.deployment = deployment
         return group
@@ -343,24 +345,29 @@ class Fleet:
         ready = [found.id for found in staying if found.id in self._ready]
         return starting + [name for name in ready if self._directory.busy_slots(name) == 0]
 
-    async def _publish(self, key: str, group: Group) -> None:
+    async def _publish(self, group: Group) -> None:
         """Put the replica set into the log when it differs from what is there."""
         deployment = group.deployment
         slots = 0 if deployment.unlimited else deployment.slots_per_replica
         replicas = tuple(
             Replica(
                 id=found.id,
-                deployment=key,
+                deployment=deployment.key,
                 host=found.host,
                 port=found.port,
                 slots=slots,
                 state=ReplicaState.DRAINING if found.id in group.draining else ReplicaState.READY,
             )
-            for found in sorted(self._all_found(key), key=lambda found: found.id)
+            for found in sorted(self._all_found(deployment.key), key=lambda found: found.id)
             if found.id in self._ready
         )
-        if replicas != self._state().replicas.get(key, ()):
-            command = PutReplicas(epoch=self._directory.epoch, deployment=key, replicas=replicas)
+        if replicas != self._state().replicas.get(deployment.key, ()):
+            command = PutReplicas(
+                epoch=self._directory.epoch,
+                deployment=deployment.key,
+                replicas=replicas,
+                ready_times_s=group.ready_times.seconds,
+            )
             await self._commit(command)
 
     async def _wish(self) -> None:

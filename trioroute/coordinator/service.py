@@ -270,7 +270,9 @@ class Coordinator:
         epoch = office.directory.epoch
         while True:
             await trio.sleep(_TICK_S)
-            for holder, incarnation in office.directory.holders_to_mark(self._log.state):
+            for holder, incarnation in office.directory.holders_to_mark(
+                self._log.state, self._clock()
+            ):
                 mark = MarkClean(epoch=epoch, holder=holder, incarnation=incarnation)
                 await self._commit(mark)
             if overdue := office.directory.holders_to_fence(self._clock()):

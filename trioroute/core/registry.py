@@ -72,7 +72,8 @@ class OpenEpoch:
 class RegisterHolder:
     """Make a holder known before it is leased anything, so that a take-over will wait for it.
 
-    Each incarnation is registered anew, which takes back any mark of a clean end.
+    Each incarnation is registered anew, which takes back any mark of a clean end; that it followed
+    one is kept, for then nothing from before it can run.
     """
 
     epoch: int
@@ -82,7 +83,7 @@ class RegisterHolder:
 
 @attrs.frozen(kw_only=True)
 class MarkClean:
-    """That incarnation of the holder gave everything back and ended: nothing of it can run."""
+    """That incarnation gave everything back and ended: nothing of it or of earlier ones can run."""
 
     epoch: int
     holder: str
@@ -121,11 +122,17 @@ class ProveDead:
 
 @attrs.frozen(kw_only=True)
 class PutReplicas:
-    """The whole replica set of one deployment."""
+    """The whole replica set of one deployment.
+
+    Attributes:
+        ready_times_s: what the last starts took, for the next coordinator; those known before stay
+            where there are none. One more is known exactly when there is one more replica.
+    """
 
     epoch: int
     deployment: str
     replicas: tuple[Replica, ...]
+    ready_times_s: tuple[float, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -274,6 +281,7 @@ class Registry:
                     holders={**state.holders, holder: incarnation},
                     dead={name: at for name, at in state.dead.items() if name != holder},
                     clean=tuple(name for name in state.clean if name != holder),
+                    orderly=_orderly_with(state, holder, incarnation),
                 )
             case ProveDead(below=below, ended_s_ago=ended_s_ago):
                 death = Death(below=below, ended_s_ago=ended_s_ago)
@@ -283,11 +291,12 @@ class Registry:
                 return attrs.evolve(state, clean=(*state.clean, holder))
             case FenceHolder(holder=holder):
                 return _without_holder(state, holder)
-            case PutReplicas(deployment=key, replicas=replicas):
+            case PutReplicas(deployment=key, replicas=replicas, ready_times_s=times):
                 ids = {replica.id for replica in replicas}
                 return attrs.evolve(
                     state,
                     replicas={**state.replicas, key: replicas},
+                    ready_times_s={**state.ready_times_s, **({key: times} if times else {})},
                     homes={**state.homes, key: _only(ids, state.homes.get(key, {}))},
                     leaving={**state.leaving, key: _only(ids, state.leaving.get(key, {}))},
                 )
@@ -312,6 +321,14 @@ def _proven(state: RegistryState, proof: ProveDead) -> list[str]:
         for name, incarnation in state.holders.items()
         if incarnation < proof.below and proof.holder in (name, name.rpartition("/")[0])
     ]
+
+
+def _orderly_with(state: RegistryState, holder: str, incarnation: int) -> dict[str, int]:
+    """Who followed clean ends only, once this incarnation is registered."""
+    orderly = {name: at for name, at in state.orderly.items() if name != holder}
+    if holder in state.clean or state.orderly.get(holder) == incarnation:
+        orderly[holder] = incarnation
+    return orderly
 
 
 def _only(replicas: set[str], homes: Homes) -> Homes:
@@ -364,6 +381,7 @@ def _without_holder(state: RegistryState, holder: str) -> RegistryState:
         holders=holders,
         dead={name: at for name, at in state.dead.items() if name != holder},
         clean=tuple(name for name in state.clean if name != holder),
+        orderly={name: at for name, at in state.orderly.items() if name != holder},
     )
 
 

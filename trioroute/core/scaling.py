@@ -5,6 +5,7 @@ Utilization is counted in slots, so that it is right with several requests a rep
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -73,11 +74,24 @@ class MaxWindow:
         return self._values[0][1]
 
 
+def _last_starts(seconds: Iterable[float]) -> deque[float]:
+    return deque(seconds, maxlen=_STARTS_KEPT)
+
+
 @attrs.define(eq=False)
 class ReadyTimes:
-    """How long replicas of one deployment take from being asked for to being ready."""
+    """How long replicas of one deployment take from being asked for to being ready.
 
-    _seconds: deque[float] = attrs.field(factory=lambda: deque(maxlen=_STARTS_KEPT))
+    Args:
+        seconds: what an earlier coordinator has seen, the oldest first.
+    """
+
+    _seconds: deque[float] = attrs.field(factory=deque, converter=_last_starts)
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """What the last starts took, the oldest first."""
+        return tuple(self._seconds)
 
     def record(self, seconds: float) -> None:
         """One more became ready."""

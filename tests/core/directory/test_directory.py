@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.core.slots.slotworld import KEY, TIMINGS, World
-from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.book import LONG_AGO, SlotBook
 from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.directory.hearing import Hearing
 from trioroute.core.holding.slots import HeldSlots
@@ -63,7 +63,16 @@ def inject_fault(world: World, dice: float) -> bool:
         victim.reachable = False
     elif dice < 0.008:
         victim.reachable = True
+    elif dice < 0.009 and victim.reachable:
+        restart_in_order(world, victim.name)
     return False
+
+
+def restart_in_order(world: World, name: str) -> None:
+    """Its end is clean unless the drain broke something off, or an earlier one left something."""
+    world.leave(name)
+    settle(world, 0.05)
+    world.come_back(name)
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -71,6 +80,11 @@ def test_no_replica_ever_runs_more_requests_than_its_limit(seed: int) -> None:
     world = run_faults(seed)
     assert not world.over_limit, f"seed {seed}: {world.over_limit}"
     assert world.served, "the run served nothing, so it showed nothing"
+
+
+def settle(world: World, seconds: float) -> None:
+    for _ in range(int(seconds / 0.005)):
+        world.step()
 
 
 def _ignore_doubt(directory: SlotDirectory, *args: Any, **kwargs: Any) -> None:
@@ -91,6 +105,11 @@ BROKEN_RULES: dict[str, tuple[type, str, Callable[..., Any]]] = {
         "_dead_by",
         lambda _, holder, __: holder.born_by,
     ),
+    "every predecessor taken for clean": (
+        Hearing,
+        "_over_by",
+        lambda *_: LONG_AGO,
+    ),
     "lease end ignored": (HeldSlots, "still_usable", lambda self, _: self.lease_ends_at > 0),
     "report ignored": (SlotBook, "claim", lambda self, holder, _, __: _CLAIM(self, holder, 0, 0)),
 }
@@ -107,11 +126,6 @@ def test_leaving_a_rule_out_is_caught(rule: str, monkeypatch: pytest.MonkeyPatch
         except AssertionError:
             return
     pytest.fail(f"no seed caught: {rule}")
-
-
-def settle(world: World, seconds: float) -> None:
-    for _ in range(int(seconds / 0.005)):
-        world.step()
 
 
 def test_a_first_boot_has_nothing_in_doubt() -> None:
@@ -222,6 +236,95 @@ def test_a_request_broken_off_by_the_drain_keeps_the_end_from_being_clean() -> N
     assert "w0" not in world.registry.state.clean
     settle(world, 1.1)
     assert "w0" in set(world.registry.state.clean)
+
+
+def test_after_an_orderly_restart_a_take_over_doubts_nothing() -> None:
+    """The slot that was on its way back is given again as soon as all have reported."""
+    world = World(holders=2, replicas=1, request_max_s=5.0)
+    settle(world, 6)
+    restart_in_order(world, "w1")
+    settle(world, 0.1)
+    world.request("w0")
+    settle(world, 0.1)
+    (running,) = world.running
+    running.ends_at = world.now + 0.1
+    world.request("w1")
+    while world.running:
+        world.step()
+    world.elect()  # the return was said to the coordinator before
+    settle(world, 0.1)
+    assert len(world.served) == 2
+
+
+@pytest.mark.parametrize("takes_over", [False, True])
+def test_an_end_is_not_clean_while_requests_of_an_earlier_incarnation_may_run(
+    *, takes_over: bool
+) -> None:
+    world = World(holders=2, replicas=1, request_max_s=5.0)
+    settle(world, 6)
+    world.request("w1")
+    (running,) = world.running
+    running.ends_at = world.now + 4.9
+    world.crash("w1")
+    settle(world, 0.1)
+    if takes_over:  # now all that is known of the request is that there may be one
+        world.elect()
+        settle(world, 0.1)
+    restart_in_order(world, "w1")
+    world.request("w0")
+    settle(world, 0.1)
+    world.elect()
+    settle(world, 3)
+    assert world.running == [running]
+    settle(world, 3)
+    assert len(world.served) == 2
+    restart_in_order(world, "w1")
+    settle(world, 0.1)
+    assert "w1" in world.registry.state.orderly, "and then it is"
+
+
+def test_an_end_is_not_clean_while_a_request_may_run_on_a_replica_that_is_gone() -> None:
+    world = World(holders=1, replicas=1, request_max_s=1.0)
+    settle(world, 1)
+    world.request("w0")
+    world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=()))
+    world.routing_changed()
+    world.leave("w0")
+    settle(world, 1)
+    assert not world.registry.state.clean
+    settle(world, TIMINGS.booked_s + 0.1)
+    assert [*world.registry.state.clean] == ["w0"]
+
+
+def test_an_end_is_not_clean_while_one_may_run_on_a_fixed_address_that_came_back() -> None:
+    world = World(holders=1, replicas=1, request_max_s=1.0)
+    settle(world, 2)
+    replicas = world.registry.state.replicas[KEY]
+    world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=()))
+    world.elect()
+    world.commit(PutReplicas(epoch=2, deployment=KEY, replicas=replicas))
+    world.routing_changed()
+    settle(world, 0.1)
+    world.leave("w0")
+    settle(world, 1)
+    assert not world.registry.state.clean
+    settle(world, TIMINGS.doubt_s(1.0))
+    assert [*world.registry.state.clean] == ["w0"]
+
+
+def test_who_left_is_not_fenced_while_what_its_drain_broke_off_may_run() -> None:
+    world = World(holders=1, replicas=1, request_max_s=90.0)
+    settle(world, 1)
+    world.request("w0")
+    world.leave("w0")
+    settle(world, 0.1)
+    assert world.directory is not None
+    kept_until = world.now + TIMINGS.goodbye_keep_s
+    world.directory.tick(kept_until)
+    assert not world.directory.holders_to_fence(kept_until)
+    over_at = world.now + TIMINGS.request_s(90.0)
+    world.directory.tick(over_at)
+    assert [name for name, _ in world.directory.holders_to_fence(over_at)] == ["w0"]
 
 
 def test_a_fence_that_meets_its_holder_coming_back_frees_nothing_that_it_may_use() -> None:

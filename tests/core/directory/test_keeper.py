@@ -94,6 +94,37 @@ def test_a_second_fault_within_a_minute_is_quarantined_and_the_office_lives_on()
     assert "quarantined" in world.refused
 
 
+def test_nobody_ends_cleanly_while_a_deployment_is_quarantined() -> None:
+    world = busy_world()
+    for _ in range(2):
+        corrupt(world)
+        settle(world, 0.1)
+    world.leave("w1")
+    settle(world, TIMINGS.doubt_s(1.0) + 1.0)
+    assert "w1" not in world.registry.state.clean
+
+
+def test_what_nobody_s_report_tells_of_outlasts_a_fault_and_keeps_ends_from_being_clean() -> None:
+    """A fixed address that came back after a take-over, as nobody's doubt; then a fault."""
+    world = World(holders=1, replicas=1, request_max_s=1.0)
+    settle(world, 2)
+    replicas = world.registry.state.replicas[KEY]
+    world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=()))
+    world.elect()
+    world.commit(PutReplicas(epoch=2, deployment=KEY, replicas=replicas))
+    world.routing_changed()
+    settle(world, 0.1)
+    book_of(world).free |= 1
+    directory_of(world)._lines[KEY].mark_freed(book_of(world))
+    settle(world, 0.1)
+    assert directory_of(world).take_faults()
+    world.leave("w0")
+    settle(world, 1)
+    assert not world.registry.state.clean
+    settle(world, TIMINGS.doubt_s(1.0))
+    assert [*world.registry.state.clean] == ["w0"]
+
+
 def test_a_fault_much_later_is_another_accident() -> None:
     world = busy_world()
     for _ in range(2):

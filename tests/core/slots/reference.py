@@ -50,6 +50,7 @@ class Known:
     in_session: bool = False
     reported: bool = False
     is_silent: bool = True
+    orderly: int | None = None
     born_by: float = 0.0
     expires_at: float | None = None
 
@@ -73,7 +74,10 @@ class Reference:
             for holder, mask in masks.items()
             for slot in slots_of({replica: mask})
         }
-        self.holders = {name: Known(is_silent=name not in state.clean) for name in state.holders}
+        self.holders = {
+            name: Known(is_silent=name not in state.clean, orderly=state.orderly.get(name))
+            for name in state.holders
+        }
         unknown = [name for name in state.holders if name not in state.clean]
         doubt_s = timings.doubt_s(state.deployments[key].request_max_s)
         self.pending = dict.fromkeys(unknown, now + doubt_s)
@@ -93,6 +97,8 @@ class Reference:
         if hello.incarnation != holder.incarnation:
             for slot in self.owned(name):
                 self.places[slot] = Limbo(name, holder.born_by + self.request_s)
+            if holder.incarnation != -1:
+                holder.orderly = None  # another one has had slots since
             holder.incarnation, holder.expires_at = hello.incarnation, None
         self.leave_the_line(name)
 
@@ -103,6 +109,8 @@ class Reference:
         holder.reported, holder.is_silent = True, False
         held, busy = slots_of(unpack_all(renew.held)), slots_of(unpack_all(renew.busy))
         dead_by = holder.born_by + self.request_s
+        if holder.orderly == holder.incarnation:
+            dead_by = -NEVER
         for slot, place in self.places.items():
             match place:
                 case Owned(by) if by == name and slot not in held:

@@ -242,7 +242,7 @@ class World:
         if self.directory is not None:
             self.dispatch(self.directory.tick(self.now))
             epoch = self.directory.epoch
-            for name, incarnation in self.directory.holders_to_mark(self.registry.state):
+            for name, incarnation in self.directory.holders_to_mark(self.registry.state, self.now):
                 self.commit(MarkClean(epoch=epoch, holder=name, incarnation=incarnation))
             for name, reason in self.directory.holders_to_fence(self.now):
                 incarnation = self.registry.state.holders[name]

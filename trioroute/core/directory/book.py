@@ -15,9 +15,12 @@ from trioroute.core.model import Replica, ReplicaState
 from trioroute.core.slots.masks import all_slots, count, lowest_slots
 from trioroute.errors import InvariantError
 
-__all__ = ["FORMER_HOLDER", "NEVER", "UNKNOWN_HOLDER", "Limbo", "SlotBook"]
+__all__ = ["FORMER_HOLDER", "LONG_AGO", "NEVER", "UNKNOWN_HOLDER", "Limbo", "SlotBook"]
 
 NEVER: Final = float("inf")
+
+#: When the requests of incarnations that ended cleanly were over, at the latest.
+LONG_AGO: Final = -NEVER
 
 #: Whose requests may still run on slots that nobody claimed after a take-over.
 UNKNOWN_HOLDER: Final = ""
@@ -196,6 +199,10 @@ class SlotBook:  # house: one method for each event that moves a slot
         self.limbo = [entry for entry in self.limbo if entry.until > now]
         self.free |= self._union(entry.mask for entry in ended)
         return True
+
+    def may_run(self, holder: str) -> bool:
+        """Whether requests of a holder that keeps nothing may still be running here."""
+        return any(entry.holder in (holder, FORMER_HOLDER) for entry in self.limbo)
 
     def resize(self, replica: Replica) -> None:
         """The replica's limit or state changed. Slots above a lowered limit are never granted."""

@@ -62,7 +62,12 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         unknown = [name for name in state.holders if name not in state.clean]
         for name in state.holders:
             silent, ended = (None, now) if name in state.clean else (now, None)
-            self._holders[name] = HolderRecord(name, silent_since=silent, goodbye_at=ended)
+            self._holders[name] = HolderRecord(
+                name,
+                silent_since=silent,
+                goodbye_at=ended,
+                orderly=state.orderly.get(name),
+            )
         self._keeper.adopt(state, now, in_doubt=bool(unknown))
         self._keeper.take_over(dict.fromkeys(unknown, NEVER), now)
         self._bury_dead(state, now)
@@ -121,29 +126,35 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
     # -- what is asked ----------------------------------------------------------------------
 
     def holders_to_fence(self, now: float) -> list[tuple[str, str]]:
-        """Holders whose home may be given away, each with the reason (decisions 22, 26)."""
+        """Holders whose home may be given away, each with the reason (decisions 22, 26).
+
+        Not one whose drain broke off what may still run: no take-over waits for the fenced.
+        """
         longest = max((x.deployment.request_max_s for x in self._lines.values()), default=0.0)
         reclaim_s = self._timings.reclaim_s(longest)
         found = []
         for holder in self._holders.values():
             if holder.goodbye_at is not None:
-                if now >= holder.goodbye_at + self._timings.goodbye_keep_s:
+                is_over = now >= holder.goodbye_at + self._timings.goodbye_keep_s
+                if is_over and not self._keeper.may_run(holder.name, now):
                     found.append((holder.name, "said goodbye and did not return"))
             elif holder.silent_since is not None and now >= holder.silent_since + reclaim_s:
                 found.append((holder.name, f"silent for {now - holder.silent_since:.1f} s"))
         return found
 
-    def holders_to_mark(self, state: RegistryState) -> list[tuple[str, int]]:
-        """Holders and incarnations that ended with nothing in flight, not marked so yet."""
-        found = []
-        for holder in self._holders.values():
-            is_newest = state.holders.get(holder.name) == holder.incarnation
-            if holder.goodbye_at is None or holder.name in state.clean or not is_newest:
-                continue
-            books = [book for line in self._lines.values() for book in line.books.values()]
-            if not any(entry.holder == holder.name for book in books for entry in book.limbo):
-                found.append((holder.name, holder.incarnation))
-        return found
+    def holders_to_mark(self, state: RegistryState, now: float) -> list[tuple[str, int]]:
+        """Holders and incarnations that ended with nothing in flight, not marked so yet.
+
+        Nor may anything be running that an earlier incarnation had begun.
+        """
+        return [
+            (holder.name, holder.incarnation)
+            for holder in self._holders.values()
+            if holder.goodbye_at is not None
+            and holder.name not in state.clean
+            and state.holders.get(holder.name) == holder.incarnation
+            and not self._keeper.may_run(holder.name, now)
+        ]
 
     def live_holders(self) -> dict[str, int]:
         """Holders in session that have reported, and the routing version each routes by."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
+from trioroute.core.directory.book import LONG_AGO
 from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.keeper import LineKeeper
 from trioroute.core.directory.lending import Lender
@@ -43,6 +44,8 @@ class Hearing:
         holder.born_by = now - hello.uptime_s * (1 - self._keeper.timings.rate_margin)
         if hello.incarnation != holder.incarnation:
             self._keeper.each(partial(self._succeed, holder), now)
+            if holder.incarnation >= 0:  # what that one was leased since, the log knew nothing of
+                holder.orderly = None
             holder.incarnation = hello.incarnation
             holder.expires_at = None
             holder.busy = {}
@@ -112,7 +115,11 @@ class Hearing:
             self._keeper.each(lambda line: self._lender.introduce(line, holder, now), now)
 
     def _take_report(self, holder: HolderRecord, held: Mapping[str, int], line: Line) -> None:
-        self.claims_rejected += line.take_report(holder, held, self._dead_by(holder, line))
+        self.claims_rejected += line.take_report(holder, held, self._over_by(holder, line))
+
+    def _over_by(self, holder: HolderRecord, line: Line) -> float:
+        """When the last request that none of its reports tells of must be over."""
+        return LONG_AGO if holder.is_orderly else self._dead_by(holder, line)
 
     def _believe(self, holder: HolderRecord, held: Mapping[str, int], now: float) -> None:
         """What it says it holds and runs shows what it has idle."""

@@ -18,6 +18,8 @@ class HolderRecord:
         expires_at: when its lease ends as booked here; None while it has none.
         silent_since: since when nothing is known of it; None while it reports.
         dead: the newest incarnation that is proven to have ended (decision 25).
+        orderly: an incarnation before which all had ended with nothing in flight, as the log said
+            at the take-over; None once another one has spoken since.
         round_trip_s: how long its newest renewal took; 0 while unknown.
     """
 
@@ -26,6 +28,7 @@ class HolderRecord:
     round_trip_s: float = 0.0
     incarnation: int = -1
     dead: int = -2
+    orderly: int | None = None
     in_session: bool = False
     reported: bool = False
     goodbye_at: float | None = None
@@ -41,6 +44,11 @@ class HolderRecord:
     def is_dead(self) -> bool:
         """Whether the incarnation that spoke last is proven to have ended."""
         return self.incarnation <= self.dead
+
+    @property
+    def is_orderly(self) -> bool:
+        """Whether nothing can run that incarnations before the one that spoke last had begun."""
+        return self.incarnation == self.orderly
 
     def hang_up(self) -> None:
         """Nothing is known of it until it reports again."""

@@ -116,6 +116,12 @@ class LineKeeper:
                 for name, ended_at in pending.items()
             }
 
+    def may_run(self, holder: str, now: float) -> bool:
+        """Whether requests of any incarnation of a holder may still run after its goodbye."""
+        if any(line.may_run(holder, now) for line in self.lines.values()):
+            return True
+        return any(book.may_run(holder) for book in self._gone.values())
+
     def doubt_wait_s(self, line: Line, now: float) -> float:
         """In how long waiting requests get slots that a take-over left in doubt; 0 for none.
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.book import LONG_AGO, UNKNOWN_HOLDER, SlotBook
 from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.usage import UsageMeter
 from trioroute.core.directory.waiting import WaitingLine
@@ -211,6 +211,13 @@ class Line:  # house: one method for each event that its books go through
         """Nothing of this holder that nobody told of runs longer than this."""
         if holder in self.pending:
             self.pending[holder] = min(self.pending[holder], until)
+
+    def may_run(self, holder: str, now: float) -> bool:
+        """Whether requests of a holder that keeps nothing may still be running here."""
+        if self.quarantine:
+            return True  # its books are known to be wrong
+        doubted = (self.pending.get(name, LONG_AGO) for name in (holder, UNKNOWN_HOLDER))
+        return max(doubted) > now or any(book.may_run(holder) for book in self.books.values())
 
     def settle_doubt(self, now: float, silent: Iterable[str]) -> None:
         """End the doubt when its time has come, but for the homes of who is still silent."""

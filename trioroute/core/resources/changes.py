@@ -46,7 +46,7 @@ def apply_resource(
 
 
 def with_deployments(state: RegistryState, deployments: Mapping[str, Deployment]) -> RegistryState:
-    """The state with these deployments only; replicas and homes of those that are gone go too.
+    """The state with these deployments only; what is known of those that are gone goes too.
 
     A deployment whose content changed gets the next generation, so that whoever owns its replicas
     can tell those of the old content from those of the new.
@@ -64,6 +64,7 @@ def with_deployments(state: RegistryState, deployments: Mapping[str, Deployment]
         state,
         deployments=numbered,
         replicas={key: group for key, group in state.replicas.items() if key in numbered},
+        ready_times_s={key: at for key, at in state.ready_times_s.items() if key in numbered},
         homes={key: homes for key, homes in state.homes.items() if key in numbered},
         leaving={key: homes for key, homes in state.leaving.items() if key in numbered},
         homes_index={key: at for key, at in state.homes_index.items() if key in numbered},

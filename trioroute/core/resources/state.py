@@ -97,6 +97,8 @@ class RegistryState:
         holders: known holders and the newest incarnation of each.
         dead: holders whose newest known incarnation is proven to have ended.
         clean: those of them whose newest incarnation ended with nothing in flight.
+        orderly: holders and the incarnation before which all had ended with nothing in flight.
+        ready_times_s: per deployment, what its replicas' last starts took, the oldest first.
         homes_index: per deployment, the index of the last change of its homes.
         versions: per endpoint name and deployment key, the index of its last change: the
             `resource_version` that a writer may insist on.
@@ -113,12 +115,14 @@ class RegistryState:
     endpoints: Mapping[str, Endpoint] = attrs.field(factory=dict)
     deployments: Mapping[str, Deployment] = attrs.field(factory=dict)
     replicas: Mapping[str, tuple[Replica, ...]] = attrs.field(factory=dict)
+    ready_times_s: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict)
     homes: Mapping[str, Homes] = attrs.field(factory=dict)
     leaving: Mapping[str, Homes] = attrs.field(factory=dict)
     homes_index: Mapping[str, int] = attrs.field(factory=dict)
     holders: Mapping[str, int] = attrs.field(factory=dict)
     dead: Mapping[str, Death] = attrs.field(factory=dict)
     clean: tuple[str, ...] = ()
+    orderly: Mapping[str, int] = attrs.field(factory=dict)
     versions: Mapping[str, int] = attrs.field(factory=dict)
     documents: Mapping[str, str] = attrs.field(factory=dict)
     sealed_keys: Mapping[str, bytes] = attrs.field(factory=dict)
