@@ -18,7 +18,13 @@ from trioroute.client.system import System
 from trioroute.core.status import ClusterStatus, CoordinatorStatus
 from trioroute.drills.catalogue import Deed
 from trioroute.drills.world import Target, WorldError
-from trioroute.wire.resources import DrillWish, EndpointResource, Resources, Written
+from trioroute.wire.resources import (
+    DeploymentResource,
+    DrillWish,
+    EndpointResource,
+    Resources,
+    Written,
+)
 
 
 @attrs.define
@@ -30,6 +36,8 @@ class SmallSystem:
         down: front-ends that are not ready.
         status: of every scoring answer.
         notes: what drills announced.
+        refusals: so many announcements are refused first, as of an office that is over.
+        deployments: as registered.
     """
 
     urls: dict[str, str] = attrs.field(factory=dict)
@@ -40,6 +48,8 @@ class SmallSystem:
     down: set[str] = attrs.field(factory=set)
     status: int = 200
     notes: list[DrillWish] = attrs.field(factory=list)
+    refusals: int = 0
+    deployments: tuple[DeploymentResource, ...] = ()
 
     def view(self, name: str) -> ClusterStatus:
         since_s = self.office.since_s if name == self.office.name else None
@@ -120,19 +130,13 @@ def small_system() -> Iterator[SmallSystem]:
 
 
 def _answers(system: SmallSystem, name: str) -> type[BaseHTTPRequestHandler]:
-    resources = Resources(
-        index=1,
-        endpoints=(
-            EndpointResource(
-                name="echo",
-                resource_version=1,
-                traffic={"blue": 100},
-                mirror_traffic={},
-                auth_mode="key",
-                has_keys=False,
-            ),
-        ),
-        deployments=(),
+    echo = EndpointResource(
+        name="echo",
+        resource_version=1,
+        traffic={"blue": 100},
+        mirror_traffic={},
+        auth_mode="key",
+        has_keys=False,
     )
 
     class Answers(BaseHTTPRequestHandler):
@@ -145,11 +149,16 @@ def _answers(system: SmallSystem, name: str) -> type[BaseHTTPRequestHandler]:
                 is_down = name in system.down
                 self._answer(503 if is_down else 200, b"draining" if is_down else b"serving")
             else:
-                self._answer(200, msgspec.json.encode(resources))
+                registry = Resources(index=1, endpoints=(echo,), deployments=system.deployments)
+                self._answer(200, msgspec.json.encode(registry))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            if self.path == "/v1/drills":
+            if self.path == "/v1/drills" and system.refusals:
+                system.refusals -= 1
+                problem = {"code": "TR0809", "title": "refused", "detail": "epoch 1 is over"}
+                self._answer(409, msgspec.json.encode(problem))
+            elif self.path == "/v1/drills":
                 system.notes.append(msgspec.json.decode(body, type=DrillWish))
                 self._answer(200, msgspec.json.encode(Written(index=2, resource_version=2)))
             else:

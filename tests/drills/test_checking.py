@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from tests.drills.small_drill import NAMES, replica, view, views, with_deployment
-from trioroute.core.status import ClusterStatus, CoordinatorStatus, RaftStatus, ReplicaCondition
+from trioroute.core.status import (
+    ClusterStatus,
+    CoordinatorStatus,
+    FrontEndStatus,
+    RaftStatus,
+    ReplicaCondition,
+)
 from trioroute.drills.catalogue import drill_named
 from trioroute.drills.checking import (
     NoTargetError,
@@ -44,10 +50,22 @@ def test_a_front_end_that_is_not_ready_is_in_the_way() -> None:
     assert said(readiness={**READY, "fe-1": "draining"}) == ["fe-1 is not ready: draining"]
 
 
-def test_a_group_without_a_coordinator_is_in_the_way() -> None:
+def test_a_group_without_a_coordinator_is_in_the_way_and_said_once() -> None:
     found = said(seen=views(coordinator=None))
-    assert "fe-0 knows no coordinator" in found
-    assert any("no coordinator: limits hold" in each for each in found)
+    assert found == ["each of 3 front-ends (fe-0, fe-1, fe-2) knows no coordinator"]
+    alone = {**views(), "fe-1": view("fe-1", coordinator=None)}
+    assert "fe-1 knows no coordinator" in said(seen=alone)
+
+
+def test_one_front_end_that_is_gone_is_said_once() -> None:
+    front_ends = (
+        *(FrontEndStatus(name=name) for name in NAMES[:2]),
+        FrontEndStatus(name="fe-2", is_up=False, error="refused"),
+    )
+    seen = {name: view(name, front_ends=front_ends) for name in NAMES[:2]}
+    assert said(seen=seen, readiness={**READY, "fe-2": "no answer"}) == ["fe-2 does not answer"]
+    # What only the others' account says is told as well.
+    assert said(seen=views(front_ends=front_ends)) == ["front-end fe-2 is down: refused"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +81,7 @@ def test_a_majority_must_remain(voters: int, connected: int, is_refused: bool) -
 def test_another_voter_that_is_away_already_is_in_the_way() -> None:
     raft = RaftStatus(term=1, commit_index=1, applied_index=1, voters=3, connected=2)
     found = said(seen=views(raft=raft))
-    assert "fe-0 is connected to 2 of 3 voters" in found
+    assert "each of 3 front-ends (fe-0, fe-1, fe-2) is connected to 2 of 3 voters" in found
     assert "of 3 voters 1 would be left, which is no majority" in found
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 import pytest
 from trio.testing import MockClock
@@ -11,6 +12,7 @@ from tests.drills.small_system import SmallSystem, SmallWorld
 from trioroute.drills.catalogue import drill_named
 from trioroute.drills.conducting import Conducted, DrillRefusedError, Wishes, conduct
 from trioroute.drills.judging import Verdict
+from trioroute.wire.resources import DeploymentResource
 
 WISHES = Wishes(body=lambda _: b"{}")
 
@@ -93,6 +95,49 @@ async def test_ctrl_c_ends_it_in_order(system: SmallSystem, fast_clock: MockCloc
     assert world.done == ["struck", "mend"]
     assert done.judgement.verdict is not Verdict.PASSED
     assert system.notes[-1].summary.startswith("drill frozen-replica ends: ")
+
+
+async def test_an_announcement_for_an_office_that_is_over_is_made_again(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    system.refusals = 3
+    done, said = await run(SmallWorld(system), name="replica")
+    assert [note.summary.split(":")[0] for note in system.notes] == [
+        "drill replica begins",
+        "drill replica ends",
+    ]
+    assert not any("could not be announced" in line for line in said)
+    assert not done.is_interrupted
+
+
+async def test_whoever_cannot_be_told_of_the_end_hears_of_that(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    class Refusing(SmallWorld):
+        async def strike(self, *args: Any, **options: Any) -> None:
+            await super().strike(*args, **options)
+            self.system.refusals = 10**6
+
+    _, said = await run(Refusing(system), name="replica")
+    assert [note.summary.split(":")[0] for note in system.notes] == ["drill replica begins"]
+    assert said[-1].startswith("its end could not be announced: TR0809")
+
+
+async def test_too_few_slots_are_said_beforehand_and_not_held_against_it_when_forced(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    system.deployments = (
+        DeploymentResource(
+            endpoint="echo", name="blue", resource_version=1, generation=1, instance_count=3
+        ),
+    )
+    world = SmallWorld(system)
+    with pytest.raises(DrillRefusedError, match=r"(?s)3 slots for 3 front-ends.*max_queue_wait_ms"):
+        await run(world)
+    assert world.done == []
+    done, said = await run(world, Wishes(body=lambda _: b"{}", is_forced=True, rate_per_s=10))
+    assert said[0].startswith("forced although echo/blue has 3 slots for 3 front-ends")
+    assert [strike.short_s > 5 for strike in done.evidence.strikes] == [True]
 
 
 @pytest.mark.parametrize(

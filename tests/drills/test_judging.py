@@ -81,6 +81,27 @@ def test_whoever_is_cut_off_may_refuse_its_own_clients_only() -> None:
     assert end_of(PARTITION, hit, request(14.0, status=504, port=7)) is End.FAILED
 
 
+def test_want_of_slots_is_excused_where_it_was_foretold_and_while_it_was() -> None:
+    refused = {"status": 503, "reason": "queue-timeout"}
+    short = evidence(
+        strikes=(strike(short_s=5.0),),
+        requests=(*evidence().requests, *(request(3.5 + n, **refused) for n in range(3))),
+    )
+    found = finding(short, "requests")
+    assert found.verdict is Verdict.PASSED
+    assert "0 failed, 3 refused for want of slots, as was said beforehand" in found.measured
+    account = account_for(COORDINATOR, short)
+    assert (account.foretold, account.lost) == (3, 0)
+    # Later, for another reason, or before the strike it is a failure like any other.
+    assert end_of(COORDINATOR, short.strikes, request(8.1, **refused)) is End.FAILED
+    assert end_of(COORDINATOR, short.strikes, request(2.0, **refused)) is End.FAILED
+    full = request(4.0, status=503, reason="queue-full")
+    assert end_of(COORDINATOR, short.strikes, full) is End.FAILED
+    # What runs into a strike of which nothing was said is one, too.
+    into = request(2.9, ended_s=3.4, **refused)
+    assert end_of(COORDINATOR, evidence().strikes, into) is End.FAILED
+
+
 def test_a_replica_may_not_cost_more_than_it_had_in_hand() -> None:
     hit = (strike(target="r1", was_coordinator=False, ports=frozenset()),)
     lost = [request(3.1 + n / 100, status=502, reason="broken-answer") for n in range(3)]
@@ -200,21 +221,24 @@ def test_the_victim_is_no_successor_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("began_s", "verdict", "said"),
+    ("began_s", "lateness_s", "verdict", "said"),
     [
-        (3.05, Verdict.PASSED, "before the cut was complete"),
-        (5.0, Verdict.UNKNOWN, "won it 2.0 s after the cut: a new link may have leaked"),
-        (None, Verdict.UNKNOWN, "did not say since when"),
+        (3.05, 0.0, Verdict.PASSED, "before the cut was complete"),
+        (5.0, 0.0, Verdict.FAILED, "won it 2.0 s after the cut"),
+        (3.3, 0.1, Verdict.FAILED, "won it 300 ms after the cut"),
+        (3.3, 0.4, Verdict.UNKNOWN, "the drill itself was 400 ms late"),
+        (None, 0.0, Verdict.UNKNOWN, "did not say since when"),
     ],
 )
 def test_an_office_won_while_cut_off_is_a_finding_of_its_own(
-    began_s: float | None, verdict: Verdict, said: str
+    began_s: float | None, lateness_s: float, verdict: Verdict, said: str
 ) -> None:
     cut = strike(ended_s=11.0, own_epoch=2, own_epoch_at_s=began_s, successor_epoch=3)
-    found = finding(evidence(strikes=(cut,)), "own-epoch", "partition")
+    seen = evidence(strikes=(cut,), lateness_s=lateness_s)
+    found = finding(seen, "own-epoch", "partition")
     assert found.verdict is verdict
     assert said in found.measured
-    assert finding(evidence(strikes=(cut,)), "epoch", "partition").verdict is Verdict.PASSED
+    assert finding(seen, "epoch", "partition").verdict is Verdict.PASSED
 
 
 def test_a_fault_that_nobody_felt_shows_nothing() -> None:

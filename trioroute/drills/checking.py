@@ -3,18 +3,17 @@
 Pure. A drill on a system that is unwell proves nothing and may end what little still works.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import attrs
 
 from trioroute.core.status import ClusterStatus
 from trioroute.drills.catalogue import Drill, Victim
+from trioroute.drills.shortage import LOAD_MAX
 from trioroute.drills.wholeness import best_view, rifts
 from trioroute.drills.world import Target
 
 __all__ = [
-    "LOAD_MAX",
     "NoTargetError",
     "Objection",
     "choose_targets",
@@ -23,17 +22,18 @@ __all__ = [
     "slots_left",
 ]
 
-#: Of the slots that remain when something is down, so much may be in use: the goals promise no
-#: failed request up to here.
-LOAD_MAX: Final = 0.6
-
 
 @attrs.frozen
 class Objection:
-    """One reason not to drill now, and what to do about it."""
+    """One reason not to drill now, and what to do about it.
+
+    Attributes:
+        about: the front-end that the sentence begins with; empty when it is about none.
+    """
 
     text: str
     fix: str
+    about: str = ""
 
 
 class NoTargetError(ValueError):
@@ -81,16 +81,13 @@ def objections(
         readiness: by front-end name, why it wants no requests; empty when it does.
         targets: who would be hit.
     """
-    for name, why in readiness.items():
-        if why:
-            yield Objection(f"{name} is not ready: {why}", "wait, or see `trioroute status`")
-    for rift in rifts(views, readiness):
-        yield Objection(rift, "wait for an election, or see `trioroute doctor --only system`")
+    yield from _gathered(_of_front_ends(views, readiness))
     best = best_view(views)
     if best is None:
         return
     for problem in best.problems():
-        yield Objection(problem, "see `trioroute status`")
+        if not _is_said(problem, views, readiness):
+            yield Objection(problem, "see `trioroute status`")
     yield from _unsettled(best)
     yield from _no_quorum(drill, best)
     yield from _no_room(drill, best, targets)
@@ -132,6 +129,44 @@ def slots_left(
     )
     count = max(len(view.front_ends), 1)
     return float(slots) if drill.victim is Victim.REPLICA else slots * (count - 1) / count
+
+
+def _of_front_ends(
+    views: Mapping[str, ClusterStatus], readiness: Mapping[str, str]
+) -> Iterator[Objection]:
+    for name, why in readiness.items():
+        if why and name in views:
+            yield Objection(
+                f"{name} is not ready: {why}", "wait, or see `trioroute status`", about=name
+            )
+    for rift in rifts(views, readiness):
+        about = next((name for name in readiness if rift.startswith(f"{name} ")), "")
+        fix = "wait for an election, or see `trioroute doctor --only system`"
+        yield Objection(rift, fix, about=about)
+
+
+def _gathered(found: Iterable[Objection]) -> Iterator[Objection]:
+    """What is the same of many front-ends has one cause, and is said once."""
+    alike: dict[tuple[str, str], list[Objection]] = {}
+    for each in found:
+        said = each.text.removeprefix(each.about)
+        alike.setdefault((said, each.fix), []).append(each)
+    for (said, fix), each_one in alike.items():
+        if len(each_one) == 1:
+            yield each_one[0]
+        else:
+            names = ", ".join(each.about for each in each_one)
+            yield Objection(f"each of {len(each_one)} front-ends ({names}){said}", fix)
+
+
+def _is_said(
+    problem: str, views: Mapping[str, ClusterStatus], readiness: Mapping[str, str]
+) -> bool:
+    """Whether a problem of `status` has been told of the front-end that has it."""
+    if problem.startswith("no coordinator"):
+        return any(view.coordinator is None for view in views.values())
+    unwell = [name for name in readiness if readiness[name] or name not in views]
+    return any(problem.startswith(f"front-end {name} ") for name in unwell)
 
 
 def _unsettled(view: ClusterStatus) -> Iterator[Objection]:

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 import trio
 
+from trioroute.client.errors import ProblemAnswerError, UnreachableError
 from trioroute.client.resources import ResourceClient
 from trioroute.core.status import ClusterStatus
 from trioroute.drills.catalogue import Drill
@@ -23,11 +24,12 @@ from trioroute.drills.evidence import Evidence
 from trioroute.drills.judging import Judgement, Verdict, judge
 from trioroute.drills.probing import Prober, open_prober, pick_rate
 from trioroute.drills.running import Rehearsal, Settings, Tell
+from trioroute.drills.shortage import Shortage, shortages
 from trioroute.drills.watching import Watcher
 from trioroute.drills.wholeness import best_view, whole_of
 from trioroute.drills.world import Target, World
 from trioroute.errors import TrioRouteError
-from trioroute.wire.resources import DrillWish, Written
+from trioroute.wire.resources import DrillWish, Resources, Written
 
 __all__ = ["EXIT_OF", "Conducted", "DrillRefusedError", "Wishes", "conduct"]
 
@@ -35,6 +37,12 @@ __all__ = ["EXIT_OF", "Conducted", "DrillRefusedError", "Wishes", "conduct"]
 EXIT_OF: Final = {Verdict.PASSED: 0, Verdict.FAILED: 1, Verdict.UNKNOWN: 4}
 
 _ANNOUNCE_S: Final = 5.0
+#: A front-end that has just been mended may speak for an office that is over, and is refused until
+#: it has caught up: for how long to say it again, and how often, seconds.
+_CATCH_UP_S: Final = 10.0
+_AGAIN_S: Final = 0.25
+#: Nothing has changed: an office was over, among other reasons.
+_REFUSED: Final = "TR0809"
 
 
 class DrillRefusedError(TrioRouteError):
@@ -99,23 +107,23 @@ async def conduct(
         token=client.system.token,
         since=lambda: trio.current_time() - began_at,
     )
-    views, readiness = await watcher.views(), await watcher.readiness()
-    targets, forced = _check(drill, world, wishes, views, readiness)
+    seen = await _see(client, watcher)
+    lasts_s = drill.lasts_s if wishes.lasts_s is None else wishes.lasts_s
+    short = [*shortages(drill, seen.best, seen.registry, lasts_s=lasts_s)]
+    targets, forced = _check(drill, world, wishes, seen, short)
     for objection in forced:
         tell(f"forced although {objection}")
-    prober = await _open(client, views, wishes)
+    prober = await _open(client, seen.best, wishes)
     if wishes.endpoint and isinstance(prober, str):
         raise DrillRefusedError(f"--endpoint {wishes.endpoint} takes no requests: {prober}")
     try:
-        best = best_view(views)
-        assert best is not None
-        room = 0.0
-        if isinstance(prober, Prober):
-            room = free_slots(best, drill, targets, prober.endpoint)
+        endpoint = prober.endpoint if isinstance(prober, Prober) else ""
+        room = free_slots(seen.best, drill, targets, endpoint) if endpoint else 0.0
         settings = Settings(
-            lasts_s=drill.lasts_s if wishes.lasts_s is None else wishes.lasts_s,
+            lasts_s=lasts_s,
             rate_per_s=pick_rate(wishes.rate_per_s, room, _service_s(prober)),
             forced=forced,
+            short_s=max((each.over_s for each in short if each.endpoint == endpoint), default=0.0),
         )
         if not ask(_describe(drill, targets, settings, prober)):
             raise DrillRefusedError("nothing was done")
@@ -126,8 +134,8 @@ async def conduct(
         rehearsal = Rehearsal(
             drill, world, watcher=watcher, prober=prober, began_at=began_at, tell=tell
         )
-        ready = [name for name, why in readiness.items() if not why]
-        run = partial(rehearsal.run, targets, whole_of(views, ready), settings)
+        ready = [name for name, why in seen.readiness.items() if not why]
+        run = partial(rehearsal.run, targets, whole_of(seen.views, ready), settings)
         evidence, is_interrupted = await _until_signal(run)
     finally:
         if isinstance(prober, Prober):
@@ -140,29 +148,48 @@ async def conduct(
     return Conducted(evidence, judgement, is_interrupted)
 
 
+@attrs.frozen
+class _Seen:
+    """The system before anything is done.
+
+    Attributes:
+        best: of the views, the one of whoever knows most.
+        readiness: by front-end name, why it wants no requests.
+    """
+
+    views: dict[str, ClusterStatus]
+    best: ClusterStatus
+    readiness: dict[str, str]
+    registry: Resources
+
+
+async def _see(client: ResourceClient, watcher: Watcher) -> _Seen:
+    """Raises DrillRefusedError when nobody answers."""
+    views, readiness = await watcher.views(), await watcher.readiness()
+    best = best_view(views)
+    if best is None:
+        raise DrillRefusedError("no front-end answers: see `trioroute doctor`")
+    return _Seen(views, best, readiness, await trio.to_thread.run_sync(client.registry))
+
+
 def _check(
-    drill: Drill,
-    world: World,
-    wishes: Wishes,
-    views: dict[str, ClusterStatus],
-    readiness: dict[str, str],
+    drill: Drill, world: World, wishes: Wishes, seen: _Seen, short: Sequence[Shortage]
 ) -> tuple[tuple[Target, ...], tuple[str, ...]]:
     """Who will be hit, and which objections were overruled.
 
     Raises:
         DrillRefusedError: something speaks against it.
     """
-    if not views:
-        raise DrillRefusedError("no front-end answers: see `trioroute doctor`")
     try:
-        targets = choose_targets(drill, views, list(world.admin_urls), wishes.target)
+        targets = choose_targets(drill, seen.views, list(world.admin_urls), wishes.target)
     except NoTargetError as error:
         raise DrillRefusedError(f"drill {drill.name} has nobody to hit: {error}") from None
     for target in targets:
         # What cannot be done here cannot be forced either.
         if objection := world.objection(drill.deed, target):
             raise DrillRefusedError(f"drill {drill.name} cannot be done here: {objection}")
-    found = list(objections(drill, views, readiness, targets))
+    found = list(objections(drill, seen.views, seen.readiness, targets))
+    found += [Objection(each.text, each.fix) for each in short]
     if found and not wishes.is_forced:
         raise DrillRefusedError(_refusal(drill, found))
     return targets, tuple(objection.text for objection in found)
@@ -173,11 +200,8 @@ def _refusal(drill: Drill, found: Sequence[Objection]) -> str:
     return f"drill {drill.name} would prove nothing now (--force does it all the same):{lines}"
 
 
-async def _open(
-    client: ResourceClient, views: dict[str, ClusterStatus], wishes: Wishes
-) -> Prober | str:
-    best = best_view(views)
-    names = [] if best is None else [each.name for each in best.endpoints]
+async def _open(client: ResourceClient, best: ClusterStatus, wishes: Wishes) -> Prober | str:
+    names = [each.name for each in best.endpoints]
     if wishes.endpoint and wishes.endpoint not in names:
         near = difflib.get_close_matches(wishes.endpoint, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none'}"
@@ -213,6 +237,7 @@ def _describe(
 
 
 async def _announce(client: ResourceClient, subject: str, summary: str) -> None:
+    """Put it on record; saying it twice does no harm, so that is tried until it is there."""
     ask = partial(
         client.system.ask,
         "POST",
@@ -221,7 +246,17 @@ async def _announce(client: ResourceClient, subject: str, summary: str) -> None:
         kind=Written,
         timeout_s=_ANNOUNCE_S,
     )
-    await trio.to_thread.run_sync(ask)
+    deadline = trio.current_time() + _CATCH_UP_S
+    while True:
+        try:
+            await trio.to_thread.run_sync(ask)
+        except (ProblemAnswerError, UnreachableError) as error:
+            is_final = isinstance(error, ProblemAnswerError) and error.code != _REFUSED
+            if is_final or trio.current_time() > deadline:
+                raise
+        else:
+            return
+        await trio.sleep(_AGAIN_S)
 
 
 async def _until_signal(

@@ -125,6 +125,8 @@ class Strike:
         missing: what was not back when the drill's patience ended, a sentence each.
         back_s: from the end of the deed until all was whole again; None when that was not seen.
         ports: our ends of the connections that the victim held; None where nobody can tell.
+        short_s: for how long after its end slots may be too few, as was said beforehand
+            (`shortage`); 0 where they are enough.
     """
 
     target: str
@@ -141,6 +143,7 @@ class Strike:
     missing: tuple[str, ...] = ()
     back_s: float | None = None
     ports: frozenset[int] | None = frozenset()
+    short_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)

@@ -44,11 +44,13 @@ class Settings:
         lasts_s: how long a lasting deed lasts.
         rate_per_s: of the drill's own requests.
         forced: objections that were overruled.
+        short_s: for how long after a strike slots may be too few, as was said beforehand.
     """
 
     lasts_s: float
     rate_per_s: float
     forced: tuple[str, ...] = ()
+    short_s: float = 0.0
 
 
 class Rehearsal:
@@ -132,7 +134,7 @@ class Rehearsal:
             self._watcher.is_alert = True
             for target in targets:
                 try:
-                    await self._hit(target, before, settings.lasts_s)
+                    await self._hit(target, before, settings)
                 except WorldError as error:
                     why = str(error)
                     break
@@ -143,8 +145,8 @@ class Rehearsal:
             stop_load.set()
         return why
 
-    async def _hit(self, target: Target, before: Whole, lasts_s: float) -> None:
-        drill, world = self._drill, self._world
+    async def _hit(self, target: Target, before: Whole, settings: Settings) -> None:
+        drill, world, lasts_s = self._drill, self._world, settings.lasts_s
         known = await self._office()
         identity = world.identity(target)
         port = 0 if isinstance(self._prober, str) else self._prober.target.address[1]
@@ -158,6 +160,7 @@ class Rehearsal:
             was_coordinator=known[0] == target.name,
             epoch=known[1],
             ports=ports,
+            short_s=settings.short_s,
         )
         await world.strike(drill.deed, target, lasts_s=2 * lasts_s + 10)
         # Starting the guard takes a moment: the time that counts is when it was done.

@@ -81,6 +81,7 @@ def _requests(evidence: Evidence, judgement: Judgement) -> Record:
         "why_not": evidence.probe.why_not,
         "sent": judgement.account.sent,
         **{end.value: count for end, count in judgement.account.counts.items()},
+        "foretold": judgement.account.foretold,
         "reasons": judgement.account.reasons,
         "before": _times(before),
         "since": _times(since),

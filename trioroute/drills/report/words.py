@@ -47,10 +47,12 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
             yield "It was not seen to come back."
     counts = judgement.account.counts
     if judgement.account.sent:
-        lost = counts[End.BROKEN] + counts[End.EXCUSED]
+        account = judgement.account
+        foretold = f"{account.foretold} refused for want of slots, as was said beforehand, "
         yield (
-            f"Of {judgement.account.sent} requests that the drill sent meanwhile, "
-            f"{counts[End.OK]} were answered, {lost} were lost with what was hit, and "
+            f"Of {account.sent} requests that the drill sent meanwhile, "
+            f"{counts[End.OK]} were answered, {account.lost} were lost with what was hit, "
+            f"{foretold if account.foretold else ''}and "
             f"{counts[End.FAILED]} failed without such an excuse."
         )
     elif evidence.probe.why_not:

@@ -1,0 +1,105 @@
+"""Which deployments may run out of slots when a front-end is lost."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.drills.small_drill import view, with_deployment
+from trioroute.drills.catalogue import drill_named
+from trioroute.drills.shortage import Shortage, shortages
+from trioroute.wire.resources import DeploymentResource, Resources
+
+
+def registry(document: dict[str, Any] | None = None, name: str = "blue") -> Resources:
+    written = "" if document is None else json.dumps(document)
+    one = DeploymentResource(
+        endpoint="echo",
+        name=name,
+        resource_version=1,
+        generation=1,
+        instance_count=2,
+        document=written,
+    )
+    return Resources(index=1, endpoints=(), deployments=(one,))
+
+
+def found(
+    drill: str = "coordinator",
+    *,
+    count: int = 2,
+    wait_ms: int | None = None,
+    lasts_s: float = 5.0,
+    **document: Any,
+) -> list[Shortage]:
+    settings = {} if wait_ms is None else {"max_queue_wait_ms": wait_ms}
+    settings |= document.pop("request_settings", {})
+    seen = view(**with_deployment(count=count))
+    written = registry({"request_settings": settings, **document})
+    return [*shortages(drill_named(drill), seen, written, lasts_s=lasts_s)]
+
+
+def test_fewer_slots_than_front_ends_and_short_waits_are_foretold_with_the_remedy() -> None:
+    (short,) = found()
+    assert (short.key, short.endpoint) == ("echo/blue", "echo")
+    assert (short.slots, short.front_ends, short.wait_s) == (2, 3, 0.5)
+    # The longest request by a clock that may run 5 % slow, and until it is noticed.
+    assert short.back_s == pytest.approx(5.75)
+    assert "echo/blue has 2 slots for 3 front-ends and lets requests wait 500 ms" in short.text
+    assert "5.8 s later" in short.text
+    assert "max_queue_wait_ms: 3000 or more" in short.fix
+    assert short.over_s > short.back_s
+    assert found(wait_ms=3000) == []
+
+
+@pytest.mark.parametrize(
+    ("drill", "is_short"),
+    [
+        ("coordinator", True),
+        ("front-end", True),
+        ("frozen-coordinator", True),
+        ("disk-full", True),
+        ("replica", False),  # its slots are gone with it, the others' are not
+        ("frozen-replica", False),
+        ("rolling-restart", False),  # slots are given back first
+        ("partition", False),  # excuses it itself
+    ],
+)
+def test_only_a_front_end_that_cannot_give_its_slots_back_takes_them(
+    drill: str, is_short: bool
+) -> None:
+    assert bool(found(drill)) is is_short
+
+
+def test_with_more_slots_than_front_ends_the_others_keep_some() -> None:
+    assert found(count=3)
+    assert found(count=4) == []
+
+
+def test_waiting_clocks_stand_still_only_when_the_office_changes() -> None:
+    (office,) = found("coordinator")
+    (follower,) = found("front-end")
+    assert follower.enough_s == pytest.approx(follower.back_s)
+    assert office.enough_s < follower.enough_s
+    assert found("front-end", wait_ms=6000) == []
+
+
+def test_slots_are_back_after_the_longest_request_or_when_the_frozen_one_goes_on() -> None:
+    (longer,) = found(request_settings={"request_timeout_ms": 60_000})
+    assert longer.back_s == pytest.approx(63.5)
+    (stream,) = found(properties={"trioroute.stream_max_s": "100", "trioroute.mount": "/"})
+    assert stream.back_s == pytest.approx(105.5)
+    (frozen,) = found("frozen-coordinator", lasts_s=3.0)
+    assert frozen.back_s == pytest.approx(3.5)
+
+
+def test_what_gets_no_requests_or_is_not_known_is_left_out() -> None:
+    coordinator = drill_named("coordinator")
+    calm = view(**with_deployment(count=2, traffic_percent=0))
+    assert [*shortages(coordinator, calm, registry({}), lasts_s=0)] == []
+    none = view(**with_deployment(count=0))
+    assert [*shortages(coordinator, none, registry({}), lasts_s=0)] == []
+    two = view(**with_deployment(count=2))
+    assert [*shortages(coordinator, two, registry({}, name="green"), lasts_s=0)] == []
+    # Without a document Azure's own figures hold.
+    assert len([*shortages(coordinator, two, registry(), lasts_s=0)]) == 1
