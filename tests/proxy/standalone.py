@@ -8,13 +8,13 @@ For this folder's tests, for the black-box corpora and for profiling::
 import argparse
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
 
 from trioroute.core.health import Outcome
-from trioroute.core.holding.holding import Grant
+from trioroute.core.holding.holding import Grant, Wake
 from trioroute.core.model import (
     Deployment,
     Endpoint,
@@ -25,6 +25,7 @@ from trioroute.core.model import (
 )
 from trioroute.core.slots.priority import Priority
 from trioroute.errors import NoReplicaError, QueueWaitExceededError
+from trioroute.proxy.admission import Place
 from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.access_log import AccessRecord
 from trioroute.telemetry.recording import Recorder
@@ -48,7 +49,7 @@ class LocalSlots:
             if slot < r.slots
         )
         self._has_replicas = bool(replicas)
-        self._waiters: deque[tuple[trio.Event, str, list[Grant]]] = deque()
+        self._waiters: deque[Place] = deque()
         self._number = 0
         self.busy: dict[tuple[str, int], Grant] = {}
         self.released: list[Grant] = []
@@ -69,7 +70,7 @@ class LocalSlots:
         """See `Admission`."""
         return self.acquire_nowait(deployment)
 
-    async def acquire(
+    def join_queue(
         self,
         deployment: str,
         *,
@@ -77,26 +78,35 @@ class LocalSlots:
         deadline: float,
         priority: Priority = Priority.NORMAL,
         size: int = 0,
-    ) -> Grant:
+        go: Callable[[Grant], None] | None = None,
+    ) -> Place:
         """See `Admission`."""
         if not self._has_replicas:
             raise NoReplicaError("none")
-        if self._idle and not self._waiters:
-            return self._take(deployment)
-        given: list[Grant] = []
-        waiter = (trio.Event(), deployment, given)
-        self._waiters.append(waiter)
+        self._number += 1
+        place = Place(self._number, deployment, trio.current_time(), deadline, go)
+        self._waiters.append(place)
+        return place
+
+    async def wait(self, place: Place) -> Grant:
+        """See `Admission`."""
         try:
-            with trio.move_on_at(deadline):
-                await waiter[0].wait()
-            if not given:
-                raise QueueWaitExceededError("no slot in time")
-            return given.pop()
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-            if given:  # cancelled while the slot was on its way
-                self.release(given.pop())
+            with trio.move_on_at(place.deadline):
+                await place.event.wait()
+        except BaseException:
+            self.leave(place)
+            raise
+        if place.wake is None or place.wake.grant is None:
+            self.leave(place)
+            raise QueueWaitExceededError("no slot in time")
+        return place.wake.grant
+
+    def leave(self, place: Place) -> None:
+        """See `Admission`."""
+        if place in self._waiters:
+            self._waiters.remove(place)
+        elif place.wake is not None and place.wake.grant is not None and not place.has_gone:
+            self.release(place.wake.grant)  # cancelled while the slot was on its way
 
     def release(self, grant: Grant, outcome: Outcome = Outcome.SERVED) -> None:
         """See `Admission`."""
@@ -106,9 +116,13 @@ class LocalSlots:
         self.released.append(grant)
         self._idle.append(grant)
         if self._waiters:
-            woken, deployment, given = self._waiters.popleft()
-            given.append(self._take(deployment))
-            woken.set()
+            place = self._waiters.popleft()
+            given = self._take(place.deployment)
+            place.wake = Wake(place.number, given, "")
+            if place.go is not None:
+                place.has_gone = True
+                place.go(given)
+            place.event.set()
 
     def must_stop_sending(self, grant: Grant) -> bool:
         """See `Admission`."""

@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment, Replica, RoutingSnapshot, StaticSource
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.priority import Priority
@@ -19,7 +20,7 @@ from trioroute.errors import (
     QueueWaitExceededError,
     ShedError,
 )
-from trioroute.proxy.admission import Admission
+from trioroute.proxy.admission import Admission, Place
 
 KEY = "e/d"
 TIMINGS = SlotTimings()
@@ -233,6 +234,54 @@ async def test_a_waiter_cancelled_in_the_turn_of_its_grant_gives_it_back(
         nursery.cancel_scope.cancel()
         admission.release(grant)
     assert admission.statistics().busy == 0
+
+
+def joined(admission: Admission, gone: list[Grant]) -> Place:
+    now = trio.current_time()
+    return admission.join_queue(KEY, arrived_at=now, deadline=now + 0.5, go=gone.append)
+
+
+async def test_the_coordinator_hears_of_a_waiter_in_the_call_that_queues_it() -> None:
+    """And of its end in the call that ends it: no task has a turn in between."""
+    admission = opened(slots=0)
+    told: list[m.FromHolder] = []
+    admission.on_news = lambda: told.extend(admission.holding.link.take_outbox())
+    place = joined(admission, [])
+    assert [type(each) for each in told] == [m.Acquire]
+    admission.leave(place)
+    assert told[1:] == [m.Cancel(number=place.number)]
+
+
+async def test_a_grant_goes_off_before_its_waiter_has_a_turn() -> None:
+    admission = opened()
+    busy = admission.acquire_nowait(KEY)
+    assert busy is not None
+    gone: list[Grant] = []
+    place = joined(admission, gone)
+    admission.release(busy)
+    assert [grant.replica for grant in gone] == [busy.replica]
+    assert [await admission.wait(place)] == gone
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_grant_that_has_gone_off_is_its_takers_whatever_becomes_of_the_waiter(
+    waits: bool,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    admission = opened()
+    busy = admission.acquire_nowait(KEY)
+    assert busy is not None
+    gone: list[Grant] = []
+    place = joined(admission, gone)
+    async with trio.open_nursery() as nursery:
+        if waits:
+            nursery.start_soon(admission.wait, place)
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        admission.release(busy)
+    admission.leave(place)
+    assert admission.statistics().busy == 1
+    admission.release(gone[0])
 
 
 async def test_an_ended_lease_stops_the_sending(autojump_clock: trio.testing.MockClock) -> None:

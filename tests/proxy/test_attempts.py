@@ -1,5 +1,7 @@
 """Which replica is asked next, and how often."""
 
+import select
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -112,3 +114,78 @@ async def test_a_thousand_interim_answers_are_502(autojump_clock: MockClock) -> 
             statuses.append((await client.read_answer()).status)
         assert statuses[-1] == 502
         assert len(statuses) <= 17
+
+
+async def silent_at_second(peer: Peer) -> None:
+    await peer.read_request()
+    await peer.send(OK)
+    await peer.read_request()
+    await trio.sleep_forever()
+
+
+async def test_a_queued_request_is_with_the_replica_in_the_call_that_frees_a_slot(
+    autojump_clock: MockClock,
+) -> None:
+    """While the exchange's task has its turn the slot would stand idle."""
+    reached: list[Peer] = []
+
+    async def ok(peer: Peer) -> None:
+        while True:
+            reached.append(peer)
+            await peer.read_request()
+            await peer.send(OK)
+
+    async with open_world(ok, slots=1) as world:
+        client = await world.connect()
+        await client.send(GET)  # a connection to the replica is pooled after that
+        assert (await client.read_answer()).status == 200
+        await trio.sleep(0.01)
+        held = world.slots.acquire_nowait("echo/blue")
+        assert held is not None
+        await client.send(GET)
+        await trio.sleep(0.1)
+        world.slots.release(held)
+        sock = reached[-1].stream.socket.fileno()
+        assert select.select([sock], [], [], 0)[0], "it is there, and no task had a turn"
+        assert (await client.read_answer()).status == 200
+        await world.wait_settled()
+    assert [record.attempts for record in world.records] == [1, 1]
+    assert round(world.records[1].queue_s, 3) == 0.1
+
+
+async def test_without_a_pooled_connection_a_queued_request_opens_one(
+    autojump_clock: MockClock,
+) -> None:
+    async def ok(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.send(OK)
+
+    async with open_world(ok, slots=1) as world:
+        held = world.slots.acquire_nowait("echo/blue")
+        assert held is not None
+        client = await world.connect()
+        await client.send(POST)
+        await trio.sleep(0.1)
+        world.slots.release(held)
+        assert (await client.read_answer()).status == 200
+        await world.wait_settled()
+
+
+async def test_a_worker_that_stops_right_after_a_slot_came_keeps_or_frees_it(
+    autojump_clock: MockClock,
+) -> None:
+    for warm, kept in ((False, 0), (True, 1)):
+        async with open_world(silent_at_second, slots=1) as world:
+            client = await world.connect()
+            if warm:
+                await client.send(GET)
+                assert (await client.read_answer()).status == 200
+                await trio.sleep(0.01)
+            held = world.slots.acquire_nowait("echo/blue")
+            assert held is not None
+            await client.send(GET)
+            await trio.sleep(0.1)
+            world.slots.release(held)
+            world.nursery.cancel_scope.cancel()
+        assert world.server.statistics().grants_kept == kept
+        assert len(world.slots.busy) == kept

@@ -29,7 +29,7 @@ from trioroute.errors import (
     TrioRouteError,
 )
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Place"]
 
 #: How often a waiter whose time is stretched by a gap looks again, seconds: the gap's end is
 #: learnt at once through its grant, so this only bounds how late it gives up.
@@ -49,14 +49,28 @@ _REFUSALS: Final[dict[str, type[TrioRouteError]]] = {
 
 
 @attrs.define(eq=False)
-class _Parked:
-    """A task that waits for its wake."""
+class Place:
+    """A request's place in the queue.
 
+    Attributes:
+        joined_at: since when it waits, on Trio's clock.
+        deadline: until when it may wait, on Trio's clock.
+        go: takes the grant as soon as it is there, a turn of the loop before the task that waits;
+            must not raise.
+        has_gone: `go` took the grant.
+    """
+
+    number: int
+    deployment: str
+    joined_at: float
+    deadline: float
+    go: Callable[[Grant], None] | None = None
+    has_gone: bool = False
     event: trio.Event = attrs.field(factory=trio.Event)
     wake: Wake | None = None
 
 
-class Admission:
+class Admission:  # house: every step of a request's way to its slot and back
     """All grants of one worker.
 
     Args:
@@ -89,7 +103,7 @@ class Admission:
         #: Sends what `holding.take_outbox` has; None while there is no session.
         self.on_news: Callable[[], None] | None = None
         self._rng = rng
-        self._parked: dict[int, _Parked] = {}
+        self._places: dict[int, Place] = {}
         self._unlimited: dict[str, UnlimitedReplicas] = {}
         self._number = 0
         self._is_draining = False
@@ -121,38 +135,53 @@ class Admission:
         priority: Priority = Priority.NORMAL,
         size: int = 0,
     ) -> Grant:
-        """Wait in the queue for a slot.
+        """A slot that may be used at once, else a wait: see `join_queue` and `wait`."""
+        grant = self.acquire_nowait(deployment)
+        if grant is not None:
+            # Shielded: a cancellation here would lose the grant, and it is delivered later anyway.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return grant
+        place = self.join_queue(
+            deployment, arrived_at=arrived_at, deadline=deadline, priority=priority, size=size
+        )
+        return await self.wait(place)
 
-        Without a coordinator the request's clock stands still, up to `failover_grace_s`; while
-        replicas are being started it waits for them, up to `burst_wait_max_s`.
+    def join_queue(  # house: arguments by name, each of which is a fact about the request
+        self,
+        deployment: str,
+        *,
+        arrived_at: float,
+        deadline: float,
+        priority: Priority = Priority.NORMAL,
+        size: int = 0,
+        go: Callable[[Grant], None] | None = None,
+    ) -> Place:
+        """Take a place in the queue after `acquire_nowait` found nothing; `wait` or `leave` next.
+
+        The coordinator is told in this very call: each turn of the loop in between would be one
+        that the request waits for nothing.
 
         Args:
             arrived_at: when the request came, on Trio's clock; its place in the queue.
             deadline: until when it may wait, on Trio's clock.
             priority: its band; within it the order is by age.
             size: bytes of it that are kept in memory while it waits.
+            go: see `Place`.
 
         Raises:
-            QueueWaitExceededError: the time is over.
-            NoReplicaError: the time is over and there was no replica at all.
             QueueFullError: as many requests wait as may.
             DrainingError: this worker stops before a slot could come.
             NoSuchEndpointError: the deployment is gone.
         """
-        grant = self.acquire_nowait(deployment)
-        if grant is not None:
-            # Shielded: a cancellation here would lose the grant, and it is delivered later anyway.
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return grant
         if self._is_draining:
             raise DrainingError("this front-end is about to stop")
         if not self.holding.knows(deployment):
             raise NoSuchEndpointError(f"{deployment} is not routed to here")
         if not self.holding.may_queue(deployment, priority=priority, size=size):
             raise self._dated(QueueFullError(f"{deployment}: the queue is full"), deployment)
-        now = self.clock()
-        age_s = trio.current_time() - arrived_at
-        wait_max_s = max(0.0, deadline - trio.current_time())
+        now, joined_at = self.clock(), trio.current_time()
+        age_s = joined_at - arrived_at
+        wait_max_s = max(0.0, deadline - joined_at)
         number = self.holding.enqueue(
             deployment,
             arrived_at=now - age_s,
@@ -161,20 +190,41 @@ class Admission:
             priority=priority,
             size=size,
         )
-        parked = self._parked[number] = _Parked()
+        place = self._places[number] = Place(number, deployment, joined_at, deadline, go)
         self.deliver()
+        return place
+
+    async def wait(self, place: Place) -> Grant:
+        """Wait for the turn of a request that has joined the queue; cancel-safe.
+
+        Without a coordinator the request's clock stands still, up to `failover_grace_s`; while
+        replicas are being started it waits for them, up to `burst_wait_max_s`.
+
+        Raises:
+            QueueWaitExceededError: the time is over.
+            NoReplicaError: the time is over and there was no replica at all.
+            ShedError: refused meanwhile, with the reason.
+        """
         try:
-            await self._wait(number, parked, deadline)
+            await self._wait(place)
         except BaseException:
-            self._abandon(number, parked)
+            self.leave(place)
             raise
-        if parked.wake is None:
-            self._abandon(number, parked)
-            raise self._waited_too_long(deployment)
-        if parked.wake.grant is None:
-            refusal = _REFUSALS.get(parked.wake.reason, NoReplicaError)
-            raise self._dated(refusal(f"{deployment}: {parked.wake.reason}"), deployment)
-        return parked.wake.grant
+        if place.wake is None:
+            self.leave(place)
+            raise self._waited_too_long(place.deployment)
+        if place.wake.grant is None:
+            refusal = _REFUSALS.get(place.wake.reason, NoReplicaError)
+            raise self._dated(refusal(f"{place.deployment}: {place.wake.reason}"), place.deployment)
+        return place.wake.grant
+
+    def leave(self, place: Place) -> None:
+        """Wait no longer; a grant that came in the same turn and that nobody took goes back."""
+        self._places.pop(place.number, None)
+        self.holding.cancel(place.number)
+        if place.wake is not None and place.wake.grant is not None and not place.has_gone:
+            self.holding.release(place.wake.grant, self.clock())
+        self.deliver()
 
     def release(self, grant: Grant, outcome: Outcome = Outcome.SERVED) -> None:
         """The request is over and its replica done with it; exactly once for each grant.
@@ -209,12 +259,12 @@ class Admission:
     def stop_waiting(self) -> None:
         """The drain's time is nearly over: whoever waits is refused, and whoever would have to."""
         self._is_draining = True
-        for number, parked in list(self._parked.items()):
-            if parked.wake is None:
-                self._parked.pop(number)
+        for number, place in list(self._places.items()):
+            if place.wake is None:
+                self._places.pop(number)
                 self.holding.cancel(number)
-                parked.wake = Wake(number, None, DrainingError.reason)
-                parked.event.set()
+                place.wake = Wake(number, None, DrainingError.reason)
+                place.event.set()
         self.deliver()
 
     def deliver(self) -> None:
@@ -228,10 +278,13 @@ class Admission:
             self.on_news()
 
     def _deliver(self, wake: Wake) -> None:
-        parked = self._parked.pop(wake.number, None)
-        if parked is not None:
-            parked.wake = wake
-            parked.event.set()
+        place = self._places.pop(wake.number, None)
+        if place is not None:
+            place.wake = wake
+            if wake.grant is not None and place.go is not None:
+                place.has_gone = True
+                place.go(wake.grant)
+            place.event.set()
         elif wake.grant is not None:  # its task gave up in this very turn
             self.holding.release(wake.grant, self.clock())
 
@@ -239,9 +292,10 @@ class Admission:
         """The counts as they are now."""
         return self.holding.statistics()
 
-    async def _wait(self, number: int, parked: _Parked, deadline: float) -> None:
-        while parked.wake is None:
-            until = deadline + self.holding.wait_credit_s(number, self.clock())
+    async def _wait(self, place: Place) -> None:
+        number = place.number
+        while place.wake is None:
+            until = place.deadline + self.holding.wait_credit_s(number, self.clock())
             now = trio.current_time()
             # Asked again when it is over: what is expected may have moved meanwhile.
             until = max(until, now + self.holding.burst_wait_s(number, self.clock()))
@@ -250,15 +304,7 @@ class Admission:
             if self.holding.in_gap:
                 until = max(until, now + _GAP_LOOK_S)
             with trio.move_on_at(until):
-                await parked.event.wait()
-
-    def _abandon(self, number: int, parked: _Parked) -> None:
-        """Leave the queue; a grant that came in the same turn goes back."""
-        self._parked.pop(number, None)
-        self.holding.cancel(number)
-        if parked.wake is not None and parked.wake.grant is not None:
-            self.holding.release(parked.wake.grant, self.clock())
-        self.deliver()
+                await place.event.wait()
 
     def _waited_too_long(self, deployment: str) -> TrioRouteError:
         if self.holding.has_replicas(deployment):

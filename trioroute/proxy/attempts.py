@@ -3,6 +3,8 @@
 One attempt after another until one is answered or the retry table says no (contract, section 4).
 """
 
+from collections.abc import Callable
+
 import trio
 
 from trioroute.core.headers import response_fields
@@ -13,6 +15,7 @@ from trioroute.core.retry import ATTEMPTS_MAX, Failure, is_retry_safe
 from trioroute.core.slots.priority import Priority
 from trioroute.errors import BrokenAnswerError, UpstreamError
 from trioroute.net.stream import StreamBrokenError
+from trioroute.proxy.admission import Place
 from trioroute.proxy.dispatch import Plan
 from trioroute.proxy.relay import CONTINUE, Upload, framed
 from trioroute.proxy.state import ExchangeState
@@ -24,6 +27,8 @@ __all__ = [
     "LeaseEndedError",
     "check_sent",
     "encode_request",
+    "go_off",
+    "join_queue",
     "note_answered",
     "run_attempts",
     "start_dispatch",
@@ -39,30 +44,70 @@ class LeaseEndedError(UpstreamError):
     reason = "lease-ended"
 
 
-async def wait_for_slot(state: ExchangeState, deployment: Deployment) -> Grant:
+def join_queue(
+    state: ExchangeState, deployment: Deployment, *, go: Callable[[Grant], None] | None = None
+) -> Place:
+    """Take a place in the queue; `wait_for_slot` waits there for the request's turn.
+
+    Args:
+        go: what to do with the grant as soon as it is there.
+
+    Raises:
+        TrioRouteError: refused, with the reason.
+    """
+    asked_at = trio.current_time()
+    if not state.asked_at:
+        state.asked_at = asked_at
+    state.connection.deadline = float("inf")  # the queue has its own
+    place = state.place = state.plane.admission.join_queue(
+        state.key,
+        arrived_at=state.asked_at,
+        deadline=min(asked_at + deployment.queue_wait_max_s, state.answer_deadline),
+        priority=Priority.NORMAL if state.plan is None else state.plan.priority,
+        size=len(state.body or b""),
+        go=go,
+    )
+    return place
+
+
+async def wait_for_slot(state: ExchangeState, place: Place) -> None:
     """Wait in the queue. The client is watched meanwhile, so this needs a scope.
 
     Raises:
         TrioRouteError: refused, with the reason; or the client left.
     """
     connection = state.connection
-    asked_at = trio.current_time()
-    if not state.asked_at:
-        state.asked_at = asked_at
-    connection.deadline = float("inf")  # the queue has its own
-    deadline = min(asked_at + deployment.queue_wait_max_s, state.answer_deadline)
     with connection.open_scope():
         try:
-            return await state.plane.admission.acquire(
-                state.key,
-                arrived_at=state.asked_at,
-                deadline=deadline,
-                priority=Priority.NORMAL if state.plan is None else state.plan.priority,
-                size=len(state.body or b""),
-            )
+            state.grant = await state.plane.admission.wait(place)
         finally:
-            state.queue_s += trio.current_time() - asked_at
+            state.place = None
+            if not place.has_gone:
+                state.queue_s += trio.current_time() - place.joined_at
+        return
     raise connection.interruption_error()  # the scope was cancelled
+
+
+def go_off(state: ExchangeState, plan: Plan, deployment: Deployment, grant: Grant) -> None:
+    """The turn of a request that waits has come: send it, if a connection is there.
+
+    A plain call, made where the grant is heard of: until the exchange's task has its turn the slot
+    would stand idle. The task goes on from wherever this has come to.
+    """
+    state.place, state.grant = None, grant
+    state.queue_s += trio.current_time() - state.asked_at
+    try:
+        start_dispatch(state, deployment)
+        upstream = take_upstream(state)
+        if upstream is None:
+            state.attempts = 0  # the task begins the attempt, with a new connection
+            return
+        encode_request(state, upstream, plan, deployment)
+        write_request(state, upstream)
+        if not state.unsent and upstream.stream.is_flushed():
+            check_sent(state, upstream)
+    except Exception as raised:  # noqa: BLE001 - raised again in the connection's own task
+        state.pending = raised
 
 
 def start_dispatch(state: ExchangeState, deployment: Deployment) -> None:
@@ -204,7 +249,9 @@ async def _acquire_again(state: ExchangeState, deployment: Deployment, failed_on
         grant = admission.acquire_nowait(key)
     for spare in passed_over:
         admission.release(spare)
-    state.grant = grant or await wait_for_slot(state, deployment)
+    state.grant = grant or admission.acquire_nowait(key)  # all that is free may have failed
+    if state.grant is None:
+        await wait_for_slot(state, join_queue(state, deployment))
     state.connection.deadline = state.answer_deadline
 
 

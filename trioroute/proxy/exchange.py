@@ -7,6 +7,7 @@ goes on from wherever the exchange is, with the same steps.
 """
 
 import time
+from functools import partial
 
 from trioroute.core.headers import forwardable_trailers, response_fields
 from trioroute.core.health import Outcome
@@ -18,6 +19,7 @@ from trioroute.errors import (
 )
 from trioroute.net.stream import StreamBrokenError
 from trioroute.net.tunnel import run_tunnel
+from trioroute.proxy.admission import Place
 from trioroute.proxy.answers import (
     Answer,
     answer_lines,
@@ -29,6 +31,8 @@ from trioroute.proxy.answers import (
 from trioroute.proxy.attempts import (
     check_sent,
     encode_request,
+    go_off,
+    join_queue,
     note_answered,
     run_attempts,
     start_dispatch,
@@ -95,6 +99,7 @@ class Exchange(ExchangeState):
         """Take a slot and a connection if they are there; the request is then written in turn."""
         deployment = self._admit_nowait(plan)
         if self.grant is None:
+            self._join_queue(plan, deployment)
             return False
         start_dispatch(self, deployment)
         upstream = take_upstream(self)
@@ -191,8 +196,7 @@ class Exchange(ExchangeState):
     # --- before the replica
 
     async def _serve(self) -> None:
-        if self.pending is not None and not isinstance(self.pending, AttemptFailedError):
-            raise self.pending
+        self._raise_pending()
         if self.is_relaying:
             await self._relay_rest()
             return
@@ -201,9 +205,10 @@ class Exchange(ExchangeState):
         if not self.connection.decoder.body_done and self._is_body_small():
             await self._gather_body()
         deployment = self._admit_nowait(plan)
+        if self.grant is None and not self.attempts:
+            await wait_for_slot(self, self.place or self._join_queue(plan, deployment))
+            self._raise_pending()
         if not self.attempts:
-            if self.grant is None:
-                self.grant = await wait_for_slot(self, deployment)
             start_dispatch(self, deployment)
         answer = await run_attempts(self, plan, deployment)
         if answer.status == 101:
@@ -212,6 +217,14 @@ class Exchange(ExchangeState):
             self._encode_answer(answer)
             if not self._write_answer():
                 await self._relay_rest()
+
+    def _raise_pending(self) -> None:
+        """What a plain call has met; a failed attempt is for those who make them."""
+        if self.pending is not None and not isinstance(self.pending, AttemptFailedError):
+            raise self.pending
+
+    def _join_queue(self, plan: Plan, deployment: Deployment) -> Place:
+        return join_queue(self, deployment, go=partial(go_off, self, plan, deployment))
 
     def _find_plan(self) -> Plan:
         """The connection's plan if the head is the one it was made from."""

@@ -18,6 +18,7 @@ from trioroute.core.slots.priority import Priority
 from trioroute.net.reactor import Reactor
 from trioroute.net.sweep import Sweep
 from trioroute.proxy.abandoned import Abandoned
+from trioroute.proxy.admission import Place
 from trioroute.proxy.answers import Answer, Date
 from trioroute.proxy.aside.mirror import Mirrors
 from trioroute.proxy.dispatch import RequestIds
@@ -42,7 +43,7 @@ class Admission(Protocol):
     def acquire_spare(self, deployment: str) -> Grant | None:
         """A slot that no live request could use now, at any front-end, else None."""
 
-    async def acquire(
+    def join_queue(  # house: arguments by name, each of which is a fact about the request
         self,
         deployment: str,
         *,
@@ -50,17 +51,31 @@ class Admission(Protocol):
         deadline: float,
         priority: Priority = Priority.NORMAL,
         size: int = 0,
-    ) -> Grant:
-        """Wait in the queue for a slot; cancel-safe. Times are on `trio.current_time()`.
+        go: Callable[[Grant], None] | None = None,
+    ) -> Place:
+        """Take a place in the queue after `acquire_nowait` found nothing; `wait` or `leave` next.
 
         Args:
+            arrived_at, deadline: on `trio.current_time()`.
             priority: its band; within it the order is by age.
             size: bytes of it that are kept in memory while it waits.
+            go: takes the grant as soon as it is there, before the task that waits has its turn.
 
         Raises:
             ShedError: refused, with the reason.
             NoReplicaError: nothing to wait for.
         """
+
+    async def wait(self, place: Place) -> Grant:
+        """Wait for a grant; cancel-safe.
+
+        Raises:
+            ShedError: refused, with the reason.
+            NoReplicaError: nothing to wait for.
+        """
+
+    def leave(self, place: Place) -> None:
+        """Wait no longer. Late calls are fine; what `go` took is not given back."""
 
     def release(self, grant: Grant, outcome: Outcome = Outcome.SERVED) -> None:
         """Give a slot back, exactly once.

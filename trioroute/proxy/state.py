@@ -25,6 +25,7 @@ from trioroute.wire.http import RequestHead, ResponseHead
 
 if TYPE_CHECKING:
     from trioroute.core.holding.holding import Grant
+    from trioroute.proxy.admission import Place
     from trioroute.proxy.connection import ClientConnection
     from trioroute.proxy.dispatch import Plan
     from trioroute.proxy.plane import Plane
@@ -51,6 +52,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         head_s: until the answer's head was made, 0 while there is none: all that a field of that
             head can tell of the time (`Server-Timing`).
         pending: what was raised in a plain call, to be raised in the task.
+        place: in the queue, while the request waits there.
         is_relaying: the answer's first piece was written, or handed over to be written.
         rest: what the client's connection has not taken yet of that piece.
         answer_deadline: the whole exchange must be over by then (decision 14).
@@ -90,6 +92,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         "keeps_connection",
         "key",
         "pending",
+        "place",
         "plan",
         "plane",
         "queue_s",
@@ -127,6 +130,7 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
         self.plan: Plan | None = None
         self.deployment: Deployment | None = None
         self.grant: Grant | None = None
+        self.place: Place | None = None
         self.upstream: UpstreamConnection | None = None
         self.upload: Upload | None = None
         self.idle_error: TrioRouteError | None = None
@@ -216,6 +220,9 @@ class ExchangeState:  # house: one record of one exchange, written from three mo
 
     def drop(self) -> None:
         """Last resort, after a cancellation: nothing here may wait."""
+        if self.place is not None:
+            place, self.place = self.place, None
+            self.plane.admission.leave(place)
         if self.grant is None:
             return
         if self.upstream is None or self.deployment is None:

@@ -10,6 +10,7 @@ from tests.core.slots.slotworld import KEY, TIMINGS, World
 from trioroute.core.directory.directory import Effect, SlotDirectory
 from trioroute.core.directory.lending import Lender
 from trioroute.core.directory.line import Line
+from trioroute.core.holding.slots import HeldSlots
 from trioroute.core.model import CommandSource, ScaleKind, ScaleSettings
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import pack_all
@@ -66,21 +67,22 @@ def test_a_quiet_deployment_needs_hardly_any_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "left_out"),
+    ("owner", "rule", "left_out"),
     [
-        ("_restock", lambda *_: None),
-        ("_is_over", lambda self, line, now: now > line.waited_at + TIMINGS.calm_after_s),
+        (Lender, "_restock", lambda *_: None),
+        (Lender, "_is_over", lambda self, line, now: now > line.waited_at + TIMINGS.calm_after_s),
+        (HeldSlots, "say_spare", lambda *_: None),
     ],
 )
 def test_without_any_one_rule_waits_are_longer(
-    rule: str, left_out: object, monkeypatch: pytest.MonkeyPatch
+    owner: type, rule: str, left_out: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def excess() -> float:
         run = QueueWorld(service_s=0.1, load=0.6, delay_s=DELAY_S, count=4000).run()
         return run.mean - run.ideal_mean
 
     best = excess()
-    monkeypatch.setattr(Lender, rule, left_out)
+    monkeypatch.setattr(owner, rule, left_out)
     assert excess() > 1.05 * best
 
 

@@ -47,3 +47,18 @@ def test_with_several_slots_the_least_busy_serves() -> None:
     assert deployment.pick() is replicas[1]
     replicas[1].busy = 0b1111
     assert deployment.pick() is replicas[0]
+
+
+def test_spare_slots_are_news_while_fewer_are_known() -> None:
+    deployment, replicas = group(4, 0b1111, 0b0001)
+    deployment.replicas = {each.replica.id: each for each in replicas}
+
+    def is_news(busy: int, *, told: int = 0, contended: bool = False) -> bool:
+        replicas[0].busy, deployment.told, deployment.contended = busy, told, contended
+        return deployment.has_unknown_spare
+
+    assert not is_news(0b1111), "one is idle, and one is not to spare"
+    assert is_news(0b0111)
+    assert deployment.idle == 2
+    assert not is_news(0b0111, told=2)
+    assert not is_news(0b0111, contended=True)

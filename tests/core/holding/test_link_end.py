@@ -202,6 +202,46 @@ def test_running_out_is_said_once_until_something_is_idle_again() -> None:
         holding.release(grant, now)
 
 
+def test_slots_to_spare_are_told_of_when_the_coordinator_believes_in_none() -> None:
+    """Else it calls everything in although slots are idle, for up to a renewal's time."""
+    holding = opened(snapshot(replicas=4), r0=1, r1=1, r2=1, r3=1)
+    holding.link.receive(m.Welcome(version=2, epoch=1), 0.1)
+    lease(holding, 0.1, r0=1, r1=1, r2=1, r3=1)
+    grants = [acquired(holding) for _ in range(4)]
+    assert spoken(holding) == [m.Stock(deployment=KEY, idle=0)]
+    holding.release(grants[0], 0.2)
+    assert spoken(holding) == [], "one idle slot is for its own next request"
+    holding.release(grants[1], 0.2)
+    assert spoken(holding) == [m.Stock(deployment=KEY, idle=2)]
+    holding.release(grants[2], 0.2)
+    assert spoken(holding) == [], "it knows that there are some"
+
+
+@pytest.mark.parametrize("heard", ["renewal", "stock"])
+def test_slots_that_the_coordinator_knows_of_are_not_told_again(heard: str) -> None:
+    holding = opened(snapshot(replicas=4), r0=1, r1=1)
+    holding.link.receive(m.Welcome(version=2, epoch=1), 0.1)
+    lease(holding, 0.1, r0=1, r1=1)
+    grant = acquired(holding)
+    if heard == "renewal":
+        holding.release(grant, 0.2)
+        holding.link.renew(0.2)
+        grant = acquired(holding)
+    else:
+        for replica in ("r2", "r3"):
+            holding.link.receive(m.Grant(number=0, replica=replica, slot=0), 0.2)
+    holding.link.take_outbox()
+    holding.release(grant, 0.3)
+    assert spoken(holding) == []
+
+
+def test_slots_to_spare_are_not_told_of_to_a_coordinator_of_version_1() -> None:
+    holding = opened(r0=1, r1=1)
+    for grant in [acquired(holding), acquired(holding)]:
+        holding.release(grant, 0.2)
+    assert spoken(holding) == []
+
+
 def test_running_out_is_not_said_to_a_coordinator_of_version_1() -> None:
     holding = opened(r0=1)
     acquired(holding)

@@ -1,6 +1,6 @@
 """Copies go into idle slots only, are felt by nobody, and keep every rule about slots."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from trioroute.core.health import Outcome as ReplicaOutcome
 from trioroute.core.holding.holding import Grant
 from trioroute.core.model import Deployment, Endpoint, Replica, RoutingSnapshot, StaticSource
 from trioroute.core.slots.priority import Priority
+from trioroute.proxy.admission import Place
 from trioroute.proxy.server import ProxyServer
 from trioroute.telemetry.recording import Outcome, Recorder
 from trioroute.wire.http import Limits
@@ -42,7 +43,7 @@ class SlotsOfEach:
         self.spare_asked += 1
         return self.of[deployment].acquire_nowait(deployment)
 
-    async def acquire(
+    def join_queue(
         self,
         deployment: str,
         *,
@@ -50,10 +51,22 @@ class SlotsOfEach:
         deadline: float,
         priority: Priority = Priority.NORMAL,
         size: int = 0,
-    ) -> Grant:
-        return await self.of[deployment].acquire(
-            deployment, arrived_at=arrived_at, deadline=deadline, priority=priority, size=size
+        go: Callable[[Grant], None] | None = None,
+    ) -> Place:
+        return self.of[deployment].join_queue(
+            deployment,
+            arrived_at=arrived_at,
+            deadline=deadline,
+            priority=priority,
+            size=size,
+            go=go,
         )
+
+    async def wait(self, place: Place) -> Grant:
+        return await self.of[place.deployment].wait(place)
+
+    def leave(self, place: Place) -> None:
+        self.of[place.deployment].leave(place)
 
     def release(self, grant: Grant, outcome: ReplicaOutcome = ReplicaOutcome.SERVED) -> None:
         self.of[grant.deployment].release(grant, outcome)

@@ -200,7 +200,7 @@ class Lender:
         if now >= line.waited_at + self._timings.calm_after_s:
             return True
         free = sum(book.grantable.bit_count() for book in map(line.books.__getitem__, line.freed))
-        return free > len(line.used_by(self._holders, now))
+        return free >= len(line.used_by(self._holders, now))
 
     def _restock(self, line: Line, now: float) -> None:
         """A slot for each holder that ran out: a free one, or one of the holder with most."""

@@ -16,6 +16,8 @@ __all__ = ["Grant", "HeldDeployment", "HeldReplica", "Wake"]
 
 #: Over how many of the last measured requests the service time is averaged, about.
 _MEASURED_MAX: Final = 50
+#: So many idle slots are worth telling of: one for the next request here, one for another's.
+_SPARE: Final = 2
 #: Before this many the average is not trusted.
 _MEASURED_MIN: Final = 5
 
@@ -84,6 +86,7 @@ class HeldDeployment:
         oldest_arrived_by: nobody who waits elsewhere arrived before this (our clock). What was
             true once stays true: who comes later is younger.
         is_short: whether the coordinator knows that nothing is idle here.
+        told: how many idle slots the coordinator believes to be here, as far as is known here.
         expected_by: when replicas that are being started should be ready (our clock).
         measured: number of the request whose service time is being taken, one at a time, so that
             every length is as likely; 0 when none.
@@ -98,6 +101,7 @@ class HeldDeployment:
     own_age_s: float = 0.0
     oldest_arrived_by: float = 0.0
     is_short: bool = False
+    told: int = 0
     expected_by: float = 0.0
     measured: int = 0
     feed: Feed = attrs.field(factory=Feed)
@@ -140,6 +144,26 @@ class HeldDeployment:
         return bool(free)
 
     @property
+    def idle(self) -> int:
+        """How many slots are idle."""
+        return sum(count(held.idle) for held in self.replicas.values())
+
+    @property
+    def has_unknown_spare(self) -> bool:
+        """Whether there are slots to spare and the coordinator believes that there are none.
+
+        Asked at each release, so it counts no further than it must.
+        """
+        if self.told >= _SPARE or self.contended:
+            return False
+        idle = 0
+        for held in self.free:
+            idle += count(held.idle)
+            if idle >= _SPARE:
+                return True
+        return False
+
+    @property
     def may_serve_own(self) -> bool:
         """Whether a freed slot may serve the holder's own oldest waiter at once though contended.
 
@@ -167,7 +191,7 @@ class HeldDeployment:
 
     def spare(self, *, keep: int, most: int) -> dict[str, int]:
         """Idle slots to give up: at most so many, keeping so many; the last to serve goes first."""
-        left = min(most, sum(count(held.idle) for held in self.replicas.values()) - keep)
+        left = min(most, self.idle - keep)
         masks: dict[str, int] = {}
         for held in self.free:
             idle = held.idle

@@ -119,6 +119,8 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
                 self._held.serve_waiters(group, now)
             if group.contended and is_open and held.idle:
                 self._held.give_back(held, held.idle)
+            elif is_open:
+                self._held.say_spare(group)
 
     def may_send(self, grant: Grant, now: float) -> bool:
         """Whether the slot may still be written to: asked right before and right after the write.

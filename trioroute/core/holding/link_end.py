@@ -10,7 +10,7 @@ from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Wake
 from trioroute.core.holding.session import Session
 from trioroute.core.holding.slots import NO_LEASE, HeldSlots
 from trioroute.core.slots import messages as m
-from trioroute.core.slots.masks import count, pack_all
+from trioroute.core.slots.masks import pack_all
 from trioroute.errors import StaleEpochError
 
 __all__ = ["LinkEnd"]
@@ -33,7 +33,7 @@ class LinkEnd:
         """A new session begins: say who we are. The report follows once `Welcome` is in."""
         self._held.session = Session()
         for group in self._held.deployments.values():
-            group.is_short = False
+            group.is_short, group.told = False, 0
         hello = m.Hello(
             version=m.VERSION,
             holder=self._held.holder,
@@ -85,6 +85,8 @@ class LinkEnd:
             return
         self._held.still_usable(now)
         every, groups = self._held.every, self._held.deployments
+        for group in groups.values():
+            group.told = group.idle
         self._held.session.say(
             m.Renew(
                 sent_at=now,
@@ -190,6 +192,7 @@ class LinkEnd:
         """A slot for no request: kept idle when calm, returned under contention (decision 24)."""
         if now < self._held.usable_until and (not group.contended or group.may_serve_own):
             group.push(held)
+            group.told += 1
             self._held.serve_waiters(group, now)
         if held.idle & bit and (group.contended or now >= self._held.usable_until):
             self._held.grants_returned += 1
@@ -200,6 +203,7 @@ class LinkEnd:
         if group is None:
             return
         group.contended = mode.contended
+        group.told = 0
         group.own_age_s = mode.own_age_s
         group.oldest_arrived_by = now - mode.oldest_waited_s
         if not mode.contended:
@@ -213,10 +217,11 @@ class LinkEnd:
 
     def _on_recall(self, recall: m.Recall) -> None:
         group = self._held.deployments.get(recall.deployment)
-        idle = 0
-        if group is not None:
-            for replica, mask in group.spare(keep=recall.keep, most=recall.most).items():
-                self._held.give_back(group.replicas[replica], mask)
-            idle = sum(count(held.idle) for held in group.replicas.values())
-            group.is_short = not idle
-        self._held.session.say(m.Stock(deployment=recall.deployment, idle=idle))
+        if group is None:
+            self._held.session.say(m.Stock(deployment=recall.deployment, idle=0))
+            return
+        for replica, mask in group.spare(keep=recall.keep, most=recall.most).items():
+            self._held.give_back(group.replicas[replica], mask)
+        idle = group.idle
+        group.is_short = not idle
+        self._held.say_idle(group, idle)

@@ -149,4 +149,18 @@ class HeldSlots:  # house: what both faces of a holder share, and nobody else ca
         """The last idle slot has been taken: another is welcome before it is needed."""
         if self.session.knows_stock and not (group.is_short or group.contended):
             group.is_short = True
-            self.session.say(m.Stock(deployment=group.deployment.key, idle=0))
+            self.say_idle(group, 0)
+
+    def say_spare(self, group: HeldDeployment) -> None:
+        """Slots came free that the coordinator does not know of: others may have one when short.
+
+        Else it would learn of them with the next renewal, and meanwhile call everything in for
+        want of an idle slot.
+        """
+        if self.session.knows_stock and group.has_unknown_spare:
+            self.say_idle(group, group.idle)
+
+    def say_idle(self, group: HeldDeployment, idle: int) -> None:
+        """So many slots are idle here now."""
+        group.told = idle
+        self.session.say(m.Stock(deployment=group.deployment.key, idle=idle))

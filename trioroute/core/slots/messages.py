@@ -138,7 +138,11 @@ class Return:
 
 @attrs.frozen(kw_only=True)
 class Stock:
-    """How many idle slots of the deployment the holder has left."""
+    """How many idle slots of the deployment the holder has left.
+
+    Said when the last one is taken, as the answer to `Recall`, and when there are some to spare
+    although fewer than two are known. The newest one counts; none gives anything away.
+    """
 
     deployment: str
     idle: int
