@@ -52,7 +52,7 @@ class Authority:
         self._until: float | None = None
         self._scopes: set[trio.CancelScope] = set()
         self._changed = Notice()
-        self._was_held = False
+        self._was_seen_held = False
 
     def is_held(self) -> bool:
         """Asked right before acting: the clock decides, not the last step."""
@@ -67,10 +67,10 @@ class Authority:
         elif until is not None:
             for scope in self._scopes:
                 scope.deadline = trio.current_time() + until - self._clock.now()
-        # Compared with what was told last, not with what was so last: the clock may have ended it
-        # in between, and this is called often, mostly with nothing to tell.
-        if is_held != self._was_held:
-            self._was_held = is_held
+        # Compared with what was told or seen last, not with what was so last: the clock may have
+        # ended it in between, and this is called often, mostly with nothing to tell.
+        if is_held != self._was_seen_held:
+            self._was_seen_held = is_held
             self._changed.post()
 
     def revoke(self) -> None:
@@ -80,13 +80,23 @@ class Authority:
 
     async def wait_held(self) -> None:
         """Return when authority is held."""
-        while not self.is_held():
+        while not self._see_held():
             await self._changed.wait()
 
     async def wait_lost(self) -> None:
         """Return when authority is not held any more."""
-        while self.is_held():
+        while self._see_held():
             await self._changed.wait()
+
+    def _see_held(self) -> bool:
+        """Whether it is held, for somebody who waits for the opposite of what is seen here.
+
+        The clock ends authority and tells nobody. Who sees that before the next renewal has to be
+        told by it: without this note the renewal would have found nothing new to tell, and the
+        leader would have held its office empty for as long as it led.
+        """
+        self._was_seen_held = self.is_held()
+        return self._was_seen_held
 
     async def wait_unused(self) -> None:
         """Return when nothing runs under this authority."""

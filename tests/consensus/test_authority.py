@@ -65,6 +65,26 @@ async def test_who_waits_for_it_is_woken(autojump_clock: trio.testing.MockClock)
         authority.renew(None)
 
 
+async def test_who_saw_the_clock_end_it_is_told_by_the_next_renewal(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """No step of the driver came between the end of the authority and its renewal."""
+    authority = Authority(TrioClock())
+    authority.renew(trio.current_time() + 1)
+    with authority.scope():
+        await trio.sleep(100)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(authority.wait_held)
+            await trio.testing.wait_all_tasks_blocked()
+            authority.renew(trio.current_time() + 1)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(authority.wait_lost)
+            await trio.sleep(2)
+            authority.renew(None)
+
+
 async def test_entering_without_it_ends_at_the_first_checkpoint() -> None:
     authority = Authority(TrioClock())
     with authority.scope() as scope:
