@@ -128,7 +128,12 @@ async def test_too_few_slots_are_said_beforehand_and_not_held_against_it_when_fo
 ) -> None:
     system.deployments = (
         DeploymentResource(
-            endpoint="echo", name="blue", resource_version=1, generation=1, instance_count=3
+            endpoint="echo",
+            name="blue",
+            resource_version=1,
+            generation=1,
+            instance_count=3,
+            document='{"content": {}}',
         ),
     )
     world = SmallWorld(system)

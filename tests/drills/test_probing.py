@@ -1,5 +1,6 @@
 """The drill's own requests."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -99,14 +100,17 @@ def test_the_longest_wait_is_what_the_endpoints_files_say() -> None:
     def deployment(endpoint: str, name: str, document: str) -> DeploymentResource:
         return DeploymentResource(endpoint, name, 1, 1, 1, document=document)
 
+    def waits(wait_ms: int) -> str:
+        return json.dumps({"content": {"request_settings": {"max_queue_wait_ms": wait_ms}}})
+
     found = Resources(
         index=1,
         endpoints=(),
         deployments=(
-            deployment("echo", "blue", '{"request_settings": {"max_queue_wait_ms": 2000}}'),
-            deployment("echo", "green", '{"request_settings": {"max_queue_wait_ms": 500}}'),
-            deployment("echo", "old", "{}"),
-            deployment("other", "blue", '{"request_settings": {"max_queue_wait_ms": 9000}}'),
+            deployment("echo", "blue", waits(2000)),
+            deployment("echo", "green", waits(400)),
+            deployment("echo", "old", ""),
+            deployment("other", "blue", waits(9000)),
             deployment("mute", "blue", ""),
         ),
     )

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import attrs
-import msgspec
 import trio
 
 from trioroute.client.resources import ResourceClient
@@ -19,6 +18,7 @@ from trioroute.client.scoring import prepare
 from trioroute.demo.load import Clients, Record, run_load
 from trioroute.demo.scoring import BrokenConnectionError, ScoringTarget
 from trioroute.drills.evidence import Probe, Request
+from trioroute.drills.written import patience_of
 from trioroute.errors import TrioRouteError
 from trioroute.wire.resources import Resources
 
@@ -119,19 +119,8 @@ def pick_rate(wanted_per_s: float | None, free_slots: float, service_s: float) -
 
 def longest_wait_s(registry: Resources, endpoint: str) -> float | None:
     """How long an endpoint's deployments let a request wait; None where no file says it."""
-    waits = []
-    for deployment in registry.deployments:
-        if deployment.endpoint == endpoint and deployment.document:
-            written = msgspec.json.decode(deployment.document, type=_Written)
-            waits.append(written.request_settings.get("max_queue_wait_ms"))
-    known = [float(wait) for wait in waits if isinstance(wait, int | float)]
-    return max(known) / 1e3 if known else None
-
-
-class _Written(msgspec.Struct):
-    """Of a deployment's file, what is needed here."""
-
-    request_settings: dict[str, object] = {}
+    found = [patience_of(each) for each in registry.deployments if each.endpoint == endpoint]
+    return max((patience.wait_s for patience in found if patience is not None), default=None)
 
 
 def request_of(record: Record, began_at: float) -> Request:

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import Final
 
 import attrs
-import msgspec
 
 from trioroute.core.model import deployment_key
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.status import ClusterStatus
 from trioroute.drills.catalogue import Deed, Drill, Victim
-from trioroute.wire.resources import DeploymentResource, Resources
+from trioroute.drills.written import patience_of
+from trioroute.wire.resources import Resources
 
 __all__ = ["LOAD_MAX", "Shortage", "shortages"]
 
@@ -30,10 +30,6 @@ LOAD_MAX: Final = 0.6
 _TAKING: Final = (Deed.KILL, Deed.FREEZE, Deed.FILL)
 #: Until it is known that the victim is dead, or back, and reports are in, seconds.
 _NOTICE_S: Final = 0.5
-#: Azure's, in milliseconds (`spec.convert`).
-_WAIT_MS: Final = 500.0
-_TIMEOUT_MS: Final = 5000.0
-_LONGER: Final = ("trioroute.stream_max_s", "trioroute.upgrade_max_s")
 #: Proposals are whole half seconds.
 _STEP_MS: Final = 500
 
@@ -95,26 +91,25 @@ def shortages(
     """
     if drill.victim is Victim.REPLICA or drill.deed not in _TAKING:
         return
-    written = {deployment_key(d.endpoint, d.name): d for d in registry.deployments}
+    written = {deployment_key(d.endpoint, d.name): patience_of(d) for d in registry.deployments}
     count = len(view.front_ends)
     for endpoint in view.endpoints:
         for deployment in endpoint.deployments:
             slots = sum(replica.slots for replica in deployment.replicas)
-            resource = written.get(deployment.key)
-            if not deployment.traffic_percent or resource is None or not 0 < slots <= count:
+            patience = written.get(deployment.key)
+            if not deployment.traffic_percent or patience is None or not 0 < slots <= count:
                 continue
-            wait_s, request_max_s = _patience(resource)
             back_s = _NOTICE_S + (
-                lasts_s if drill.deed is Deed.FREEZE else _TIMINGS.request_s(request_max_s)
+                lasts_s if drill.deed is Deed.FREEZE else _TIMINGS.request_s(patience.request_max_s)
             )
             share = LOAD_MAX * (count - 1) / count
             enough_s = _enough_s(drill, back_s, share)
-            if wait_s < enough_s:
+            if patience.wait_s < enough_s:
                 yield Shortage(
                     key=deployment.key,
                     slots=slots,
                     front_ends=count,
-                    wait_s=wait_s,
+                    wait_s=patience.wait_s,
                     back_s=back_s,
                     enough_s=enough_s,
                     over_s=back_s / (1 - share),
@@ -132,30 +127,3 @@ def _enough_s(drill: Drill, back_s: float, share: float) -> float:
     """
     still_s = min(back_s, _TIMINGS.failover_grace_s) if drill.moves_office else 0.0
     return back_s - still_s + share * still_s
-
-
-class _Written(msgspec.Struct):
-    """Of a deployment's file, what is needed here."""
-
-    request_settings: dict[str, object] = {}
-    properties: dict[str, object] = {}
-
-
-def _patience(resource: DeploymentResource) -> tuple[float, float]:
-    """How long a request may wait for a slot and how long it may keep it, seconds."""
-    written = _Written()
-    if resource.document:
-        written = msgspec.json.decode(resource.document, type=_Written)
-    settings = written.request_settings
-    wait_ms = _number(settings.get("max_queue_wait_ms")) or _WAIT_MS
-    timeout_ms = _number(settings.get("request_timeout_ms")) or _TIMEOUT_MS
-    longer_s = max(_number(written.properties.get(name)) for name in _LONGER)
-    return wait_ms / 1e3, max(timeout_ms / 1e3, longer_s)
-
-
-def _number(value: object) -> float:
-    """Properties are text, and this is no place to find fault with them; 0 when there is none."""
-    try:
-        return float(str(value))
-    except ValueError:
-        return 0.0
