@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from chaos.faults import KINDS
+from chaos.lines.kinds import NETWORK_KINDS
 from chaos.plan import make_plan
 from chaos.pods.kinds import POD_KINDS
 from chaos.pods.world import PodsWorld
@@ -93,8 +94,8 @@ def _adapted(scenario: Scenario, options: argparse.Namespace) -> Scenario:
 
 def _print_list(what: str) -> None:
     if what == "kinds":
-        for kind in (*KINDS, *POD_KINDS):
-            print(f"{kind.name:18} row {kind.row:2}  {kind.does}")
+        for kind in (*KINDS, *NETWORK_KINDS, *POD_KINDS):
+            print(f"{kind.name:20} row {kind.row:2}  {kind.does}")
         return
     for name, scenario in SCENARIOS.items():
         print(f"{name:18} {scenario.claim.splitlines()[0]}")

@@ -4,6 +4,7 @@
 
 from typing import Final
 
+from chaos.lines.kinds import NETWORK_KINDS
 from chaos.pods.kinds import POD_KINDS
 from chaos.vocabulary import Fault, Kind, Need, Reach, Target
 
@@ -417,7 +418,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     ),
 )
 
-_BY_NAME: Final = {kind.name: kind for kind in (*KINDS, *POD_KINDS)}
+_BY_NAME: Final = {kind.name: kind for kind in (*KINDS, *NETWORK_KINDS, *POD_KINDS)}
 
 
 def kind_named(name: str) -> Kind:

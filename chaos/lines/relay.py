@@ -170,12 +170,14 @@ class Relay:
         *,
         wire: PacketWire | None = None,
         listening: socket.socket | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         """Listen; nothing is carried before `run`.
 
         Args:
             wire: what its connections cross on their way, so that packets of theirs can be lost.
-            listening: where to, instead of a port of loopback.
+            listening: where to, instead of a port of the host.
+            host: of ours.
         """
         self.target = target
         self._wire = wire
@@ -186,13 +188,13 @@ class Relay:
         self.back = Direction()
         self.is_refusing = False
         self.accepted = 0
-        listening = _listening_socket() if listening is None else listening
+        listening = _listening_socket(host) if listening is None else listening
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         self._open: set[trio.SocketStream] = set()
 
     @property
     def port(self) -> int:
-        """Where it listens, on loopback."""
+        """Where it listens, on its host."""
         port: int = self._listener.socket.getsockname()[1]
         return port
 
@@ -285,7 +287,7 @@ def _prepare_reset(stream: trio.SocketStream) -> None:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)
 
 
-def _listening_socket() -> socket.socket:
-    sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+def _listening_socket(host: str) -> socket.socket:
+    sock = socket.create_server((host, 0), backlog=256)
     sock.setblocking(False)
     return sock

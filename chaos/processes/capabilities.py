@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chaos.faults import KINDS, Need
+from chaos.lines.kinds import NETWORK_KINDS
 from chaos.lines.packets import PacketWire
 from chaos.processes.clocks import fake_clock_library
 
@@ -99,6 +100,7 @@ _PROBES: Final[dict[Need, Callable[[], bool]]] = {
     Need.FAKE_CLOCK: lambda: fake_clock_library() is not None,
     Need.HOSTS_FILE: lambda: os.geteuid() == 0 and _runs("unshare", "-m", "true"),
     Need.PACKETS: _loses_packets,
+    Need.NETWORKS: lambda: _loses_packets() and shutil.which("nsenter") is not None,
 }
 
 
@@ -113,8 +115,8 @@ def impossible_kinds(done_here: Iterator[str]) -> dict[str, str]:
     Args:
         done_here: names of the kinds that the world has a way to do at all.
     """
-    ways = set(done_here)
-    needs = {need: is_possible(need) for need in {kind.need for kind in KINDS}}
-    missing = {kind.name: kind.need.value for kind in KINDS if not needs[kind.need]}
-    missing |= {kind.name: "a way in this world" for kind in KINDS if kind.name not in ways}
+    ways, every = set(done_here), (*KINDS, *NETWORK_KINDS)
+    needs = {need: is_possible(need) for need in {kind.need for kind in every}}
+    missing = {kind.name: kind.need.value for kind in every if not needs[kind.need]}
+    missing |= {kind.name: "a way in this world" for kind in every if kind.name not in ways}
     return missing

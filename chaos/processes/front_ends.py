@@ -15,6 +15,7 @@ import trio
 from chaos.counting import sitecustomize
 from chaos.counting.sitecustomize import FOLDER_VARIABLE
 from chaos.history import Death
+from chaos.lines.networks import Networks
 from chaos.lines.packets import PacketWire
 from chaos.lines.relay import Relay
 from chaos.processes.census import children_of, command_of
@@ -39,6 +40,8 @@ _UNREADY_S: Final = 0.5
 _WRAPPER: Final = "unshare"
 _DRAIN_S: Final = 8.0
 
+_LOOPBACK: Final = "127.0.0.1"
+
 #: First on their module path: what counts their tasks.
 _COUNTING: Final = Path(sitecustomize.__file__).parent
 _ADMIN_S: Final = 2.0
@@ -53,6 +56,8 @@ class FrontEnd:
     """One of them, running or not.
 
     Attributes:
+        host: where it is reached.
+        door_port: of loopback, where its admin API is from here; 0 where that is its own port.
         wrapper: a command that the next start runs under (`unshare …`).
         environment: added to the next start's.
         clock: its time of day, where a fault may change it.
@@ -67,6 +72,8 @@ class FrontEnd:
     peer_port: int
     data: Path
     log: Path
+    host: str = _LOOPBACK
+    door_port: int = 0
     process: "subprocess.Popen[bytes] | None" = None
     wrapper: tuple[str, ...] = ()
     environment: dict[str, str] = attrs.field(factory=dict)
@@ -82,7 +89,12 @@ class FrontEnd:
 
     def admin(self) -> AdminClient:
         """Its admin API."""
-        return AdminClient(f"http://127.0.0.1:{self.admin_port}", timeout_s=_ADMIN_S)
+        return AdminClient(f"http://{_LOOPBACK}:{self.admin_here}", timeout_s=_ADMIN_S)
+
+    @property
+    def admin_here(self) -> int:
+        """The port of our loopback where its admin API answers."""
+        return self.door_port or self.admin_port
 
     def supervisor_pid(self) -> int:
         """Its control process, under whatever wrapper."""
@@ -125,6 +137,7 @@ class FrontEnds:
         shares_socket: bool,
         domain: str = "",
         wire: PacketWire | None = None,
+        networks: Networks | None = None,
     ) -> None:
         """Lay them out; nothing is started.
 
@@ -133,7 +146,9 @@ class FrontEnds:
             shares_socket: one listening socket for all, which outlives them (decision 2).
             domain: of the names that they call each other by; addresses when it is empty.
             wire: what lies between them, where packets are to be lost.
+            networks: a namespace for each, and no lines between them but those.
         """
+        self._networks = networks
         self._domain = domain
         #: Front-ends that ended without being told to.
         self.deaths: list[Death] = []
@@ -157,14 +172,20 @@ class FrontEnds:
                 peer_port=ports[2 * count + number],
                 data=data,
                 log=folder / f"{name}.log",
+                host=networks.address(name) if networks else _LOOPBACK,
             )
         #: (who dials, who is dialled): the line that the dialling one's connections take.
         self.lines: dict[tuple[str, str], Relay] = {
-            (one, other): Relay(("127.0.0.1", self.all[other].peer_port), wire=wire)
+            (one, other): Relay((_LOOPBACK, self.all[other].peer_port), wire=wire)
             for one in names
             for other in names
-            if one != other
+            if one != other and networks is None
         }
+        #: Admin APIs answer to loopback names only: lines from here to those elsewhere.
+        self.doors: dict[str, Relay] = {}
+        for one in self.all.values() if networks else ():
+            self.doors[one.name] = Relay((one.host, one.admin_port))
+            one.door_port = self.doors[one.name].port
 
     def start(self, name: str) -> None:
         """Start one; in the main thread, for the kernel ties children to threads."""
@@ -175,6 +196,7 @@ class FrontEnds:
         arguments: list[object] = [
             *("front-end", "--name", name, "--data", one.data, "--peers", self._peers_of(name)),
             *("--voters", voter_count(len(self.all)), "--port", one.scoring_port, *listening),
+            *("--host", one.host, "--admin-host", one.host),
             *("--admin-port", one.admin_port, "--drain", _DRAIN_S, "--no-address-cap"),
             *("--unready", 0 if self._shared else _UNREADY_S),
             *(word for pair in self._peer_files[name].options().items() for word in pair),
@@ -184,6 +206,8 @@ class FrontEnds:
         if one.wrapper:
             # Behind a wrapper that forks, the parent is the wrapper; it holds the leash then.
             command = [*one.wrapper, command[0], "-P", "-m", "trioroute.cli.main", *words]
+        if self._networks is not None:
+            command = [*self._networks.wrapper(name), *command]
         with one.log.open("ab") as log:
             one.process = subprocess.Popen(
                 command,
@@ -203,7 +227,7 @@ class FrontEnds:
         """
         one = self.all[name]
         while True:
-            one.is_wanted = one.is_running and await _is_ready(one.admin_port)
+            one.is_wanted = one.is_running and await _is_ready(one.admin_here)
             if not one.is_running and not one.is_held_down and one.process is not None:
                 status, at = one.process.returncode, time.monotonic()
                 self.deaths.append(Death(at=at, name=name, status=status))
@@ -272,6 +296,8 @@ class FrontEnds:
 
     def _peers_of(self, name: str) -> str:
         """Everybody else is reached over a line; itself listens at its own port."""
+        if self._networks is not None:
+            return ",".join(f"{one.name}={one.host}:{one.peer_port}" for one in self.all.values())
         ports = {
             other: one.peer_port if other == name else self.lines[name, other].port
             for other, one in self.all.items()
@@ -282,14 +308,14 @@ class FrontEnds:
 
 
 def _shared_socket() -> socket.socket:
-    return socket.create_server(("127.0.0.1", 0), backlog=1024)
+    return socket.create_server((_LOOPBACK, 0), backlog=1024)
 
 
 async def _is_ready(admin_port: int) -> bool:
     """One `GET /readyz`, cheaply."""
     try:
         with trio.fail_after(_LOOK_MAX_S):
-            async with await trio.open_tcp_stream("127.0.0.1", admin_port) as stream:
+            async with await trio.open_tcp_stream(_LOOPBACK, admin_port) as stream:
                 await stream.send_all(
                     b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
                 )

@@ -44,26 +44,36 @@ class ReplicaProcess:
 class Replicas:
     """All of them."""
 
-    def __init__(self, folder: Path, *, count: int, processes: int, has_chat: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        count: int,
+        processes: int,
+        has_chat: bool,
+        host: str = "127.0.0.1",
+    ) -> None:
         """Lay them out; nothing is started.
 
         Args:
             count: of the ordinary deployment.
             has_chat: some more, in a process of their own, for upgraded connections.
+            host: of ours, where front-ends reach the lines to them.
         """
+        self._host = host
         self._folder = folder
         self._records = folder / "records"
         self._records.mkdir()
         ports = quiet_ports(count + (_CHAT_COUNT if has_chat else 0))
         dealt = [ports[number:count:processes] for number in range(processes)]
         dealt += [ports[count:]] if has_chat else []
-        self.processes = [_laid_out(f"replicas-{n}", group) for n, group in enumerate(dealt)]
+        self.processes = [_laid_out(f"replicas-{n}", group, host) for n, group in enumerate(dealt)]
         self.ordinary = self.processes[:processes]
         self.chat = self.processes[processes:]
 
     def lines(self, of: list[ReplicaProcess]) -> tuple[tuple[str, int], ...]:
         """The addresses that front-ends are told."""
-        return tuple(("127.0.0.1", line.port) for one in of for line in one.lines)
+        return tuple((self._host, line.port) for one in of for line in one.lines)
 
     def names(self, of: list[ReplicaProcess]) -> list[str]:
         """As they stand in the records."""
@@ -120,9 +130,9 @@ async def _listens(host: str, port: int) -> bool:
     return True
 
 
-def _laid_out(name: str, ports: list[int]) -> ReplicaProcess:
+def _laid_out(name: str, ports: list[int], host: str) -> ReplicaProcess:
     addresses = tuple(("127.0.0.1", port) for port in ports)
-    return ReplicaProcess(name, addresses, tuple(Relay(address) for address in addresses))
+    return ReplicaProcess(name, addresses, tuple(Relay(each, host=host) for each in addresses))
 
 
 def read_executions(text: str, life: str) -> list[Execution]:

@@ -10,6 +10,7 @@ import trio
 
 from chaos.faults import Fault, Need, Target
 from chaos.history import FinalRead
+from chaos.lines.networks import OUTSIDE, Networks
 from chaos.lines.packets import PacketWire
 from chaos.processes.clocks import WallClock, fake_clock_library
 from chaos.processes.front_ends import FrontEnd, FrontEnds
@@ -47,12 +48,14 @@ class System:
 
         Args:
             needs: of the plan's faults: small disks and names of their own for front-ends (this
-                process's mounts are its own then), clocks that can be wrong, packets to lose.
+                process's mounts are its own then), clocks that can be wrong, packets to lose, a
+                network for each (this process's is its own then).
         """
         has_mounts = bool(MOUNT_NEEDS.intersection(needs))
         self.wire = PacketWire() if Need.PACKETS in needs else None
         names = [f"fe-{number}" for number in range(setup.front_ends)]
         self.names = Names(folder, names) if has_mounts else None
+        self.networks = Networks(names) if Need.NETWORKS in needs else None
         self.setup = setup
         self.folder = folder
         self.front_ends = FrontEnds(
@@ -61,6 +64,7 @@ class System:
             shares_socket=setup.shares_socket,
             domain=DOMAIN if has_mounts else "",
             wire=self.wire,
+            networks=self.networks,
         )
         if has_mounts:
             for one in self.front_ends.all.values():
@@ -72,6 +76,7 @@ class System:
             count=setup.replicas,
             processes=setup.replica_processes,
             has_chat=setup.has_chat,
+            host=self.networks.address(OUTSIDE) if self.networks else "127.0.0.1",
         )
         self._registrations = 0
         #: All keys that were ever valid; the last one is used.
@@ -102,7 +107,7 @@ class System:
         every = list(self.front_ends.all.values())
         turned = every[number % len(every) :] + every[: number % len(every)]
         turned.sort(key=lambda one: not one.is_wanted)
-        return [(one.name, ("127.0.0.1", one.scoring_port)) for one in turned]
+        return [(one.name, (one.host, one.scoring_port)) for one in turned]
 
     def authorization(self) -> str:
         """The newest key."""
@@ -124,7 +129,9 @@ class System:
         """
         if self.wire is not None:
             nursery.start_soon(self.wire.run)
-        for line in self.front_ends.lines.values():
+        if self.networks is not None:
+            nursery.start_soon(self.networks.run)
+        for line in (*self.front_ends.lines.values(), *self.front_ends.doors.values()):
             nursery.start_soon(line.run)
         for one in self.replicas.processes:
             self.replicas.start(one)
@@ -273,6 +280,8 @@ class System:
             self.names.close()
         if self.wire is not None:
             self.wire.close()
+        if self.networks is not None:
+            self.networks.close()
 
 
 def _count_ready(status: ClusterStatus) -> int:

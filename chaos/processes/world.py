@@ -13,6 +13,7 @@ import trio
 
 from chaos.faults import Fault, Need, Reach, kind_named
 from chaos.history import Census, History, Office, Outcome, Sample, Span
+from chaos.lines.namespace import enter_private_network
 from chaos.plan import Plan
 from chaos.processes.capabilities import impossible_kinds
 from chaos.processes.census import marked, take_census
@@ -143,10 +144,12 @@ class ProcessesWorld:
 
 
 def _prepared(plan: Plan) -> frozenset[Need]:
-    """What the plan's faults need; mounts of our own are taken here when they are among it."""
+    """What the plan's faults need; mounts and a network of our own are taken here for it."""
     needs = frozenset(kind_named(name).need for name in plan.kinds)
     if needs & MOUNT_NEEDS:
         enter_private_mounts()
+    if Need.NETWORKS in needs:
+        enter_private_network()
     return needs
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chaos.scenarios import nemesis, pods, queue, restart, soak, takeover
+from chaos.scenarios import nemesis, networks, pods, queue, restart, soak, takeover
 from chaos.world import Scenario
 
 __all__ = ["SCENARIOS"]
@@ -19,6 +19,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         restart.SCENARIO,
         restart.KILLS,
         queue.SCENARIO,
+        networks.SCENARIO,
         soak.SCENARIO,
         pods.SCENARIO,
     )

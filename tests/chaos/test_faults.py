@@ -3,16 +3,17 @@
 import pytest
 
 from chaos.faults import KINDS, Kind, kind_named
+from chaos.lines.kinds import NETWORK_KINDS
 from chaos.pods.kinds import POD_KINDS
 from trioroute import errors
 from trioroute.errors import TrioRouteError
 
 
 def test_names_are_unique_and_found() -> None:
-    assert all(kind_named(kind.name) is kind for kind in (*KINDS, *POD_KINDS))
+    assert all(kind_named(kind.name) is kind for kind in (*KINDS, *NETWORK_KINDS, *POD_KINDS))
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *POD_KINDS], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*KINDS, *NETWORK_KINDS, *POD_KINDS], ids=lambda kind: kind.name)
 def test_a_kind_makes_sense(kind: Kind) -> None:
     known = [getattr(errors, name) for name in errors.__all__]
     reasons = {error.reason for error in known if issubclass(error, TrioRouteError)}

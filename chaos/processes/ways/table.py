@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chaos.processes.ways import lines, people, resources, signals
+from chaos.processes.ways import lines, networks, people, resources, signals
 from chaos.processes.ways.aim import Way
 
 __all__ = ["WAYS"]
@@ -10,6 +10,7 @@ __all__ = ["WAYS"]
 WAYS: Final[dict[str, Way]] = {
     **signals.WAYS,
     **lines.WAYS,
+    **networks.WAYS,
     **resources.WAYS,
     **people.WAYS,
 }

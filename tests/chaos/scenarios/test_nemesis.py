@@ -4,6 +4,7 @@ import pytest
 
 from chaos.__main__ import run_scenario
 from chaos.faults import KINDS
+from chaos.lines.kinds import NETWORK_KINDS
 from chaos.processes.ways.table import WAYS
 from chaos.processes.world import ProcessesWorld
 from chaos.report import shown
@@ -22,4 +23,4 @@ def test_twelve_kinds_of_fault_break_no_promise() -> None:
 
 
 def test_no_way_is_without_a_row() -> None:
-    assert WAYS.keys() <= {kind.name for kind in KINDS}
+    assert WAYS.keys() <= {kind.name for kind in (*KINDS, *NETWORK_KINDS)}
