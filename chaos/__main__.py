@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Final
 
 import attrs
 
@@ -22,6 +23,8 @@ from chaos.world import Scenario, World
 
 __all__ = ["main"]
 
+_WORLDS: Final = ("processes", "simulated", "pods", "cluster")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run from a command line; the exit status is 1 when a rule was broken, 3 when invalid."""
@@ -34,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--client", choices=CLIENT_KINDS, help="only this kind of client")
     parser.add_argument("--rate", type=float, help="requests per second offered")
     parser.add_argument("--report", type=Path, help="write what happened here, as JSON")
-    parser.add_argument("--world", choices=("processes", "simulated", "pods"), default="processes")
+    parser.add_argument("--world", choices=_WORLDS, default="processes")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args(argv)
     if options.scenario in ("list", "kinds"):
@@ -45,8 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     world: World = ProcessesWorld(say=_say, keep=options.keep)
     if options.world == "simulated":
         world = SimulatedWorld()
-    elif options.world == "pods":
-        world = PodsWorld(say=_say)
+    elif options.world in ("pods", "cluster"):
+        world = PodsWorld(say=_say, is_remote=options.world == "cluster")
     judgement = run_scenario(scenario, world, options.seed)
     if options.report is not None:
         options.report.write_text(json.dumps(to_json(judgement), indent=1))

@@ -108,6 +108,8 @@ def own_answer(history: History, _: Levels) -> _Complaints:
 
 def executed_at_most(history: History, _: Levels) -> _Complaints:
     """I3: no request runs twice unless it may be repeated; refused ones do not run at all."""
+    if not history.has_executions:
+        return
     counts: defaultdict[int, int] = defaultdict(int)
     for execution in history.executions:
         counts[execution.number] += 1

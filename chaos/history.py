@@ -159,6 +159,7 @@ class History:
     """One run.
 
     Attributes:
+        has_executions: whether replicas' own records can be read; otherwise there are none.
         slots: replica to its limit.
         offices: who coordinated, whenever a front-end said something new.
         skipped: kinds that could not run, with what they need.
@@ -176,6 +177,7 @@ class History:
     ended_at: float = 0.0
     requests: list[Request] = attrs.field(factory=list)
     executions: list[Execution] = attrs.field(factory=list)
+    has_executions: bool = True
     spans: list[Span] = attrs.field(factory=list)
     slots: dict[str, int] = attrs.field(factory=dict)
     offices: list[Office] = attrs.field(factory=list)

@@ -56,6 +56,8 @@ def shown(judgement: Judgement, *, replay: str = "") -> str:
         f"SKIPPED fault={kind_named(name).row} kind={name} needs={needs}"
         for name, needs in sorted(history.skipped.items())
     ]
+    if not history.has_executions:
+        lines.append("SKIPPED I3, I4: replicas' own records are not on this machine")
     lines += history.notes
     lines += _request_lines(history)
     lines += _fault_lines(history)

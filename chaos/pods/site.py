@@ -15,6 +15,7 @@ import trio
 from chaos.sim.kubernetes_cluster.containers import Containers, Image
 from chaos.sim.kubernetes_cluster.kube import Kube, LocalKube
 from chaos.sim.kubernetes_cluster.kubelet import Addresses, Kubelet
+from chaos.sim.kubernetes_cluster.network import Network
 from chaos.sim.kubernetes_cluster.plane import ControlPlane
 
 __all__ = ["LOOPBACK_NETWORK", "Site", "fake_site", "run_pods"]
@@ -80,8 +81,10 @@ async def run_pods(site: Site) -> AsyncIterator[None]:
             kubeconfig=site.kubeconfig,
         )
         site.kubelet = Kubelet(site.kube, site.containers, addresses, namespace=site.namespace)
+        network = Network(site.kube, site.namespace, site.containers.pid)
         async with trio.open_nursery() as nursery:
             await nursery.start(site.kubelet.run)
+            nursery.start_soon(network.run)
             yield
             nursery.cancel_scope.cancel()
 

@@ -207,6 +207,11 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
                 await trio.sleep(_LOOK_S)
         raise trio.TooSlowError(f"{name}: {len(pods)} replicas, {sum(map(is_ready, pods))} ready")
 
+    def pids(self) -> list[int]:
+        """Of the containers that run here."""
+        containers = self.site.containers
+        return [] if containers is None else containers.pids()
+
     def executions(self) -> list[Execution]:
         """What all replicas have recorded, of those that run here."""
         containers = self.site.containers

@@ -1,4 +1,4 @@
-"""The world of pods: installs the system on a fake cluster, offers load, does the plan, heals."""
+"""The world of pods: installs the system on a cluster, offers load, does the plan, heals."""
 
 import shutil
 import tempfile
@@ -11,14 +11,17 @@ import attrs
 import trio
 
 from chaos.faults import KINDS
-from chaos.history import History, Span
+from chaos.history import History, Office, Span
 from chaos.plan import Plan
+from chaos.pods.api_ways import API_WAYS
 from chaos.pods.install import REPLICA_COMMAND
+from chaos.pods.remote import has_toy_kubelet, remote_site
 from chaos.pods.site import fake_site
 from chaos.pods.system import PodSystem, deployment, endpoint
-from chaos.pods.ways import WAYS
+from chaos.pods.ways import NEEDS_CONTAINERS, POD_WAYS
 from chaos.processes.census import marked
 from chaos.processes.logs import secrets_in_logs, tracebacks_in_logs
+from chaos.processes.starvation import watch_starvation
 from chaos.sim.kubernetes_cluster.containers import MARK
 from chaos.workload.load import offer
 from chaos.world import Scenario
@@ -29,7 +32,9 @@ _RECOVERY_MAX_S: Final = 60.0
 #: Of one coordinator: pods, Deployments, and both custom resources.
 _WATCHES: Final = 4
 _LOOK_S: Final = 0.1
+_OFFICE_LOOK_S: Final = 0.25
 _SETTLE_S: Final = 1.5
+_WAYS: Final = {**POD_WAYS, **API_WAYS}
 
 
 def _silent(_: str) -> None:
@@ -38,20 +43,29 @@ def _silent(_: str) -> None:
 
 @attrs.frozen(kw_only=True)
 class PodsWorld:
-    """Front-ends and replicas as pods: the manifests of `k8s/`, a fake API, a toy kubelet."""
+    """Front-ends and replicas as pods: the manifests of `k8s/`.
+
+    Attributes:
+        is_remote: on the cluster of KUBECONFIG; otherwise on a fake one with a toy kubelet.
+    """
 
     say: Callable[[str], None] = _silent
+    is_remote: bool = False
 
     @property
     def name(self) -> str:
         """See `World`."""
-        return "pods"
+        return "cluster" if self.is_remote else "pods"
 
     def impossible(self) -> Mapping[str, str]:
         """See `World`."""
         missing = {kind.name: "a way in this world" for kind in KINDS}
+        if self.is_remote:
+            missing |= dict.fromkeys(API_WAYS, "an API server of our own to hurt (--world pods)")
+        if self.is_remote and not has_toy_kubelet():
+            missing |= dict.fromkeys(NEEDS_CONTAINERS, "containers on this machine (TOY_KUBELET=1)")
         if shutil.which("kubectl") is None:
-            missing |= dict.fromkeys(WAYS, "kubectl, which renders the manifests")
+            missing |= dict.fromkeys(_WAYS, "kubectl, which renders the manifests")
         return missing
 
     def run(self, scenario: Scenario, plan: Plan) -> History:
@@ -60,9 +74,12 @@ class PodsWorld:
 
     async def _run(self, scenario: Scenario, plan: Plan) -> History:
         history = History(scenario=scenario.name, world=self.name, seed=plan.seed)
+        needs = self.impossible()
+        history.skipped = {name: needs[name] for name in plan.skipped}
+        open_site = remote_site if self.is_remote else fake_site
         with tempfile.TemporaryDirectory(prefix="trioroute-pods-") as name:
             folder = Path(name)
-            async with fake_site(folder) as site, trio.open_nursery() as nursery:
+            async with open_site(folder) as site, trio.open_nursery() as nursery:
                 system = PodSystem(site, service_s=scenario.setup.service_s)
                 nursery.start_soon(system.follow_front_ends)
                 await self._start(system, scenario)
@@ -73,6 +90,7 @@ class PodsWorld:
             history.requests = system.clients.requests
             history.complaints += system.clients.unasked
             history.executions = system.executions()
+            history.has_executions = site.containers is not None
             history.slots = dict.fromkeys(
                 {one.replica for one in history.executions}, scenario.setup.slots
             )
@@ -99,11 +117,13 @@ class PodsWorld:
         async with trio.open_nursery() as nursery:
             history.began_at = time.monotonic()
             nursery.start_soon(offer, system.clients, scenario.load, plan.seed, stop)
+            nursery.start_soon(_watch_offices, system, history)
+            nursery.start_soon(watch_starvation, history, system.pids)
             for number, fault in enumerate(plan.faults, start=1):
                 await trio.sleep(max(0.0, history.began_at + fault.at_s - time.monotonic()))
                 span = Span(kind=fault.kind, target="", injected_at=time.monotonic())
                 history.spans.append(span)
-                async with WAYS[fault.kind](system, fault) as hit:
+                async with _WAYS[fault.kind](system, fault) as hit:
                     span.target, span.front_ends = hit.target, hit.front_ends
                     await trio.sleep(fault.hold_s)
                 if hit.is_stopped and system.site.plane is not None:
@@ -131,11 +151,31 @@ class PodsWorld:
                 final is not None
                 and len(final.ready) == setup.front_ends
                 and final.replicas_ready == final.replicas_wished == setup.replicas
-                and plane is not None
-                and plane.server.watch_count >= _WATCHES
+                and (plane is None or plane.server.watch_count >= _WATCHES)
             ):
                 return
             await trio.sleep(_LOOK_S)
+
+
+async def _watch_offices(system: PodSystem, history: History) -> None:
+    """Note who coordinates, as an onlooker sees it."""
+    seen: dict[str, tuple[int, str]] = {}
+    while True:
+        status = await system.status()
+        office = None if status is None else status.coordinator
+        if status is not None and office is not None:
+            told = (office.epoch, office.name)
+            if seen.get(status.reporter) != told:
+                seen[status.reporter] = told
+                history.offices.append(
+                    Office(
+                        at=time.monotonic(),
+                        epoch=office.epoch,
+                        name=office.name,
+                        reporter=status.reporter,
+                    )
+                )
+        await trio.sleep(_OFFICE_LOOK_S)
 
 
 def _end(span: Span) -> str:

@@ -89,6 +89,14 @@ class SmallWorld:
     def admin_urls(self) -> Mapping[str, str]:
         return self.system.urls
 
+    @property
+    def look_s(self) -> float:
+        return 0.05
+
+    @property
+    def is_sure(self) -> bool:
+        return True
+
     def objection(self, deed: Deed, target: Target) -> str:
         return self.why_not
 

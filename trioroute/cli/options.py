@@ -1,9 +1,10 @@
 """Options that many verbs share: which system is meant, and how its answer is shown."""
 
+import contextlib
 import functools
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Duration",
     "client_of",
+    "cluster_tools",
     "output_options",
     "proxy_options",
     "shown_traffic",
@@ -163,15 +165,26 @@ def system_of(admin: str | None, data: Path | None) -> "System":
 
 
 def _reach(settings: "Settings") -> "Reached":
-    try:
+    with cluster_tools(settings):
         from trioroute.cli.kube.forward import reach_cluster
+    return reach_cluster(settings, tell)
+
+
+@contextlib.contextmanager
+def cluster_tools(settings: "Settings") -> Iterator[None]:
+    """For imports of what takes the cluster's client, which is an extra.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        yield
     except ModuleNotFoundError as error:
         name = settings.namespace
         raise ConfigError(
             f"namespace {name.value} ({name.origin}) is in a Kubernetes cluster, and {error.name} "
             "is missing: pip install 'trioroute[k8s]'"
         ) from None
-    return reach_cluster(settings, tell)
 
 
 def tell(text: str) -> None:

@@ -50,6 +50,7 @@ class Drill:
         reasons: the router's own answers (`x-trioroute-error`) that the deed excuses.
         excused_s: for how long after the deed has ended they are excused.
         back_goal_s: when all must be whole again after the deed has ended.
+        hits: what was done, in front of the target's name.
     """
 
     name: str
@@ -66,7 +67,20 @@ class Drill:
     reasons: frozenset[str] = frozenset()
     excused_s: float = 0.0
     back_goal_s: float = 30.0
+    hits: str = attrs.field()
 
+    @hits.default
+    def _hits_of_deed(self) -> str:
+        return _HITS[self.deed]
+
+
+_HITS: Final = {
+    Deed.KILL: "SIGKILL to",
+    Deed.END: "SIGTERM to",
+    Deed.FREEZE: "froze",
+    Deed.CUT: "cut off",
+    Deed.FILL: "filled the disk of",
+}
 
 #: What a replica that dies or stands still excuses (faults 10 and 11): it got the request and
 #: nobody knows how far it came.

@@ -106,6 +106,7 @@ async def conduct(
         world.admin_urls,
         token=client.system.token,
         since=lambda: trio.current_time() - began_at,
+        look_s=world.look_s,
     )
     seen = await _see(client, watcher)
     lasts_s = drill.lasts_s if wishes.lasts_s is None else wishes.lasts_s

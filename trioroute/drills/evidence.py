@@ -121,7 +121,8 @@ class Strike:
         own_epoch: the first epoch after `epoch` that the target itself held before it was mended;
             0 when there was none.
         own_epoch_at_s: when that began, by its own account; None where it did not say.
-        was_felt: whether a filled disk ended the target or made it want no requests.
+        was_felt: whether a filled disk ended the target or made it want no requests, or a cut
+            parted anybody.
         missing: what was not back when the drill's patience ended, a sentence each.
         back_s: from the end of the deed until all was whole again; None when that was not seen.
         ports: our ends of the connections that the victim held; None where nobody can tell.

@@ -248,7 +248,12 @@ def _judge_office(drill: Drill, evidence: Evidence, goal_s: float | None) -> Ite
     yield Finding("one-coordinator", _passed(not shared), claim, measured)
     if not drill.moves_office:
         return
-    moved = [strike for strike in evidence.strikes if strike.was_coordinator]
+    # A cut that parted nobody moves nothing; `felt` says that it was none.
+    moved = [
+        strike
+        for strike in evidence.strikes
+        if strike.was_coordinator and not _is_unfelt_cut(drill, strike)
+    ]
     for strike in moved:
         yield _judge_epoch(strike)
         if strike.own_epoch:
@@ -256,7 +261,7 @@ def _judge_office(drill: Drill, evidence: Evidence, goal_s: float | None) -> Ite
         if goal_s is not None:
             yield _judge_gap(strike, goal_s, evidence.lateness_s)
     if not moved:
-        text = "the coordinator was never hit"
+        text = "the coordinator was never hit, or did not feel it"
         yield Finding("epoch", Verdict.UNKNOWN, "another front-end took over", text)
 
 
@@ -314,9 +319,16 @@ def _judge_felt(drill: Drill, evidence: Evidence) -> Iterator[Finding]:
         elif drill.deed is Deed.FILL and not strike.was_felt:
             text = f"{strike.target} wrote nothing that needed room: let it last longer (--lasts)"
             yield Finding("felt", Verdict.UNKNOWN, claim, f"{text}, and change something meanwhile")
+        elif _is_unfelt_cut(drill, strike):
+            text = f"{strike.target} and the others went on hearing each other: nothing was cut"
+            yield Finding("felt", Verdict.UNKNOWN, claim, text)
         elif lasted_s is not None:
             text = f"by {strike.target}, for {_seconds(lasted_s)}"
             yield Finding("felt", Verdict.PASSED, claim, text)
+
+
+def _is_unfelt_cut(drill: Drill, strike: Strike) -> bool:
+    return drill.deed is Deed.CUT and not (strike.was_felt or strike.successor)
 
 
 def _judge_gap(strike: Strike, goal_s: float, lateness_s: float) -> Finding:

@@ -148,7 +148,7 @@ class Rehearsal:
     async def _hit(self, target: Target, before: Whole, settings: Settings) -> None:
         drill, world, lasts_s = self._drill, self._world, settings.lasts_s
         known = await self._office()
-        identity = world.identity(target)
+        identity = await self._identity(target)
         port = 0 if isinstance(self._prober, str) else self._prober.target.address[1]
         ports: frozenset[int] | None = frozenset()
         if not target.is_replica:
@@ -166,7 +166,7 @@ class Rehearsal:
         # Starting the guard takes a moment: the time that counts is when it was done.
         strike = attrs.evolve(strike, at_s=self._now_s() if drill.deed.is_lasting else strike.at_s)
         self._strikes.append(strike)
-        self._tell(f"{_verb(drill.deed)} {target.name}")
+        self._tell(f"{drill.hits} {target.name}")
         struck_at = trio.current_time()
         if strike.was_coordinator and drill.moves_office:
             await self._await_successor(strike)
@@ -182,8 +182,9 @@ class Rehearsal:
         """What the victim did meanwhile: whether it felt a full disk, and claimed the office."""
         if self._drill.deed is Deed.FILL:
             is_unready = bool((await self._watcher.readiness()).get(target.name))
-            self._change(was_felt=is_unready or self._world.identity(target) != identity)
+            self._change(was_felt=is_unready or await self._identity(target) != identity)
         if self._drill.deed is Deed.CUT:
+            self._change(was_felt=self._world.is_sure or await self._feels_cut())
             claimed = self._watcher.office_after(self._strikes[-1].epoch, of=target.name)
             if claimed is not None:
                 epoch, _, began_s = claimed
@@ -213,9 +214,10 @@ class Rehearsal:
     def _left_office_s(self, strike: Strike, before_s: float) -> float:
         """When the victim's office ended: at once, but whoever is asked to end hands it over first.
 
-        Then the last time that it said to hold it, which is early by up to one look.
+        Where somebody else does the killing, it goes on until they do. Then the last time that it
+        said to hold it, which is early by up to one look.
         """
-        if self._drill.deed is not Deed.END:
+        if self._drill.deed is not Deed.END and self._world.is_sure:
             return strike.at_s
         said = [
             look.at_s
@@ -229,10 +231,10 @@ class Rehearsal:
         is_replaced = self._drill.deed in (Deed.KILL, Deed.END) and not target.is_replica
         ended_s = self._strikes[-1].ended_s or 0.0
         missing: tuple[str, ...] = (f"{target.name} has not been started again",)
-        with trio.move_on_after(_BACK_MAX_S) as patience:
-            while (  # noqa: ASYNC110 - another process's doing: no event
-                is_replaced and self._world.identity(target) in ("", identity)
-            ):
+        patience_s = max(_BACK_MAX_S, self._drill.back_goal_s)
+        with trio.move_on_after(patience_s) as patience:
+            # Somebody else's doing: there is no event to wait for.
+            while is_replaced and await self._identity(target) in ("", identity):  # noqa: ASYNC110
                 await trio.sleep(_LOOK_S)
             if target.is_replica and self._drill.deed is Deed.KILL:
                 missing = (f"{target.name} is still listed as ready",)
@@ -241,7 +243,7 @@ class Rehearsal:
             await self._watcher.wait_whole(before)
         if patience.cancelled_caught:
             missing = missing or self._watcher.missing or ("no look at the system came to an end",)
-            text = f"not whole after {_BACK_MAX_S:g} s: {'; '.join(missing)}"
+            text = f"not whole after {patience_s:g} s: {'; '.join(missing)}"
             self._change(missing=missing)
             self._tell(text)
             return
@@ -265,6 +267,17 @@ class Rehearsal:
                 return
             await trio.sleep(_LOOK_S)
 
+    async def _feels_cut(self) -> bool:
+        """Whether anybody misses a voter now, or somebody else coordinates."""
+        views = await self._watcher.views()
+        return bool(self._strikes[-1].successor) or any(
+            view.raft is not None and view.raft.connected < view.raft.voters
+            for view in views.values()
+        )
+
+    async def _identity(self, target: Target) -> str:
+        return await trio.to_thread.run_sync(self._world.identity, target)
+
     async def _office(self) -> tuple[str, int]:
         whole = await self._watcher.whole()
         return ("", 0) if whole is None else (whole.coordinator, whole.epoch)
@@ -282,14 +295,3 @@ class Rehearsal:
 
     def _now_s(self) -> float:
         return trio.current_time() - self._began_at
-
-
-def _verb(deed: Deed) -> str:
-    words: dict[Deed, str] = {
-        Deed.KILL: "SIGKILL to",
-        Deed.END: "SIGTERM to",
-        Deed.FREEZE: "froze",
-        Deed.CUT: "cut off",
-        Deed.FILL: "filled the disk of",
-    }
-    return words[deed]

@@ -20,7 +20,8 @@ T = TypeVar("T")
 _ASK_S: Final = 1.0
 #: Between two looks at the same front-end, seconds. Each costs it some milliseconds.
 _CALM_S: Final = 0.25
-_ALERT_S: Final = 0.05
+#: Between two looks at ourselves, seconds.
+_TICK_S: Final = 0.05
 
 
 class Watcher:
@@ -29,10 +30,16 @@ class Watcher:
     Args:
         urls: front-end name to admin address.
         since: seconds since the drill began.
+        look_s: between two looks at the same front-end while something is broken.
     """
 
     def __init__(
-        self, urls: Mapping[str, str], *, token: str | None, since: Callable[[], float]
+        self,
+        urls: Mapping[str, str],
+        *,
+        token: str | None,
+        since: Callable[[], float],
+        look_s: float = 0.05,
     ) -> None:
         self.looks: list[Look] = []
         self.is_alert = False
@@ -42,6 +49,7 @@ class Watcher:
             name: AdminClient(url, timeout_s=_ASK_S, token=token) for name, url in urls.items()
         }
         self._since = since
+        self._look_s = look_s
         self._offices: dict[int, tuple[str, float | None]] = {}
 
     async def run(self) -> None:
@@ -115,7 +123,7 @@ class Watcher:
             self.missing = (*lost(before, now), *rifts(views, self._clients))
             if not self.missing:
                 return
-            await trio.sleep(_ALERT_S)
+            await trio.sleep(self._look_s)
 
     async def wait_idle(self, before: Whole) -> None:
         """Return when no more slots are busy, and no more requests wait, than before."""
@@ -134,7 +142,7 @@ class Watcher:
             status = await _ask(client.status)
             if status is not None:
                 self._note(status)
-            await trio.sleep(_ALERT_S if self.is_alert else _CALM_S)
+            await trio.sleep(self._look_s if self.is_alert else _CALM_S)
 
     def _note(self, status: ClusterStatus) -> None:
         now_s = self._since()
@@ -150,7 +158,7 @@ class Watcher:
 
     async def _watch_ourselves(self) -> None:
         while True:
-            due = trio.current_time() + _ALERT_S
+            due = trio.current_time() + _TICK_S
             await trio.sleep_until(due)
             self.lateness_s = max(self.lateness_s, trio.current_time() - due)
 

@@ -1,9 +1,7 @@
 """What a drill needs of whatever runs the system: the seam between drills and machines.
 
-`local.system` does it with the processes of an `up` on this machine. A Kubernetes cluster is
-another implementation: names are pods, KILL and END delete one without and with grace, CUT is a
-network policy, what is beyond the cluster's means is refused by `objection`, and `mend` takes back
-what was made. Nothing else in drills knows where the system runs.
+`local.system` does it with the processes of an `up` on this machine, `kube.system` with the pods of
+a Kubernetes cluster. Nothing else in drills knows where the system runs.
 """
 
 from collections.abc import Mapping
@@ -49,16 +47,35 @@ class World(Protocol):
         """Front-end name to admin address."""
         ...
 
+    @property
+    def look_s(self) -> float:
+        """How long to pause between two looks at a front-end while something is broken, seconds."""
+        ...
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether what `strike` did is done when it returns.
+
+        A cluster's kubelets and network take their time, or do not do it at all.
+        """
+        ...
+
     def objection(self, deed: Deed, target: Target) -> str:
-        """Why the deed cannot be done here, and what to do instead; empty when it can."""
+        """Why the deed cannot be done here, and what to do instead; empty when it can. Blocking."""
         ...
 
     def held_ports(self, front_end: str, scoring_port: int) -> frozenset[int] | None:
-        """Client ports of the connections that it holds now; None where nobody can tell."""
+        """Client ports of the connections that it holds now; None where nobody can tell.
+
+        Called on a thread.
+        """
         ...
 
     def identity(self, target: Target) -> str:
-        """What tells this life of the target from the next one; empty while there is none."""
+        """What tells this life of the target from the next one; empty while there is none.
+
+        Called on a thread.
+        """
         ...
 
     async def strike(self, deed: Deed, target: Target, *, lasts_s: float) -> None:

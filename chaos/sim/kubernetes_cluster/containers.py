@@ -108,6 +108,10 @@ class Containers:
         process = self._processes.get(uid)
         return process.pid if process is not None and process.poll() is None else None
 
+    def pids(self) -> list[int]:
+        """The processes of all containers that run."""
+        return [process.pid for process in self._processes.values() if process.poll() is None]
+
     def files(self, pattern: str) -> list[Path]:
         """What containers wrote below their own `/tmp`, oldest pod first."""
         return sorted(self._folder.glob(f"pods/*/tmp/{pattern}"))

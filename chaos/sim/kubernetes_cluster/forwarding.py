@@ -6,6 +6,7 @@ the server's HTTP is: whoever is tested against them must not have made them too
 """
 
 import base64
+import contextlib
 import hashlib
 from typing import Final
 
@@ -47,18 +48,26 @@ async def serve_forward(stream: trio.abc.Stream, forward: PortForward) -> None:
         return
     async with pod, trio.open_nursery() as nursery:
         nursery.start_soon(_receive, stream, pod, nursery.cancel_scope)
-        async for data in pod:
-            await stream.send_all(_frame(_BINARY, b"\0" + data))
-        await stream.send_all(_frame(_CLOSE, _NORMAL))
+        # Either may be killed: whoever resets is as gone as whoever closes.
+        with contextlib.suppress(trio.BrokenResourceError):
+            async for data in pod:
+                await stream.send_all(_frame(_BINARY, b"\0" + data))
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(_frame(_CLOSE, _NORMAL))
         nursery.cancel_scope.cancel()
 
 
 async def _receive(stream: trio.abc.Stream, pod: trio.abc.Stream, scope: trio.CancelScope) -> None:
+    with contextlib.suppress(trio.BrokenResourceError):
+        await _pass_on(stream, pod)
+    scope.cancel()
+
+
+async def _pass_on(stream: trio.abc.Stream, pod: trio.abc.Stream) -> None:
     buffer = bytearray()
     while True:
         frame = await _read_frame(stream, buffer)
         if frame is None or frame[0] == _CLOSE:
-            scope.cancel()
             return
         kind, message = frame
         if kind == _PING:

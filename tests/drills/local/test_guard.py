@@ -19,14 +19,14 @@ from trioroute.drills.local.wounds import Frozen, Process, heal_recorded, read_r
 DRILL = """
 import subprocess, sys, trio
 from pathlib import Path
-from trioroute.drills.local.post import Post, lock_drills
+from trioroute.drills.local.post import lock_drills, open_post
 from trioroute.drills.local.wounds import Frozen, Process
 
 async def main():
     data = Path(sys.argv[1])
     with lock_drills(data) as lock_fd:
         wound = Frozen((Process.of(int(sys.argv[2])),))
-        post = await Post.open(data, wound, lasts_s=float(sys.argv[3]), lock_fd=lock_fd)
+        post = await open_post(data, wound, lasts_s=float(sys.argv[3]), lock_fd=lock_fd)
         print(post._popen.pid, flush=True)
         await trio.sleep_forever()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.drills.local.test_wounds import state_of
-from trioroute.drills.local.post import Post, lock_drills
+from trioroute.drills.local.post import lock_drills, open_post
 from trioroute.drills.local.wounds import Ballast, Frozen, Process, read_record
 from trioroute.drills.world import WorldError
 
@@ -25,7 +25,7 @@ def victim() -> "Iterator[subprocess.Popen[bytes]]":
 async def test_it_breaks_and_mends(victim: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
     with lock_drills(tmp_path) as lock_fd:
         wound = Frozen((Process.of(victim.pid),))
-        post = await Post.open(tmp_path, wound, lasts_s=60, lock_fd=lock_fd)
+        post = await open_post(tmp_path, wound, lasts_s=60, lock_fd=lock_fd)
         assert state_of(victim.pid) == "T"
         await post.close()
         assert state_of(victim.pid) != "T"
@@ -37,7 +37,7 @@ async def test_what_a_killed_guard_left_is_mended_here(
 ) -> None:
     with lock_drills(tmp_path) as lock_fd:
         wound = Frozen((Process.of(victim.pid),))
-        post = await Post.open(tmp_path, wound, lasts_s=60, lock_fd=lock_fd)
+        post = await open_post(tmp_path, wound, lasts_s=60, lock_fd=lock_fd)
         os.kill(post._popen.pid, signal.SIGKILL)
         await post.close()
     assert state_of(victim.pid) != "T"
@@ -50,7 +50,7 @@ async def test_what_could_not_be_broken_is_said(tmp_path: Path) -> None:
         lock_drills(tmp_path) as lock_fd,
         pytest.raises(WorldError, match=r"nothing was broken: failed: .*missing"),
     ):
-        await Post.open(tmp_path, wound, lasts_s=60, lock_fd=lock_fd)
+        await open_post(tmp_path, wound, lasts_s=60, lock_fd=lock_fd)
     assert read_record(tmp_path) is None
 
 

@@ -3,18 +3,27 @@
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from trioroute.cli.options import Duration, client_of, output_options, system_options, tell
+from trioroute.cli.options import (
+    Duration,
+    client_of,
+    cluster_tools,
+    output_options,
+    system_options,
+    tell,
+)
 from trioroute.cli.output import reply, show
 from trioroute.drills.catalogue import DRILLS, Drill
 from trioroute.errors import ConfigError
 
 if TYPE_CHECKING:
+    from trioroute.client.saved.settings import Settings
     from trioroute.drills.conducting import Conducted, Wishes
 
 __all__ = ["drill"]
@@ -53,11 +62,20 @@ def list_drills(*, output: str, query: str | None) -> None:
 @output_options("text")
 @system_options
 def undo(*, output: str, query: str | None, admin: str | None, data: Path | None) -> None:
-    """Mend what a drill left behind that was killed together with its guard."""
+    """Mend what a drill left behind that was killed together with its guard.
+
+    In a cluster also what a drill has made that still runs: make sure that none does.
+    """
+    settings = _settings(admin, data)
+    if settings.namespace.value:
+        done = _undo_in_cluster(settings)
+        text = f"mended: {', '.join(done)}" if done else "nothing was left behind"
+        reply(text, {"mended": done}, output, query)
+        return
     from trioroute.drills.local.post import lock_drills
     from trioroute.drills.local.wounds import heal_recorded
 
-    folder = _data_folder(admin, data)
+    folder = Path(settings.data.value)
     with lock_drills(folder):
         healed = heal_recorded(folder)
     text = "nothing was left behind" if healed is None else f"mended: {healed}"
@@ -123,7 +141,8 @@ def _run(  # house: one parameter per option is Click's own form
     from trioroute.drills.probing import find_body
 
     _check_reports(reports)
-    folder = _data_folder(admin, data)
+    settings = _settings(admin, data)
+    folder = None if settings.namespace.value else Path(settings.data.value)
     given = _read(body)
 
     def body_of(name: str) -> bytes:
@@ -138,7 +157,11 @@ def _run(  # house: one parameter per option is Click's own form
         gap_goal_s=gap_goal,
         is_forced=force,
     )
-    done = _conduct(one, folder, wishes, is_agreed=yes)
+    ask = partial(_ask, is_agreed=yes)
+    if folder is None:
+        one, done = _conduct_in_cluster(one, settings, wishes, ask)
+    else:
+        done = _conduct(one, folder, wishes, ask)
     record = _report(one, done, reports)
     from trioroute.drills.report.words import summary_lines
 
@@ -147,7 +170,7 @@ def _run(  # house: one parameter per option is Click's own form
     return _INTERRUPTED if done.is_interrupted else EXIT_OF[done.judgement.verdict]
 
 
-def _conduct(one: Drill, folder: Path, wishes: "Wishes", *, is_agreed: bool) -> "Conducted":
+def _conduct(one: Drill, folder: Path, wishes: "Wishes", ask: Callable[[str], bool]) -> "Conducted":
     import trio
 
     from trioroute.drills.conducting import conduct
@@ -156,40 +179,60 @@ def _conduct(one: Drill, folder: Path, wishes: "Wishes", *, is_agreed: bool) -> 
     from trioroute.drills.local.wounds import RECORD_NAME
     from trioroute.drills.world import WorldError
 
-    def ask(plan: str) -> bool:
-        tell(plan)
-        if not is_agreed and not sys.stdin.isatty():
-            tell("nobody is there to be asked: say --yes")
-            return False
-        return is_agreed or click.confirm("Go on?", err=True)
-
     client = client_of(None, folder)
     with lock_drills(folder) as lock_fd:
         if (folder / RECORD_NAME).exists():
             raise WorldError("an earlier drill left something behind: run `trioroute drill undo`")
         world = LocalWorld.open(folder, lock_fd)
-
-        async def run() -> "Conducted":
-            return await conduct(one, world, client, wishes, ask=ask, tell=tell)
-
-        return trio.run(run)
+        return trio.run(partial(conduct, one, world, client, wishes, ask=ask, tell=tell))
 
 
-def _data_folder(admin: str | None, data: Path | None) -> Path:
-    """The folder of the `up` that is drilled.
+def _conduct_in_cluster(
+    one: Drill, settings: "Settings", wishes: "Wishes", ask: Callable[[str], bool]
+) -> tuple[Drill, "Conducted"]:
+    """The same with the pods of an installation; returns the drill in their words, too."""
+    with cluster_tools(settings):
+        from trioroute.cli.kubedrill.opening import open_world
+    import trio
+
+    from trioroute.drills.conducting import conduct
+    from trioroute.drills.kube.words import for_cluster
+
+    one = for_cluster(one)
+    with open_world(settings, tell) as (world, client):
+        return one, trio.run(partial(conduct, one, world, client, wishes, ask=ask, tell=tell))
+
+
+def _undo_in_cluster(settings: "Settings") -> list[str]:
+    with cluster_tools(settings):
+        from trioroute.cli.kubedrill.opening import undo_left
+    return undo_left(settings)
+
+
+def _ask(plan: str, *, is_agreed: bool) -> bool:
+    tell(plan)
+    if not is_agreed and not sys.stdin.isatty():
+        tell("nobody is there to be asked: say --yes")
+        return False
+    return is_agreed or click.confirm("Go on?", err=True)
+
+
+def _settings(admin: str | None, data: Path | None) -> "Settings":
+    """Which system is drilled: a namespace of a cluster, or the folder of an `up`.
 
     Raises:
-        ConfigError: admin addresses were named, which tell nothing of processes.
+        ConfigError: admin addresses were named, which tell nothing of processes or pods.
     """
     from trioroute.client.saved.settings import find_settings
 
     found = find_settings(admin, data, os.environ)
     if found.admin.value:
         raise ConfigError(
-            "drills break processes of a `trioroute up` on this machine: name its folder with "
-            "--data DIR, without --admin and TRIOROUTE_ADMIN"
+            "drills break processes of a `trioroute up` on this machine, or a cluster's pods: name "
+            "its folder with --data DIR, or a context with a namespace (trioroute config set NAME "
+            "--namespace N), without --admin and TRIOROUTE_ADMIN"
         )
-    return Path(found.data.value)
+    return found
 
 
 def _check_reports(reports: tuple[Path, ...]) -> None:

@@ -52,9 +52,15 @@ class Access:
         return self.send(method, path, None, **query)
 
     def send(
-        self, method: str, path: str, body: Json | None, *, content_type: str = _JSON, **query: str
+        self,
+        method: str,
+        path: str,
+        body: Json | str | None,
+        *,
+        content_type: str = _JSON,
+        **query: str,
     ) -> Json:
-        """One exchange with a body; see `ask`."""
+        """One exchange with a body, which is sent as it is when it is text; see `ask`."""
 
         def exchange(*, _preload_content: bool, _request_timeout: Any) -> Any:
             del _preload_content

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from kubernetes.client.exceptions import ApiException
@@ -23,21 +23,35 @@ from trioroute.client.errors import UnreachableError
 from trioroute.client.saved.settings import Settings
 from trioroute.client.system import Reached
 
-__all__ = ["Forward", "Tunnel", "reach_cluster"]
+__all__ = [
+    "DATA",
+    "ERROR",
+    "REFUSALS",
+    "SCORING",
+    "Forward",
+    "Tunnel",
+    "messages",
+    "named_ports",
+    "open_channel",
+    "reach_cluster",
+    "start",
+]
 
 Json = dict[str, Any]
 Tell = Callable[[str], None]
 
 #: What both ends speak: the first byte of a message is its channel.
 _PROTOCOL: Final = "v4.channel.k8s.io"
-_DATA: Final = b"\0"
-_ERROR: Final = 1
+DATA: Final = b"\0"
+ERROR: Final = 1
 #: Each channel begins with the number of its port.
 _GREETING_BYTES: Final = 2
 _CHUNK_BYTES: Final = 65_536
 #: By these names the manifests call a front-end's ports.
 _ADMIN: Final = "admin"
-_SCORING: Final = "scoring"
+SCORING: Final = "scoring"
+#: How the API server's client says that there is no way to a pod.
+REFUSALS: Final = (ApiException, WebSocketException, OSError)
 
 
 class Forward:
@@ -55,7 +69,7 @@ class Forward:
         self._tell = tell
         self._told: set[str] = set()
         self._listening = socket.create_server(("127.0.0.1", 0))
-        _start(self._accept)
+        start(self._accept)
 
     @property
     def url(self) -> str:
@@ -73,16 +87,16 @@ class Forward:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listening.accept()
-                _start(functools.partial(self._serve, connection))
+                start(functools.partial(self._serve, connection))
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:
             try:
-                remote = self._open()
-            except (ApiException, WebSocketException, OSError) as error:
+                remote = open_channel(self._access, self._pod, self._port)
+            except REFUSALS as error:
                 self._say(getattr(error, "reason", None) or str(error))
                 return
-            sender = _start(functools.partial(_send_all, connection, remote))
+            sender = start(functools.partial(_send_all, connection, remote))
             with contextlib.suppress(WebSocketException, OSError):
                 self._receive_all(connection, remote)
             remote.shutdown()
@@ -91,32 +105,13 @@ class Forward:
                 connection.shutdown(socket.SHUT_RDWR)
             sender.join()
 
-    def _open(self) -> Any:
-        configuration = self._access.configuration
-        path = f"/api/v1/namespaces/{self._access.namespace}/pods/{self._pod}/portforward"
-        query = [("ports", str(self._port))]
-        url = get_websocket_url(configuration.host + path, query)  # type: ignore[no-untyped-call]
-        headers = {"sec-websocket-protocol": _PROTOCOL, **self._access.authorization()}
-        return create_websocket(configuration, url, headers)  # type: ignore[no-untyped-call]
-
     def _receive_all(self, connection: socket.socket, remote: Any) -> None:
         """Pass on what the pod says until it ends, to the last byte."""
-        greeted: set[int] = set()
-        while True:
-            kind, message = remote.recv_data()
-            if kind == ABNF.OPCODE_CLOSE:
-                return
-            if not message:
-                continue
-            channel, data = message[0], message[1:]
-            if channel not in greeted:
-                greeted.add(channel)
-                data = data[_GREETING_BYTES:]
-            if channel == _ERROR and data:
+        for channel, data in messages(remote):
+            if channel == ERROR:
                 self._say(data.decode(errors="replace").strip())
                 return
-            if data:
-                connection.sendall(data)
+            connection.sendall(data)
 
     def _say(self, problem: str) -> None:
         if problem not in self._told:
@@ -140,7 +135,7 @@ class Tunnel:
             ClusterRefusedError: pods cannot be listed.
         """
         pods = self._access.front_ends()
-        named = {str(pod["metadata"]["name"]): _ports(pod) for pod in pods}
+        named = {str(pod["metadata"]["name"]): named_ports(pod) for pod in pods}
         urls = {
             name: self._forward(name, ports[_ADMIN])
             for name, ports in named.items()
@@ -152,7 +147,7 @@ class Tunnel:
                 f"no front-end runs in namespace {namespace} of {self._access.configuration.host}: "
                 f"trioroute doctor says why, kubectl apply -k installs"
             )
-        scoring = [(name, ports[_SCORING]) for name, ports in named.items() if _SCORING in ports]
+        scoring = [(name, ports[SCORING]) for name, ports in named.items() if SCORING in ports]
         return Reached(admin_urls=urls, scoring_url=self._forward(*scoring[0]) if scoring else "")
 
     def close(self) -> None:
@@ -185,7 +180,35 @@ def reach_cluster(settings: Settings, tell: Tell) -> Reached:
     return _TUNNELS[key].reach()
 
 
-def _ports(pod: Json) -> Mapping[str, int]:
+def open_channel(access: Access, pod: str, port: int) -> Any:
+    """A WebSocket to one port of a pod. Raises what `REFUSALS` names."""
+    configuration = access.configuration
+    path = f"/api/v1/namespaces/{access.namespace}/pods/{pod}/portforward"
+    query = [("ports", str(port))]
+    url = get_websocket_url(configuration.host + path, query)  # type: ignore[no-untyped-call]
+    headers = {"sec-websocket-protocol": _PROTOCOL, **access.authorization()}
+    return create_websocket(configuration, url, headers)  # type: ignore[no-untyped-call]
+
+
+def messages(remote: Any) -> Iterator[tuple[int, bytes]]:
+    """What comes of such a WebSocket until it ends: channel and content, never empty."""
+    greeted: set[int] = set()
+    while True:
+        kind, message = remote.recv_data()
+        if kind == ABNF.OPCODE_CLOSE:
+            return
+        if not message:
+            continue
+        channel, data = message[0], message[1:]
+        if channel not in greeted:
+            greeted.add(channel)
+            data = data[_GREETING_BYTES:]
+        if data:
+            yield channel, data
+
+
+def named_ports(pod: Json) -> Mapping[str, int]:
+    """A pod's ports by their names."""
     return {
         port["name"]: int(port["containerPort"])
         for container in pod["spec"]["containers"]
@@ -198,10 +221,11 @@ def _send_all(connection: socket.socket, remote: Any) -> None:
     """Pass on what is said here until it ends."""
     with contextlib.suppress(WebSocketException, OSError):
         while data := connection.recv(_CHUNK_BYTES):
-            remote.send_binary(_DATA + data)
+            remote.send_binary(DATA + data)
 
 
-def _start(run: Callable[[], None]) -> threading.Thread:
+def start(run: Callable[[], None]) -> threading.Thread:
+    """A thread that ends with the process."""
     thread = threading.Thread(target=run, daemon=True, name="port-forward")
     thread.start()
     return thread

@@ -11,8 +11,9 @@ import msgspec
 from trioroute.client.local import LOCK_NAME, SUMMARY_NAME, lock_owner
 from trioroute.demo.witness import find_family, find_held_ports
 from trioroute.drills.catalogue import Deed
+from trioroute.drills.guarding.post import Post
 from trioroute.drills.local.dedicated import objection_to_filling
-from trioroute.drills.local.post import Post
+from trioroute.drills.local.post import open_post
 from trioroute.drills.local.severed import can_sever
 from trioroute.drills.local.wounds import Ballast, Cut, Frozen, Process, Wound
 from trioroute.drills.world import Target, WorldError
@@ -66,6 +67,16 @@ class LocalWorld:
         """Front-end name to admin address."""
         return self._summary.admin_urls
 
+    @property
+    def look_s(self) -> float:
+        """A look costs a front-end some milliseconds, and nobody else anything."""
+        return 0.05
+
+    @property
+    def is_sure(self) -> bool:
+        """Who gets SIGKILL is dead, and filters of the kernel are asked by every packet."""
+        return True
+
     def objection(self, deed: Deed, target: Target) -> str:
         """Why the deed cannot be done here, and what to do instead; empty when it can."""
         pids = self._pids(target)
@@ -110,7 +121,7 @@ class LocalWorld:
             self._signal(deed, target)
             return
         wound = self._wound(deed, target)
-        self._post = await Post.open(self._data, wound, lasts_s=lasts_s, lock_fd=self._lock_fd)
+        self._post = await open_post(self._data, wound, lasts_s=lasts_s, lock_fd=self._lock_fd)
 
     async def mend(self) -> None:
         """Undo whatever lasting deed is still there.

@@ -1,0 +1,1 @@
+"""Tests of what `trioroute drill` needs of a cluster."""

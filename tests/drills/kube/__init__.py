@@ -1,0 +1,1 @@
+"""Tests of the pods of a cluster as a world to drill."""

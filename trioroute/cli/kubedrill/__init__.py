@@ -1,0 +1,1 @@
+"""What `trioroute drill` needs of a cluster: its API, its front-ends' ports, and a guard."""

@@ -1,0 +1,1 @@
+"""The pods of a Kubernetes cluster as a world to drill."""
