@@ -189,6 +189,7 @@ async def score(scoring: tuple[str, int], name: str, *, connect_s: float = 5.0) 
         async with stream:
             head = (
                 f"POST /api/v1/service/witness/score HTTP/1.1\r\nhost: witness\r\n"
+                f"x-ms-client-request-id: {name}\r\n"
                 f"content-length: {len(name)}\r\nconnection: close\r\n\r\n{name}"
             )
             await stream.send_all(head.encode())

@@ -7,11 +7,14 @@ before it has run for ten seconds: `up` restarts what ends sooner with growing p
 not what is measured. Judged afterwards, from what clients saw and what replicas recorded.
 
 Age order: among requests that waited elsewhere at a kill and were granted by the next coordinator,
-by how much the youngest that began before an older one was younger. Those that a front-end gave a
-slot of its own before it knew the next coordinator are told apart: nobody knew who was older then.
+by how much the youngest that began before an older one was younger. Their ages are the front-ends'
+own, from the access log: how long a connection waited to be accepted is nothing a router knows.
+Those that a front-end gave a slot of its own before it knew the next coordinator are told apart:
+nobody knew who was older then.
 """
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -44,7 +47,7 @@ _ACCEPT_S: Final = 0.1
 #: `app.host.children`: what lived this long is restarted after the shortest pause again.
 _HEALTHY_S: Final = 10.5
 #: A younger request may begin this much before an older one: holders may serve their own waiters
-#: so much out of order (design S13), and clients' times are not the front-ends'.
+#: 50 ms out of order (design S13), and learn who is oldest elsewhere by messages that take a while.
 _OVERTAKEN_MAX_S: Final = 0.06
 _PROOF: Final = re.compile(r"earlier processes ended ([0-9.]+) s ago: it is in the log")
 
@@ -110,12 +113,14 @@ class _Seen:
     """What the clients, the replicas and the front-ends' logs say of a whole run.
 
     Attributes:
+        arrived: when each request's head was read, by name; none of those that were broken off.
         proofs_s: how long after each death the log had the proof of it.
     """
 
     outcomes: list[Outcome]
     kills: list[_Kill]
     served: list[Served]
+    arrived: dict[str, float]
     proofs_s: list[float]
 
 
@@ -129,13 +134,20 @@ def _run(folder: Path, count: int) -> _Seen:
             await _kill_again_and_again(clients, count, kills)
             clients.ending.set()
 
-    with running_up(folder) as system:
+    access_log = folder / "access.log"
+    with running_up(folder, "--access-log", str(access_log)) as system:
         clients = _Clients(system)
         trio.run(run, clients)
     print(file=sys.stderr)
     logs = [path.read_text() for path in (folder / "data" / "log").glob("fe-*.log")]
     proofs = [float(ago) for log in logs for ago in _PROOF.findall(log)]
-    return _Seen(clients.outcomes, kills, read_served(folder / "records"), proofs)
+    served = read_served(folder / "records")
+    return _Seen(clients.outcomes, kills, served, _arrivals(access_log), proofs)
+
+
+def _arrivals(access_log: Path) -> dict[str, float]:
+    records = map(json.loads, access_log.read_text().splitlines())
+    return {record["client_request_id"]: record["ts"] for record in records}
 
 
 def _slots_back_s(kill: _Kill, served: list[Served]) -> float:
@@ -168,8 +180,8 @@ class _Waited:
                 for each in seen.served
                 if each.began_at > kill.at and sent[each.request] < kill.at - _ACCEPT_S / 10
             ]
-            granted = [sent[each.request] for each in own if each.epoch > kill.epoch]
-            meanwhile = [sent[each.request] for each in own if each.epoch <= kill.epoch]
+            granted = [seen.arrived[each.request] for each in own if each.epoch > kill.epoch]
+            meanwhile = [seen.arrived[each.request] for each in own if each.epoch <= kill.epoch]
             waited.served += len(own)
             waited.overtaken_s.append(overtaking_s(granted))
             waited.overtaken_meanwhile_s.append(overtaking_s(meanwhile))
