@@ -5,11 +5,12 @@ come first served, in front of all slots, with no cost of its own.
 """
 
 import heapq
+import statistics
 from collections.abc import Sequence
 
 import attrs
 
-__all__ = ["Served", "ideal_waits", "most_at_once", "wasted_share"]
+__all__ = ["Served", "ideal_waits", "most_at_once", "passing_s", "wasted_share"]
 
 
 @attrs.frozen
@@ -57,6 +58,27 @@ def wasted_share(served: Sequence[Served], slots: int) -> float:
         wasted_s += min(waiting, slots - busy) * (at - last_at)
         waiting, busy, last_at = waiting + queue_change, busy + busy_change, at
     return wasted_s / (slots * (events[-1][0] - events[0][0]))
+
+
+def passing_s(served: Sequence[Served], slots: int) -> float:
+    """What it takes to pass the router when there is nothing to wait for.
+
+    The median over requests that came while a quarter of the slots was idle and not yet promised to
+    anybody who came before. The median, so that a router that makes some of them wait for a slot
+    that stood elsewhere is not excused for it. 0 when no request came so.
+    """
+    events = sorted(
+        [(request.arrived_at, 1, 0, request.wait_s) for request in served]
+        + [(request.began_at, -1, 1, 0.0) for request in served]
+        + [(request.ended_at, 0, -1, 0.0) for request in served]
+    )
+    waiting = busy = 0
+    passed = []
+    for _, queue_change, busy_change, wait_s in events:
+        if queue_change == 1 and slots - busy - waiting >= slots / 4:
+            passed.append(wait_s)
+        waiting, busy = waiting + queue_change, busy + busy_change
+    return statistics.median(passed) if passed else 0.0
 
 
 def most_at_once(served: Sequence[Served]) -> int:

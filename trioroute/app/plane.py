@@ -19,6 +19,7 @@ from trioroute.app.handdown import worker_end
 from trioroute.app.host.certificates import ListenerFiles, PeerFiles, load_peer_tls, replica_files
 from trioroute.app.host.network import Network, TcpNetwork
 from trioroute.app.host.ports import ScoringSockets
+from trioroute.app.host.slices import use_usual_slice
 from trioroute.app.settings import ClientTrust, ProxySettings, parse_limits
 from trioroute.app.worker import ReportLink, Worker, WorkerConfig
 from trioroute.core.guards.canary import LOOK_S, is_guarded
@@ -232,6 +233,7 @@ def main(arguments: Sequence[str]) -> int:
         ),
         proxy=_proxy_settings(options),
     )
+    use_usual_slice()  # its supervisor's is short
     with _scoring_sockets(options) as listening:
         hand_down = socket.socket(fileno=options.hand_down)
         trio.run(_run, config, hand_down, listening, TcpNetwork(_peer_tls(options)))

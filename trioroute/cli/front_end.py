@@ -91,6 +91,7 @@ def front_end(  # house: one parameter per option is Click's own form
     import trio
 
     from trioroute.app.host.certificates import listener_files, peer_files
+    from trioroute.app.host.slices import short_slice
     from trioroute.app.settings import (
         ClientTrust,
         DrainTimes,
@@ -127,4 +128,5 @@ def front_end(  # house: one parameter per option is Click's own form
         proxy=proxy,
         drain=DrainTimes(exchanges_s=drain, unready_s=unready),
     )
-    trio.run(run_front_end, parse_front_end(config, peers))
+    with short_slice(wanted=workers > 0):  # else this very process serves requests
+        trio.run(run_front_end, parse_front_end(config, peers))
