@@ -15,8 +15,8 @@ from chaos.world import Scenario
 
 __all__ = ["CLOCKS", "LONG", "SCENARIO", "SLICE"]
 
-#: Clocks have a scenario of their own: under libfaketime no front-end finds its peers by the names
-#: that `no-names` needs.
+#: Clocks have a scenario of their own: under libfaketime threads hand over so slowly (README) that
+#: front-ends with the names that `no-names` needs, which threads resolve, do not agree in time.
 _ALL: Final = tuple(kind.name for kind in KINDS if kind.name != "wall-clock")
 
 #: `make chaos`: at most ten minutes.

@@ -116,7 +116,7 @@ def test_what_is_left_is_less_by_the_victims_share() -> None:
 
 def test_the_coordinator_is_who_coordinates() -> None:
     assert choose_targets(COORDINATOR, views(), NAMES) == (Target("fe-0"),)
-    with pytest.raises(NoTargetError, match="fe-1 does not fit: choose fe-0"):
+    with pytest.raises(NoTargetError, match="fe-1 does not coordinate, this is for who does: fe-0"):
         choose_targets(COORDINATOR, views(), NAMES, "fe-1")
     with pytest.raises(NoTargetError, match="nobody coordinates"):
         choose_targets(COORDINATOR, views(coordinator=None), NAMES)
@@ -126,6 +126,10 @@ def test_a_follower_is_any_other_and_may_be_named() -> None:
     front_end = drill_named("front-end")
     assert choose_targets(front_end, views(), NAMES) == (Target("fe-1"),)
     assert choose_targets(front_end, views(), NAMES, "fe-2") == (Target("fe-2"),)
+    with pytest.raises(NoTargetError, match=r"fe-0 coordinates.*: choose fe-1 or fe-2, or have it"):
+        choose_targets(front_end, views(), NAMES, "fe-0")
+    with pytest.raises(NoTargetError, match="there is no front-end fe-9: choose fe-1 or fe-2"):
+        choose_targets(front_end, views(), NAMES, "fe-9")
     with pytest.raises(NoTargetError, match="no other front-end"):
         choose_targets(front_end, views(), ["fe-0"])
 

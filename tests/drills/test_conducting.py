@@ -72,7 +72,10 @@ async def test_a_system_that_is_not_well_is_left_alone_unless_forced(
 
 @pytest.mark.parametrize(
     ("world_says", "wanted", "said"),
-    [("no right to", "", "cannot be done here: no right to"), ("", "fe-2", "fe-2 does not fit")],
+    [
+        ("no right to", "", "cannot be done here: no right to"),
+        ("", "fe-2", "fe-2 does not coordinate"),
+    ],
 )
 async def test_what_cannot_be_done_is_refused_even_when_forced(
     system: SmallSystem, world_says: str, wanted: str, said: str
@@ -123,19 +126,26 @@ async def test_whoever_cannot_be_told_of_the_end_hears_of_that(
     assert said[-1].startswith("its end could not be announced: TR0809")
 
 
+def registered(content: str) -> DeploymentResource:
+    """The deployment by its file."""
+    document = f'{{"content": {content}}}'
+    return DeploymentResource("echo", "blue", 1, 1, 3, document=document)
+
+
+async def test_few_slots_and_long_waits_are_minded(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    system.deployments = (registered('{"request_settings": {"max_queue_wait_ms": 10000}}'),)
+    done, said = await run(SmallWorld(system))
+    assert "mind     echo/blue has 3 slots for 3 front-ends" in said[0]
+    assert "may wait until then" in said[0]
+    assert [strike.short_s for strike in done.evidence.strikes] == [0.0]
+
+
 async def test_too_few_slots_are_said_beforehand_and_not_held_against_it_when_forced(
     system: SmallSystem, fast_clock: MockClock
 ) -> None:
-    system.deployments = (
-        DeploymentResource(
-            endpoint="echo",
-            name="blue",
-            resource_version=1,
-            generation=1,
-            instance_count=3,
-            document='{"content": {}}',
-        ),
-    )
+    system.deployments = (registered("{}"),)
     world = SmallWorld(system)
     with pytest.raises(DrillRefusedError, match=r"(?s)3 slots for 3 front-ends.*max_queue_wait_ms"):
         await run(world)

@@ -49,7 +49,16 @@ def test_fewer_slots_than_front_ends_and_short_waits_are_foretold_with_the_remed
     assert "5.8 s later" in short.text
     assert "max_queue_wait_ms: 3000 or more" in short.fix
     assert short.over_s > short.back_s
-    assert found(wait_ms=3000) == []
+    assert not short.is_borne
+    assert "so requests may get 503 queue-timeout until then" in short.text
+
+
+def test_where_requests_may_wait_for_long_enough_they_are_late_only() -> None:
+    (borne,) = found(wait_ms=3000)
+    assert borne.is_borne
+    assert "wait 3,000 ms" in borne.text
+    assert "so requests may wait until then" in borne.text
+    assert not found(wait_ms=2500)[0].is_borne
 
 
 @pytest.mark.parametrize(
@@ -81,7 +90,7 @@ def test_waiting_clocks_stand_still_only_when_the_office_changes() -> None:
     (follower,) = found("front-end")
     assert follower.enough_s == pytest.approx(follower.back_s)
     assert office.enough_s < follower.enough_s
-    assert found("front-end", wait_ms=6000) == []
+    assert found("front-end", wait_ms=6000)[0].is_borne
 
 
 def test_slots_are_back_after_the_longest_request_or_when_the_frozen_one_goes_on() -> None:

@@ -65,7 +65,13 @@ def choose_targets(
     if not fitting:
         raise NoTargetError("there is no other front-end")
     if wanted and wanted not in fitting:
-        raise NoTargetError(f"{wanted} does not fit: choose {' or '.join(fitting)}")
+        choice = " or ".join(fitting)
+        if wanted == office.name:
+            how = "or have it hand over first (`trioroute raft transfer`)"
+            raise NoTargetError(f"{wanted} coordinates, this is for others: choose {choice}, {how}")
+        if wanted in others:
+            raise NoTargetError(f"{wanted} does not coordinate, this is for who does: {choice}")
+        raise NoTargetError(f"there is no front-end {wanted}: choose {choice}")
     return (Target(wanted or fitting[0]),)
 
 

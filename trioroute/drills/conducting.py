@@ -110,7 +110,8 @@ async def conduct(
     )
     seen = await _see(client, watcher)
     lasts_s = drill.lasts_s if wishes.lasts_s is None else wishes.lasts_s
-    short = [*shortages(drill, seen.best, seen.registry, lasts_s=lasts_s)]
+    scarce = [*shortages(drill, seen.best, seen.registry, lasts_s=lasts_s)]
+    short = [each for each in scarce if not each.is_borne]
     targets, forced = _check(drill, world, wishes, seen, short)
     for objection in forced:
         tell(f"forced although {objection}")
@@ -126,7 +127,8 @@ async def conduct(
             forced=forced,
             short_s=max((each.over_s for each in short if each.endpoint == endpoint), default=0.0),
         )
-        if not ask(_describe(drill, targets, settings, prober)):
+        borne = [each.text for each in scarce if each.is_borne]
+        if not ask(_describe(drill, targets, settings, prober, minds=borne)):
             raise DrillRefusedError("nothing was done")
         announce = partial(_announce, client, ", ".join(target.name for target in targets))
         await announce(f"drill {drill.name} begins: {drill.does}")
@@ -217,8 +219,18 @@ def _service_s(prober: Prober | str) -> float:
 
 
 def _describe(
-    drill: Drill, targets: Sequence[Target], settings: Settings, prober: Prober | str
+    drill: Drill,
+    targets: Sequence[Target],
+    settings: Settings,
+    prober: Prober | str,
+    *,
+    minds: Sequence[str],
 ) -> str:
+    """What will be done and what is to be expected.
+
+    Args:
+        minds: what is particular to this system.
+    """
     names = ", ".join(target.name for target in targets)
     lasting = f" for {settings.lasts_s:g} s" if drill.deed.is_lasting else ""
     requests = (
@@ -233,7 +245,8 @@ def _describe(
         f"  hits     {names}\n"
         f"  sends    {requests}\n"
         f"  expect   {drill.expects}\n"
-        f"  proves   {drill.proves}"
+        + "".join(f"  mind     {text}\n" for text in minds)
+        + f"  proves   {drill.proves}"
     )
 
 

@@ -63,12 +63,18 @@ class Shortage:
         return self.key.partition("/")[0]
 
     @property
+    def is_borne(self) -> bool:
+        """Whether requests may wait for long enough: then they are late, and not refused."""
+        return self.wait_s >= self.enough_s
+
+    @property
     def text(self) -> str:
-        """What is short, one sentence."""
+        """What is to be expected, one sentence."""
+        then = "wait" if self.is_borne else "get 503 queue-timeout"
         return (
             f"{self.key} has {self.slots} slots for {self.front_ends} front-ends and lets requests "
-            f"wait {1e3 * self.wait_s:.0f} ms: one front-end may hold all of them, and they come "
-            f"back {self.back_s:.1f} s later, so requests may get 503 queue-timeout until then"
+            f"wait {1e3 * self.wait_s:,.0f} ms: one front-end may hold all of them, and they come "
+            f"back {self.back_s:.1f} s later, so requests may {then} until then"
         )
 
     @property
@@ -103,17 +109,15 @@ def shortages(
                 lasts_s if drill.deed is Deed.FREEZE else _TIMINGS.request_s(patience.request_max_s)
             )
             share = LOAD_MAX * (count - 1) / count
-            enough_s = _enough_s(drill, back_s, share)
-            if patience.wait_s < enough_s:
-                yield Shortage(
-                    key=deployment.key,
-                    slots=slots,
-                    front_ends=count,
-                    wait_s=patience.wait_s,
-                    back_s=back_s,
-                    enough_s=enough_s,
-                    over_s=back_s / (1 - share),
-                )
+            yield Shortage(
+                key=deployment.key,
+                slots=slots,
+                front_ends=count,
+                wait_s=patience.wait_s,
+                back_s=back_s,
+                enough_s=_enough_s(drill, back_s, share),
+                over_s=back_s / (1 - share),
+            )
 
 
 def _enough_s(drill: Drill, back_s: float, share: float) -> float:
