@@ -15,6 +15,8 @@ _REPLICA_GONE: Final = frozenset({"connect-failed", "broken-answer", "no-replica
 _REPLICA_SLOW: Final = frozenset({"answer-timeout", "queue-timeout", "queue-full"})
 _NO_SLOTS: Final = frozenset({"queue-timeout", "queue-full", "no-replica"})
 
+#: Of a worker that stands still: what it was about to write when its lease ended was never sent.
+_STALLS: Final = _NO_SLOTS | {"answer-timeout", "lease-ended"}
 
 #: Keeps the rows short: a front-end that dies takes its own clients' connections with it.
 _DIES: Final = Reach.ITS_CLIENTS
@@ -58,7 +60,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="SIGSTOP and SIGCONT to the coordinator's whole front-end",
         target=Target.COORDINATOR,
         reach=_DIES,
-        reasons=_NO_SLOTS | {"answer-timeout"},
+        reasons=_STALLS,
         hold_s=(0.1, 4.0),
     ),
     Kind(
@@ -77,7 +79,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.FREEZER,
         reach=_DIES,
-        reasons=_NO_SLOTS | {"answer-timeout"},
+        reasons=_STALLS,
         hold_s=(0.3, 4.0),
     ),
     Kind(
@@ -86,7 +88,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="SIGSTOP and SIGCONT to one worker, shorter and longer than a lease",
         target=Target.FRONT_END,
         reach=_DIES,
-        reasons=_NO_SLOTS | {"answer-timeout"},
+        reasons=_STALLS,
         hold_s=(0.3, 3.5),
     ),
     Kind(
@@ -371,7 +373,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.CPU_GROUP,
         reach=_DIES,
-        reasons=_NO_SLOTS | {"answer-timeout"},
+        reasons=_STALLS,
         hold_s=(1.0, 3.0),
         settle_s=3.0,
     ),

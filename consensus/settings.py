@@ -111,7 +111,9 @@ class MemberConfig:
         generation: number of the voter list; raise it whenever the list changes.
         founding: this is known to be a new group, so a blank journal may vote at once. Without it
             a blank member votes only when every voter is blank or a leader has filled its log.
-        compact_entries: the log is cut behind a snapshot when it holds more entries than this.
+        compact_entries: the log is cut behind a snapshot when it holds more entries than this,
+        compact_bytes: or more bytes of commands. A journal needs twice the log and the snapshot
+            on its disk: a new file is complete before the old one goes.
     """
 
     name: str
@@ -121,6 +123,7 @@ class MemberConfig:
     timings: Timings = attrs.field(factory=Timings)
     founding: bool = False
     compact_entries: int = 1000
+    compact_bytes: int = 2 << 20
 
     def __attrs_post_init__(self) -> None:
         names = [peer.name for peer in self.peers]

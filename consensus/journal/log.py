@@ -1,5 +1,6 @@
 """The log in memory, as pysyncobj's core uses it, remembering what its owner must make durable."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -37,12 +38,18 @@ class Log(CoreJournal):  # type: ignore[misc]  # pysyncobj has no types
         self.voted_for = state.voted_for
         self._commit_index = state.commit_index
         self._entries: list[Entry] = list(state.entries)
+        self._size_bytes = _size_bytes(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __getitem__(self, item: Any) -> Any:
         return self._entries[item]
+
+    @property
+    def size_bytes(self) -> int:
+        """How much the commands of all entries are together."""
+        return self._size_bytes
 
     @property
     def owes_promise(self) -> bool:
@@ -75,20 +82,24 @@ class Log(CoreJournal):  # type: ignore[misc]  # pysyncobj has no types
             self.deleteEntriesFrom(position)
         entry = Entry(command, idx, term)
         self._entries.append(entry)
+        self._size_bytes += len(command)
         self.pending.append(entry)
 
     def clear(self) -> None:
         """Forget every entry: a snapshot replaces them, and a new segment follows."""
         self._entries.clear()
+        self._size_bytes = 0
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803
         """Remove the entries from this position on."""
         if entryFrom < len(self._entries):
             self.pending.append(Truncate(self._entries[entryFrom].log_index))
+            self._size_bytes -= _size_bytes(self._entries[entryFrom:])
             del self._entries[entryFrom:]
 
     def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803
         """Remove the entries before this position: a snapshot holds them, a new segment follows."""
+        self._size_bytes -= _size_bytes(self._entries[:entryTo])
         del self._entries[:entryTo]
 
     def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803
@@ -122,3 +133,7 @@ class Log(CoreJournal):  # type: ignore[misc]  # pysyncobj has no types
 
     def _destroy(self) -> None:
         """Nothing: the owner closes the files."""
+
+
+def _size_bytes(entries: Sequence[Entry]) -> int:
+    return sum(len(entry.command) for entry in entries)

@@ -31,6 +31,8 @@ _REGULAR: Final = b"\x00"
 _ROLES: Final = (Role.FOLLOWER, Role.CANDIDATE, Role.LEADER)
 #: The core compares with `<`, so waking exactly at a deadline would wake again at once, for ever.
 _DEADLINE_MARGIN_S: Final = 1e-4
+#: A log is not cut for its bytes before so many more entries have been applied.
+_COMPACT_STEP_ENTRIES: Final = 32
 
 
 class PickleRefusedError(ConsensusError):
@@ -116,6 +118,7 @@ class RaftCore(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     Args:
         name: this voter.
         voters: all voters, this one included.
+        compact_entries, compact_bytes: see `settings.MemberConfig`.
         apply: called once for each committed command, in order, with its index.
         seed_now: the time of construction; the first election deadline counts from it.
     """
@@ -127,6 +130,7 @@ class RaftCore(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         voters: Sequence[str],
         timings: Timings,
         compact_entries: int,
+        compact_bytes: int,
         log: Log,
         snapshots: Snapshots,
         apply: Callable[[bytes, int], None],
@@ -137,6 +141,9 @@ class RaftCore(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         # The core takes 0 for "long ago", which is wrong on a clock that may show anything.
         self._clock_zero = seed_now - 1.0
         self._apply_payload = apply
+        self._log = log
+        self._compact_bytes = compact_bytes
+        self._compacted_index = 0
         self._snapshots = snapshots
         self._outlet = _Outlet()
         self._nodes = {voter: _Voter(voter) for voter in voters}
@@ -198,9 +205,16 @@ class RaftCore(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def tick(self, *, now: float) -> None:
         """Let time pass: elections, commit, application, heartbeats, stepping down, compaction."""
+        if self._log.size_bytes > self._compact_bytes and self._has_applied_much():
+            self._compacted_index = self.last_applied
+            self.forceLogCompaction()
         with self._at(now):
             self.doTick(0.0)
         self._raise_failure()
+
+    def _has_applied_much(self) -> bool:
+        """Whether a snapshot is worth its writing: what is not applied stays in the log anyway."""
+        return self.last_applied >= self._compacted_index + _COMPACT_STEP_ENTRIES
 
     def submit(self, payloads: Sequence[bytes], *, now: float) -> bool:
         """Append commands as the leader, in one batch. False, and nothing done, when not leader."""

@@ -66,6 +66,7 @@ class VoterEngine:
             voters=config.voters,
             timings=config.timings,
             compact_entries=config.compact_entries,
+            compact_bytes=config.compact_bytes,
             log=log,
             snapshots=self.snapshots,
             apply=self._apply,

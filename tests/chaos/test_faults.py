@@ -7,6 +7,7 @@ from chaos.lines.kinds import NETWORK_KINDS
 from chaos.pods.kinds import POD_KINDS
 from trioroute import errors
 from trioroute.errors import TrioRouteError
+from trioroute.proxy.attempts import LeaseEndedError
 
 
 def test_names_are_unique_and_found() -> None:
@@ -15,7 +16,7 @@ def test_names_are_unique_and_found() -> None:
 
 @pytest.mark.parametrize("kind", [*KINDS, *NETWORK_KINDS, *POD_KINDS], ids=lambda kind: kind.name)
 def test_a_kind_makes_sense(kind: Kind) -> None:
-    known = [getattr(errors, name) for name in errors.__all__]
+    known = [LeaseEndedError, *(getattr(errors, name) for name in errors.__all__)]
     reasons = {error.reason for error in known if issubclass(error, TrioRouteError)}
     assert kind.reasons <= reasons, "a reason that no answer of the router has"
     assert 0 < kind.hold_s[0] <= kind.hold_s[1]

@@ -68,3 +68,16 @@ def test_the_state_is_what_the_log_holds() -> None:
     assert log[0].log_index == 3
     log.clear()
     assert len(log) == 0
+
+
+def test_the_size_follows_what_is_added_and_cut() -> None:
+    log = filled()
+    assert log.size_bytes == 4
+    log.add(b"four", 5, 2)
+    assert log.size_bytes == 8
+    log.add(b"new", 4, 3)  # drops two of b"e" and b"four"
+    assert log.size_bytes == 6
+    log.deleteEntriesTo(2)
+    assert log.size_bytes == 4
+    log.clear()
+    assert log.size_bytes == 0

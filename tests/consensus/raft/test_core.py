@@ -38,7 +38,9 @@ ATTRIBUTES = (
 )
 
 
-def core(*, voters: int = 1, snapshot: Snapshot | None = None) -> tuple[RaftCore, list[bytes]]:
+def core(
+    *, voters: int = 1, snapshot: Snapshot | None = None, compact_entries: int = 10
+) -> tuple[RaftCore, list[bytes]]:
     """A core whose time is given by the test, and what it has applied."""
     applied: list[bytes] = []
 
@@ -51,7 +53,8 @@ def core(*, voters: int = 1, snapshot: Snapshot | None = None) -> tuple[RaftCore
         name="fe-0",
         voters=[f"fe-{number}" for number in range(voters)],
         timings=Timings(),
-        compact_entries=10,
+        compact_entries=compact_entries,
+        compact_bytes=10_000,
         log=Log(LogState()),
         snapshots=Snapshots(lambda: b"state", restore, snapshot),
         apply=lambda payload, index: applied.append(payload + b"@%d" % index),
@@ -110,6 +113,20 @@ def test_the_log_is_cut_behind_a_snapshot() -> None:
         made.tick(now=-996.0 + number)
     assert len(made._SyncObj__raftLog) <= 12
     assert made.last_index == 32
+
+
+def test_a_log_of_few_long_commands_is_cut_for_its_bytes() -> None:
+    """A thousand commands of 32 KiB would need 64 MiB of disk when the journal begins anew."""
+    made, _ = core(compact_entries=1000)
+    lead(made)
+    most = 0
+    for number in range(200):
+        made.submit([b"x" * 1000], now=-996.0 + number)
+        made.tick(now=-996.0 + number)
+        most = max(most, made._SyncObj__raftLog.size_bytes)
+    # Beyond the bound by what comes while nothing may be cut again.
+    assert most < 10_000 + 33 * 1001
+    assert made.last_index == 202
 
 
 def test_it_starts_from_a_snapshot_on_any_clock() -> None:
