@@ -1,13 +1,16 @@
 """Which replica is asked next, and how often."""
 
 import select
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.proxy.standalone import LocalSlots
 from tests.proxy.world import GET, OK, POST, Peer, blue, open_world, reset
 from trioroute.core.health import Outcome
+from trioroute.proxy.admission import Place
 
 
 async def ok(peer: Peer) -> None:
@@ -169,6 +172,33 @@ async def test_without_a_pooled_connection_a_queued_request_opens_one(
         world.slots.release(held)
         assert (await client.read_answer()).status == 200
         await world.wait_settled()
+    assert [record.attempts for record in world.records] == [1]
+
+
+async def test_a_request_without_a_slot_asks_in_the_call_that_reads_it(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in a turn of its own task, which would be one that it waits for nothing."""
+    asked_by: list[str] = []
+    join_queue = LocalSlots.join_queue
+
+    def noted(slots: LocalSlots, *arguments: Any, **named: Any) -> Place:
+        asked_by.append(trio.lowlevel.current_task().name)
+        return join_queue(slots, *arguments, **named)
+
+    monkeypatch.setattr(LocalSlots, "join_queue", noted)
+    async with open_world(ok, slots=1) as world:
+        held = world.slots.acquire_nowait("echo/blue")
+        assert held is not None
+        client = await world.connect()
+        await trio.sleep(0.1)
+        await client.send(GET)
+        await trio.sleep(0.1)
+        world.slots.release(held)
+        assert (await client.read_answer()).status == 200
+        await world.wait_settled()
+    assert len(asked_by) == 1
+    assert asked_by[0].endswith("Reactor.run")
 
 
 async def test_a_worker_that_stops_right_after_a_slot_came_keeps_or_frees_it(

@@ -10,6 +10,7 @@ from trio.testing import MockClock
 
 from tests.proxy.standalone import snapshot_of
 from tests.proxy.world import GET, OK, Answer, Peer, blue, open_world
+from trioroute.proxy.exchange import Exchange
 
 
 async def ok(peer: Peer) -> None:
@@ -135,3 +136,16 @@ async def test_what_never_became_a_request_is_logged_too(autojump_clock: MockClo
     (record,) = world.records
     assert (record.status, record.reason, record.address) == (505, "version", "127.0.0.1")
     assert record.request_id == answer.fields["x-request-id"]
+
+
+async def test_an_exchange_that_ends_leaves_the_queue(autojump_clock: MockClock) -> None:
+    async with open_world(slow, slots=1) as world:
+        client = await world.connect()
+        await client.send(GET)
+        await trio.sleep(0.1)
+        (connection,) = world.server._plane.sweep.active
+        exchange = connection.exchange
+        assert isinstance(exchange, Exchange)
+        exchange.place = world.slots.join_queue("echo/blue", arrived_at=0.0, deadline=9.0)
+        exchange.drop()
+        assert not world.slots._waiters

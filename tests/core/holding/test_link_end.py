@@ -219,19 +219,18 @@ def test_slots_to_spare_are_told_of_when_the_coordinator_believes_in_none() -> N
 
 @pytest.mark.parametrize("heard", ["renewal", "stock"])
 def test_slots_that_the_coordinator_knows_of_are_not_told_again(heard: str) -> None:
-    holding = opened(snapshot(replicas=4), r0=1, r1=1)
+    holding = opened(snapshot(replicas=4), r0=1)
     holding.link.receive(m.Welcome(version=2, epoch=1), 0.1)
-    lease(holding, 0.1, r0=1, r1=1)
-    grant = acquired(holding)
+    lease(holding, 0.1, r0=1)
+    acquired(holding)
+    assert spoken(holding) == [m.Stock(deployment=KEY, idle=0)]
     if heard == "renewal":
-        holding.release(grant, 0.2)
+        lease(holding, 0.2, r0=1, r1=1, r2=1)
         holding.link.renew(0.2)
-        grant = acquired(holding)
     else:
-        for replica in ("r2", "r3"):
+        for replica in ("r1", "r2"):
             holding.link.receive(m.Grant(number=0, replica=replica, slot=0), 0.2)
-    holding.link.take_outbox()
-    holding.release(grant, 0.3)
+    holding.release(acquired(holding, 0.2), 0.3)
     assert spoken(holding) == []
 
 
