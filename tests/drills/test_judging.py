@@ -163,6 +163,9 @@ def test_the_epoch_must_rise() -> None:
     assert finding(same, "epoch").verdict is Verdict.FAILED
     assert finding(nobody, "epoch").verdict is Verdict.FAILED
     assert finding(never, "epoch").verdict is Verdict.UNKNOWN
+    # Whoever ends the drill early does not wait for the next coordinator.
+    stopped = attrs.evolve(nobody, interrupted="interrupted")
+    assert finding(stopped, "epoch").verdict is Verdict.UNKNOWN
 
 
 def test_the_gap_is_held_against_the_goal_unless_the_machine_was_too_busy() -> None:

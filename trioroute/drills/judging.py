@@ -255,7 +255,7 @@ def _judge_office(drill: Drill, evidence: Evidence, goal_s: float | None) -> Ite
         if strike.was_coordinator and not _is_unfelt_cut(drill, strike)
     ]
     for strike in moved:
-        yield _judge_epoch(strike)
+        yield _judge_epoch(strike, evidence.interrupted)
         if strike.own_epoch:
             yield _judge_own_epoch(strike, evidence.lateness_s)
         if goal_s is not None:
@@ -277,8 +277,10 @@ def _shared_epochs(looks: Sequence[Look]) -> list[str]:
     ]
 
 
-def _judge_epoch(strike: Strike) -> Finding:
+def _judge_epoch(strike: Strike, interrupted: str) -> Finding:
     claim = "another front-end took over, in a higher epoch"
+    if interrupted and not strike.successor:
+        return Finding("epoch", Verdict.UNKNOWN, claim, "nobody had before the drill ended early")
     if not strike.successor or strike.successor == strike.target:
         return Finding("epoch", Verdict.FAILED, claim, "nobody else did while the drill looked")
     rose = strike.successor_epoch > strike.epoch
@@ -317,8 +319,9 @@ def _judge_felt(drill: Drill, evidence: Evidence) -> Iterator[Finding]:
             text = f"it lasted {_seconds(lasted_s)}: let it last longer with --lasts"
             yield Finding("felt", Verdict.UNKNOWN, claim, text, f"≥ {_seconds(_FELT_MIN_S)}")
         elif drill.deed is Deed.FILL and not strike.was_felt:
-            text = f"{strike.target} wrote nothing that needed room: let it last longer (--lasts)"
-            yield Finding("felt", Verdict.UNKNOWN, claim, f"{text}, and change something meanwhile")
+            text = f"{strike.target} wrote nothing that needed room: its log keeps a megabyte of it"
+            how = "let it last longer (--lasts), and change much, or restart it, meanwhile"
+            yield Finding("felt", Verdict.UNKNOWN, claim, f"{text}; {how}")
         elif _is_unfelt_cut(drill, strike):
             text = f"{strike.target} and the others went on hearing each other: nothing was cut"
             yield Finding("felt", Verdict.UNKNOWN, claim, text)
