@@ -42,7 +42,7 @@ test-cluster: $(DEV)  ## the suite on pods, on the cluster of KUBECONFIG; TOY_KU
 	@TRIOROUTE_TEST_CLUSTER=1 $(BIN)/python -m pytest -q -s -m "long or not long" \
 	    tests/e2e/cluster $(ARGS)
 
-manifests:  ## every overlay through kustomize and checkov, which gets an environment of its own
+manifests:  ## every overlay and component through kustomize and checkov, which gets an environment of its own
 	@command -v kubectl >/dev/null || { echo "SKIPPED manifests: kubectl renders the overlays; not found" >&2; exit 0; }; \
 	[ -x $(VENV)-checkov/bin/checkov ] || { $(PYTHON) -m venv $(VENV)-checkov && \
 	    $(VENV)-checkov/bin/python -m pip install --quiet --disable-pip-version-check checkov || { \
@@ -50,6 +50,11 @@ manifests:  ## every overlay through kustomize and checkov, which gets an enviro
 	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	for overlay in k8s/overlays/*/; do \
 	    kubectl kustomize $$overlay > $$folder/$$(basename $$overlay).yaml || exit 1; done; \
+	for component in k8s/components/*/; do \
+	    name=$$(basename $$component); base=ha; [ $$name = allow-insecure ] && base=tls; mkdir $$folder/$$name; \
+	    printf '{"resources": ["../here/overlays/%s"], "components": ["../here/components/%s"]}' $$base $$name \
+	        > $$folder/$$name/kustomization.yaml; ln -sfn "$$PWD/k8s" $$folder/here; \
+	    kubectl kustomize $$folder/$$name > $$folder/with-$$name.yaml || exit 1; rm -r $$folder/$$name; done; rm $$folder/here; \
 	$(VENV)-checkov/bin/checkov -d $$folder --framework kubernetes --compact --quiet --skip-download
 
 check: $(DEV)  ## lint, format, types, house rules

@@ -17,6 +17,7 @@ from chaos.sim.kubernetes_cluster.kube import Kube, LocalKube
 from chaos.sim.kubernetes_cluster.kubelet import Addresses, Kubelet
 from chaos.sim.kubernetes_cluster.network import Network
 from chaos.sim.kubernetes_cluster.plane import ControlPlane
+from chaos.sim.kubernetes_cluster.tls import ServerTls
 
 __all__ = ["LOOPBACK_NETWORK", "Site", "fake_site", "run_pods"]
 
@@ -50,9 +51,16 @@ class Site:
 
 
 @asynccontextmanager
-async def fake_site(folder: Path, namespace: str = "models") -> AsyncIterator[Site]:
-    """A fake control plane with a toy kubelet, all in this process but the containers."""
-    plane = ControlPlane()
+async def fake_site(
+    folder: Path, namespace: str = "models", tls: ServerTls | None = None
+) -> AsyncIterator[Site]:
+    """A fake control plane with a toy kubelet, all in this process but the containers.
+
+    Args:
+        namespace: whose pods run; empty for all.
+        tls: to be reached by HTTPS, as `kubectl` has to.
+    """
+    plane = ControlPlane(tls)
     async with trio.open_nursery() as nursery:
         await nursery.start(plane.run)
         kube = LocalKube(plane.api)
@@ -64,6 +72,8 @@ async def fake_site(folder: Path, namespace: str = "models") -> AsyncIterator[Si
             plane=plane,
         )
         async with run_pods(site):
+            assert site.containers is not None
+            plane.api.logs = site.containers.log
             yield site
         nursery.cancel_scope.cancel()
 

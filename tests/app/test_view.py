@@ -132,8 +132,8 @@ async def test_a_registry_that_contradicts_itself_is_refused(
 async def test_on_kubernetes_the_registry_is_put_by_nobody(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with one_of(1, cluster=ClusterSettings(namespace="models")) as situation:
-        with pytest.raises(RefusedError, match=r"namespace models .*kubectl or trioroute apply"):
+    async with one_of(1, cluster=ClusterSettings(namespaces=("models",))) as situation:
+        with pytest.raises(RefusedError, match=r"models say.*kubectl or trioroute apply"):
             await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))
 
 

@@ -17,8 +17,9 @@ __all__: list[str] = []
 
 async def watch(url: str, namespace: str) -> None:
     """Print JSON lines: memory before and with the picture, then when each pod was seen running."""
-    settings = KubeSettings(namespace=namespace, host=url, token="admin")
-    source = KubeReplicaSource(connect(settings))
+    settings = KubeSettings(namespaces=(namespace,), host=url, token="admin")
+    (api,) = connect(settings)
+    source = KubeReplicaSource(api)
     gc.collect()
     say(kind="before", rss=psutil.Process().memory_info().rss)
     began_at, seen = time.monotonic(), None

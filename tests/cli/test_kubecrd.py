@@ -7,7 +7,7 @@ import pytest
 
 from chaos.sim.kubernetes.errors import ApiError
 from chaos.sim.kubernetes.kinds import kind_of_definition
-from chaos.sim.kubernetes.schemas import check_object, prune
+from chaos.sim.kubernetes_rules.schemas import check_object, conform
 from trioroute.cli.kubecrd import KINDS, custom_resource_definition, write_definitions
 from trioroute.spec.editor import json_schema
 
@@ -48,7 +48,7 @@ def _checked(spec: Json) -> list[str]:
     kind = kind_of_definition(custom_resource_definition("deployment"))
     assert kind.schema is not None
     obj = {"metadata": {"name": "iris-blue"}, "spec": spec}
-    gone = prune(kind.schema, obj)
+    gone = conform(kind.schema, obj)
     check_object(kind, obj)
     return gone
 

@@ -18,6 +18,7 @@ from chaos.sim.kubernetes_cluster.controllers import Controllers
 from chaos.sim.kubernetes_cluster.kube import LocalKube
 from chaos.sim.kubernetes_cluster.kubelet import Addresses, Idle, Kubelet, Runtime
 from chaos.sim.kubernetes_cluster.server import ApiServer
+from chaos.sim.kubernetes_cluster.tls import ServerTls
 from tests.k8s.rendered import documents_of
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment
@@ -46,11 +47,11 @@ IRIS_SPEC: Final[Json] = {
 class FakeCluster:
     """What a test changes by hand, as an administrator would."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, tls: ServerTls | None = None) -> None:
         self.api = Api(Store(), clock=time.time)
-        self.server = ApiServer(self.api)
+        self.server = ApiServer(self.api, tls)
         self.kubelet = Kubelet(LocalKube(self.api), runtime, Addresses("10.1"))
-        self._controllers = Controllers(self.api.objects)
+        self._controllers = Controllers(self.api.objects, self.api.kinds)
         self.api.tokens["admin"] = User("admin", is_admin=True)
         self.api.tokens["router"] = service_account(NAMESPACE, "trioroute")
         self.make("Namespace", {"metadata": {"name": NAMESPACE}})
@@ -103,9 +104,10 @@ class FakeCluster:
     def router_api(self) -> KubeApi:
         """A client of this server with the rights of our Role."""
         settings = KubeSettings(
-            namespace=NAMESPACE, host=f"http://127.0.0.1:{self.server.port}", token="router"
+            namespaces=(NAMESPACE,), host=f"http://127.0.0.1:{self.server.port}", token="router"
         )
-        return connect(settings)
+        (api,) = connect(settings)
+        return api
 
     def source(self) -> KubeReplicaSource:
         """A source with the rights of our Role."""

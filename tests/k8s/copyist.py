@@ -1,10 +1,12 @@
 """The copying of custom resources, with a registry in memory instead of a group's log."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.k8s.cluster import FakeCluster
 from trioroute.core.registry import Command, Registry, RegistryState, Result
 from trioroute.core.status import ClusterStatus, CoordinatorStatus, DeploymentStatus, EndpointStatus
+from trioroute.discovery.kube.api import KubeApi
 from trioroute.discovery.kube.registry import KubeRegistry
 
 __all__ = ["RegistryOfTest"]
@@ -15,7 +17,10 @@ Json = dict[str, Any]
 class RegistryOfTest:
     """A `ResourceLog` that applies at once, and the copyist that writes to it."""
 
-    def __init__(self, cluster: FakeCluster) -> None:
+    def __init__(self, cluster: FakeCluster, apis: Sequence[KubeApi] = ()) -> None:
+        """Args:
+        apis: of the namespaces to copy from; the cluster's own when none is named.
+        """
         self.registry = Registry()
         self.commands: list[Command] = []
         #: Endpoint/deployment → what is seen of it.
@@ -24,7 +29,7 @@ class RegistryOfTest:
         self.problems: dict[str, str] = {}
         self._cluster = cluster
         self.copyist = KubeRegistry(
-            cluster.router_api(),
+            apis or [cluster.router_api()],
             self,
             new_keys=lambda endpoint: ((endpoint.encode().ljust(32),) * 2, b"sealed"),
             system=self.system,

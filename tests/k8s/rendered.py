@@ -23,7 +23,7 @@ needs_kustomize = pytest.mark.skipif(
 
 def documents_of(part: str) -> list[Json]:
     """Every document of a folder below k8s, before kustomize has seen it."""
-    files = sorted((FOLDER / part).glob("*.yaml")) + sorted((FOLDER / part).glob("*.json"))
+    files = sorted((FOLDER / part).rglob("*.yaml")) + sorted((FOLDER / part).rglob("*.json"))
     return [
         document
         for file in files

@@ -13,6 +13,8 @@ import trio
 import yaml
 
 from chaos.sim.kubernetes_cluster.kubelet import Idle
+from chaos.sim.kubernetes_cluster.plane import kubeconfig_of
+from chaos.sim.kubernetes_cluster.tls import make_server_tls
 from tests.k8s.cluster import FakeCluster
 
 __all__ = ["RunningCluster", "running_cluster"]
@@ -78,30 +80,30 @@ class RunningCluster:
 
     def write_kubeconfig(self, path: Path, *, token: str = "admin") -> Path:
         """A file with one context, `fake`, of this user."""
-        server = f"http://127.0.0.1:{self.inner.server.port}"
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "fake",
-            "clusters": [{"name": "fake", "cluster": {"server": server}}],
-            "users": [{"name": "somebody", "user": {"token": token}}],
-            "contexts": [
-                {"name": "fake", "context": {"cluster": "fake", "user": "somebody"}},
-            ],
-        }
+        config = kubeconfig_of(self.inner.server.cluster, token, name="fake")
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         return path
 
 
 @contextmanager
-def running_cluster() -> Iterator[RunningCluster]:
-    """An API server with our definitions and rights in namespace `models`; nothing runs there."""
+def running_cluster(
+    tls_folder: Path | None = None, *, is_alive: bool = False
+) -> Iterator[RunningCluster]:
+    """An API server with our definitions and rights in namespace `models`.
+
+    Args:
+        tls_folder: for certificates; without it the server speaks plain HTTP.
+        is_alive: whether there are controllers and a kubelet too, which runs nothing.
+    """
+    tls = None if tls_folder is None else make_server_tls(tls_folder)
     started = threading.Event()
     kept: list[RunningCluster] = []
 
     async def serve() -> None:
-        cluster = FakeCluster(Idle())
+        cluster = FakeCluster(Idle(), tls)
         async with trio.open_nursery() as nursery:
+            if is_alive:
+                await nursery.start(cluster.run)
             await nursery.start(cluster.serve_alone)
             kept.append(RunningCluster(cluster, trio.lowlevel.current_trio_token(), nursery))
             started.set()

@@ -8,7 +8,7 @@ import trio
 
 from tests.admin.small_view import STATUS, SmallView
 from tests.app.test_desk import member_of
-from tests.k8s.cluster import FakeCluster
+from tests.k8s.cluster import NAMESPACE, FakeCluster
 from tests.k8s.running import RunningCluster
 from trioroute.admin.guard import AdminPolicy
 from trioroute.admin.resources.vault import KeyVault
@@ -18,6 +18,7 @@ from trioroute.app.cluster.opening import Cluster
 from trioroute.app.desk import RegistryDesk
 from trioroute.app.replicated import RegistryLog
 from trioroute.core.status import ClusterStatus, EndpointStatus
+from trioroute.discovery.kube.sources import KubeSources
 
 __all__ = ["start_system"]
 
@@ -51,7 +52,7 @@ async def _serve(
     raft = attrs.evolve(STATUS.raft, applied_index=10**9)
     view = SmallView(current=attrs.evolve(STATUS, endpoints=endpoints, raft=raft))
     member, machine = member_of(1)
-    kube = Cluster(fake.router_api(), fake.source())
+    kube = Cluster((fake.router_api(),), KubeSources({NAMESPACE: fake.source()}))
     vault = KeyVault(_SECRET)
     log = RegistryLog(member, machine)
     inner = RegistryDesk(member, machine.registry, vault=vault, source=None)

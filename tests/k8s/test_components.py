@@ -17,6 +17,8 @@ Json = dict[str, Any]
 
 pytestmark = needs_kustomize
 
+#: The oldest and the newest, and those between.
+VERSIONS: Final = [f"1.{minor}" for minor in range(28, 37)]
 COMPONENTS: Final = sorted(path.name for path in (FOLDER / "components").iterdir())
 
 
@@ -51,9 +53,16 @@ def models_namespace(documents: tuple[Json, ...]) -> Json:
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_it_is_valid_and_changes_something(name: str, tmp_path: Path) -> None:
     made = with_component(name, tmp_path)
-    assert made != overlay("tls" if name == "allow-insecure" else "ha")
-    for document in made:
-        kubernetes_validate.validate(document, "1.36", strict=True)
+    plain = overlay("tls" if name == "allow-insecure" else "ha")
+    known = [
+        each
+        for each in made
+        if each not in plain and not each["apiVersion"].startswith("cert-manager.io/")
+    ]
+    assert known
+    for version in VERSIONS:
+        for document in known:
+            kubernetes_validate.validate(document, version, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,43 @@ def test_models_elsewhere_take_the_rights_with_them(tmp_path: Path) -> None:
     # The account stays with the front-ends, and has no rights there.
     assert [one["namespace"] for one in binding["subjects"]] == ["trioroute-system"]
     assert one(made, "Namespace", wanted)["metadata"]["labels"]
+
+
+def test_cert_manager_makes_the_files_that_front_ends_are_told_of(tmp_path: Path) -> None:
+    made = with_component("cert-manager", tmp_path)
+    spec = one(made, "StatefulSet")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    mount = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}["peers"]
+    (volume,) = (v for v in spec["template"]["spec"]["volumes"] if v["name"] == "peers")
+    assert volume.keys() == {"name", "projected"}
+    sources = [source["secret"] for source in volume["projected"]["sources"]]
+    paths = {f"{mount}/{item['path']}" for source in sources for item in source["items"]}
+    options = ("--peer-certificate=", "--peer-key=", "--peer-authority=")
+    wanted = [arg.partition("=")[2] for arg in container["args"] if arg.startswith(options)]
+    names = [f"trioroute-{number}" for number in range(spec["replicas"])]
+    assert paths == {path.replace("$(POD_NAME)", name) for path in wanted for name in names}
+    leaves = [each["spec"] for each in made if each["kind"] == "Certificate"]
+    leaves = [each for each in leaves if not each.get("isCA")]
+    assert [each["dnsNames"] for each in leaves] == [[name] for name in names]
+    assert [each["secretName"] for each in leaves] == [source["name"] for source in sources]
+    issuers = {each["metadata"]["name"]: each["spec"] for each in made if each["kind"] == "Issuer"}
+    authority = one(made, "Certificate", "trioroute-peers-authority")["spec"]
+    assert {each["issuerRef"]["name"] for each in leaves} == {"trioroute-peers"}
+    assert issuers["trioroute-peers"]["ca"]["secretName"] == authority["secretName"]
+
+
+def test_models_in_several_have_a_role_in_each_and_nowhere_else(tmp_path: Path) -> None:
+    made = with_component("models-in-several", tmp_path)
+    wanted = models_namespace(made)["value"].split(",")
+    roles = [each for each in made if each["kind"] == "Role"]
+    bindings = [each for each in made if each["kind"] == "RoleBinding"]
+    for found in (roles, bindings):
+        assert [each["metadata"]["namespace"] for each in found] == wanted
+    (own,) = (each for each in overlay("ha") if each["kind"] == "Role")
+    assert all(each["rules"] == own["rules"] for each in roles)
+    for each in bindings:
+        assert [subject["namespace"] for subject in each["subjects"]] == ["trioroute-system"]
+    assert {each["metadata"]["name"] for each in made if each["kind"] == "Namespace"} > set(wanted)
 
 
 def test_models_are_where_the_front_ends_are_unless_said_otherwise() -> None:

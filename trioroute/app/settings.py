@@ -117,26 +117,30 @@ class ClusterSettings:
     """Which Kubernetes cluster runs the replicas.
 
     Attributes:
-        namespace: of the models and their custom resources.
+        namespaces: of the models and their custom resources; the first for what is made through
+            the admin API.
         kubeconfig: file with the API server and credentials; None in a pod, which has its own.
         pod_networks: where pods have their addresses, others are not routed to; empty for the
             private ranges.
     """
 
-    namespace: str
+    namespaces: tuple[str, ...]
     kubeconfig: Path | None = None
     pod_networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 def cluster_settings(
-    namespace: str | None, kubeconfig: Path | None, pod_networks: Sequence[str] = ()
+    namespaces: str | None, kubeconfig: Path | None, pod_networks: Sequence[str] = ()
 ) -> ClusterSettings | None:
     """What the command line says about a cluster, None when it says nothing.
 
+    Args:
+        namespaces: joined by commas.
+
     Raises:
-        ConfigError: details of a cluster, and no namespace; or a network that is none.
+        ConfigError: details of a cluster, and no namespace; or what is none, or none of a network.
     """
-    if namespace is None:
+    if namespaces is None:
         if kubeconfig is not None or pod_networks:
             raise ConfigError("--kubeconfig, --pod-network: give --kubernetes-namespace with them")
         return None
@@ -144,7 +148,12 @@ def cluster_settings(
         networks = tuple(ip_network(text) for text in pod_networks)
     except ValueError as error:
         raise ConfigError(f"--pod-network: {error}; expected one like 10.0.0.0/8") from None
-    return ClusterSettings(namespace=namespace, kubeconfig=kubeconfig, pod_networks=networks)
+    names = tuple(name.strip() for name in namespaces.split(","))
+    for name in names:
+        if not _NAME.fullmatch(name) or names.count(name) > 1:
+            message = f"--kubernetes-namespace {namespaces}: {name!r} is no name, or there twice"
+            raise ConfigError(f"{message}; expected names joined by commas: models,more-models")
+    return ClusterSettings(namespaces=names, kubeconfig=kubeconfig, pod_networks=networks)
 
 
 @attrs.frozen(kw_only=True)

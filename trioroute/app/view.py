@@ -153,8 +153,8 @@ class FrontEndView:
         if self._config.cluster is not None:
             raise RefusedError(
                 "on Kubernetes the registry is what the OnlineEndpoints and OnlineDeployments of "
-                f"namespace {self._config.cluster.namespace} say: change those, with kubectl or "
-                "trioroute apply; what is put here would be undone within a second"
+                f"{' and '.join(self._config.cluster.namespaces)} say: change those, with kubectl "
+                "or trioroute apply; what is put here would be undone within a second"
             )
         command = encode_command(PutRegistry(endpoints=endpoints, deployments=deployments))
         try:

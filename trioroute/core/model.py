@@ -227,6 +227,7 @@ class ContainerSource:
         environment: variables of the deployment.
         resource, uid: name and identity of the custom resource that describes it and owns what is
             made for it.
+        namespace: where that is, and so where everything that it names is looked for.
         workload: an existing Deployment whose pods are the replicas; nothing is made then, and
             image, code and model are that Deployment's own.
     """
@@ -244,6 +245,7 @@ class ContainerSource:
     environment: Mapping[str, str] = attrs.field(factory=dict)
     resource: str = ""
     uid: str = ""
+    namespace: str = ""
 
 
 @attrs.frozen(kw_only=True)

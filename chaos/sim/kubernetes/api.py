@@ -15,6 +15,7 @@ from chaos.sim.kubernetes.errors import (
     method_not_allowed,
     no_such_path,
     no_such_resource,
+    not_found,
 )
 from chaos.sim.kubernetes.kinds import BUILT_IN, Kind, kind_of_definition
 from chaos.sim.kubernetes.listing import (
@@ -31,10 +32,10 @@ from chaos.sim.kubernetes.requests import (
     Answer,
     PortForward,
     Request,
-    check_accept,
     check_dry_run,
     check_patch_options,
     check_types,
+    check_validation,
     delete_options,
     is_flag,
     object_of,
@@ -53,6 +54,9 @@ from chaos.sim.kubernetes.rights import (
 )
 from chaos.sim.kubernetes.store import Store
 from chaos.sim.kubernetes.watching import Watch
+from chaos.sim.kubernetes_shown.discovery import discover
+from chaos.sim.kubernetes_shown.forms import check_accept, show_answer, shower_of
+from chaos.sim.kubernetes_shown.scales import scale_of, scaled
 
 __all__ = ["Api"]
 
@@ -62,12 +66,6 @@ _PATCHES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "application/json-patch+json": json_patch,
     "application/merge-patch+json": merge_patch,
     "application/strategic-merge-patch+json": strategic_patch,
-}
-_VERSION: Final[Mapping[str, str]] = {
-    "major": "1",
-    "minor": "36",
-    "gitVersion": "v1.36.2",
-    "platform": "fake",
 }
 _SCALE: Final = Kind(group="autoscaling", version="v1", plural="scales", kind="Scale")
 #: Whose deletion is answered with the object instead of a Status.
@@ -98,6 +96,8 @@ class Api:
         self.tokens: dict[str, User] = {}
         #: What users who are not administrators asked for, to be compared with their Role.
         self.asked: set[Access] = set()
+        #: What a pod's container has written; whoever runs pods knows.
+        self.logs: Callable[[Json], str] = lambda _: ""
 
     async def answer(self, request: Request) -> Answer | Watch | PortForward:
         """Answer a request; a watch is for the caller to run."""
@@ -121,11 +121,11 @@ class Api:
     def _answer(self, request: Request) -> Answer | Watch | PortForward:
         user = self._user(request)
         check_accept(request)
-        parts = [unquote(part) for part in request.path.rstrip("/").split("/")[1:]]
+        parts = [unquote(part) for part in request.path.rstrip("/").split("/")[1:]] or [""]
         group_parts = 2 if parts[0] == "api" else 3
         if parts[0] not in ("api", "apis") or len(parts) <= group_parts:
             check_path(user, request.path)
-            return self._discovery(request, parts)
+            return discover(request, parts, self.kinds())
         if "" in parts or ".." in parts or any("/" in part for part in parts):
             raise no_such_resource()
         group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
@@ -145,8 +145,11 @@ class Api:
             subresource=rest[2] if len(rest) > 2 else "",
         )
         if len(rest) > 3 or (place.subresource and not self._has(place)):
-            raise no_such_resource()
-        return self._serve(request, place)
+            raise not_found(kind, place.name) if kind.is_custom else no_such_resource()
+        answer = self._serve(request, place)
+        if not isinstance(answer, Answer) or place.subresource:
+            return answer
+        return show_answer(request, kind, answer, self.objects.now())
 
     def _user(self, request: Request) -> User:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -244,6 +247,7 @@ class Api:
             self.store,
             timeout_s=float(seconds),
             has_bookmarks=is_flag(query, "allowWatchBookmarks"),
+            show=shower_of(request, place.kind, self.objects.now),
         )
         watch.check()
         return watch
@@ -256,15 +260,15 @@ class Api:
             pod = self.objects.read(place.kind, place.namespace, place.name)
             return PortForward.asked(request, pod)
         if place.subresource == "log":
-            self.objects.read(place.kind, place.namespace, place.name)
-            return Answer(body="")
+            pod = self.objects.read(place.kind, place.namespace, place.name)
+            return Answer(body=_last_lines(self.logs(pod), request.query.get("tailLines", "")))
         return self._shown(place, self.objects.read(place.kind, place.namespace, place.name))
 
     def _create(self, request: Request, place: _Place) -> Answer:
-        body = object_of(request, place.kind)
-        obj = self.objects.create(place.kind, place.namespace, body, self._write(request, place))
+        body, write = object_of(request, place.kind), self._write(request, place)
+        obj = self.objects.create(place.kind, place.namespace, body, write)
         self._accept_definition(place.kind, obj)
-        return Answer(status=201, body=shown(place.kind, obj))
+        return Answer(status=201, body=shown(place.kind, obj), headers=write.warnings())
 
     def _replace(self, request: Request, place: _Place) -> Answer:
         body = object_of(request, place.kind if place.subresource != "scale" else _SCALE)
@@ -275,7 +279,7 @@ class Api:
             obj = self.objects.replace(
                 place.kind, place.namespace, place.name, body=body, write=write
             )
-        return self._shown(place, obj)
+        return self._shown(place, obj, write)
 
     def _replace_scale(self, place: _Place, body: Json, write: Write) -> Json:
         if body.get("kind", "Scale") != "Scale":
@@ -289,24 +293,24 @@ class Api:
     def _change_scale(self, place: _Place, change: Callable[[Json], Json], write: Write) -> Json:
         """Patch the Scale as if it were an object, then the replicas of what it stands for."""
         obj = self.objects.read(place.kind, place.namespace, place.name)
-        scale = change(_scale_of(obj))
+        scale = change(scale_of(place.kind, obj))
         replicas = scale.get("spec", {}).get("replicas", 0)
         said = scale.get("metadata", {}).get("resourceVersion")
         if not isinstance(replicas, int) or replicas > 2**31 - 1:
             raise unreadable_patch()
-        if replicas < 0:
+        if replicas < 0 and not place.kind.is_custom:
             message = f"Invalid value: {replicas}: must be greater than or equal to 0"
             causes = [cause("spec.replicas", "FieldValueInvalid", message)]
             raise invalid(_SCALE, place.name, causes)
 
-        def scaled(old: Json) -> Json:
+        def rescaled(old: Json) -> Json:
             metadata = {**old["metadata"]}
             if said is not None:
                 metadata["resourceVersion"] = said
-            return {**old, "metadata": metadata, "spec": {**old["spec"], "replicas": replicas}}
+            return scaled(place.kind, {**old, "metadata": metadata}, replicas)
 
         return self.objects.patch(
-            place.kind, place.namespace, place.name, change=scaled, write=write
+            place.kind, place.namespace, place.name, change=rescaled, write=write
         )
 
     def _patch(self, request: Request, place: _Place) -> Answer:
@@ -335,7 +339,7 @@ class Api:
         obj = self.objects.patch(
             place.kind, place.namespace, place.name, change=change, write=write
         )
-        return self._shown(place, obj)
+        return self._shown(place, obj, write)
 
     def _apply(self, request: Request, place: _Place, *, patch: Any, write: Write) -> Answer:
         force = is_flag(request.query, "force")
@@ -352,7 +356,8 @@ class Api:
         obj, is_new = self.objects.apply(
             place.kind, place.namespace, place.name, body=patch, write=write, force=force
         )
-        return Answer(status=201 if is_new else 200, body=shown(place.kind, obj))
+        body = shown(place.kind, obj)
+        return Answer(status=201 if is_new else 200, body=body, headers=write.warnings())
 
     def _delete(self, request: Request, place: _Place) -> Answer:
         options = delete_options(request)
@@ -420,10 +425,10 @@ class Api:
             write=Write(manager="kube-apiserver"),
         )
 
-    def _shown(self, place: _Place, obj: Json) -> Answer:
+    def _shown(self, place: _Place, obj: Json, write: Write | None = None) -> Answer:
         if place.subresource == "scale":
-            return Answer(body=_scale_of(obj))
-        return Answer(body=shown(place.kind, obj))
+            return Answer(body=scale_of(place.kind, obj))
+        return Answer(body=shown(place.kind, obj), headers=write.warnings() if write else {})
 
     @staticmethod
     def _write(request: Request, place: _Place) -> Write:
@@ -433,62 +438,10 @@ class Api:
             manager=request.query.get("fieldManager") or agent,
             subresource=place.subresource,
             is_dry=request.query.get("dryRun") == "All",
+            validation=check_validation(request),
         )
 
-    def _discovery(self, request: Request, parts: list[str]) -> Answer:
-        if request.method != "GET":
-            raise method_not_allowed()
-        if parts[0] in ("healthz", "livez", "readyz"):
-            return Answer(body="ok")
-        if parts == ["version"]:
-            return Answer(body=dict(_VERSION))
-        if parts[0] not in ("api", "apis"):
-            raise no_such_path()
-        served = [(kind.group, kind.version) for kind in self.kinds()]
-        if parts == ["api"]:
-            return Answer(body={"kind": "APIVersions", "versions": ["v1"]})
-        if parts == ["apis"]:
-            groups = [_group(group, version) for group, version in dict.fromkeys(served) if group]
-            return Answer(body={"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
-        group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[-1])
-        if group not in dict(served):
-            raise no_such_path()
-        if len(parts) == 2 and group:
-            body = {"kind": "APIGroup", "apiVersion": "v1", **_group(group, dict(served)[group])}
-            return Answer(body=body)
-        return Answer(body=self._resources(group, version))
 
-    def _resources(self, group: str, version: str) -> Json:
-        verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-        resources = [
-            {
-                "name": kind.plural,
-                "singularName": kind.kind.lower(),
-                "namespaced": kind.is_namespaced,
-                "kind": kind.kind,
-                "verbs": verbs,
-            }
-            for kind in self.kinds()
-            if (kind.group, kind.version) == (group, version)
-        ]
-        body = {"kind": "APIResourceList", "apiVersion": "v1"}
-        return {**body, "groupVersion": f"{group}/{version}".lstrip("/"), "resources": resources}
-
-
-def _group(group: str, version: str) -> Json:
-    served = {"groupVersion": f"{group}/{version}", "version": version}
-    return {"name": group, "versions": [served], "preferredVersion": served}
-
-
-def _scale_of(obj: Json) -> Json:
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    replicas = obj["spec"].get("replicas", 1)
-    labels = obj["spec"].get("selector", {}).get("matchLabels", {})
-    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {key: obj["metadata"][key] for key in kept if key in obj["metadata"]},
-        "spec": {"replicas": replicas} if replicas else {},
-        "status": {"replicas": obj.get("status", {}).get("replicas", 0), "selector": selector},
-    }
+def _last_lines(text: str, count: str) -> str:
+    lines = text.splitlines(keepends=True)
+    return "".join(lines[max(len(lines) - int(count), 0) :] if count.isdigit() else lines)

@@ -1,5 +1,6 @@
 """The kinds that the fake serves, and what the server fills in where an object says nothing."""
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -20,6 +21,9 @@ class Kind:
         fields: what a field selector may name besides name and namespace.
         is_custom: whether a definition made it: no strategic patches, other field order.
         schema: of a custom resource, for its validation.
+        columns: of a custom resource, beside its name, where it is printed as a table.
+        scale: of a custom resource, where its numbers of replicas stand.
+        short_names, categories: what people may say instead of its name.
     """
 
     group: str
@@ -32,6 +36,11 @@ class Kind:
     fields: frozenset[str] = frozenset()
     is_custom: bool = False
     schema: Json | None = None
+    columns: tuple[Json, ...] = ()
+    scale: Mapping[str, str] = attrs.field(factory=dict)
+    singular: str = attrs.field(default=attrs.Factory(lambda self: self.kind.lower(), True))
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
     @property
     def api_version(self) -> str:
@@ -81,6 +90,12 @@ def kind_of_definition(definition: Mapping[str, Any]) -> Kind:
         generation=frozenset({"spec"}),
         is_custom=True,
         schema=version.get("schema", {}).get("openAPIV3Schema"),
+        fields=frozenset(one["jsonPath"].strip(".") for one in version.get("selectableFields", ())),
+        columns=tuple(version.get("additionalPrinterColumns", ())),
+        scale=version.get("subresources", {}).get("scale", {}),
+        singular=spec["names"].get("singular") or spec["names"]["kind"].lower(),
+        short_names=tuple(spec["names"].get("shortNames", ())),
+        categories=tuple(spec["names"].get("categories", ())),
     )
 
 
@@ -219,7 +234,24 @@ def _fill_service(obj: Json) -> None:
     obj.setdefault("status", {"loadBalancer": {}})
 
 
+def _fill_secret(obj: Json) -> None:
+    obj.setdefault("type", "Opaque")
+    texts = obj.pop("stringData", None) or {}
+    if texts:
+        data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+        obj["data"] = {**(obj.get("data") or {}), **data}
+
+
+def _fill_namespace(obj: Json) -> None:
+    name = obj["metadata"].get("name", "")
+    obj["metadata"].setdefault("labels", {}).setdefault("kubernetes.io/metadata.name", name)
+    obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+    obj.setdefault("status", {"phase": "Active"})
+
+
 _DEFAULTS: Final[Mapping[str, Callable[[Json], None]]] = {
+    "Namespace": _fill_namespace,
+    "Secret": _fill_secret,
     "Deployment": _fill_deployment,
     "StatefulSet": _fill_stateful_set,
     "Pod": _fill_pod,
@@ -234,6 +266,13 @@ _TOPS: Final[Mapping[str, set[str]]] = {
 _SCALED: Final = frozenset({"status", "scale"})
 _STATUS: Final = frozenset({"status"})
 _SPEC: Final = frozenset({"spec"})
+_EVENT_FIELDS: Final = frozenset(
+    {
+        *(f"involvedObject.{name}" for name in ("kind", "namespace", "name", "uid", "fieldPath")),
+        *("involvedObject.apiVersion", "involvedObject.resourceVersion"),
+        *("reason", "reportingComponent", "source", "type"),
+    }
+)
 _POD_FIELDS: Final = frozenset(
     {
         "spec.nodeName",
@@ -246,9 +285,43 @@ _POD_FIELDS: Final = frozenset(
     }
 )
 
-#: What every server has, as far as a router or its operator meets it.
-BUILT_IN: Final = (
-    Kind(group="", version="v1", plural="namespaces", kind="Namespace", is_namespaced=False),
+#: What people say instead of the plural, and what `kubectl get all` shows.
+_SHORT: Final[Mapping[str, str]] = {
+    "configmaps": "cm",
+    "customresourcedefinitions": "crd",
+    "deployments": "deploy",
+    "events": "ev",
+    "horizontalpodautoscalers": "hpa",
+    "namespaces": "ns",
+    "networkpolicies": "netpol",
+    "nodes": "no",
+    "persistentvolumeclaims": "pvc",
+    "poddisruptionbudgets": "pdb",
+    "pods": "po",
+    "replicasets": "rs",
+    "serviceaccounts": "sa",
+    "services": "svc",
+    "statefulsets": "sts",
+    "storageclasses": "sc",
+}
+_ALL: Final = ("pods", "services", "deployments", "statefulsets", "replicasets")
+
+
+def _named(kind: Kind) -> Kind:
+    short = (_SHORT[kind.plural],) if kind.plural in _SHORT else ()
+    categories = ("all",) if kind.plural in _ALL else ()
+    return attrs.evolve(kind, short_names=short, categories=categories)
+
+
+_KINDS: Final = (
+    Kind(
+        group="",
+        version="v1",
+        plural="namespaces",
+        kind="Namespace",
+        is_namespaced=False,
+        subresources=_STATUS,
+    ),
     Kind(group="", version="v1", plural="nodes", kind="Node", is_namespaced=False),
     Kind(
         group="",
@@ -262,7 +335,7 @@ BUILT_IN: Final = (
     Kind(group="", version="v1", plural="services", kind="Service", subresources=_STATUS),
     Kind(group="", version="v1", plural="configmaps", kind="ConfigMap"),
     Kind(group="", version="v1", plural="secrets", kind="Secret"),
-    Kind(group="", version="v1", plural="events", kind="Event"),
+    Kind(group="", version="v1", plural="events", kind="Event", fields=_EVENT_FIELDS),
     Kind(group="", version="v1", plural="serviceaccounts", kind="ServiceAccount"),
     Kind(group="", version="v1", plural="persistentvolumeclaims", kind="PersistentVolumeClaim"),
     Kind(
@@ -333,3 +406,6 @@ BUILT_IN: Final = (
         generation=_SPEC,
     ),
 )
+
+#: What every server has, as far as a router or its operator meets it.
+BUILT_IN: Final = tuple(map(_named, _KINDS))

@@ -24,8 +24,8 @@ from chaos.sim.kubernetes.errors import (
     object_modified,
 )
 from chaos.sim.kubernetes.kinds import BUILT_IN, Kind
-from chaos.sim.kubernetes.schemas import check_object, prune
 from chaos.sim.kubernetes.store import Key, Store
+from chaos.sim.kubernetes_rules.schemas import check_object, conform
 
 __all__ = ["Objects", "Write", "key_of"]
 
@@ -45,11 +45,22 @@ class Write:
     Attributes:
         manager: who writes, for `managedFields`.
         subresource: "status" and "scale" change only their part, "" changes all but the status.
+        validation: what becomes of fields that the kind does not know: Strict, Warn or Ignore.
+        unknown: which fields those were; filled by the write.
     """
 
     manager: str = "unknown"
     subresource: str = ""
     is_dry: bool = False
+    validation: str = "Warn"
+    unknown: list[str] = attrs.field(factory=list, eq=False)
+
+    def warnings(self) -> dict[str, str]:
+        """The header about fields that went, if it is wanted."""
+        if not self.unknown or self.validation == "Ignore":
+            return {}
+        texts = [f'299 - "unknown field \\"{field}\\""' for field in self.unknown]
+        return {"warning": ", ".join(texts)}
 
 
 def key_of(kind: Kind, namespace: str, name: str) -> Key:
@@ -68,6 +79,10 @@ class Objects:
         self._clock = clock
         self._uids = itertools.count(1)
 
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock()
+
     def timestamp(self) -> str:
         """Now, as objects say it."""
         return _time(self._clock())
@@ -82,8 +97,8 @@ class Objects:
     def create(self, kind: Kind, namespace: str, body: Body, write: Write) -> Json:
         """Make a new object. Raises ApiError."""
         if kind.is_namespaced:
-            self.read(_NAMESPACES, "", namespace)
-        obj = self._typed(kind, body)
+            self._check_namespace(kind, namespace, body)
+        obj = self._typed(kind, body, write)
         metadata = obj["metadata"]
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -101,6 +116,18 @@ class Objects:
             raise already_exists(kind, metadata["name"], is_terminating=is_terminating)
         fresh = self._born(kind, namespace, obj)
         return self._stored(key, record_update(None, fresh, _updater(write)), write)
+
+    def _check_namespace(self, kind: Kind, namespace: str, body: Body) -> None:
+        """It is there and stays. Raises ApiError 404 or 403."""
+        found = self.read(_NAMESPACES, "", namespace)
+        if "deletionTimestamp" in found["metadata"]:
+            name = (body.get("metadata") or {}).get("name", "")
+            message = f"namespace {namespace} is being terminated"
+            causes = [cause("metadata.namespace", "NamespaceTerminating", message)]
+            details: Json = {"name": name, "kind": kind.plural, "causes": causes}
+            if kind.group:
+                details["group"] = kind.group
+            raise ApiError(403, "Forbidden", f"unable to create: {message}", details=details)
 
     def _born(self, kind: Kind, namespace: str, obj: Json) -> Json:
         metadata = {name: value for name, value in obj["metadata"].items() if name not in _OWN}
@@ -124,7 +151,7 @@ class Objects:
 
     def replace(self, kind: Kind, namespace: str, name: str, *, body: Body, write: Write) -> Json:
         """PUT. Raises ApiError."""
-        obj = self._typed(kind, body)
+        obj = self._typed(kind, body, write)
         said = obj["metadata"].get("name", name)
         if said != name:
             message = f"the name of the object ({said}) does not match the name on the URL ({name})"
@@ -135,9 +162,10 @@ class Objects:
         if uid != before["metadata"]["uid"]:
             raise conflict(kind, name, f"Precondition failed: UID in precondition: {uid}")
         if kind.is_custom and not obj["metadata"].get("resourceVersion"):
-            message = "Invalid value: 0x0: must be specified for an update"
+            message = "Invalid value: 0: must be specified for an update"
             causes = [cause("metadata.resourceVersion", "FieldValueInvalid", message)]
-            raise invalid(kind, name, causes)
+            # Refused before anybody has looked at the object: by the name in the path.
+            raise invalid(attrs.evolve(kind, kind=kind.plural), name, causes)
         return self._update(kind, before, kind.fill_in(obj), write)
 
     def patch(
@@ -148,6 +176,13 @@ class Objects:
         version = before["metadata"]["resourceVersion"]
         # A patch without a version is unconditional: it is merged into whatever is newest.
         after = change(copy.deepcopy(before))
+        if kind.schema is not None:
+            unknown = conform(kind.schema, after)
+            write.unknown.extend(unknown)
+            if unknown and write.validation == "Strict":
+                message = f"Invalid value: {_strict(unknown)}"
+                details: Json = {"causes": [cause("patch", "FieldValueInvalid", message)]}
+                raise ApiError(422, "Invalid", f' "" is invalid: {message}', details=details)
         said = after["metadata"].get("name")
         if said != name:
             message = f"the name of the object ({said}) does not match the name on the URL ({name})"
@@ -165,15 +200,16 @@ class Objects:
         """Server-side apply. Returns the object and whether it is new. Raises ApiError."""
         if not isinstance(body, dict) or not body.get("kind"):
             raise bad_request(f"invalid object type: {kind.api_version}, Kind=")
-        applied = self._typed(kind, body)
+        # Defaults come afterwards: they are nobody's.
+        applied = self._typed(kind, body, write, completes=False)
         if applied["metadata"].get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         manager = Manager(write.manager, "Apply", write.subresource)
         live = self.store.get(key_of(kind, namespace, name))
         if live is None:
             if kind.is_namespaced:
-                self.read(_NAMESPACES, "", namespace)
-            obj = apply_fields(None, applied, manager, force=force)
+                self._check_namespace(kind, namespace, body)
+            obj = _completed(kind, apply_fields(None, applied, manager, force=force))
             owned = obj["metadata"].get("managedFields")  # nobody's when no field was applied
             check_object(kind, kind.fill_in(obj))
             fresh = self._born(kind, namespace, obj)
@@ -183,7 +219,8 @@ class Objects:
         said = applied["metadata"].get("resourceVersion")
         if said and said != live["metadata"]["resourceVersion"]:
             raise object_modified(kind, name)
-        after = kind.fill_in(apply_fields(live, applied, manager, force=force))
+        merged = apply_fields(live, applied, manager, force=force)
+        after = kind.fill_in(_completed(kind, merged))
         return self._finish_update(kind, live, after, write), False
 
     def scale(self, kind: Kind, namespace: str, name: str, *, replicas: int, write: Write) -> Json:
@@ -258,6 +295,13 @@ class Objects:
         key = key_of(kind, namespace, name)
         if kind.kind == "Pod":
             return self._delete_pod(key, obj, options.get("gracePeriodSeconds"))
+        if kind == _NAMESPACES:
+            # Emptied by a controller, which then takes the finalizer away.
+            if "deletionTimestamp" in obj["metadata"]:
+                return obj
+            at = {"deletionTimestamp": self.timestamp()}
+            ending = {**obj, "status": {**obj["status"], "phase": "Terminating"}}
+            return self.store.put(key, {**ending, "metadata": {**obj["metadata"], **at}})
         if obj["metadata"].get("finalizers"):
             if "deletionTimestamp" in obj["metadata"]:
                 return obj
@@ -291,10 +335,15 @@ class Objects:
         return {**obj, "metadata": metadata}
 
     @staticmethod
-    def _typed(kind: Kind, body: Body) -> Json:
+    def _typed(kind: Kind, body: Body, write: Write, *, completes: bool = True) -> Json:
         """The object with the kind it must have. Raises ApiError 400."""
         said_kind = body.get("kind") or kind.kind
         said_version = body.get("apiVersion") or kind.api_version
+        if kind.is_custom and said_kind != kind.kind and said_version == kind.api_version:
+            message = f'Invalid value: "{said_kind}": must be {kind.kind}'
+            causes = [cause("kind", "FieldValueInvalid", message)]
+            name = (body.get("metadata") or {}).get("name", "")
+            raise invalid(attrs.evolve(kind, kind=said_kind), name, causes)
         if (said_kind, said_version) != (kind.kind, kind.api_version):
             message = (
                 f'{said_kind} in version "{said_version.rpartition("/")[2]}" '
@@ -305,8 +354,23 @@ class Objects:
         obj["kind"], obj["apiVersion"] = kind.kind, kind.api_version
         obj["metadata"] = dict(obj.get("metadata") or {})
         if kind.schema is not None:
-            prune(kind.schema, obj)
+            write.unknown.extend(conform(kind.schema, obj, completes=completes))
+        if write.unknown and write.validation == "Strict":
+            what = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
+            raise bad_request(f"{what}: {_strict(write.unknown)}")
         return obj
+
+
+def _completed(kind: Kind, obj: Json) -> Json:
+    if kind.schema is not None:
+        obj = copy.deepcopy(obj)
+        conform(kind.schema, obj)
+    return obj
+
+
+def _strict(unknown: list[str]) -> str:
+    fields = ", ".join(f'unknown field "{field}"' for field in unknown)
+    return f"strict decoding error: {fields}"
 
 
 def _updater(write: Write) -> Manager:

@@ -21,10 +21,10 @@ __all__ = [
     "Answer",
     "PortForward",
     "Request",
-    "check_accept",
     "check_dry_run",
     "check_patch_options",
     "check_types",
+    "check_validation",
     "delete_options",
     "is_flag",
     "object_of",
@@ -40,6 +40,7 @@ CHANNELS: Final = "v4.channel.k8s.io"
 _BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 _MANAGER_BYTES_MAX: Final = 128
 _JSON: Final = "application/json"
+_VALIDATIONS: Final = ("Ignore", "Strict", "Warn")
 _POLICIES: Final = ("Foreground", "Background", "Orphan", None)
 
 
@@ -172,25 +173,24 @@ def check_patch_options(request: Request, manager: str) -> None:
         raise invalid_options("PatchOptions", causes)
 
 
-def check_accept(request: Request) -> None:
-    """Refuse what cannot be answered in JSON, and deadlines that are none. Raises ApiError."""
-    accept = request.headers.get("accept", "*/*")
-    if "json" not in accept and "*/*" not in accept and "application/*" not in accept:
-        raise ApiError(406, "NotAcceptable", "406: Not Acceptable", details={})
-    seconds = request.query.get("timeout", "0s")
-    if not seconds[:1].isdigit():
-        message = f'invalid timeout specified in the request URL - time: "{seconds}"'
-        raise bad_request(message)
-
-
 def check_dry_run(request: Request) -> None:
     """Refuse anything but a whole dry run. Raises ApiError 422."""
     if request.query.get("dryRun", "All") != "All":
-        message = f'Unsupported value: "{request.query["dryRun"]}": supported values: "All"'
-        options = {"POST": "CreateOptions", "PUT": "UpdateOptions"}.get(
-            request.method, "PatchOptions"
-        )
-        raise invalid_options(options, [cause("dryRun", "FieldValueNotSupported", message)])
+        raise _unsupported(request, "dryRun", '"All"')
+
+
+def check_validation(request: Request) -> str:
+    """What is to become of fields that nobody knows: Strict, Warn, Ignore. Raises ApiError 422."""
+    wanted = request.query.get("fieldValidation") or "Warn"
+    if wanted not in _VALIDATIONS:
+        raise _unsupported(request, "fieldValidation", ", ".join(_VALIDATIONS))
+    return wanted
+
+
+def _unsupported(request: Request, name: str, values: str) -> ApiError:
+    message = f'Unsupported value: "{request.query[name]}": supported values: {values}'
+    options = {"POST": "CreateOptions", "PUT": "UpdateOptions"}.get(request.method, "PatchOptions")
+    return invalid_options(options, [cause(name, "FieldValueNotSupported", message)])
 
 
 def delete_options(request: Request) -> Json:

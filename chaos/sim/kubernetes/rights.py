@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import attrs
 
-from chaos.sim.kubernetes.errors import ApiError, no_such_resource
+from chaos.sim.kubernetes.errors import ApiError, cause, no_such_resource
 from chaos.sim.kubernetes.kinds import Kind
 from chaos.sim.kubernetes.store import Store
 
@@ -24,6 +24,7 @@ __all__ = [
 REVIEWS: Final = "authorization.k8s.io"
 _SELF_REVIEWS: Final = "selfsubjectaccessreviews"
 _REVIEWS_OF_OTHERS: Final = "subjectaccessreviews"
+_LOCAL_REVIEWS: Final = "localsubjectaccessreviews"
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 _ROLES: Final = Kind(group=_RBAC, version="v1", plural="roles", kind="Role")
@@ -79,7 +80,7 @@ def check_resource(user: User, access: Access, store: Store) -> None:
     Raises:
         ApiError: 403.
     """
-    if user.is_admin or any(_allows(rule, access) for rule in _rules_of(user, access, store)):
+    if user.is_admin or any(_allows(rule, access) for rule, _ in _rules_of(user, access, store)):
         return
     group = access.group
     plural = access.resource.partition("/")[0]
@@ -109,12 +110,25 @@ def review(user: User, path: list[str], body: Mapping[str, Any], store: Store) -
     Raises:
         ApiError: it is no such question, or others' rights are none of the user's business.
     """
-    if path == [_REVIEWS_OF_OTHERS]:
-        check_resource(user, Access("create", REVIEWS, _REVIEWS_OF_OTHERS), store)
+    if path[-1:] in ([_REVIEWS_OF_OTHERS], [_LOCAL_REVIEWS]):
+        check_resource(user, Access("create", REVIEWS, path[-1]), store)
         user = User(body["spec"]["user"])
     elif path != [_SELF_REVIEWS]:
         raise no_such_resource()
-    asked = body["spec"]["resourceAttributes"]
+    spec = body.get("spec") or {}
+    if ("resourceAttributes" in spec) == ("nonResourceAttributes" in spec):
+        message = "Invalid value: null: exactly one of both attributes must be specified"
+        wrong = [cause("spec.resourceAttributes", "FieldValueInvalid", message)]
+        raise ApiError(422, "Invalid", message, details={"group": REVIEWS, "causes": wrong})
+    status = _judged(user, spec.get("resourceAttributes"), store)
+    return {**body, "metadata": body.get("metadata", {}), "status": status}
+
+
+def _judged(user: User, asked: Mapping[str, Any] | None, store: Store) -> dict[str, object]:
+    if user.is_admin:
+        return {"allowed": True}
+    if asked is None:
+        return {"allowed": False}
     resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
     access = Access(
         asked["verb"],
@@ -123,19 +137,25 @@ def review(user: User, path: list[str], body: Mapping[str, Any], store: Store) -
         asked.get("namespace", ""),
         asked.get("name", ""),
     )
-    try:
-        check_resource(user, access, store)
-    except ApiError as error:
-        return {**body, "status": {"allowed": False, "reason": error.message}}
-    return {**body, "status": {"allowed": True}}
+    for rule, binding in _rules_of(user, access, store):
+        if _allows(rule, access):
+            namespace = access.namespace
+            account = "/".join(reversed(user.name.split(":")[2:]))
+            by = f'RoleBinding "{binding["metadata"]["name"]}/{namespace}"'
+            of = f'Role "{binding["roleRef"]["name"]}" to ServiceAccount "{account}"'
+            return {"allowed": True, "reason": f"RBAC: allowed by {by} of {of}"}
+    return {"allowed": False}
 
 
-def _rules_of(user: User, access: Access, store: Store) -> list[Mapping[str, Any]]:
+def _rules_of(
+    user: User, access: Access, store: Store
+) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The rules that count for a user there, each with the binding that it comes by."""
     if not access.namespace:
         return []
     roles = {role["metadata"]["name"]: role for role in store.list(_ROLES, access.namespace)}
     return [
-        rule
+        (rule, binding)
         for binding in store.list(_BINDINGS, access.namespace)
         if any(_is_subject(user, one) for one in binding.get("subjects", []))
         for rule in roles.get(binding["roleRef"]["name"], {}).get("rules", [])

@@ -1,7 +1,7 @@
 """Watches: the changes of a kind from a version on, as the lines of one answer."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 import attrs
@@ -9,7 +9,7 @@ import trio
 
 from chaos.sim.kubernetes.errors import ApiError, gone
 from chaos.sim.kubernetes.kinds import Kind
-from chaos.sim.kubernetes.listing import FUTURE_WAIT_S, ListOptions, check_future, shown
+from chaos.sim.kubernetes.listing import FUTURE_WAIT_S, ListOptions, check_future
 from chaos.sim.kubernetes.store import Change, Store
 
 __all__ = ["Watch"]
@@ -30,6 +30,7 @@ class Watch:
     Attributes:
         timeout_s: when it ends by itself, 0 for the server's own limit.
         has_bookmarks: whether the client wants them.
+        show: the form in which objects are wanted.
     """
 
     kind: Kind
@@ -38,6 +39,7 @@ class Watch:
     store: Store
     timeout_s: float = 0.0
     has_bookmarks: bool = False
+    show: Callable[[Json], Json] = lambda obj: obj
     _written: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def check(self) -> None:
@@ -75,7 +77,7 @@ class Watch:
             seen = self.store.version
             for obj in self.store.list(self.kind, self.namespace):
                 if self.options.selects(obj):
-                    yield {"type": "ADDED", "object": shown(self.kind, obj)}
+                    yield {"type": "ADDED", "object": self.show(obj)}
             if self.options.initial_events and self.has_bookmarks:
                 yield self._bookmark(seen, {"k8s.io/initial-events-end": "true"})
         async with contextlib.aclosing(self._changes(seen)) as changes:
@@ -110,7 +112,7 @@ class Watch:
         if is_in:
             return {
                 "type": "MODIFIED" if was else "ADDED",
-                "object": shown(self.kind, change.last),
+                "object": self.show(change.last),
             }
         if not was or change.before is None:
             return None
@@ -118,7 +120,7 @@ class Watch:
         last = change.last if change.after is None else change.before
         version = change.last["metadata"]["resourceVersion"]
         metadata = {**last["metadata"], "resourceVersion": version}
-        return {"type": "DELETED", "object": shown(self.kind, {**last, "metadata": metadata})}
+        return {"type": "DELETED", "object": self.show({**last, "metadata": metadata})}
 
     def _bookmark(self, version: int, annotations: dict[str, str]) -> Json:
         metadata: Json = {"resourceVersion": str(version)}

@@ -7,12 +7,15 @@ Service become their addresses. Images are not fetched: an image stands for a co
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +24,10 @@ import trio
 
 from chaos.sim.kubernetes_cluster.kube import Kube
 from chaos.sim.kubernetes_cluster.kubelet import Addresses, Ready
+from chaos.sim.kubernetes_cluster.probes import Probed, look_after
 from trioroute.app.leash import NO_LIFELINE, leashed_command
 
-__all__ = ["MARK", "Containers", "Image"]
+__all__ = ["MARK", "Containers", "Image", "bytes_of"]
 
 Json = dict[str, Any]
 
@@ -31,11 +35,13 @@ Json = dict[str, Any]
 MARK: Final = "TRIOROUTE_CHAOS_RUN"
 
 _SHIM: Final = "chaos.sim.kubernetes_cluster.become:become"
+_QUANTITY: Final = re.compile(r"([0-9.]+)([A-Za-z]*)")
+_UNITS: Final = {
+    "": 1,
+    **{unit: 1000**power for power, unit in enumerate("kMGT", start=1)},
+    **{f"{unit}i": 1024**power for power, unit in enumerate("KMGT", start=1)},
+}
 _VARIABLE: Final = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
-#: Between two looks whether a container is ready: before it is, and when it has been, seconds.
-_PROBE_FIRST_S: Final = 0.05
-_PROBE_S: Final = 0.5
-_PROBE_MAX_S: Final = 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -124,7 +130,14 @@ class Containers:
         process = self._processes[uid] = self._start(pod, words, place.variables)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._probe_forever, container, address, ready)
+                probed = Probed(
+                    container=container,
+                    address=address,
+                    ready=ready,
+                    end=lambda why: nursery.start_soon(self._end, pod, process, why),
+                    execute=partial(self._succeeds, pod),
+                )
+                nursery.start_soon(look_after, probed)
                 await _wait_ended(process)
                 nursery.cancel_scope.cancel()
         finally:
@@ -134,9 +147,19 @@ class Containers:
                 await _wait_ended(process)
         return process.returncode
 
+    async def _end(self, pod: Json, process: "subprocess.Popen[bytes]", why: str) -> None:
+        """End what failed a probe as a kubelet does: asked first, then by force."""
+        self._write(pod, f"the kubelet ends this container: it {why}\n".encode())
+        process.terminate()
+        await trio.sleep(pod["spec"].get("terminationGracePeriodSeconds", 30))
+        process.kill()
+
     async def execute(self, pod: Json, address: str, command: list[str]) -> None:
         """See `Runtime`."""
         del address
+        await self._succeeds(pod, command)
+
+    async def _succeeds(self, pod: Json, command: list[str]) -> bool:
         place = self._places[pod["metadata"]["uid"]]
         words = [place.word(word) for word in command]
         if words[0] == _image_name(pod):
@@ -146,14 +169,27 @@ class Containers:
             await _wait_ended(process)
         finally:
             process.kill()
+        return process.returncode == 0
+
+    def log(self, pod: Json) -> str:
+        """What a pod's containers and those of its name before it have written."""
+        file = self._log_file(pod)
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def _log_file(self, pod: Json) -> Path:
+        return self._folder / "logs" / f"{pod['metadata']['name']}.log"
+
+    def _write(self, pod: Json, line: bytes) -> None:
+        with self._log_file(pod).open("ab") as output:
+            output.write(line)
 
     def _start(
         self, pod: Json, words: Sequence[str], variables: Mapping[str, str]
     ) -> "subprocess.Popen[bytes]":
-        log = self._folder / "logs" / f"{pod['metadata']['name']}.log"
+        log = self._log_file(pod)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 leashed_command(_SHIM, list(words), lifeline=NO_LIFELINE),
                 env={**variables, MARK: str(self._folder)},
                 stdin=subprocess.DEVNULL,
@@ -161,6 +197,8 @@ class Containers:
                 stderr=output,
                 start_new_session=True,
             )
+        _limit(process, pod["spec"]["containers"][0])
+        return process
 
     def _image(self, pod: Json) -> Image:
         return self._images.get(_image_name(pod), Image())
@@ -255,46 +293,25 @@ class Containers:
         file.chmod(0o600)
         return file
 
-    async def _probe_forever(self, container: Json, address: str, ready: Ready) -> None:
-        if "readinessProbe" not in container:
-            await ready(True)
-            return
-        probe = container["readinessProbe"]
-        request = probe["httpGet"]
-        ports = {one.get("name"): one["containerPort"] for one in container.get("ports", [])}
-        port = ports.get(request["port"], request["port"])
-        is_ready, failures = False, 0
-        while True:
-            if await _answers(address, port, request):
-                failures = 0
-                if not is_ready:
-                    await ready(True)
-                is_ready = True
-            else:
-                failures += 1
-                if is_ready and failures >= probe["failureThreshold"]:
-                    await ready(False)
-                    is_ready = False
-            await trio.sleep(_PROBE_S if is_ready and not failures else _PROBE_FIRST_S)
-
 
 def _image_name(pod: Json) -> str:
     image: str = pod["spec"]["containers"][0]["image"]
     return image.rpartition("/")[2].partition(":")[0]
 
 
-async def _answers(address: str, port: int, request: Json) -> bool:
-    """One probe: any status of 200 to 399 will do."""
-    host = next((h["value"] for h in request.get("httpHeaders", []) if h["name"] == "Host"), "pod")
-    lines = f"GET {request['path']} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
-    try:
-        with trio.fail_after(_PROBE_MAX_S):
-            async with await trio.open_tcp_stream(address, port) as stream:
-                await stream.send_all(lines.encode())
-                start = await stream.receive_some(64)
-    except (OSError, trio.BrokenResourceError, trio.TooSlowError):
-        return False
-    return start[9:10] in (b"2", b"3")
+def _limit(process: "subprocess.Popen[bytes]", container: Json) -> None:
+    """Its memory, by what it may allocate: where a node would kill it, here allocating fails."""
+    said = container.get("resources", {}).get("limits", {}).get("memory")
+    if said is not None:
+        most = bytes_of(said)
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (most, most))
+
+
+def bytes_of(quantity: str) -> int:
+    """A quantity of memory, such as 1200Mi."""
+    number, unit = _QUANTITY.fullmatch(quantity).groups()  # type: ignore[union-attr]
+    return int(float(number) * _UNITS[unit])
 
 
 async def _wait_ended(process: "subprocess.Popen[bytes]") -> None:

@@ -6,13 +6,14 @@ the hash of the template, which pod goes first, how a change rolls. Owners' dele
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import trio
 
 from chaos.sim.kubernetes.errors import ApiError
 from chaos.sim.kubernetes.kinds import BUILT_IN, Kind
-from chaos.sim.kubernetes.objects import Objects, Write
+from chaos.sim.kubernetes.objects import Objects, Write, key_of
 from chaos.sim.kubernetes_cluster.stateful_sets import StatefulSets
 
 __all__ = ["Controllers"]
@@ -31,8 +32,12 @@ _STATUS: Final = Write(manager="kube-controller-manager", subresource="status")
 class Controllers:
     """The controllers and the garbage collector of one fake cluster."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, kinds: Callable[[], list[Kind]]) -> None:
+        """Args:
+        kinds: all that are served now.
+        """
         self._objects = objects
+        self._kinds = kinds
         self._stateful_sets = StatefulSets(objects)
         self._changed = trio.Event()
 
@@ -53,6 +58,7 @@ class Controllers:
 
     def step(self) -> None:
         """One look at everything."""
+        _empty_namespaces(self._objects, self._kinds())
         for deployment in self._objects.store.list(_DEPLOYMENT):
             self._roll(deployment)
         self._stateful_sets.step()
@@ -180,3 +186,24 @@ def _first_to_go(pods: list[Json]) -> list[Json]:
         return bool(pod["spec"].get("nodeName")), _is_ready(pod), cost, -age
 
     return sorted(pods, key=rank)
+
+
+def _empty_namespaces(objects: Objects, kinds: Sequence[Kind]) -> None:
+    """One look at all that are being deleted; those that are empty go."""
+    namespaces = next(kind for kind in kinds if kind.kind == "Namespace")
+    for namespace in objects.store.list(namespaces):
+        if "deletionTimestamp" not in namespace["metadata"]:
+            continue
+        name = namespace["metadata"]["name"]
+        if not _empty(objects, [kind for kind in kinds if kind.is_namespaced], name):
+            objects.store.remove(key_of(namespaces, "", name))
+
+
+def _empty(objects: Objects, kinds: Sequence[Kind], namespace: str) -> bool:
+    """Delete what is in it; returns whether something still is, which has to end first."""
+    for kind in kinds:
+        for obj in objects.store.list(kind, namespace):
+            if "deletionTimestamp" not in obj["metadata"]:
+                name = obj["metadata"]["name"]
+                objects.delete(kind, namespace, name, options={}, is_dry=False)
+    return any(objects.store.list(kind, namespace) for kind in kinds)

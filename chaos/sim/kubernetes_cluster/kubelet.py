@@ -2,8 +2,9 @@
 
 What runs in a pod is a `Runtime`: `Idle` runs nothing and is ready when told; `containers` runs
 processes of this machine. It asks any API server through `Kube`, so it also serves control planes
-that have no nodes. A container that ends by itself is started again after a pause, as another one:
-its restarts are counted. Liveness and startup probes are not honoured.
+that have no nodes. A container that ends by itself, or is ended because it failed a probe, is
+started again after a pause, as another one: its restarts are counted. One container a pod, without
+those that run first; CPU is not limited.
 """
 
 import itertools
@@ -173,7 +174,7 @@ class Kubelet:
                     pod, running.address, partial(self._say, pod, running)
                 )
                 running.restarts += 1
-                running.ended = {"terminated": {"exitCode": status, "finishedAt": _now()}}
+                running.ended = {"terminated": _ended(status, running.started_at)}
                 pause_s = min(_PAUSE_FIRST_S * 2 ** (running.restarts - 1), _PAUSE_MAX_S)
                 await self._say(pod, running, False, waits=running.restarts >= _LOOPING)
                 await trio.sleep(pause_s)
@@ -241,6 +242,14 @@ class Kubelet:
             "Pod", metadata["namespace"], metadata["name"], grace_s=0, uid=metadata["uid"]
         )
         self._running.pop(metadata["uid"], None)
+
+
+def _ended(status: int, started_at: str) -> Json:
+    """How a container's end is told; one by a signal has the status that a shell would see."""
+    code = status if status >= 0 else 128 - status
+    reason = "Error" if code else "Completed"
+    times = {"startedAt": started_at, "finishedAt": _now()}
+    return {"exitCode": code, "reason": reason, **times}
 
 
 def _now() -> str:

@@ -10,6 +10,7 @@ from chaos.sim.kubernetes.rights import User
 from chaos.sim.kubernetes.store import Store
 from chaos.sim.kubernetes_cluster.controllers import Controllers
 from chaos.sim.kubernetes_cluster.server import ApiServer
+from chaos.sim.kubernetes_cluster.tls import ServerTls
 
 __all__ = ["ADMIN_TOKEN", "ControlPlane", "kubeconfig_of"]
 
@@ -22,21 +23,24 @@ ADMIN_TOKEN = "admin"  # noqa: S105 - of a fake
 class ControlPlane:
     """What a cluster is without its nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ServerTls | None = None) -> None:
+        """Args:
+        tls: to be reached by HTTPS.
+        """
         self.api = Api(Store(), clock=time.time)
-        self.server = ApiServer(self.api)
+        self.server = ApiServer(self.api, tls)
         self.api.tokens[ADMIN_TOKEN] = User("admin", is_admin=True)
-        self._controllers = Controllers(self.api.objects)
+        self._controllers = Controllers(self.api.objects, self.api.kinds)
         self._serving = trio.CancelScope()
 
     @property
     def url(self) -> str:
         """Of the API server."""
-        return f"http://127.0.0.1:{self.server.port}"
+        return str(self.server.cluster["server"])
 
     def kubeconfig(self, token: str) -> Json:
         """What a client with this token needs."""
-        return kubeconfig_of({"server": self.url}, token)
+        return kubeconfig_of(self.server.cluster, token)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve and control until cancelled."""
@@ -61,13 +65,13 @@ class ControlPlane:
         self.api.store.forget()
 
 
-def kubeconfig_of(cluster: Json, token: str) -> Json:
+def kubeconfig_of(cluster: Json, token: str, *, name: str = "here") -> Json:
     """A kubeconfig of one context; `cluster` is its server and how to trust it."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "here", "cluster": cluster}],
-        "users": [{"name": "here", "user": {"token": token}}],
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
-        "current-context": "here",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name,
     }

@@ -16,12 +16,14 @@ from chaos.sim.kubernetes.api import Api
 from chaos.sim.kubernetes.requests import Answer, PortForward, Request
 from chaos.sim.kubernetes.watching import Watch
 from chaos.sim.kubernetes_cluster.forwarding import serve_forward
+from chaos.sim.kubernetes_cluster.tls import ServerTls
 
 __all__ = ["ApiServer", "Faults"]
 
 _HEAD_BYTES_MAX: Final = 65_536
 _CHUNK_BYTES: Final = 65_536
-_REASONS: Final = {200: "OK", 201: "Created"}
+_REASONS: Final = {200: "OK", 201: "Created", 304: "Not Modified"}
+_NOT_MODIFIED: Final = 304
 #: What an overloaded server says, as recorded: text, and when to come again.
 _TOO_MANY: Final = Answer(
     status=429,
@@ -71,8 +73,12 @@ class Faults:
 class ApiServer:
     """Serves one cluster's API on streams or on a port."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, tls: ServerTls | None = None) -> None:
+        """Args:
+        tls: to speak HTTPS on the port; `kubectl` sends no token over plain HTTP.
+        """
         self.api = api
+        self._tls = tls
         self.faults = Faults()
         #: Method and target of every request, in order.
         self.log: list[tuple[str, str]] = []
@@ -91,10 +97,17 @@ class ApiServer:
         self.port = listener.socket.getsockname()[1]
         try:
             await trio.serve_listeners(
-                self.serve_stream, [listener], task_status=_Started(task_status, self.port)
+                self._accept, [listener], task_status=_Started(task_status, self.port)
             )
         finally:
             self.cut_all()
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        """What a kubeconfig says of this server: where it is, and how to trust it."""
+        if self._tls is None:
+            return {"server": f"http://127.0.0.1:{self.port}"}
+        return {"server": f"https://127.0.0.1:{self.port}", **self._tls.trust()}
 
     def cut_all(self) -> None:
         """Break every connection without a last chunk, as a killed server does."""
@@ -110,6 +123,16 @@ class ApiServer:
     def watch_count(self) -> int:
         """How many watches are open."""
         return len(self._watches)
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        if self._tls is None:
+            await self.serve_stream(stream)
+            return
+        context = self._tls.context
+        # HTTP says itself where it ends, so nobody takes leave in TLS.
+        await self.serve_stream(
+            trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+        )
 
     async def serve_stream(self, stream: trio.abc.Stream) -> None:
         """Answer the requests of one connection until either side ends it."""
@@ -240,6 +263,9 @@ def _encode(answer: Answer) -> bytes:
         "cache-control": "no-cache, private",
         **answer.headers,
     }
+    if answer.status == _NOT_MODIFIED:
+        # What the client has kept counts, its content type too.
+        del headers["content-type"], headers["content-length"]
     reason = _REASONS.get(answer.status, "Status")
     lines = [f"HTTP/1.1 {answer.status} {reason}", *(f"{k}: {v}" for k, v in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode() + data

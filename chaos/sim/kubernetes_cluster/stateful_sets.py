@@ -128,8 +128,12 @@ class StatefulSets:
         pods = list(self._pods(stateful).values())
         updated = [pod for pod in pods if pod["metadata"]["labels"].get(_REVISION) == revision]
         ready = sum(map(_is_whole, pods))
+        # What was rolled before stays the current one until the last pod has the new one.
+        before = stateful["status"].get("currentRevision", revision)
+        current = revision if len(updated) >= stateful["spec"]["replicas"] else before
         status = {
             "replicas": len(pods),
+            "currentRevision": current,
             "readyReplicas": ready,
             "availableReplicas": ready,
             "updatedReplicas": len(updated),

@@ -26,7 +26,7 @@ def test_a_runner_does(tmp_path: Path) -> None:
 
 def test_a_cluster_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="--kubernetes-namespace models"):
-        cluster_of(attrs.evolve(PLAIN, cluster=ClusterSettings(namespace="models")))
+        cluster_of(attrs.evolve(PLAIN, cluster=ClusterSettings(namespaces=("models",))))
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:
@@ -37,7 +37,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
         "from trioroute.app.cluster.choosing import cluster_of\n"
         "from trioroute.app.settings import ClusterSettings, FrontEndConfig\n"
         "cluster_of(FrontEndConfig(name='a', data=Path('/'), peers=(), voters=1,\n"
-        "    cluster=ClusterSettings(namespace='n')))\n"
+        "    cluster=ClusterSettings(namespaces=('n',))))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60

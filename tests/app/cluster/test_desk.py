@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.app.test_desk import member_of
-from tests.k8s.cluster import FakeCluster, open_cluster
+from tests.k8s.cluster import NAMESPACE, FakeCluster, open_cluster
 from trioroute.admin.resources.desk import ConflictError, MissingError
 from trioroute.admin.resources.vault import EndpointKeys, KeyVault
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
@@ -26,6 +26,7 @@ from trioroute.core.resources.commands import (
     SetTraffic,
 )
 from trioroute.core.status import ClusterStatus
+from trioroute.discovery.kube.sources import KubeSources
 from trioroute.errors import NoCoordinatorError
 from trioroute.spec.written.documents import Document
 
@@ -64,7 +65,7 @@ async def open_desk() -> AsyncIterator[Desk]:
     async with open_cluster() as fake, trio.open_nursery() as nursery:
         member, machine = member_of(1)
         await nursery.start(member.run)
-        cluster = Cluster(fake.router_api(), fake.source())
+        cluster = Cluster((fake.router_api(),), KubeSources({NAMESPACE: fake.source()}))
         vault = KeyVault(b"0123456789abcdef")
         log = RegistryLog(member, machine)
         copyist = cluster.registry(log, vault, lambda: ClusterStatus(reporter="fe-0"))

@@ -20,16 +20,16 @@ contexts: [{name: here, context: {cluster: here, user: me}}]
 
 def test_outside_of_a_cluster_the_option_is_refused() -> None:
     with pytest.raises(ConfigError, match="--kubernetes-namespace models"):
-        open_cluster(ClusterSettings(namespace="models"))
+        open_cluster(ClusterSettings(namespaces=("models",)))
 
 
 def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No configuration found"):
-        open_cluster(ClusterSettings(namespace="models", kubeconfig=tmp_path / "nowhere"))
+        open_cluster(ClusterSettings(namespaces=("models",), kubeconfig=tmp_path / "nowhere"))
 
 
 def test_with_a_kubeconfig_it_opens_without_asking_anything(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text(KUBECONFIG)
-    cluster = open_cluster(ClusterSettings(namespace="models", kubeconfig=file))
-    assert cluster.api.namespace == "models"
+    cluster = open_cluster(ClusterSettings(namespaces=("models",), kubeconfig=file))
+    assert [api.namespace for api in cluster.apis] == ["models"]

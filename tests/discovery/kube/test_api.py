@@ -11,7 +11,7 @@ from trioroute.discovery.kube.calls import KubeError
 
 
 async def test_a_call_to_nobody_fails_at_once() -> None:
-    api = connect(KubeSettings(namespace=NAMESPACE, host="http://127.0.0.1:9"))
+    (api,) = connect(KubeSettings(namespaces=(NAMESPACE,), host="http://127.0.0.1:9"))
     with trio.fail_after(10), pytest.raises(KubeError) as raised:
         await trio.to_thread.run_sync(api.read_config_map, "x")
     assert raised.value.reason == "Unreachable"
@@ -19,12 +19,12 @@ async def test_a_call_to_nobody_fails_at_once() -> None:
 
 def test_outside_of_a_cluster_somebody_has_to_say_which() -> None:
     with pytest.raises(KubeError, match="host"):
-        connect(KubeSettings(namespace=NAMESPACE))
+        connect(KubeSettings(namespaces=(NAMESPACE,)))
 
 
 def test_a_kubeconfig_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KubeError):
-        connect(KubeSettings(namespace=NAMESPACE, kubeconfig=tmp_path / "none"))
+        connect(KubeSettings(namespaces=(NAMESPACE,), kubeconfig=tmp_path / "none"))
 
 
 @pytest.mark.slow
@@ -33,11 +33,11 @@ async def test_reading_and_annotating_go_through() -> None:
         cluster.make("ConfigMap", {"metadata": {"name": "a"}, "data": {"x": "1"}})
         cluster.api.tokens["router"] = cluster.api.tokens["admin"]
         settings = KubeSettings(
-            namespace=NAMESPACE,
+            namespaces=(NAMESPACE,),
             host=f"http://127.0.0.1:{cluster.server.port}",
             token="router",
         )
-        api = connect(settings)
+        (api,) = connect(settings)
         found = await trio.to_thread.run_sync(api.read_config_map, "a")
         assert found["data"] == {"x": "1"}
         with pytest.raises(KubeError) as raised:

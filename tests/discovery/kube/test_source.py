@@ -184,9 +184,9 @@ async def test_changed_cpu_and_memory_are_in_the_deployment_and_its_pods() -> No
         await wait_until(lambda: copyist.state.deployments != known)
         await source.set_desired(1, [(copyist.state.deployments["iris/blue"], 1)])
         await wait_until(lambda: before not in {one.id for one in watcher.running()})
-        made = [cluster.get("Deployment", "iris-blue") or {}, *cluster.list("Pod")]
-        specs = [made[0]["spec"]["template"]["spec"], made[-1]["spec"]]
-        for one in specs:
+        pods = [one for one in cluster.list("Pod") if "deletionTimestamp" not in one["metadata"]]
+        template = (cluster.get("Deployment", "iris-blue") or {})["spec"]["template"]
+        for one in (template["spec"], *(pod["spec"] for pod in pods)):
             resources = one["containers"][0]["resources"]
             assert resources["requests"] == {"cpu": "1", "memory": "3Gi"}
             assert resources["limits"]["memory"] == "4Gi"
@@ -382,7 +382,7 @@ async def test_the_role_allows_exactly_what_discovery_asks_for() -> None:
         await wait_until(lambda: bool(copyist.conditions("OnlineDeployment", "iris-blue")))
         await wait_until(lambda: bool(copyist.conditions("OnlineEndpoint", "iris")))
         assert source.problems == {}
-        writer = ResourceWriter(cluster.router_api())
+        writer = ResourceWriter([cluster.router_api()])
         await writer.put(Document(kind="endpoint", folder="/", content={"name": "wine"}))
         await writer.set_traffic("wine", {"red": 100}, None)
         red = {**IRIS_SPEC, "endpoint_name": "wine", "name": "red"}

@@ -13,9 +13,10 @@ pytestmark = pytest.mark.slow
 
 def _watch(cluster: FakeCluster) -> KubeWatch:
     settings = KubeSettings(
-        namespace=NAMESPACE, host=f"http://127.0.0.1:{cluster.server.port}", token="admin"
+        namespaces=(NAMESPACE,), host=f"http://127.0.0.1:{cluster.server.port}", token="admin"
     )
-    return KubeWatch(connect(settings).deployments(), namespace=NAMESPACE, changed=lambda: None)
+    (api,) = connect(settings)
+    return KubeWatch(api.deployments(), namespace=NAMESPACE, changed=lambda: None)
 
 
 def _deployment(name: str) -> dict[str, object]:

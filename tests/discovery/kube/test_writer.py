@@ -21,7 +21,7 @@ async def test_a_resource_that_describes_it_is_replaced_whatever_its_name() -> N
     async with open_cluster() as cluster:
         cluster.delete("OnlineDeployment", "iris-blue")
         cluster.make("OnlineDeployment", {"metadata": {"name": "odd"}, "spec": IRIS_SPEC})
-        said = await ResourceWriter(cluster.router_api()).put(blue("i:2"))
+        said = await ResourceWriter([cluster.router_api()]).put(blue("i:2"))
         assert (said.name, said.problems) == ("odd", ())
         (only,) = cluster.list("OnlineDeployment")
         assert only["spec"]["environment"] == {"image": "i:2"}
@@ -29,7 +29,7 @@ async def test_a_resource_that_describes_it_is_replaced_whatever_its_name() -> N
 
 async def test_nothing_to_delete_is_no_fault_and_no_traffic_without_an_endpoint() -> None:
     async with open_cluster() as cluster:
-        writer = ResourceWriter(cluster.router_api())
+        writer = ResourceWriter([cluster.router_api()])
         await writer.delete("wine/red")
         assert await writer.set_traffic("wine", {"red": 100}, None) is None
         await writer.delete("iris/blue")
@@ -52,7 +52,7 @@ async def test_a_status_written_meanwhile_is_no_conflict_and_a_spec_is() -> None
             return replace(body)
 
         api.resources.replace = replace_after_somebody_else  # type: ignore[method-assign]
-        writer = ResourceWriter(api)
+        writer = ResourceWriter([api])
         with pytest.raises(KubeError) as raised:
             await writer.put(blue("i:2"))
         assert raised.value.status == 409
@@ -63,7 +63,7 @@ async def test_a_status_written_meanwhile_is_no_conflict_and_a_spec_is() -> None
 
 async def test_the_rules_of_the_definition_are_the_api_servers_answer() -> None:
     async with open_cluster() as cluster:
-        writer = ResourceWriter(cluster.router_api())
+        writer = ResourceWriter([cluster.router_api()])
         endpoint = {"name": "iris", "auth_mode": "key", "traffic": {"blue": "much"}}
         with pytest.raises(KubeError) as raised:
             await writer.put(Document(kind="endpoint", folder="/", content=endpoint))

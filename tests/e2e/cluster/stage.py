@@ -48,7 +48,7 @@ class Stage:
     async def shares(self, since: int) -> dict[str, float]:
         """Which part of the requests after a number each deployment has had."""
         found = {
-            pod["status"]["podIP"]: pod["metadata"]["labels"]["trioroute.dev/deployment"]
+            pod["status"].get("podIP", ""): pod["metadata"]["labels"]["trioroute.dev/deployment"]
             for pod in await self.system.replicas()
         }
         counts: collections.Counter[str] = collections.Counter(

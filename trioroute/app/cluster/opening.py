@@ -15,6 +15,7 @@ from trioroute.discovery.kube.calls import KubeError
 from trioroute.discovery.kube.objects import POD_NETWORKS
 from trioroute.discovery.kube.registry import KubeRegistry, ResourceLog
 from trioroute.discovery.kube.source import KubeReplicaSource
+from trioroute.discovery.kube.sources import KubeSources
 from trioroute.discovery.kube.writer import ResourceWriter
 from trioroute.errors import ConfigError
 
@@ -23,10 +24,14 @@ __all__ = ["Cluster", "open_cluster"]
 
 @attrs.frozen
 class Cluster:
-    """The Kubernetes cluster that a front-end works with."""
+    """The Kubernetes cluster that a front-end works with.
 
-    api: KubeApi
-    source: KubeReplicaSource
+    Attributes:
+        apis: one for each of the models' namespaces.
+    """
+
+    apis: tuple[KubeApi, ...]
+    source: KubeSources
 
     def registry(
         self, log: ResourceLog, vault: KeyVault, system: Callable[[], ClusterStatus]
@@ -38,7 +43,7 @@ class Cluster:
             return keys.digests, vault.seal(endpoint, keys)
 
         return KubeRegistry(
-            self.api,
+            self.apis,
             log,
             new_keys=new_keys,
             system=system,
@@ -47,7 +52,7 @@ class Cluster:
 
     def desk(self, inner: RegistryDesk, member: Member) -> KubeDesk:
         """The admin API's way to change what is registered."""
-        return KubeDesk(inner, member, ResourceWriter(self.api))
+        return KubeDesk(inner, member, ResourceWriter(self.apis))
 
 
 def open_cluster(settings: ClusterSettings) -> Cluster:
@@ -56,10 +61,12 @@ def open_cluster(settings: ClusterSettings) -> Cluster:
     Raises:
         ConfigError: this is no pod and no kubeconfig is named, or it cannot be used.
     """
-    wanted = KubeSettings(namespace=settings.namespace, kubeconfig=settings.kubeconfig)
+    wanted = KubeSettings(namespaces=settings.namespaces, kubeconfig=settings.kubeconfig)
     try:
-        api = connect(wanted)
+        apis = connect(wanted)
     except KubeError as error:
-        raise ConfigError(f"--kubernetes-namespace {settings.namespace}: {error}") from None
+        names = ",".join(settings.namespaces)
+        raise ConfigError(f"--kubernetes-namespace {names}: {error}") from None
     networks = settings.pod_networks or POD_NETWORKS
-    return Cluster(api, KubeReplicaSource(api, networks=networks))
+    sources = {api.namespace: KubeReplicaSource(api, networks=networks) for api in apis}
+    return Cluster(apis, KubeSources(sources))

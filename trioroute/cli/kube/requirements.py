@@ -25,7 +25,7 @@ Json = dict[str, Any]
 Right = tuple[str, str, str, str]
 
 _OURS: Final = "trioroute.dev"
-#: What k8s/base/rights.yaml grants; a test compares.
+#: What k8s/base/rights grants; a test compares.
 ROUTER_RIGHTS: Final[tuple[Right, ...]] = (
     *((verb, "", "pods", "") for verb in ("list", "watch", "patch")),
     *((verb, "apps", "deployments", "") for verb in ("list", "watch", "create", "patch")),
@@ -226,7 +226,7 @@ def _check_rights(look: Look) -> Iterator[Check]:
         f"service account trioroute may not: {shown}"
         if missing
         else f"service account trioroute has its {len(ROUTER_RIGHTS)} rights",
-        "apply k8s/base/rights.yaml (or the overlay); for models elsewhere, a Role there as well",
+        "apply k8s/base/rights (or the overlay); for models elsewhere, a Role there as well",
     )
 
 

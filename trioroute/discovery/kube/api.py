@@ -22,14 +22,14 @@ class KubeSettings:
     """Which cluster, and where in it.
 
     Attributes:
-        namespace: the models' namespace.
+        namespaces: the models', the first of them for what is made through the admin API.
         host: the API server's URL, or empty for the pod's own service account.
         token: a bearer token beside `host`.
         kubeconfig: a file to read host and credentials from instead.
         context: which of the file's contexts; empty for its current one.
     """
 
-    namespace: str
+    namespaces: tuple[str, ...]
     host: str = ""
     token: str = attrs.field(default="", repr=False)
     kubeconfig: Path | None = None
@@ -119,8 +119,8 @@ class KubeApi:
         )
 
 
-def connect(settings: KubeSettings) -> KubeApi:
-    """An API client for one cluster.
+def connect(settings: KubeSettings) -> tuple[KubeApi, ...]:
+    """One cluster, by one client: for each of the namespaces, in their order.
 
     Raises:
         KubeError: this is no pod and no cluster was named, or the kubeconfig cannot be used.
@@ -144,4 +144,5 @@ def connect(settings: KubeSettings) -> KubeApi:
         raise KubeError(0, "NoCluster", str(error)) from None
     # Who fails is asked again by us, with pauses of ours: see `watch`.
     configuration.retries = False
-    return KubeApi(client.ApiClient(configuration), settings.namespace)
+    shared = client.ApiClient(configuration)
+    return tuple(KubeApi(shared, namespace) for namespace in settings.namespaces)

@@ -115,7 +115,8 @@ def _endpoints_first(readings: Sequence[Reading]) -> list[Reading]:
 def _judge(reading: Reading, chosen: dict[str, Reading], state: RegistryState) -> Verdict:
     other = chosen.setdefault(reading.key, reading)
     if other is not reading:
-        message = f"{other.name} describes {reading.key} already, and is older"
+        where = "" if other.namespace == reading.namespace else f" in namespace {other.namespace}"
+        message = f"{other.name}{where} describes {reading.key} already, and is older"
         return Verdict(reading=reading, acceptance=Acceptance.DUPLICATE, message=message)
     if reading.said is None:
         shown = [f"{one.field}: {one.message}" for one in reading.problems[:_PROBLEMS_MAX]]
@@ -127,8 +128,11 @@ def _judge(reading: Reading, chosen: dict[str, Reading], state: RegistryState) -
     if isinstance(reading.said, Deployment):
         parent = chosen.get(reading.said.endpoint)
         is_known = reading.said.endpoint in state.endpoints
-        if parent is None or (parent.said is None and not is_known):
-            message = f"there is no accepted OnlineEndpoint {reading.said.endpoint}"
+        # Who may write in one namespace has no say in what answers for another's endpoint.
+        is_foreign = parent is not None and parent.namespace != reading.namespace
+        if parent is None or is_foreign or (parent.said is None and not is_known):
+            where = f" in namespace {reading.namespace}" if is_foreign else ""
+            message = f"there is no accepted OnlineEndpoint {reading.said.endpoint}{where}"
             return Verdict(reading=reading, acceptance=Acceptance.ENDPOINT_MISSING, message=message)
     return Verdict(reading=reading, acceptance=Acceptance.ACCEPTED, message="it is in the registry")
 

@@ -5,7 +5,7 @@ one that was cut short at any write is finished by the next, of this coordinator
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Protocol
@@ -76,11 +76,11 @@ class _Known:
 
 
 class KubeRegistry:
-    """Keeps the registry as the custom resources of one namespace say."""
+    """Keeps the registry as the custom resources of the models' namespaces say."""
 
     def __init__(
         self,
-        api: KubeApi,
+        apis: Sequence[KubeApi],
         log: ResourceLog,
         *,
         new_keys: NewKeys,
@@ -89,12 +89,14 @@ class KubeRegistry:
         dev: bool = False,
     ) -> None:
         """Args:
+        apis: of each namespace. Nothing is copied before all of them have been listed: what is
+            not known of must not look as if it was deleted.
         new_keys: called for an endpoint with keys that has none yet.
         system: what runs, as this front-end sees it.
         problems: deployment key to what keeps its objects from being as wished.
         dev: whether settings for development only are allowed.
         """
-        self._api = api
+        self._apis = {api.namespace: api for api in apis}
         self._log = log
         self._new_keys = new_keys
         self._system = system
@@ -111,19 +113,20 @@ class KubeRegistry:
         Raises:
             ControlError: the log cannot be written: the office is lost.
         """
-        watch = partial(KubeWatch, namespace=self._api.namespace, changed=self._poke)
-        endpoints = watch(self._api.resources.lister(ENDPOINT_KIND))
-        deployments = watch(self._api.resources.lister(DEPLOYMENT_KIND))
+        watches = [
+            KubeWatch(api.resources.lister(kind), namespace=name, changed=self._poke)
+            for name, api in self._apis.items()
+            for kind in (ENDPOINT_KIND, DEPLOYMENT_KIND)
+        ]
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(endpoints.run)
-            nursery.start_soon(deployments.run)
+            for watch in watches:
+                nursery.start_soon(watch.run)
             while True:
                 with trio.move_on_after(_LOOK_S):
                     await self._dirty.wait()
                 self._dirty = trio.Event()
-                if endpoints.is_synced and deployments.is_synced:
-                    found = (*endpoints.objects.values(), *deployments.objects.values())
-                    await self._copy(found)
+                if all(watch.is_synced for watch in watches):
+                    await self._copy(tuple(o for w in watches for o in w.objects.values()))
 
     def _poke(self) -> None:
         self._dirty.set()
@@ -136,9 +139,9 @@ class KubeRegistry:
             await self._commit(command, reading)
         live = {_identity(resource): resource for resource in resources}
         for reading, traffic in plan.halts:
-            await self._write_halt(live[f"{reading.kind}/{reading.name}"], traffic)
+            await self._write_halt(live[_identity_of(reading)], traffic)
         for verdict in plan.verdicts:
-            await self._report(verdict, live[f"{verdict.reading.kind}/{verdict.reading.name}"])
+            await self._report(verdict, live[_identity_of(verdict.reading)])
 
     def _read(self, resource: Json) -> Reading:
         identity, version = _identity(resource), _spec_version(resource)
@@ -171,13 +174,16 @@ class KubeRegistry:
         name = resource["metadata"]["name"]
         body = {**resource, "spec": {**resource["spec"], "traffic": dict(traffic)}}
         try:
-            replace = partial(self._api.resources.replace, body)
+            replace = partial(self._api_of(resource).resources.replace, body)
             await trio.to_thread.run_sync(replace, abandon_on_cancel=True)
         except KubeError as error:
             # Somebody else wrote it: what they wrote is on its way to us. Or tried again later.
             _LOG.warning("halted traffic of %s is not written yet: %s", name, error)
         else:
             _LOG.info("%s: traffic %s, as the canary guard left it", name, dict(traffic))
+
+    def _api_of(self, resource: Json) -> KubeApi:
+        return self._apis[resource["metadata"]["namespace"]]
 
     def _needs_keys(self, endpoint: Endpoint) -> bool:
         known = self._log.state.endpoints.get(endpoint.name)
@@ -203,7 +209,7 @@ class KubeRegistry:
         try:
             await trio.to_thread.run_sync(
                 partial(
-                    self._api.resources.write_status,
+                    self._api_of(resource).resources.write_status,
                     resource["kind"],
                     resource["metadata"]["name"],
                     status,
@@ -217,7 +223,12 @@ class KubeRegistry:
 
 
 def _identity(resource: Json) -> str:
-    return f"{resource['kind']}/{resource['metadata']['name']}"
+    metadata = resource["metadata"]
+    return f"{resource['kind']}/{metadata['namespace']}/{metadata['name']}"
+
+
+def _identity_of(reading: Reading) -> str:
+    return f"{reading.kind}/{reading.namespace}/{reading.name}"
 
 
 def _spec_version(resource: Json) -> str:

@@ -1,6 +1,6 @@
 """Users' changes written into custom resources, from where the coordinator copies them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -29,25 +29,34 @@ _TRIES: Final = 5
 
 
 class ResourceWriter:
-    """Writes the custom resources of one namespace. Every method raises KubeError.
+    """Writes custom resources. Every method raises KubeError.
 
     A resource that somebody changes between our reading and writing is a conflict, 409.
     """
 
-    def __init__(self, api: KubeApi) -> None:
-        self._api = api
+    def __init__(self, apis: Sequence[KubeApi]) -> None:
+        """Args:
+        apis: of each of the models' namespaces; what is new comes into the first.
+        """
+        self._apis = {api.namespace: api for api in apis}
 
     @property
     def namespace(self) -> str:
-        """Where the resources are."""
-        return self._api.namespace
+        """Where new resources are made."""
+        return next(iter(self._apis))
 
     async def put(self, document: Document) -> Reading:
-        """Make or replace the resource of what a user wrote; returns what it says now."""
+        """Make or replace the resource of what a user wrote; returns what it says now.
+
+        A new deployment is made beside its endpoint.
+        """
         wanted = resource_of(document)
         live = await self._find(wanted["kind"], document.key)
         if live is None:
-            written = await self._call(self._api.resources.create, wanted)
+            endpoint, has_parent, _ = document.key.partition("/")
+            parent = await self._find(ENDPOINT_KIND, endpoint) if has_parent else None
+            namespace = parent["metadata"]["namespace"] if parent else self.namespace
+            written = await self._call(self._apis[namespace].resources.create, wanted)
         else:
             written = await self._replace(live, wanted["spec"])
         return read_resource(written)
@@ -74,7 +83,7 @@ class ResourceWriter:
         kind = DEPLOYMENT_KIND if "/" in key else ENDPOINT_KIND
         live = await self._find(kind, key)
         if live is not None:
-            await self._call(self._api.resources.delete, kind, live["metadata"]["name"])
+            await self._call(self._api_of(live).resources.delete, kind, live["metadata"]["name"])
 
     async def _replace(self, live: Json, spec: Json) -> Json:
         """Write a spec over the one that was read, unless somebody else has.
@@ -85,7 +94,8 @@ class ResourceWriter:
         generation = live["metadata"]["generation"]
         for _ in range(_TRIES):
             try:
-                return await self._call(self._api.resources.replace, {**live, "spec": spec})
+                replace = self._api_of(live).resources.replace
+                return await self._call(replace, {**live, "spec": spec})
             except KubeError as error:
                 found = await self._find(live["kind"], key_of(live))
                 is_same = found is not None and found["metadata"]["generation"] == generation
@@ -94,8 +104,13 @@ class ResourceWriter:
                 live = found
         raise KubeError(_CONFLICT, "Conflict", f"{live['metadata']['name']} changes all the time")
 
+    def _api_of(self, live: Json) -> KubeApi:
+        return self._apis[live["metadata"]["namespace"]]
+
     async def _find(self, kind: str, key: str) -> Json | None:
-        found = await self._call(self._api.resources.list_all, kind)
+        found = []
+        for api in self._apis.values():
+            found += await self._call(api.resources.list_all, kind)
         # Of two the older counts; see `plan`.
         found.sort(key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["uid"]))
         return next((one for one in found if key_of(one) == key), None)

@@ -41,7 +41,7 @@ class Reading:
     """What a custom resource says.
 
     Attributes:
-        kind, name: of the resource.
+        kind, name, namespace: of the resource.
         key: the registry's name for what it describes.
         generation: which version of its spec was read.
         said: what it describes, None when that is refused.
@@ -56,6 +56,7 @@ class Reading:
     said: Endpoint | Deployment | None = None
     document: str = ""
     problems: tuple[Problem, ...] = ()
+    namespace: str = ""
 
 
 def key_of(resource: Json) -> str:
@@ -76,7 +77,11 @@ def read_resource(resource: Json, *, dev: bool = False) -> Reading:
     metadata = resource["metadata"]
     kind, name = resource["kind"], metadata["name"]
     reading = Reading(
-        kind=kind, name=name, key=key_of(resource), generation=metadata.get("generation", 1)
+        kind=kind,
+        name=name,
+        key=key_of(resource),
+        generation=metadata.get("generation", 1),
+        namespace=metadata.get("namespace", ""),
     )
     is_endpoint = kind == ENDPOINT_KIND
     content = resource.get("spec") or {}
@@ -92,15 +97,17 @@ def read_resource(resource: Json, *, dev: bool = False) -> Reading:
         (said,) = loaded.endpoints
     else:
         (deployment,) = loaded.deployments
-        said = _owned(deployment, name, metadata["uid"])
+        said = _owned(deployment, reading, metadata["uid"])
     (written,) = loaded.documents.values()
     return attrs.evolve(reading, said=said, document=written.encode())
 
 
-def _owned(deployment: Deployment, resource: str, uid: str) -> Deployment:
+def _owned(deployment: Deployment, reading: Reading, uid: str) -> Deployment:
     if not isinstance(deployment.source, ContainerSource):
         return deployment
-    source = attrs.evolve(deployment.source, resource=resource, uid=uid)
+    source = attrs.evolve(
+        deployment.source, resource=reading.name, uid=uid, namespace=reading.namespace
+    )
     return attrs.evolve(deployment, source=source)
 
 

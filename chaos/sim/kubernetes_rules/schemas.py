@@ -1,17 +1,21 @@
 """Checks of objects: a few rules of built-in kinds, and the schema of a custom resource.
 
 A custom resource is validated as a structural schema says (types, required, enums, bounds,
-patterns) and pruned of what the schema does not name. CEL rules are not evaluated.
+patterns, rules in CEL) and pruned of what the schema does not name.
 """
 
+import base64
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from chaos.sim.kubernetes.errors import bad_request, cause, invalid
 from chaos.sim.kubernetes.kinds import Kind
+from chaos.sim.kubernetes_rules.expressions import evaluate
+from chaos.sim.kubernetes_shown.tables import values_at
 
-__all__ = ["check_object", "prune"]
+__all__ = ["check_object", "conform"]
 
 Json = dict[str, Any]
 
@@ -39,8 +43,11 @@ def check_object(kind: Kind, obj: Json, before: Json | None = None) -> None:
         if not is_same:
             message = "Invalid value: {}: field is immutable"
             causes.append(cause("spec.selector", "FieldValueInvalid", message))
+    if before is not None and kind.kind == "Secret":
+        causes += _kept_causes(obj, before)
     if kind.schema is not None:
-        causes += _schema_causes(kind.schema, obj, "")
+        causes += _custom_causes(kind.schema, obj, before)
+        causes += _scale_causes(kind, obj)
     if causes:
         raise invalid(kind, name, causes)
 
@@ -113,10 +120,46 @@ def _text_causes(obj: Json) -> Iterator[Json]:
             yield cause("patch", "FieldValueInvalid", "Invalid value: json: cannot unmarshal")
 
 
+#: What a Secret of a type must hold.
+_HELD: Final[Mapping[str, tuple[str, ...]]] = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/basic-auth": ("username", "password"),
+}
+_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
+
+
+def _secret_causes(obj: Json) -> Iterator[Json]:
+    data = obj.get("data") or {}
+    for key, text in data.items():
+        if not _KEY.fullmatch(key):
+            yield cause(f"data[{key}]", "FieldValueInvalid", f'Invalid value: "{key}"')
+        try:
+            base64.b64decode(text, validate=True)
+        except ValueError:
+            message = 'Secret in version "v1" cannot be handled as a Secret: illegal base64 data'
+            raise bad_request(message) from None
+    for key in _HELD.get(obj["type"], ()):
+        if key not in data:
+            yield cause(f"data[{key}]", "FieldValueRequired", "Required value")
+
+
+def _kept_causes(obj: Json, before: Json) -> Iterator[Json]:
+    """What may not change in a Secret."""
+    if obj["type"] != before["type"]:
+        message = f'Invalid value: "{obj["type"]}": field is immutable'
+        yield cause("type", "FieldValueInvalid", message)
+    if before.get("immutable"):
+        message = "Forbidden: field is immutable when `immutable` is set"
+        for field in ("immutable", "data"):
+            if obj.get(field) != before.get(field):
+                yield cause(field, "FieldValueForbidden", message)
+
+
 _CHECKS: Final[Mapping[str, Callable[[Json], Iterator[Json]]]] = {
     "Deployment": _deployment_causes,
     "Pod": _pod_causes,
     "ConfigMap": _text_causes,
+    "Secret": _secret_causes,
     "Scale": lambda obj: _replicas_causes(obj["spec"]),
 }
 
@@ -129,6 +172,66 @@ _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
     "integer": int,
     "number": (int, float),
 }
+
+
+def _custom_causes(schema: Json, obj: Json, before: Json | None) -> list[Json]:
+    """What the schema has against an object; rules are only asked about one that has its shape."""
+    causes = list(_schema_causes(schema, obj, ""))
+    if all(one["reason"] in _WHOLE for one in causes):
+        return causes + list(_rule_causes(schema, obj, before, path=""))
+    if _has_rules(schema):
+        message = "Invalid value: null: some validation rules were not checked"
+        causes.append(cause("<nil>", "FieldValueInvalid", message))
+    return causes
+
+
+def _scale_causes(kind: Kind, obj: Json) -> Iterator[Json]:
+    """The number that is scaled has a rule of its own, whatever the schema says."""
+    path = kind.scale.get("specReplicasPath", "")
+    for replicas in values_at(obj, path) if path else ():
+        if isinstance(replicas, int) and replicas < 0:
+            message = f"Invalid value: {replicas}: should be a non-negative integer"
+            yield cause(path, "FieldValueInvalid", message)
+
+
+def _has_rules(schema: Json) -> bool:
+    below = [*schema.get("properties", {}).values(), schema.get("items")]
+    below.append(schema.get("additionalProperties"))
+    return "x-kubernetes-validations" in schema or any(
+        _has_rules(one) for one in below if isinstance(one, dict)
+    )
+
+
+def _rule_causes(schema: Json, value: Any, old: Any, *, path: str) -> Iterator[Json]:
+    for rule in schema.get("x-kubernetes-validations", ()):
+        if "oldSelf" in rule["rule"] and old is None:
+            continue  # it is about a change
+        if not evaluate(rule["rule"], self=value, oldSelf=old):
+            expression = rule.get("messageExpression")
+            said = evaluate(expression, self=value, oldSelf=old) if expression else None
+            reason = rule.get("reason", "FieldValueInvalid")
+            message = said or rule.get("message", f"failed rule: {rule['rule']}")
+            yield cause(path + rule.get("fieldPath", ""), reason, message)
+    if not isinstance(value, dict):
+        return
+    properties = schema.get("properties", {})
+    for name, child in value.items():
+        below = properties.get(name, schema.get("additionalProperties"))
+        if isinstance(below, dict):
+            before = old.get(name) if isinstance(old, dict) else None
+            where = f"{path}.{name}".lstrip(".")
+            yield from _rule_causes(below, child, before, path=where)
+
+
+#: Whoever has only these wrong has the shape that rules need.
+_WHOLE: Final = ("FieldValueInvalid", "FieldValueDuplicate")
+#: How the least and the most of something are named in a schema.
+_SIZES: Final[Mapping[type, tuple[tuple[str, str], ...]]] = {
+    str: (("minLength", "maxLength"),),
+    list: (("minItems", "maxItems"),),
+    dict: (("minProperties", "maxProperties"),),
+}
+_TOO_MANY: Final[Mapping[type, str]] = {str: "FieldValueTooLong"}
 
 
 def _schema_causes(schema: Json, value: Any, path: str) -> Iterator[Json]:
@@ -145,8 +248,19 @@ def _schema_causes(schema: Json, value: Any, path: str) -> Iterator[Json]:
     if isinstance(value, dict):
         yield from _object_causes(schema, value, path)
     elif isinstance(value, list):
+        yield from _repeated_causes(schema, value, path)
         for at, item in enumerate(value):
             yield from _schema_causes(schema.get("items", {}), item, f"{path}[{at}]")
+
+
+def _repeated_causes(schema: Json, items: list[Any], path: str) -> Iterator[Json]:
+    """Items of a list that is a map may not have the same key."""
+    keys, seen = schema.get("x-kubernetes-list-map-keys", ()), []
+    for at, item in enumerate(items if keys else ()):
+        own = {key: item.get(key) for key in keys}
+        if own in seen:
+            yield cause(f"{path}[{at}]", "FieldValueDuplicate", f"Duplicate value: {own}")
+        seen.append(own)
 
 
 def _object_causes(schema: Json, value: Json, path: str) -> Iterator[Json]:
@@ -177,18 +291,56 @@ def _value_causes(schema: Json, value: Any, path: str) -> Iterator[Json]:
     if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
         message = f"Invalid value: \"{value}\": {path} should match '{schema['pattern']}'"
         yield cause(path, "FieldValueInvalid", message)
-    if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
-        yield cause(
-            path, "FieldValueTooLong", f"Too long: may not be more than {schema['maxLength']}"
-        )
+    for least, most in _SIZES.get(type(value), ()):
+        if len(value) > schema.get(most, len(value)):
+            message = f"may not be more than {schema[most]}"
+            yield cause(path, _TOO_MANY.get(type(value), "FieldValueTooMany"), message)
+        if len(value) < schema.get(least, 0):
+            message = f'Invalid value: "{value}": should be at least {schema[least]} long'
+            yield cause(path, "FieldValueInvalid", message)
 
 
-def prune(schema: Json, value: Any, path: str = "") -> list[str]:
-    """Take out what the schema does not name, in place; returns the paths of what went."""
+def conform(schema: Json, obj: Json, *, completes: bool = True) -> list[str]:
+    """Make an object what its schema has it be, in place, before it is checked.
+
+    What the schema does not name goes, and so do nulls where none may be; defaults come.
+
+    Args:
+        completes: whether nulls and defaults are dealt with too.
+
+    Returns: the paths of what was not known.
+    """
+    unknown = _prune(schema, obj, "")
+    if completes:
+        _complete(schema, obj)
+    return unknown
+
+
+def _complete(schema: Json, value: Any) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _complete(schema.get("items", {}), item)
+    if not isinstance(value, dict):
+        return
+    others = schema.get("additionalProperties")
+    properties = schema.get("properties", {})
+    for name in [name for name, child in value.items() if child is None]:
+        if not properties.get(name, {}).get("nullable", name not in properties):
+            del value[name]
+    for name, below in properties.items():
+        if "default" in below and name not in value:
+            value[name] = copy.deepcopy(below["default"])
+    for name, child in value.items():
+        below = properties.get(name, others)
+        if isinstance(below, dict):
+            _complete(below, child)
+
+
+def _prune(schema: Json, value: Any, path: str) -> list[str]:
     gone = []
     if isinstance(value, list):
         for item in value:
-            gone += prune(schema.get("items", {}), item, path)
+            gone += _prune(schema.get("items", {}), item, path)
     if not isinstance(value, dict) or schema.get("x-kubernetes-preserve-unknown-fields"):
         return gone
     properties = schema.get("properties", {})
@@ -201,5 +353,5 @@ def prune(schema: Json, value: Any, path: str = "") -> list[str]:
             gone.append(f"{path}.{name}".lstrip("."))
             del value[name]
         elif isinstance(below, dict):
-            gone += prune(below, value[name], f"{path}.{name}".lstrip("."))
+            gone += _prune(below, value[name], f"{path}.{name}".lstrip("."))
     return gone

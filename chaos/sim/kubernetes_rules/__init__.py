@@ -1,0 +1,1 @@
+"""What the fake refuses: rules of built-in kinds, schemas of custom resources and their CEL."""

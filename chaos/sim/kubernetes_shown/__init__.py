@@ -1,0 +1,1 @@
+"""How the fake shows what it has: forms that clients ask for, discovery, OpenAPI, scales."""

@@ -1,0 +1,122 @@
+"""The real `kubectl` works with the fake API server: HTTPS, discovery, tables, apply, waiting."""
+
+# house: tests chaos/sim/kubernetes and kubernetes_cluster together, through their oldest client
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.k8s.cluster import NAMESPACE
+from tests.k8s.kubectl import Kubectl, needs_kubectl
+from tests.k8s.rendered import FOLDER
+from tests.k8s.running import RunningCluster, running_cluster
+
+pytestmark = [needs_kubectl, pytest.mark.timeout(180)]
+
+ENDPOINT: Final = """
+apiVersion: trioroute.dev/v1alpha1
+kind: OnlineEndpoint
+metadata: {name: rose, namespace: models}
+spec: {name: rose, auth_mode: key, traffic: {blue: 100}}
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RunningCluster]:
+    with running_cluster(tmp_path / "tls", is_alive=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def kubectl(cluster: RunningCluster, tmp_path: Path) -> Kubectl:
+    return Kubectl(cluster.write_kubeconfig(tmp_path / "kubeconfig"), tmp_path)
+
+
+def test_an_endpoint_from_its_file_to_its_deletion(kubectl: Kubectl) -> None:
+    models = ("-n", NAMESPACE)
+    assert "rose created" in kubectl("apply", "-f", "-", stdin=ENDPOINT)
+    assert "rose unchanged" in kubectl("apply", "-f", "-", stdin=ENDPOINT)
+    halved = ENDPOINT.replace("blue: 100", "blue: 50, green: 50")
+    assert "rose configured" in kubectl("apply", "-f", "-", stdin=halved)
+    said = "-o=jsonpath={.spec.traffic}"
+    assert json.loads(kubectl("get", *models, "oe", "rose", said)) == {"blue": 50, "green": 50}
+    # By the server, as somebody else: the traffic is not theirs.
+    server = ("apply", "--server-side", "--field-manager=gitops", "-f", "-")
+    refused = kubectl.run(*server, stdin=ENDPOINT)
+    assert refused.returncode == 1
+    assert 'conflict with "kubectl-client-side-apply"' in refused.stderr
+    assert "rose serverside-applied" in kubectl(*server, "--force-conflicts", stdin=ENDPOINT)
+    ready = {"type": "Ready", "status": "True", "reason": "Serving", "message": "it serves"}
+    ready["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    patch = json.dumps({"status": {"conditions": [ready]}})
+    kubectl("patch", *models, "oe", "rose", "--subresource=status", "--type=merge", "-p", patch)
+    kubectl("wait", *models, "--for=condition=Ready", "oe/rose", "--timeout=30s")
+    head, row = kubectl("get", *models, "onlineendpoints").splitlines()
+    assert head.split() == ["NAME", "READY", "TRAFFIC", "COORDINATOR", "REASON", "AGE"]
+    assert row.split()[:2] == ["rose", "True"]
+    assert "Serving" in row
+    assert "auth_mode: key" in kubectl("get", *models, "oe", "rose", "-o", "yaml")
+    described = kubectl("describe", *models, "oe", "rose")
+    assert "auth_mode:  key" in described
+    assert "Events:" in described
+    kubectl("delete", *models, "oe", "rose")
+    gone = kubectl.run("get", *models, "oe", "rose")
+    assert gone.returncode == 1
+    assert '"rose" not found' in gone.stderr
+
+
+def test_what_a_file_has_wrong_is_refused_by_name(kubectl: Kubectl) -> None:
+    unknown = kubectl.run("apply", "-f", "-", stdin=ENDPOINT.replace("auth_mode", "auth_mood"))
+    assert unknown.returncode == 1
+    assert 'unknown field "spec.auth_mood"' in unknown.stderr
+    invalid = kubectl.run("apply", "-f", "-", stdin=ENDPOINT.replace("name: rose,", "name: r,", 2))
+    assert invalid.returncode == 1
+    assert "spec.name" in invalid.stderr
+    assert "auth_mode" in kubectl("explain", "onlineendpoint.spec")
+
+
+def test_without_a_token_or_with_a_wrong_one(cluster: RunningCluster, tmp_path: Path) -> None:
+    file = cluster.write_kubeconfig(tmp_path / "wrong", token="wrong")
+    refused = Kubectl(file, tmp_path).run("get", "pods")
+    assert refused.returncode == 1
+    assert "You must be logged in" in refused.stderr
+    file = cluster.write_kubeconfig(tmp_path / "router", token="router")
+    kubectl = Kubectl(file, tmp_path)
+    assert "No resources found" in kubectl.run("get", "pods", "-n", NAMESPACE).stderr
+    secrets = kubectl.run("get", "secrets", "-n", NAMESPACE)
+    assert secrets.returncode == 1
+    assert "cannot list resource" in secrets.stderr
+
+
+def test_an_installation(kubectl: Kubectl) -> None:
+    """As `k8s/README.md` has it, with a kubelet that says ready at once."""
+    kubectl("delete", "-k", str(FOLDER / "crds"))
+    assert kubectl("apply", "-k", str(FOLDER / "crds")).count(" created") == 2
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    system = ("-n", "trioroute-system")
+    overlay = str(FOLDER / "overlays" / "ha")
+    assert "statefulset.apps/trioroute created" in kubectl("apply", "-k", overlay)
+    kubectl("rollout", *system, "status", "statefulset/trioroute", "--timeout=60s")
+    kubectl("wait", *system, "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+    pods = kubectl("get", *system, "pods").splitlines()
+    assert pods[0].split() == ["NAME", "READY", "STATUS", "RESTARTS", "AGE"]
+    assert [row.split()[:3] for row in pods[1:]] == [
+        [f"trioroute-{number}", "1/1", "Running"] for number in range(3)
+    ]
+    # kubectl sends the selector of a disruption budget each time, and calls that a change.
+    again = kubectl("apply", "-k", overlay).splitlines()
+    assert [line.partition("/")[0] for line in again if not line.endswith(" unchanged")] == [
+        "poddisruptionbudget.policy"
+    ]
+    assert "Replicas:" in kubectl("describe", *system, "statefulset", "trioroute")
+    assert "trioroute-0" in kubectl("get", *system, "all", "-o", "wide")
+    kubectl("rollout", *system, "restart", "statefulset/trioroute")
+    kubectl("rollout", *system, "status", "statefulset/trioroute", "--timeout=60s")
+    kubectl("scale", *system, "statefulset/trioroute", "--replicas=1")
+    kubectl("wait", *system, "--for=delete", "pod/trioroute-2", "--timeout=60s")
+    # The namespace goes first, and with it all that kubectl asks for after that.
+    kubectl("delete", "-k", overlay, "--ignore-not-found", "--timeout=60s")
+    assert "trioroute-system" not in kubectl("get", "namespaces")
