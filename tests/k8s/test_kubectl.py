@@ -45,10 +45,11 @@ def test_an_endpoint_from_its_file_to_its_deletion(kubectl: Kubectl) -> None:
     assert json.loads(kubectl("get", *models, "oe", "rose", said)) == {"blue": 50, "green": 50}
     # By the server, as somebody else: the traffic is not theirs.
     server = ("apply", "--server-side", "--field-manager=gitops", "-f", "-")
-    refused = kubectl.run(*server, stdin=ENDPOINT)
+    theirs = ENDPOINT.replace("blue: 100", "blue: 60, green: 40")
+    refused = kubectl.run(*server, stdin=theirs)
     assert refused.returncode == 1
     assert 'conflict with "kubectl-client-side-apply"' in refused.stderr
-    assert "rose serverside-applied" in kubectl(*server, "--force-conflicts", stdin=ENDPOINT)
+    assert "rose serverside-applied" in kubectl(*server, "--force-conflicts", stdin=theirs)
     ready = {"type": "Ready", "status": "True", "reason": "Serving", "message": "it serves"}
     ready["lastTransitionTime"] = "2026-01-01T00:00:00Z"
     patch = json.dumps({"status": {"conditions": [ready]}})
@@ -75,7 +76,18 @@ def test_what_a_file_has_wrong_is_refused_by_name(kubectl: Kubectl) -> None:
     invalid = kubectl.run("apply", "-f", "-", stdin=ENDPOINT.replace("name: rose,", "name: r,", 2))
     assert invalid.returncode == 1
     assert "spec.name" in invalid.stderr
+    relation = kubectl.run("apply", "-f", "-", stdin=ENDPOINT.replace("100", "90"))
+    assert "the traffic percentages have to make 0 or 100" in relation.stderr
     assert "auth_mode" in kubectl("explain", "onlineendpoint.spec")
+
+
+def test_what_it_has_kept_of_discovery_goes_on_to_count(kubectl: Kubectl) -> None:
+    """An unknown word has it ask again, with the mark of what it has: 304."""
+    kubectl("get", "-n", NAMESPACE, "pods")
+    for _ in range(2):
+        assert "doesn't have a resource type" in kubectl.run("get", "frobs").stderr
+    kubectl("get", "-n", NAMESPACE, "pods")
+    assert "oe" in kubectl("api-resources", "--api-group=trioroute.dev")
 
 
 def test_without_a_token_or_with_a_wrong_one(cluster: RunningCluster, tmp_path: Path) -> None:
