@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from chaos.faults import KINDS
-from chaos.history import History, Office, Span
+from chaos.history import FinalRead, History, Office, Span
 from chaos.plan import Plan
 from chaos.pods.api_ways import API_WAYS
 from chaos.pods.install import REPLICA_COMMAND
@@ -34,6 +34,7 @@ _WATCHES: Final = 4
 _LOOK_S: Final = 0.1
 _OFFICE_LOOK_S: Final = 0.25
 _SETTLE_S: Final = 1.5
+_IDLE_MAX_S: Final = 15.0
 _WAYS: Final = {**POD_WAYS, **API_WAYS}
 
 
@@ -84,7 +85,7 @@ class PodsWorld:
                 nursery.start_soon(system.follow_front_ends)
                 await self._start(system, scenario)
                 await self._torment(system, scenario, plan, history)
-                history.final = await system.read_finally()
+                history.final = await _read_idle(system)
                 await system.clients.close()
                 nursery.cancel_scope.cancel()
             history.requests = system.clients.requests
@@ -155,6 +156,19 @@ class PodsWorld:
             ):
                 return
             await trio.sleep(_LOOK_S)
+
+
+async def _read_idle(system: PodSystem) -> FinalRead:
+    """What the system says of itself when nothing is under way, or when that lasts too long.
+
+    A slot of what died without a word is in doubt for as long as a request may take.
+    """
+    final = await system.read_finally()
+    with trio.move_on_after(_IDLE_MAX_S):
+        while final.busy or final.queued:
+            await trio.sleep(_LOOK_S)
+            final = await system.read_finally()
+    return final
 
 
 async def _watch_offices(system: PodSystem, history: History) -> None:

@@ -1,10 +1,7 @@
 """`trioroute drill` finds a cluster by its context, and says what it will not do there."""
 
-from pathlib import Path
-
 import pytest
 
-from tests.cli.console import open_console
 from tests.cli.kube.test_forward import run
 from tests.cli.kubedrill.installed import order_for
 from tests.drills.kube.installation import install
@@ -31,23 +28,19 @@ def test_undo_removes_whatever_a_drill_has_made(
 
 
 def test_the_world_is_the_front_ends_that_run(
-    cluster: RunningCluster,
-    environment: dict[str, str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    cluster: RunningCluster, environment: dict[str, str]
 ) -> None:
-    with open_console(tmp_path, capsys) as console:
-        cluster.make_front_end("trioroute-0", console.url)
-        settings = find_settings(None, None, {**environment, "TRIOROUTE_URL": "http://a:1/"})
-        with open_world(settings, print) as (world, client):
-            assert list(world.admin_urls) == ["trioroute-0"]
-            assert world.held_ports("trioroute-0", 1) is None, "a given address tells nothing"
-            assert client.system.scoring_url == "http://a:1"
-            assert len(cluster.list("Lease")) == 1
-        assert cluster.list("Lease") == []
-        with open_world(find_settings(None, None, environment), print) as (world, client):
-            assert world.held_ports("trioroute-0", 1) == frozenset()
-            assert client.system.scoring_url.startswith("http://127.0.0.1:")
+    cluster.make_front_end("trioroute-0", "http://127.0.0.1:9")
+    settings = find_settings(None, None, {**environment, "TRIOROUTE_URL": "http://a:1/"})
+    with open_world(settings, print) as (world, client):
+        assert list(world.admin_urls) == ["trioroute-0"]
+        assert world.held_ports("trioroute-0", 1) is None, "a given address tells nothing"
+        assert client.system.scoring_url == "http://a:1"
+        assert len(cluster.list("Lease")) == 1
+    assert cluster.list("Lease") == []
+    with open_world(find_settings(None, None, environment), print) as (world, client):
+        assert world.held_ports("trioroute-0", 1) == frozenset()
+        assert client.system.scoring_url.startswith("http://127.0.0.1:")
 
 
 def test_nobody_there_and_an_address_are_said(

@@ -26,12 +26,28 @@ class Server:
 
     name: str
     listening: socket.socket
+    threads: list[threading.Thread] = attrs.field(factory=list)
 
-    def run(self) -> None:
+    def start(self) -> None:
+        self._start(self._run)
+
+    def close(self) -> None:
+        """Whoever was connected has left already."""
+        with contextlib.suppress(OSError):
+            self.listening.shutdown(socket.SHUT_RDWR)
+        self.threads[0].join(_PATIENCE_S)
+        for thread in self.threads:
+            thread.join(_PATIENCE_S)
+
+    def _start(self, target: Callable[..., None], *args: object) -> None:
+        self.threads.append(threading.Thread(target=target, args=args, daemon=True))
+        self.threads[-1].start()
+
+    def _run(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self.listening.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -40,18 +56,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def served(cluster: RunningCluster, *names: str) -> Iterator[dict[str, socket.socket]]:
-    """Ready pods of these names, and their listening sockets."""
+def served(cluster: RunningCluster, *names: str) -> Iterator[None]:
+    """Ready pods of these names."""
     with contextlib.ExitStack() as stack:
-        sockets = {}
         for name in names:
-            sockets[name] = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            threading.Thread(target=Server(name, sockets[name]).run, daemon=True).start()
-            make_pod(cluster, name, sockets[name].getsockname()[1])
-        yield sockets
-        for listening in sockets.values():
-            with contextlib.suppress(OSError):
-                listening.shutdown(socket.SHUT_RDWR)
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            server = Server(name, listening)
+            server.start()
+            stack.callback(server.close)
+            make_pod(cluster, name, listening.getsockname()[1])
+        yield
 
 
 def make_pod(cluster: RunningCluster, name: str, port: int) -> None:

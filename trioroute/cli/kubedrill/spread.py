@@ -38,6 +38,8 @@ _LOOK_S: Final = 0.25
 #: A connection that has been quiet for so long after an answer has nothing under way, seconds.
 _QUIET_S: Final = 0.25
 _CHUNK_BYTES: Final = 65_536
+#: A look at the API server that is under way has to end first, seconds.
+_END_MAX_S: Final = 5.0
 #: How kubelets and their runtimes say that nobody listens on a pod's port.
 _REFUSED: Final = re.compile(r"refused|dial|attempts to connect", re.IGNORECASE)
 
@@ -86,8 +88,7 @@ class _Link:
         with self.lock:
             is_quiet = self.has_answered and not self.is_owed
             if is_quiet and time.monotonic() > self.heard_at + _QUIET_S and not self._has_news():
-                with contextlib.suppress(OSError):
-                    self.client.shutdown(socket.SHUT_RDWR)
+                _shut(self.client)
 
     def _has_news(self) -> bool:
         try:
@@ -111,11 +112,12 @@ class Spread:
         self._lock = threading.Lock()
         self._pods: dict[str, int] = {}
         self._turn = 0
+        self._threads: list[threading.Thread] = []
         self._is_closed = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._look()
-        start(self._keep_looking)
-        start(self._accept)
+        self._acceptor = start(self._accept)
+        self._threads.append(start(self._keep_looking))
 
     @property
     def url(self) -> str:
@@ -128,11 +130,18 @@ class Spread:
             return frozenset(port for port, link in self._links.items() if link.pod == pod)
 
     def close(self) -> None:
-        """Take no more connections; those that are open go on."""
+        """End it with all connections; returns when nothing runs any more."""
         self._is_closed.set()
-        with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
+        # Closing alone would not wake who waits in accept() or recv().
+        _shut(self._listening)
         self._listening.close()
+        self._acceptor.join(_END_MAX_S)
+        with self._lock:
+            links = list(self._links.values())
+        for link in links:
+            _shut(link.client)
+        for thread in self._threads:
+            thread.join(_END_MAX_S)
 
     def _keep_looking(self) -> None:
         while not self._is_closed.wait(_LOOK_S):
@@ -160,7 +169,8 @@ class Spread:
         with contextlib.suppress(OSError):
             while True:
                 connection, peer = self._listening.accept()
-                start(partial(self._serve, connection, peer[1]))
+                self._threads = [thread for thread in self._threads if thread.is_alive()]
+                self._threads.append(start(partial(self._serve, connection, peer[1])))
 
     def _serve(self, connection: socket.socket, port: int) -> None:
         link = _Link(connection)
@@ -182,8 +192,9 @@ class Spread:
                 if not why:
                     break
                 self._tell(f"port-forward to {pod}:{number}: {why}")
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                if sender is not None and not sender.is_alive():
+                    break  # the client has left meanwhile
+            _shut(connection)
             if sender is not None:
                 sender.join()
         with self._lock:
@@ -211,6 +222,11 @@ class Spread:
             self._turn += 1
             at = self._turn % max(len(pods), 1)
         return pods[at:] + pods[:at]
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _is_ready(pod: Mapping[str, Any]) -> bool:
