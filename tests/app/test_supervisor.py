@@ -58,6 +58,25 @@ async def test_a_drain_hands_the_office_over_and_loses_nothing(tmp_path: Path) -
     assert await coordinator_of(status) != first
 
 
+async def test_when_all_end_together_the_coordinator_goes_last(tmp_path: Path) -> None:
+    """Only it can note in the log that a worker that registers late has ended in order."""
+    order: list[str] = []
+    async with running_echo(tmp_path, 3) as group:
+        coordinator = await coordinator_of(await group.door.status())
+
+        async def note_end(name: str) -> None:
+            await group.front_ends[name].ended.wait()
+            order.append(name)
+
+        async with trio.open_nursery() as nursery:
+            for name in group.front_ends:
+                nursery.start_soon(note_end, name)
+            for front_end in group.front_ends.values():
+                front_end.supervisor.start_drain(with_group=True)
+    assert len(order) == 3
+    assert order[-1] == coordinator
+
+
 async def test_the_status_of_the_coordinator_tells_everything(tmp_path: Path) -> None:
     async with running_echo(tmp_path, 3) as group:
         for _ in range(5):

@@ -78,6 +78,9 @@ __all__ = ["Supervisor", "run_front_end"]
 #: The workers of a supervisor that was killed die with it; the kernel needs a moment, seconds.
 _LOCK_PATIENCE_S: Final = 5.0
 
+#: How often a coordinator that is to end looks whether the others have gone.
+_LEAVE_LOOK_S: Final = 0.05
+
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -228,17 +231,24 @@ class Supervisor:
         await trio.sleep(times.linger_s)
 
     async def _wait_all_left(self) -> None:
-        """Until the log says of every holder that it ended in order.
+        """Until the log says of every holder that it ended in order; who coordinates goes last.
 
         Not with an office that changes hands meanwhile: a goodbye said to the old coordinator is
-        nothing that the new one knows of.
+        nothing that the new one knows of. And a group that ends in its first second has workers
+        that the log does not know yet: whoever has gone before them cannot mark them.
         """
         while True:
             applied = self._member.applied_index
             state = self.state
-            if state.clean and set(state.holders) <= set(state.clean):
+            if state.clean and set(state.holders) <= set(state.clean) and not self._is_needed():
                 return
-            await self._member.wait_applied_beyond(applied)
+            with trio.move_on_after(_LEAVE_LOOK_S):  # peers go without a word in the log
+                await self._member.wait_applied_beyond(applied)
+
+    def _is_needed(self) -> bool:
+        """Whether other members are here that this one coordinates."""
+        is_in_office = self._office_began_at is not None
+        return is_in_office and bool(self._member.statistics().peers_connected)
 
     async def _run_office(self, epoch: int) -> None:
         """C0. What goes wrong between front-ends ends the office, not the front-end."""
