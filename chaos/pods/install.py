@@ -30,7 +30,13 @@ def definitions() -> list[Json]:
 
 
 def overlay(
-    name: str, namespace: str, folder: Path, *, image: str = "trioroute", knobs: Mapping[str, str]
+    name: str,
+    namespace: str,
+    folder: Path,
+    *,
+    image: str = "trioroute",
+    knobs: Mapping[str, str],
+    components: Sequence[str] = (),
 ) -> list[Json]:
     """An overlay's documents, by `kubectl kustomize`, in a namespace of one's own. Blocking.
 
@@ -38,6 +44,7 @@ def overlay(
         folder: for the overlay that is laid over it.
         image: of front-ends, with its tag.
         knobs: entries of the ConfigMap that are other than by default.
+        components: of `k8s/components`, on top of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     base, _, tag = image.partition(":")
@@ -52,6 +59,9 @@ def overlay(
         "kind": "Kustomization",
         "namespace": namespace,
         "resources": [os.path.relpath(MANIFESTS / "overlays" / name, folder)],
+        "components": [
+            os.path.relpath(MANIFESTS / "components" / one, folder) for one in components
+        ],
         "images": [{"name": "trioroute", "newName": base, **({"newTag": tag} if tag else {})}],
         "patches": [{"patch": json.dumps(patch)}],
     }

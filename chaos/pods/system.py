@@ -107,8 +107,24 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
 
     # Install, wait, read.
 
-    async def install(self, name: str = "ha", **knobs: str) -> None:
-        """Apply what an administrator applies: definitions, Secrets, an overlay."""
+    async def install(self, name: str = "ha", *, kept: Sequence[Json] = (), **knobs: str) -> None:
+        """Apply what an administrator applies: definitions, Secrets, an overlay.
+
+        Args:
+            kept: Secrets that the overlay wants besides those that all do.
+        """
+        site = self.site
+        documents = await self.rendered(name, **knobs)
+        (stateful,) = (one for one in documents if one["kind"] == "StatefulSet")
+        pods = [f"trioroute-{number}" for number in range(stateful["spec"]["replicas"])]
+        kept = (*kept, *secrets_of(pods, site.folder / "peers"))
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": site.namespace}}
+        await self.apply(namespace, *definitions(), *kept, *documents)
+
+    async def rendered(
+        self, name: str, *, components: Sequence[str] = (), **knobs: str
+    ) -> Sequence[Json]:
+        """An overlay's documents, for this site's namespace and image."""
         site = self.site
         render = partial(
             overlay,
@@ -117,14 +133,9 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
             site.folder / "overlay",
             image=site.image,
             knobs={"UNREADY_S": "1", "DRAIN_S": "10", **knobs},
+            components=components,
         )
-        documents = await trio.to_thread.run_sync(render)
-        (stateful,) = (one for one in documents if one["kind"] == "StatefulSet")
-        pods = [f"trioroute-{number}" for number in range(stateful["spec"]["replicas"])]
-        kept = secrets_of(pods, site.folder / "peers")
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": site.namespace}}
-        for document in (namespace, *definitions(), *kept, *documents):
-            await site.kube.apply(document, site.namespace)
+        return await trio.to_thread.run_sync(render)
 
     async def follow_front_ends(self) -> None:
         """Be their Service: keep in mind who is ready, until cancelled."""
@@ -144,7 +155,7 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
                 await trio.sleep(_LOOK_S)
 
     async def apply(self, *documents: Json) -> None:
-        """Apply custom resources."""
+        """Apply custom resources, or whatever else."""
         for document in documents:
             await self.site.kube.apply(document, self.site.namespace)
 

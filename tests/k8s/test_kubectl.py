@@ -69,6 +69,24 @@ def test_an_endpoint_from_its_file_to_its_deletion(kubectl: Kubectl) -> None:
     assert '"rose" not found' in gone.stderr
 
 
+SERVICE: Final = """
+apiVersion: v1
+kind: Service
+metadata: {name: door, namespace: models}
+spec: {ports: [{name: https, port: 443, targetPort: tls}, {name: http, port: 80}]}
+"""
+
+
+@pytest.mark.parametrize("way", [(), ("--server-side",)])
+def test_a_services_ports_come_and_go_one_by_one(way: tuple[str, ...], kubectl: Kubectl) -> None:
+    one = SERVICE.replace(", {name: http, port: 80}", "")
+    wanted = {one: "443", SERVICE: "443 80"}
+    for said in (one, SERVICE, one):
+        kubectl("apply", *way, "-f", "-", stdin=said)
+        found = kubectl("get", "-n", NAMESPACE, "svc", "door", "-o=jsonpath={.spec.ports[*].port}")
+        assert " ".join(sorted(found.split())) == wanted[said]
+
+
 def test_what_a_file_has_wrong_is_refused_by_name(kubectl: Kubectl) -> None:
     unknown = kubectl.run("apply", "-f", "-", stdin=ENDPOINT.replace("auth_mode", "auth_mood"))
     assert unknown.returncode == 1

@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 
 from chaos.sim.kubernetes.errors import ApiError
-from chaos.sim.kubernetes.patches import MERGE_KEYS
+from chaos.sim.kubernetes.patches import merge_key
 
 __all__ = ["Manager", "apply_fields", "record_update"]
 
@@ -69,7 +69,8 @@ def apply_fields(live: Json | None, applied: Json, manager: Manager, *, force: b
     if live is not None:
         others = frozenset[Path]().union(*owners.values()) if owners else frozenset[Path]()
         kept = {path[:length] for path in wanted | others for length in range(1, len(path) + 1)}
-        for path in sorted(before - kept, key=len, reverse=True):
+        # An item of a list goes whole: first its key, and it could not be found any more.
+        for path in sorted(before - kept, key=len):
             _remove(result, path)
         changed = {path for path in wanted if not _has_value(live, path, _value(applied, path))}
         owners = {one: paths - changed for one, paths in owners.items()}
@@ -131,8 +132,8 @@ def _walk(value: Any, path: Path) -> Iterator[Path]:
         for key, child in value.items():
             yield from _walk(child, (*path, f"f:{key}"))
         return
-    key = MERGE_KEYS.get(path[-1][2:]) if path else None
-    if isinstance(value, list) and value and key and all(key in item for item in value):
+    key = merge_key(path[-1][2:], value) if path and isinstance(value, list) else None
+    if value and key and all(key in item for item in value):
         for item in value:
             inside = (*path, _item(item, key))
             yield inside
@@ -143,7 +144,7 @@ def _walk(value: Any, path: Path) -> Iterator[Path]:
 
 def _item(item: Mapping[str, Any], key: str) -> str:
     keys = {key: item[key]}
-    if key == "containerPort":
+    if key in ("containerPort", "port"):
         keys["protocol"] = item.get("protocol", "TCP")
     return "k:" + json.dumps(keys, separators=(",", ":"))
 
@@ -183,8 +184,8 @@ def _merge(live: Any, applied: Any, name: str = "") -> Any:
         for key, value in applied.items():
             result[key] = _merge(live.get(key), value, key)
         return result
-    key = MERGE_KEYS.get(name)
-    if isinstance(applied, list) and isinstance(live, list) and key:
+    key = merge_key(name, applied) if isinstance(applied, list) else None
+    if isinstance(live, list) and key:
         result_list = list(live)
         for item in applied:
             at = next((i for i, one in enumerate(live) if one.get(key) == item.get(key)), None)

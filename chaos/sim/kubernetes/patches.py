@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from chaos.sim.kubernetes.errors import ApiError, bad_request
 
-__all__ = ["json_patch", "merge_patch", "strategic_patch"]
+__all__ = ["json_patch", "merge_key", "merge_patch", "strategic_patch"]
 
-#: By which field the items of a list are told apart, where a strategic patch merges them.
-MERGE_KEYS: Final[Mapping[str, str]] = {
+_MERGE_KEYS: Final[Mapping[str, str]] = {
     "containers": "name",
     "initContainers": "name",
     "volumes": "name",
@@ -19,6 +18,16 @@ MERGE_KEYS: Final[Mapping[str, str]] = {
     "conditions": "type",
     "ownerReferences": "uid",
 }
+
+
+def merge_key(name: str, items: Sequence[Any]) -> str | None:
+    """By which field the items of a list of that name are told apart; None: it is one value.
+
+    A container's ports and a Service's have the same name and keys of their own.
+    """
+    if name == "ports" and any("port" in item for item in items):
+        return "port"
+    return _MERGE_KEYS.get(name)
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -48,8 +57,8 @@ def strategic_patch(target: Any, patch: Any) -> Any:
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)
-        elif isinstance(value, list) and key in MERGE_KEYS:
-            result[key] = _merge_lists(result.get(key) or [], value, MERGE_KEYS[key])
+        elif isinstance(value, list) and (by := merge_key(key, value)):
+            result[key] = _merge_lists(result.get(key) or [], value, by)
         else:
             result[key] = strategic_patch(result.get(key), value)
     return result

@@ -72,18 +72,25 @@ def failed(requests: Sequence[Request]) -> list[str]:
 
 @asynccontextmanager
 async def open_stage(
-    folder: Path, *, instances: int = 2, service_s: float = 0.015, **spec: Any
+    folder: Path,
+    *,
+    instances: int = 2,
+    service_s: float = 0.015,
+    overlay: str = "ha",
+    kept: Sequence[dict[str, Any]] = (),
+    **spec: Any,
 ) -> AsyncIterator[Stage]:
     """Install, make an endpoint with one deployment, and wait until it serves.
 
     Args:
         service_s: what an ordinary request costs a replica.
+        kept: Secrets that the overlay wants besides those that all do.
     """
     async with open_site(folder) as site, trio.open_nursery() as nursery:
         system = PodSystem(site, service_s=service_s)
         stage = Stage(system)
         nursery.start_soon(system.follow_front_ends)
-        await system.install()
+        await system.install(overlay, kept=kept)
         spec = spec or {"instance_count": instances}
         await system.apply(endpoint({"blue": 100}), stage.deployment("blue", **spec))
         await system.wait_front_ends(3)
