@@ -3,10 +3,10 @@
 import attrs
 import pytest
 
-from tests.core.slots.slotworld import KEY, TIMINGS, World
+from tests.core.slots.slotworld import KEY, TIMINGS, Running, World
 from trioroute.core.directory.book import SlotBook
 from trioroute.core.directory.directory import SlotDirectory
-from trioroute.core.model import CommandSource, Endpoint
+from trioroute.core.model import CommandSource, Endpoint, Replica
 from trioroute.core.registry import PutRegistry, PutReplicas
 from trioroute.core.slots import messages as m
 
@@ -304,3 +304,121 @@ def test_slots_that_come_free_later_for_other_reasons_are_not_waited_for() -> No
     settle(world, 0.02)
     assert directory_of(world).demand(KEY).in_doubt == 1
     assert directory_of(world).expect(KEY, 0.0, world.now) == []
+
+
+# -- replicas that are gone, and come back -------------------------------------------------------
+
+
+def put_replicas(world: World, replicas: tuple[Replica, ...]) -> None:
+    world.commit(PutReplicas(epoch=directory_of(world).epoch, deployment=KEY, replicas=replicas))
+    world.routing_changed()
+
+
+def home_lost_while_silent() -> tuple[World, tuple[Replica, ...]]:
+    """The holder's lease has ended, then its only replica has gone, then it is back."""
+    world = World(holders=1, replicas=1, request_max_s=1.0)
+    settle(world, 1)
+    world.workers["w0"].reachable = False
+    world.hang_up(world.workers["w0"])
+    settle(world, TIMINGS.booked_s + 0.1)
+    replicas = world.registry.state.replicas[KEY]
+    put_replicas(world, ())
+    assert not directory_of(world).holders_to_fence(world.now)
+    world.workers["w0"].reachable = True
+    settle(world, 0.1)
+    return world, replicas
+
+
+def test_who_left_is_marked_and_fenced_though_its_home_went_while_it_was_silent() -> None:
+    world, _ = home_lost_while_silent()
+    world.leave("w0")
+    settle(world, 0.1)
+    assert [*world.registry.state.clean] == ["w0"]
+    settle(world, TIMINGS.goodbye_keep_s)
+    assert not world.registry.state.holders
+
+
+def test_a_fixed_address_that_comes_back_is_free_of_who_has_reported_since() -> None:
+    world, replicas = home_lost_while_silent()
+    put_replicas(world, replicas)
+    settle(world, 0.1)
+    world.request("w0")
+    settle(world, 0.1)
+    assert world.served
+
+
+def test_a_home_that_went_waits_for_what_its_holder_still_runs_there() -> None:
+    world = World(holders=2, replicas=1, request_max_s=20.0)
+    settle(world, 22)
+    (home,) = world.registry.state.homes[KEY]["r0"]
+    (other,) = {"w0", "w1"} - {home}
+    world.request(home)
+    (running,) = world.running
+    running.ends_at = world.now + 6.0
+    world.workers[home].reachable = False
+    world.hang_up(world.workers[home])
+    settle(world, TIMINGS.booked_s + 0.1)
+    replicas = world.registry.state.replicas[KEY]
+    put_replicas(world, ())
+    world.workers[home].reachable = True
+    settle(world, 1.0)
+    put_replicas(world, replicas)
+    world.request(other)
+    settle(world, 1.0)
+    assert world.running == [running]
+
+
+@pytest.mark.parametrize("comes_back_in", [0.5, 20.0])
+def test_a_replica_that_goes_while_in_doubt_is_not_in_doubt_for_ever(comes_back_in: float) -> None:
+    world = World(holders=2, replicas=1, request_max_s=1.0)
+    settle(world, 6)
+    replicas = world.registry.state.replicas[KEY]
+    world.workers["w1"].reachable = False
+    world.elect()
+    settle(world, 0.1)
+    put_replicas(world, ())
+    settle(world, comes_back_in)
+    is_early = comes_back_in < TIMINGS.doubt_s(1.0)
+    assert ("r0" in directory_of(world)._keeper._gone) == is_early, "forgotten with the doubt"
+    put_replicas(world, replicas)
+    settle(world, TIMINGS.doubt_s(1.0) + TIMINGS.reclaim_s(1.0))
+    world.request("w0")
+    settle(world, 0.1)
+    assert world.served
+
+
+def running_on_what_went_in_doubt() -> tuple[World, Running, tuple[Replica, ...]]:
+    """All have reported, one of them a request on a replica that went before it could."""
+    world = World(holders=2, replicas=1, request_max_s=20.0)
+    settle(world, 22)
+    world.request("w0")
+    settle(world, 0.1)
+    (running,) = world.running
+    running.ends_at = world.now + 4.0
+    world.workers["w0"].reachable = False
+    world.elect()
+    settle(world, 0.1)
+    replicas = world.registry.state.replicas[KEY]
+    put_replicas(world, ())
+    world.workers["w0"].reachable = True
+    settle(world, 1.0)
+    assert directory_of(world).statistics().doubt_over
+    return world, running, replicas
+
+
+def test_what_a_holder_runs_on_a_replica_that_went_in_doubt_outlasts_the_doubt() -> None:
+    world, running, replicas = running_on_what_went_in_doubt()
+    assert "r0" in directory_of(world)._keeper._gone
+    put_replicas(world, replicas)
+    world.request("w1")
+    settle(world, 1.0)
+    assert world.running == [running]
+
+
+def test_who_breaks_off_what_it_runs_on_a_replica_that_is_gone_is_marked_in_time() -> None:
+    world, _, _ = running_on_what_went_in_doubt()
+    world.leave("w0")
+    settle(world, 5.0)
+    assert not world.registry.state.clean
+    settle(world, TIMINGS.request_s(20.0))
+    assert [*world.registry.state.clean] == ["w0"]

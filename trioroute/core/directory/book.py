@@ -172,24 +172,41 @@ class SlotBook:  # house: one method for each event that moves a slot
             for entry in self.limbo
         ]
 
-    def end_waiting(self, holder: str, now: float) -> None:
-        """The holder is fenced: its home waits no longer. What has an end of its own keeps it."""
+    def end_waiting(self, holder: str, until: float) -> None:
+        """Its home waits for it no longer than this. What has an end of its own keeps it."""
         self.limbo = [
-            attrs.evolve(entry, until=now)
+            attrs.evolve(entry, until=until)
             if entry.holder == holder and entry.until == NEVER
             else entry
             for entry in self.limbo
         ]
 
-    def split_doubt(self, silent: Iterable[str]) -> None:
-        """The doubt of a take-over is over but for the homes of holders that are still silent."""
+    def name_doubt(self, holder: str, mask: int) -> None:
+        """These slots were in doubt and are the holder's: they wait until it says otherwise."""
+        named = mask & self._union(e.mask for e in self.limbo if e.holder == UNKNOWN_HOLDER)
+        self.limbo = [
+            attrs.evolve(entry, mask=entry.mask & ~named)
+            for entry in self.limbo
+            if entry.mask & ~named
+        ]
+        self._to_limbo(named, holder, NEVER)
+
+    def split_doubt(self, silent: Iterable[str], *, over_at: float = LONG_AGO) -> None:
+        """The doubt of a take-over is over but for the homes of holders that are still silent.
+
+        Args:
+            over_at: when it is, where that is not yet.
+        """
         doubt = self._union(e.mask for e in self.limbo if e.holder == UNKNOWN_HOLDER)
         self.limbo = [entry for entry in self.limbo if entry.holder != UNKNOWN_HOLDER]
         for holder in silent:
             at_home = doubt & self._may_be_home(holder)
             self._to_limbo(at_home, holder, NEVER)
             doubt &= ~at_home
-        self.free |= doubt
+        if over_at > LONG_AGO:
+            self._to_limbo(doubt, FORMER_HOLDER, over_at)
+        else:
+            self.free |= doubt
 
     def expire(self, now: float) -> bool:
         """Limbo that has ended comes free. Returns whether any did."""

@@ -299,7 +299,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
         def settle(line: Line) -> None:
             if line.in_doubt:
-                line.settle_doubt(now, self._silent())
+                line.settle_doubt(now, self._keeper.silent())
             line.expire(now)
             line.check_changed()  # before anything is given away
             self._lender.serve(line, now)
@@ -313,11 +313,6 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         self._keeper.touched.clear()
         effects, self._effects = self._effects, []
         return effects
-
-    def _silent(self) -> list[str]:
-        """Holders that say nothing and may live on: cut off, they may serve from their homes."""
-        holders = self._holders.values()
-        return [h.name for h in holders if h.silent_since is not None and not h.is_dead]
 
     def _lease(self, holder: HolderRecord, now: float) -> None:
         if not holder.reported:

@@ -94,6 +94,7 @@ class Hearing:
         self._keeper.renewed.add(holder.name)
         held = unpack_all(renew.held)
         self._believe(holder, held, now)
+        self._keeper.hear_of_gone(holder.name, held, partial(self._over_by, holder))
         for key, service_s in renew.service_s.items():
             if service_s > 0 and key in self._keeper.lines:
                 self._keeper.lines[key].service_s[holder.name] = service_s
@@ -209,7 +210,9 @@ class Hearing:
         self._keeper.touched.update(self._keeper.lines)
         holder.goodbye_at, holder.expires_at = now, None
         holder.hang_up()
-        self._keeper.each(
-            lambda line: line.take_all_back(holder.name, busy, now + self._keeper.request_s(line)),
-            now,
-        )
+
+        def over_by(line: Line) -> float:
+            return now + self._keeper.request_s(line)
+
+        self._keeper.each(lambda line: line.take_all_back(holder.name, busy, over_by(line)), now)
+        self._keeper.hear_of_gone(holder.name, {}, over_by)

@@ -41,7 +41,7 @@ class Fault:
     is_quarantined: bool
 
 
-class LineKeeper:
+class LineKeeper:  # house: each event that concerns more than the books of one line
     """All lines of one epoch, by deployment.
 
     Attributes:
@@ -71,7 +71,7 @@ class LineKeeper:
         self.timings = timings
         # Replicas that are gone from the log while a request may still run on them. One that comes
         # back under its name (a fixed address does) is not a new one.
-        self._gone: dict[str, SlotBook] = {}
+        self._gone: dict[str, tuple[Line, SlotBook]] = {}
         self._failed_at: dict[str, float] = {}
         self._faults: list[Fault] = []
         # Until when requests may run that an earlier coordinator had granted (see _unknown_until).
@@ -120,7 +120,12 @@ class LineKeeper:
         """Whether requests of any incarnation of a holder may still run after its goodbye."""
         if any(line.may_run(holder, now) for line in self.lines.values()):
             return True
-        return any(book.may_run(holder) for book in self._gone.values())
+        return any(book.may_run(holder) for _, book in self._gone.values())
+
+    def silent(self) -> list[str]:
+        """Holders that say nothing and may live on: cut off, they may serve from their homes."""
+        holders = self.holders.values()
+        return [h.name for h in holders if h.silent_since is not None and not h.is_dead]
 
     def doubt_wait_s(self, line: Line, now: float) -> float:
         """In how long waiting requests get slots that a take-over left in doubt; 0 for none.
@@ -156,7 +161,7 @@ class LineKeeper:
         for gone in [name for name in line.books if name not in replicas]:
             self._drop_replica(line, gone, now)
         for replica in replicas.values():
-            self._adopt_replica(line, replica, since=state.index, in_doubt=in_doubt)
+            self._adopt_replica(line, replica, now, since=state.index, in_doubt=in_doubt)
             book = line.books[replica.id]
             self.line_of[replica.id] = line
             book.home = state.homes.get(key, {}).get(replica.id, {})
@@ -167,15 +172,33 @@ class LineKeeper:
 
     def expire_gone(self, now: float) -> None:
         """Forget replicas that are gone once nothing can run on them any more."""
-        for name, book in [*self._gone.items()]:
+        for name, (line, book) in [*self._gone.items()]:
+            if all(until <= now for until in line.pending.values()):
+                book.split_doubt(self.silent())
             book.expire(now)
             if not book.in_use:
                 del self._gone[name]
 
     def end_waiting(self, holder: str, now: float) -> None:
         """The holder is fenced: replicas that are gone wait for it no longer either."""
-        for book in self._gone.values():
+        for _, book in self._gone.values():
             book.end_waiting(holder, now)
+
+    def hear_of_gone(
+        self, holder: str, held: Mapping[str, int], over_by: Callable[[Line], float]
+    ) -> None:
+        """What a holder says it has concerns replicas that are gone as well.
+
+        What it still holds there is waited for until a list is without it.
+
+        Args:
+            over_by: when the last request that its lists do not tell of is over.
+        """
+        for name, (line, book) in self._gone.items():
+            if mask := held.get(name, 0):
+                book.name_doubt(holder, mask)
+            else:
+                book.end_waiting(holder, over_by(line))
 
     # -- replicas ---------------------------------------------------------------------------
 
@@ -193,13 +216,19 @@ class LineKeeper:
         until = now + self.timings.booked_s + self.request_s(line)
         for holder in [*book.owned]:
             book.suspend(holder, until=until, home_until=until)
-        self._gone[name] = book
+        self._gone[name] = line, book
 
-    def _adopt_replica(self, line: Line, replica: Replica, *, since: int, in_doubt: bool) -> None:
+    def _adopt_replica(
+        self, line: Line, replica: Replica, now: float, *, since: int, in_doubt: bool
+    ) -> None:
         book = line.books.get(replica.id)
         if book is None and (returning := self._gone.pop(replica.id, None)) is not None:
-            returning.resize(replica)
-            book = line.books[replica.id] = returning
+            before, book = returning
+            line.books[replica.id] = book
+            if line is not before or not line.in_doubt:  # else its doubt ends with the line's
+                over_at = max(before.pending.values(), default=now)
+                book.split_doubt(self.silent(), over_at=over_at)
+            book.resize(replica)
             line.mark_freed(book)
         if book is None and in_doubt:
             doubt = Limbo(all_slots(replica.slots), UNKNOWN_HOLDER, NEVER)
