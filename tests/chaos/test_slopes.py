@@ -24,6 +24,26 @@ def test_the_warm_up_does_not_count_and_a_short_watch_judges_nothing() -> None:
     assert (growth.memory_bytes_per_h, growth.watched_s, growth.is_judged) == (0.0, 100.0, False)
 
 
+@pytest.mark.parametrize(("leak_per_h", "crowd"), [(0, 0), (0, 60), (6, 0), (6, 60)])
+def test_what_leaks_shows_and_a_crowd_does_not(leak_per_h: int, crowd: int) -> None:
+    """A crowd comes every ninety seconds, and more often towards the end."""
+    history = History(scenario="x", world="processes", seed=1)
+    looks = range(int(WARM_UP_S), int(WARM_UP_S) + 3600, 10)
+    history.samples = [
+        Sample(
+            at=float(at),
+            process="worker 1",
+            memory_bytes=0,
+            descriptors=20
+            + leak_per_h * (at - int(WARM_UP_S)) // 3600
+            + crowd * (at % 90 == 0 or (at > WARM_UP_S + 1800 and at % 60 == 0)),
+        )
+        for at in looks
+    ]
+    (growth,) = growths(history)
+    assert growth.descriptors_per_h == pytest.approx(leak_per_h, abs=0.5)
+
+
 def test_drift_compares_the_last_third_with_the_first() -> None:
     slow = [request(n, float(n), ended_at=n + (0.2 if n >= 600 else 0.1)) for n in range(900)]
     assert p99_drift(slow) == pytest.approx(2.0)
