@@ -47,6 +47,17 @@ def test_what_a_parent_asked_for_is_undone() -> None:
     assert not took or after != 0.0003
 
 
+def test_children_begin_with_the_usual_slice() -> None:
+    """A model server that is run before the workers would undo what the slice is for."""
+    before = slice_s()
+
+    def act() -> float | None:
+        with short_slice():
+            return in_a_thread(slice_s)
+
+    assert in_a_thread(act) == before
+
+
 def test_another_policy_is_left_alone() -> None:
     def act() -> tuple[bool, int]:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

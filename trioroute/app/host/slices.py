@@ -29,6 +29,10 @@ _SHORT_NS: Final = 300_000
 #: Numbers of sched_setattr and sched_getattr; glibc has functions for them since 2.41 only.
 _CALLS: Final = {"x86_64": (314, 315), "aarch64": (274, 275)}
 
+#: Children begin with the usual slice, model servers above all. It would take a raised priority
+#: from them too (sched(7)), so not where there is one.
+_RESET_ON_FORK: Final = 0x01
+
 #: struct sched_attr in its first version: size, policy, flags, nice, priority, runtime, deadline,
 #: period.
 _ATTRIBUTES: Final = struct.Struct("=IIQiIQQQ")
@@ -47,7 +51,7 @@ def short_slice(*, wanted: bool = True) -> Iterator[bool]:
 
 
 def use_usual_slice() -> bool:
-    """As if nothing had been asked for, by this process or its parent: children inherit a slice.
+    """As if nothing had been asked for, by this process or its parent: children may inherit it.
 
     Returns whether the kernel heard it.
     """
@@ -65,6 +69,8 @@ def _set_slice(nanoseconds: int) -> bool:
     if attributes is None or attributes[1] != os.SCHED_OTHER:
         return False  # an operator's own choice of a policy stands
     size, policy, flags, nice = attributes[:4]
+    if nanoseconds and nice >= 0:
+        flags |= _RESET_ON_FORK
     wish = _ATTRIBUTES.pack(size, policy, flags, nice, 0, nanoseconds, 0, 0)
     return _call(0, ctypes.create_string_buffer(wish, len(wish)), 0)
 
