@@ -219,3 +219,30 @@ async def test_a_worker_that_stops_right_after_a_slot_came_keeps_or_frees_it(
             world.nursery.cancel_scope.cancel()
         assert world.server.statistics().grants_kept == kept
         assert len(world.slots.busy) == kept
+
+
+async def test_a_slot_that_comes_in_the_turn_in_which_the_client_left_sends_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    reached: list[bytes] = []
+
+    async def ok(peer: Peer) -> None:
+        while True:
+            reached.append(await peer.read_request())
+            await peer.send(OK)
+
+    async with open_world(ok, slots=1) as world:
+        client = await world.connect()
+        await client.send(GET)  # a connection to the replica is pooled after that
+        assert (await client.read_answer()).status == 200
+        await trio.sleep(0.01)
+        held = world.slots.acquire_nowait("echo/blue")
+        assert held is not None
+        await client.send(GET)
+        await trio.sleep(0.1)
+        (connection,) = world.server._plane.sweep.active
+        connection.lose_client()
+        world.slots.release(held)
+        await world.wait_settled()
+    assert len(reached) == 1
+    assert not world.slots.busy

@@ -96,6 +96,9 @@ def go_off(state: ExchangeState, plan: Plan, deployment: Deployment, grant: Gran
     """
     state.place, state.grant = None, grant
     state.queue_s += trio.current_time() - state.asked_at
+    scope = state.connection.scope
+    if scope is not None and scope.cancel_called:
+        return  # the client left in this very turn: the task gives the slot back
     try:
         start_dispatch(state, deployment)
         upstream = take_upstream(state)
