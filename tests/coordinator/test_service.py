@@ -209,18 +209,22 @@ async def test_the_limit_holds_and_the_oldest_waiter_is_next_whoever_frees_the_s
         assert served == list(range(9))
 
 
-async def test_homes_are_shared_out_evenly_and_come_back_after_contention(
+async def test_homes_are_shared_out_evenly_and_all_have_slots_after_contention(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with open_group(replicas=6) as group:
         await trio.sleep(1)
+        held = [admission.statistics().held for admission in group.workers.values()]
+        assert held == [2, 2, 2]
         worker = group.workers["fe-0"]
         grants = [await acquire(worker) for _ in range(6)]
         for grant in grants:
             worker.release(grant)
         await trio.sleep(1)
         held = [admission.statistics().held for admission in group.workers.values()]
-        assert held == [2, 2, 2]
+        # A slot that was lent to who had run out stays there until somebody else needs it.
+        assert sum(held) == 6
+        assert min(held) >= 1
 
 
 async def test_a_cancelled_waiter_leaves_no_slot_behind(

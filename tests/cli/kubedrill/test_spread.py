@@ -164,13 +164,14 @@ def test_who_ends_keeps_what_is_under_way_and_nothing_else(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as slow:
         make_pod(cluster, "fe-1", slow.getsockname()[1])
-        spreading = spread_over(environment, told)
-        with spreading as spread, connected(spread) as idle, connected(spread) as busy:
-            ends = []
-            for connection in (idle, busy):
-                connection.sendall(b"a")
+        with spread_over(environment, told) as spread, contextlib.ExitStack() as clients:
+            here, ends = [], []
+            for _ in range(2):  # one after the other: else either may come first to the pod
+                here.append(clients.enter_context(connected(spread)))
+                here[-1].sendall(b"a")
                 ends.append(slow.accept()[0])
                 ends[-1].recv(10)
+            idle, busy = here
             ends[0].sendall(b"done")
             assert idle.recv(10) == b"done"
             cluster.do(cluster.inner.delete, "Pod", "fe-1")
