@@ -224,7 +224,7 @@ async def test_a_worker_that_stops_right_after_a_slot_came_keeps_or_frees_it(
 async def test_a_slot_that_comes_in_the_turn_in_which_the_client_left_sends_nothing(
     autojump_clock: MockClock,
 ) -> None:
-    reached: list[bytes] = []
+    reached: list[tuple[bytes, bytes]] = []
 
     async def ok(peer: Peer) -> None:
         while True:
