@@ -6,17 +6,15 @@ from typing import Final
 
 from chaos.lines.kinds import NETWORK_KINDS
 from chaos.pods.kinds import POD_KINDS
-from chaos.vocabulary import Fault, Kind, Need, Reach, Target
+from chaos.vocabulary import NO_SLOTS, REPLICA_GONE, Fault, Kind, Need, Reach, Target
 
 __all__ = ["KINDS", "Fault", "Kind", "Need", "Reach", "Target", "kind_named"]
 
 #: Reasons of the router's own answers, `x-trioroute-error`.
-_REPLICA_GONE: Final = frozenset({"connect-failed", "broken-answer", "no-replica"})
 _REPLICA_SLOW: Final = frozenset({"answer-timeout", "queue-timeout", "queue-full"})
-_NO_SLOTS: Final = frozenset({"queue-timeout", "queue-full", "no-replica"})
 
 #: Of a worker that stands still: what it was about to write when its lease ended was never sent.
-_STALLS: Final = _NO_SLOTS | {"answer-timeout", "lease-ended"}
+_STALLS: Final = NO_SLOTS | {"answer-timeout", "lease-ended"}
 
 #: Keeps the rows short: a front-end that dies takes its own clients' connections with it.
 _DIES: Final = Reach.ITS_CLIENTS
@@ -69,7 +67,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="SIGSTOP and SIGCONT to the coordinating supervisor alone; its worker goes on",
         target=Target.COORDINATOR,
         reach=_DIES,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(0.5, 4.0),
     ),
     Kind(
@@ -97,7 +95,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="SIGKILL to two of three front-ends: no quorum until they are back",
         target=Target.TWO_FRONT_ENDS,
         reach=_DIES,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(0.5, 2.0),
         settle_s=6.0,
         recover_s=10.0,
@@ -108,7 +106,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="SIGKILL to every front-end; all start from their disks",
         target=Target.ALL_FRONT_ENDS,
         reach=Reach.ANY_CLIENT,
-        reasons=_NO_SLOTS | {"no-route"},
+        reasons=NO_SLOTS | {"no-route"},
         hold_s=(0.1, 0.5),
         settle_s=8.0,
         recover_s=15.0,
@@ -126,7 +124,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         row=7,
         does="the coordinator's peers are cut off, both ways",
         target=Target.COORDINATOR,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(
@@ -134,7 +132,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         row=7,
         does="another front-end's peers are cut off, both ways",
         target=Target.FOLLOWER,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(
@@ -142,7 +140,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         row=8,
         does="a front-end's peers do not hear it; it hears them",
         target=Target.FRONT_END,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(
@@ -150,7 +148,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         row=8,
         does="a front-end does not hear its peers; they hear it",
         target=Target.FRONT_END,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(
@@ -158,7 +156,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         row=9,
         does="everything between front-ends comes 20 … 100 ms late, with jitter",
         target=Target.ALL_FRONT_ENDS,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(
@@ -167,7 +165,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="5 … 30 % of all packets between front-ends are lost; TCP sends them again",
         target=Target.ALL_FRONT_ENDS,
         need=Need.PACKETS,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(
@@ -176,7 +174,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="every packet between a front-end and its peers vanishes: no end, no reset, no word",
         target=Target.FRONT_END,
         need=Need.PACKETS,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(
@@ -184,7 +182,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         row=9,
         does="front-ends share a line of 8 … 64 KiB/s, in pieces of a few bytes",
         target=Target.FRONT_END,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 3.0),
     ),
     Kind(
@@ -192,7 +190,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         row=9,
         does="every connection of a front-end with its peers is reset, again and again",
         target=Target.FRONT_END,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(0.5, 2.0),
     ),
     Kind(
@@ -200,7 +198,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         row=9,
         does="bytes between a front-end and its peers change on the way",
         target=Target.FRONT_END,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(0.5, 2.0),
     ),
     # Replicas.
@@ -210,7 +208,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="SIGKILL to a model server, then a new start",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _NO_SLOTS,
+        reasons=REPLICA_GONE | NO_SLOTS,
         hold_s=(0.2, 1.0),
     ),
     Kind(
@@ -219,7 +217,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="SIGSTOP and SIGCONT to a model server, shorter than a request may last",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _REPLICA_SLOW,
+        reasons=REPLICA_GONE | _REPLICA_SLOW,
         hold_s=(0.3, 1.5),
         settle_s=3.0,
     ),
@@ -229,7 +227,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="a model server accepts and never answers",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _REPLICA_SLOW,
+        reasons=REPLICA_GONE | _REPLICA_SLOW,
         settle_s=3.0,
     ),
     Kind(
@@ -238,7 +236,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="connections to a model server are reset after some bytes of an answer",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _NO_SLOTS,
+        reasons=REPLICA_GONE | NO_SLOTS,
         severs=True,
     ),
     Kind(
@@ -247,7 +245,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="a model server's answers come byte by byte",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _REPLICA_SLOW,
+        reasons=REPLICA_GONE | _REPLICA_SLOW,
         settle_s=3.0,
     ),
     Kind(
@@ -256,7 +254,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="a model server's answers begin with garbage",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _NO_SLOTS,
+        reasons=REPLICA_GONE | NO_SLOTS,
         severs=True,
     ),
     Kind(
@@ -265,7 +263,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="a model server closes in order in the middle of an answer",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _NO_SLOTS,
+        reasons=REPLICA_GONE | NO_SLOTS,
         severs=True,
     ),
     Kind(
@@ -274,7 +272,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="connects to a model server are reset at once, idle connections too",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _NO_SLOTS,
+        reasons=REPLICA_GONE | NO_SLOTS,
         severs=True,
     ),
     # Clients.
@@ -309,7 +307,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.MOUNT,
         reach=_DIES,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(0.5, 2.0),
         may_end=True,
     ),
@@ -320,7 +318,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.TRACER,
         reach=_DIES,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 3.0),
         may_end=True,
     ),
@@ -331,7 +329,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.TRACER,
         reach=_DIES,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(0.5, 1.5),
         may_end=True,
     ),
@@ -352,7 +350,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.LIMITS,
         reach=_DIES,
-        reasons=_REPLICA_GONE | _NO_SLOTS,
+        reasons=REPLICA_GONE | NO_SLOTS,
         hold_s=(0.5, 2.0),
     ),
     Kind(
@@ -362,7 +360,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.MEMORY_GROUP,
         reach=_DIES,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(0.5, 2.0),
         may_end=True,
     ),
@@ -400,7 +398,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="no name of a front-end resolves, at once or after 2 s, and peers are reset",
         target=Target.ALL_FRONT_ENDS,
         need=Need.HOSTS_FILE,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(0.5, 2.0),
     ),
     # Operators.

@@ -1,10 +1,16 @@
 """What a fault is: a kind of it, what it needs, whom it may hurt, and one of a plan."""
 
 import enum
+from typing import Final
 
 import attrs
 
-__all__ = ["Fault", "Kind", "Need", "Reach", "Target"]
+__all__ = ["NO_SLOTS", "REPLICA_GONE", "Fault", "Kind", "Need", "Reach", "Target"]
+
+#: Reasons of the router's own answers (`x-trioroute-error`) where slots are in doubt, or fewer.
+NO_SLOTS: Final = frozenset({"queue-timeout", "queue-full", "no-replica"})
+#: And where a replica has gone.
+REPLICA_GONE: Final = frozenset({"connect-failed", "broken-answer", "no-replica"})
 
 
 class Need(enum.Enum):

@@ -2,12 +2,10 @@
 
 from typing import Final
 
-from chaos.vocabulary import Kind, Need, Reach, Target
+from chaos.vocabulary import NO_SLOTS, Kind, Need, Reach, Target
 
 __all__ = ["NETWORK_KINDS"]
 
-#: What others may hear while the victim's slots are in doubt.
-_NO_SLOTS: Final = frozenset({"queue-timeout", "queue-full", "no-replica"})
 #: What a front-end says that does not reach its replicas, or is not answered.
 _NO_ANSWER: Final = frozenset({"answer-timeout", "connect-failed", "broken-answer", "upstream"})
 
@@ -19,7 +17,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.NETWORKS,
         reach=Reach.ITS_CLIENTS,
-        reasons=_NO_SLOTS | _NO_ANSWER,
+        reasons=NO_SLOTS | _NO_ANSWER,
         hold_s=(1.0, 4.0),
         settle_s=6.0,
     ),
@@ -30,7 +28,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         target=Target.COORDINATOR,
         need=Need.NETWORKS,
         reach=Reach.ITS_CLIENTS,
-        reasons=_NO_SLOTS | _NO_ANSWER,
+        reasons=NO_SLOTS | _NO_ANSWER,
         hold_s=(1.0, 4.0),
         settle_s=6.0,
     ),
@@ -41,7 +39,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         "replicas it reaches",
         target=Target.COORDINATOR,
         need=Need.NETWORKS,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(
@@ -51,7 +49,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.NETWORKS,
         reach=Reach.ITS_CLIENTS,
-        reasons=_NO_SLOTS | _NO_ANSWER,
+        reasons=NO_SLOTS | _NO_ANSWER,
         hold_s=(1.0, 4.0),
         settle_s=6.0,
     ),
@@ -62,7 +60,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.NETWORKS,
         reach=Reach.ITS_CLIENTS,
-        reasons=_NO_SLOTS | _NO_ANSWER,
+        reasons=NO_SLOTS | _NO_ANSWER,
         hold_s=(1.0, 4.0),
         settle_s=6.0,
     ),
@@ -73,7 +71,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         target=Target.ALL_FRONT_ENDS,
         need=Need.NETWORKS,
         reach=Reach.ANY_CLIENT,
-        reasons=_NO_SLOTS | _NO_ANSWER,
+        reasons=NO_SLOTS | _NO_ANSWER,
         hold_s=(1.0, 4.0),
         settle_s=6.0,
     ),
@@ -84,7 +82,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         "overtake",
         target=Target.ALL_FRONT_ENDS,
         need=Need.NETWORKS,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
         settle_s=3.0,
     ),

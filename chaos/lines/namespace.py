@@ -12,6 +12,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -114,21 +115,8 @@ class Namespace:
 
 def _run_apart(act: Callable[[], _T]) -> _T:
     """In a thread of its own: a namespace is a thread's, and this one's must not change."""
-    results: list[_T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(act())
-        except BaseException as error:  # noqa: BLE001 - raised again by who asked
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(act).result()
 
 
 def _ip(*words: str) -> None:

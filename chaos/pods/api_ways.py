@@ -1,12 +1,13 @@
 """How each kind of fault is done to the API server of a fake: nobody else's is ours to hurt."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from chaos.pods.system import PodSystem
 from chaos.pods.ways import Hit, Way
 from chaos.sim.kubernetes_cluster.plane import ControlPlane
+from chaos.sim.kubernetes_cluster.server import ApiServer
 from chaos.vocabulary import Fault
 
 __all__ = ["API_WAYS"]
@@ -29,39 +30,34 @@ async def _stop(system: PodSystem, fault: Fault) -> AsyncIterator[Hit]:
     yield Hit(target=_SERVER, is_stopped=True)
 
 
-@asynccontextmanager
-async def _freeze(system: PodSystem, fault: Fault) -> AsyncIterator[Hit]:
-    del fault
-    faults = _plane(system).server.faults
-    faults.freeze()
-    try:
-        yield Hit(target=_SERVER)
-    finally:
-        faults.heal()
+def _while_bad(spoil: Callable[[ApiServer], None]) -> Way:
+    """Make the server bad, and good again."""
+
+    @asynccontextmanager
+    async def way(system: PodSystem, fault: Fault) -> AsyncIterator[Hit]:
+        del fault
+        server = _plane(system).server
+        spoil(server)
+        try:
+            yield Hit(target=_SERVER)
+        finally:
+            server.faults.heal()
+
+    return way
 
 
-@asynccontextmanager
-async def _throttle(system: PodSystem, fault: Fault) -> AsyncIterator[Hit]:
-    del fault
-    faults = _plane(system).server.faults
-    faults.throttle()
-    _plane(system).server.cut_all()
-    try:
-        yield Hit(target=_SERVER)
-    finally:
-        faults.heal()
+def _freeze(server: ApiServer) -> None:
+    server.faults.freeze()
 
 
-@asynccontextmanager
-async def _slow(system: PodSystem, fault: Fault) -> AsyncIterator[Hit]:
-    del fault
-    faults = _plane(system).server.faults
-    faults.delay_s = _SLOW_S
-    _plane(system).server.cut_watches()
-    try:
-        yield Hit(target=_SERVER)
-    finally:
-        faults.heal()
+def _throttle(server: ApiServer) -> None:
+    server.faults.throttle()
+    server.cut_all()
+
+
+def _slow(server: ApiServer) -> None:
+    server.faults.delay_s = _SLOW_S
+    server.cut_watches()
 
 
 @asynccontextmanager
@@ -81,9 +77,9 @@ async def _forget_versions(system: PodSystem, fault: Fault) -> AsyncIterator[Hit
 
 API_WAYS: Final[dict[str, Way]] = {
     "api-outage": _stop,
-    "freeze-api": _freeze,
-    "throttle-api": _throttle,
-    "slow-api": _slow,
+    "freeze-api": _while_bad(_freeze),
+    "throttle-api": _while_bad(_throttle),
+    "slow-api": _while_bad(_slow),
     "cut-watches": _cut_watches,
     "forget-versions": _forget_versions,
 }

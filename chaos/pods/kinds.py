@@ -2,12 +2,10 @@
 
 from typing import Final
 
-from chaos.vocabulary import Kind, Reach, Target
+from chaos.vocabulary import NO_SLOTS, REPLICA_GONE, Kind, Reach, Target
 
 __all__ = ["POD_KINDS"]
 
-_NO_SLOTS: Final = frozenset({"queue-timeout", "queue-full", "no-replica"})
-_REPLICA_GONE: Final = frozenset({"connect-failed", "broken-answer", "no-replica"})
 
 POD_KINDS: Final[tuple[Kind, ...]] = (
     Kind(
@@ -23,7 +21,7 @@ POD_KINDS: Final[tuple[Kind, ...]] = (
         does="SIGKILL to a replica's container; the kubelet starts it again",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _NO_SLOTS,
+        reasons=REPLICA_GONE | NO_SLOTS,
         hold_s=(0.2, 0.5),
     ),
     Kind(
@@ -49,7 +47,7 @@ POD_KINDS: Final[tuple[Kind, ...]] = (
         does="a replica's pod is deleted without any grace",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
-        reasons=_REPLICA_GONE | _NO_SLOTS,
+        reasons=REPLICA_GONE | NO_SLOTS,
         hold_s=(0.2, 0.5),
     ),
     Kind(
@@ -57,7 +55,7 @@ POD_KINDS: Final[tuple[Kind, ...]] = (
         row=11,
         does="a replica's container stands still and goes on",
         target=Target.REPLICA,
-        reasons=_NO_SLOTS | {"answer-timeout"},
+        reasons=NO_SLOTS | {"answer-timeout"},
         hold_s=(0.5, 3.0),
         settle_s=5.0,
     ),
@@ -93,7 +91,7 @@ POD_KINDS: Final[tuple[Kind, ...]] = (
         does="the coordinator's container stands still and goes on",
         target=Target.COORDINATOR,
         reach=Reach.ITS_CLIENTS,
-        reasons=_NO_SLOTS | {"answer-timeout"},
+        reasons=NO_SLOTS | {"answer-timeout"},
         hold_s=(0.5, 3.0),
     ),
     Kind(
@@ -101,7 +99,7 @@ POD_KINDS: Final[tuple[Kind, ...]] = (
         row=7,
         does="a NetworkPolicy parts the coordinator's pod from its peers",
         target=Target.COORDINATOR,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(
@@ -109,7 +107,7 @@ POD_KINDS: Final[tuple[Kind, ...]] = (
         row=7,
         does="a NetworkPolicy parts another front-end's pod from its peers",
         target=Target.FOLLOWER,
-        reasons=_NO_SLOTS,
+        reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
     ),
     Kind(

@@ -28,7 +28,8 @@ SCENARIO: Final = Scenario(
 
 #: A hundred coordinators die in one run: how long nobody grants, and that no limit is passed. What
 #: a killed front-end held is doubted until a request's longest time after its return (decision 25).
-#: The pauses are longer than that, or kill after kill would leave nothing that is known to be free.
+#: The pauses are longer than that, or kill after kill would leave nothing that is known to be free;
+#: and nobody has conversations, whose longest time is several pauses.
 KILLS: Final = Scenario(
     name="coordinator-kills",
     claim="A hundred coordinators are killed in one run; no limit is passed, others lose nothing.",
@@ -36,6 +37,6 @@ KILLS: Final = Scenario(
         kinds=("kill-coordinator",), fault_count=100, hold_max_s=0.3, quiet_s=(3.5, 4.5)
     ),
     levels=Levels(rate_min=50, ok_share_min=0.99),
-    load=Load(rate=60),
-    setup=Setup(request_timeout_s=1.0),
+    load=Load(rate=60, mix={"ordinary": 70, "new": 12, "get": 8, "keyed": 5, "stream": 5}),
+    setup=Setup(request_timeout_s=1.0, has_chat=False),
 )

@@ -161,3 +161,9 @@ async def test_a_container_gets_no_more_memory_than_its_limit(tmp_path: Path) ->
 )
 def test_quantities_of_memory(text: str, count: int) -> None:
     assert bytes_of(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "Mi", "64Mb", "a lot"])
+def test_what_is_no_quantity_of_memory_is_said_to_be_none(text: str) -> None:
+    with pytest.raises(ValueError, match="expected memory such as 1200Mi"):
+        bytes_of(text)

@@ -8,8 +8,9 @@ import trio
 from trio.testing import MockClock
 
 from tests.proxy.standalone import LocalSlots
-from tests.proxy.world import GET, OK, POST, Peer, blue, open_world, reset
+from tests.proxy.world import GET, OK, POST, Peer, World, blue, open_world, reset
 from trioroute.core.health import Outcome
+from trioroute.core.holding.held import Grant
 from trioroute.proxy.admission import Place
 
 
@@ -119,6 +120,24 @@ async def test_a_thousand_interim_answers_are_502(autojump_clock: MockClock) -> 
         assert len(statuses) <= 17
 
 
+async def queued_behind_another(world: World, *, is_warm: bool = True) -> tuple[Peer, Grant]:
+    """A client whose request waits 0.1 s already for the only slot, and who has that.
+
+    Args:
+        is_warm: a connection to the replica is pooled.
+    """
+    client = await world.connect()
+    if is_warm:
+        await client.send(GET)
+        assert (await client.read_answer()).status == 200
+        await trio.sleep(0.01)
+    held = world.slots.acquire_nowait("echo/blue")
+    assert held is not None
+    await client.send(GET)
+    await trio.sleep(0.1)
+    return client, held
+
+
 async def silent_at_second(peer: Peer) -> None:
     await peer.read_request()
     await peer.send(OK)
@@ -139,14 +158,7 @@ async def test_a_queued_request_is_with_the_replica_in_the_call_that_frees_a_slo
             await peer.send(OK)
 
     async with open_world(ok, slots=1) as world:
-        client = await world.connect()
-        await client.send(GET)  # a connection to the replica is pooled after that
-        assert (await client.read_answer()).status == 200
-        await trio.sleep(0.01)
-        held = world.slots.acquire_nowait("echo/blue")
-        assert held is not None
-        await client.send(GET)
-        await trio.sleep(0.1)
+        client, held = await queued_behind_another(world)
         world.slots.release(held)
         sock = reached[-1].stream.socket.fileno()
         assert select.select([sock], [], [], 0)[0], "it is there, and no task had a turn"
@@ -204,17 +216,9 @@ async def test_a_request_without_a_slot_asks_in_the_call_that_reads_it(
 async def test_a_worker_that_stops_right_after_a_slot_came_keeps_or_frees_it(
     autojump_clock: MockClock,
 ) -> None:
-    for warm, kept in ((False, 0), (True, 1)):
+    for is_warm, kept in ((False, 0), (True, 1)):
         async with open_world(silent_at_second, slots=1) as world:
-            client = await world.connect()
-            if warm:
-                await client.send(GET)
-                assert (await client.read_answer()).status == 200
-                await trio.sleep(0.01)
-            held = world.slots.acquire_nowait("echo/blue")
-            assert held is not None
-            await client.send(GET)
-            await trio.sleep(0.1)
+            _, held = await queued_behind_another(world, is_warm=is_warm)
             world.slots.release(held)
             world.nursery.cancel_scope.cancel()
         assert world.server.statistics().grants_kept == kept
@@ -232,14 +236,7 @@ async def test_a_slot_that_comes_in_the_turn_in_which_the_client_left_sends_noth
             await peer.send(OK)
 
     async with open_world(ok, slots=1) as world:
-        client = await world.connect()
-        await client.send(GET)  # a connection to the replica is pooled after that
-        assert (await client.read_answer()).status == 200
-        await trio.sleep(0.01)
-        held = world.slots.acquire_nowait("echo/blue")
-        assert held is not None
-        await client.send(GET)
-        await trio.sleep(0.1)
+        _, held = await queued_behind_another(world)
         (connection,) = world.server._plane.sweep.active
         connection.lose_client()
         world.slots.release(held)

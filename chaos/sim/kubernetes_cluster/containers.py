@@ -309,9 +309,15 @@ def _limit(process: "subprocess.Popen[bytes]", container: Json) -> None:
 
 
 def bytes_of(quantity: str) -> int:
-    """A quantity of memory, such as 1200Mi."""
-    number, unit = _QUANTITY.fullmatch(quantity).groups()  # type: ignore[union-attr]
-    return int(float(number) * _UNITS[unit])
+    """A quantity of memory, such as 1200Mi.
+
+    Raises:
+        ValueError: it is none, or has a unit that memory is not counted in.
+    """
+    found = _QUANTITY.fullmatch(quantity)
+    if found is None or found[2] not in _UNITS:
+        raise ValueError(f"expected memory such as 1200Mi or 2Gi, not {quantity!r}")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 async def _wait_ended(process: "subprocess.Popen[bytes]") -> None:

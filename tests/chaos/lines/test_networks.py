@@ -3,8 +3,8 @@
 import contextlib
 import subprocess
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -61,25 +61,18 @@ async def switched(networks: Networks, body: Body) -> None:
 
 def run_apart(body: Body) -> None:
     """In a thread whose network is its own; fe-0 asks fe-1, who answers."""
-    errors: list[BaseException] = []
 
     def main() -> None:
-        try:
-            enter_private_network()
-            networks = Networks(["fe-0", "fe-1"])
-            with contextlib.ExitStack() as stack:
-                stack.callback(networks.close)
-                stack.enter_context(server(networks, "fe-1", ""))
-                stack.enter_context(server(networks, "fe-0", networks.address("fe-1")))
-                trio.run(switched, networks, body)
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            errors.append(error)
+        enter_private_network()
+        networks = Networks(["fe-0", "fe-1"])
+        with contextlib.ExitStack() as stack:
+            stack.callback(networks.close)
+            stack.enter_context(server(networks, "fe-1", ""))
+            stack.enter_context(server(networks, "fe-0", networks.address("fe-1")))
+            trio.run(switched, networks, body)
 
-    thread = threading.Thread(target=main)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(main).result()
 
 
 async def ask(networks: Networks, name: str) -> bytes:

@@ -1,5 +1,7 @@
 """Models in several namespaces: described, run and routed to where each of them is."""
 
+from typing import Any
+
 import attrs
 import pytest
 import trio
@@ -19,17 +21,24 @@ from trioroute.spec.written.documents import Document
 
 pytestmark = pytest.mark.slow
 
+Json = dict[str, Any]
+
 OTHER = "team-b"
 ROSE = {"name": "rose", "auth_mode": "key"}
 ROSE_SPEC = {**IRIS_SPEC, "endpoint_name": "rose"}
 
 
-def _make(cluster: FakeCluster, kind: str, namespace: str, body: dict[str, object]) -> Deployment:
-    """Create in a namespace; a deployment is returned as the registry has it."""
+def _make(cluster: FakeCluster, kind: str, namespace: str, body: Json) -> Json:
+    """Create in a namespace."""
     objects = cluster.api.objects
-    made = objects.create(cluster.kind(kind), namespace, body, Write(manager="admin"))
-    said = read_resource(made).said if kind == "OnlineDeployment" else None
-    return attrs.evolve(said, request_timeout_s=0.1) if isinstance(said, Deployment) else None  # type: ignore[return-value]
+    return objects.create(cluster.kind(kind), namespace, body, Write(manager="admin"))
+
+
+def _make_deployment(cluster: FakeCluster, namespace: str, body: Json) -> Deployment:
+    """Create it; returns it as the registry has it."""
+    said = read_resource(_make(cluster, "OnlineDeployment", namespace, body)).said
+    assert isinstance(said, Deployment)
+    return attrs.evolve(said, request_timeout_s=0.1)
 
 
 def _open_other(cluster: FakeCluster) -> tuple[KubeApi, ...]:
@@ -48,9 +57,8 @@ def _open_other(cluster: FakeCluster) -> tuple[KubeApi, ...]:
 async def test_each_deployment_gets_its_pods_where_it_is_described() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         apis = _open_other(cluster)
-        rose = _make(
-            cluster, "OnlineDeployment", OTHER, {"metadata": {"name": "rose"}, "spec": ROSE_SPEC}
-        )
+        body = {"metadata": {"name": "rose"}, "spec": ROSE_SPEC}
+        rose = _make_deployment(cluster, OTHER, body)
         source = KubeSources({api.namespace: KubeReplicaSource(api) for api in apis})
         watcher = Watcher()
         await nursery.start(watcher.run, source)

@@ -1,5 +1,7 @@
 """How long answers took, before and since."""
 
+from typing import Any
+
 import attrs
 
 from tests.drills.small_drill import evidence, request
@@ -12,10 +14,10 @@ from trioroute.drills.report.record import record_of
 from trioroute.drills.report.words import summary_lines
 
 
-def slow(**changes: object) -> Evidence:
+def slow(**changes: Any) -> Evidence:
     calm = evidence()
     seen = evidence(requests=(*calm.requests, request(4.0, ended_s=7.0)))
-    return attrs.evolve(seen, probe=attrs.evolve(calm.probe, **changes))  # type: ignore[arg-type]
+    return attrs.evolve(seen, probe=attrs.evolve(calm.probe, **changes))
 
 
 def test_answers_are_told_apart_by_when_they_were_due() -> None:

@@ -181,7 +181,10 @@ def reach_cluster(settings: Settings, tell: Tell) -> Reached:
 
 
 def open_channel(access: Access, pod: str, port: int) -> Any:
-    """A WebSocket to one port of a pod. Raises what `REFUSALS` names."""
+    """A WebSocket to one port of a pod. Raises what `REFUSALS` names.
+
+    By two functions of the official client that have no types.
+    """
     configuration = access.configuration
     path = f"/api/v1/namespaces/{access.namespace}/pods/{pod}/portforward"
     query = [("ports", str(port))]
