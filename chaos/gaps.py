@@ -1,11 +1,11 @@
-"""How long nobody coordinated, by what replicas saw: the epoch in each request's slot. Pure."""
+"""How long nobody coordinated: by the successor's own account, and by what replicas saw. Pure."""
 
 import bisect
 from typing import Final
 
 from chaos.history import Execution, History, Span
 
-__all__ = ["coordinator_gaps", "epoch_of"]
+__all__ = ["coordinator_gaps", "epoch_of", "office_gaps"]
 
 #: Faults after which another one coordinates.
 _LOSSES: Final = frozenset({"kill-coordinator", "kill-all"})
@@ -24,7 +24,8 @@ def epoch_of(execution: Execution) -> int:
 def coordinator_gaps(history: History) -> list[float]:
     """For each lost coordinator: until the first request began under a later epoch, seconds.
 
-    An upper bound of the gap: the successor may have been there before somebody asked.
+    Mostly longer than nobody coordinated: slots that holders had keep their epoch, so this one
+    begins when somebody needs a slot that he has not.
     """
     begun = sorted(history.executions, key=lambda execution: execution.begun_at)
     times = [execution.begun_at for execution in begun]
@@ -33,6 +34,17 @@ def coordinator_gaps(history: History) -> list[float]:
         newest.append(max(newest[-1] if newest else 0, epoch_of(execution)))
     gaps = (_gap(span, times, newest) for span in history.spans if span.kind in _LOSSES)
     return [gap for gap in gaps if gap is not None]
+
+
+def office_gaps(history: History) -> list[float]:
+    """For each lost coordinator: until its successor's office began, seconds.
+
+    From before the fault was done, so longer by the choice of whom to hit.
+    """
+    begun = sorted({each.began_at for each in history.offices if each.began_at is not None})
+    lost = [span.injected_at for span in history.spans if span.kind in _LOSSES]
+    later = [(at, bisect.bisect_right(begun, at)) for at in lost]
+    return [begun[index] - at for at, index in later if index < len(begun)]
 
 
 def _gap(span: Span, times: list[float], newest: list[int]) -> float | None:

@@ -94,12 +94,17 @@ class Span:
 
 @attrs.frozen(kw_only=True)
 class Office:
-    """Who coordinated, as one front-end said when it was asked."""
+    """Who coordinated, as one front-end said when it was asked.
+
+    Attributes:
+        began_at: when the office began, by the coordinator's own account; None while unknown.
+    """
 
     at: float
     epoch: int
     name: str
     reporter: str = ""
+    began_at: float | None = None
 
 
 @attrs.frozen(kw_only=True)

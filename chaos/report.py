@@ -7,7 +7,7 @@ import attrs
 
 from chaos.checkers import Levels, Violation, check, invalidity
 from chaos.faults import kind_named
-from chaos.gaps import coordinator_gaps
+from chaos.gaps import coordinator_gaps, office_gaps
 from chaos.history import History, Outcome
 from chaos.slopes import growths, p99_drift
 
@@ -113,13 +113,19 @@ def _fault_lines(history: History) -> list[str]:
 
 
 def _gap_lines(history: History) -> list[str]:
-    gaps = coordinator_gaps(history)
+    return [
+        *_spread("nobody coordinated", office_gaps(history)),
+        *_spread("first request under the next coordinator", coordinator_gaps(history)),
+    ]
+
+
+def _spread(what: str, gaps: list[float]) -> list[str]:
     if not gaps:
         return []
     return [
-        f"  first request under the next coordinator, {len(gaps)} losses:"
-        f" p50 {quantile(gaps, 0.5):.2f} s, p90 {quantile(gaps, 0.9):.2f} s,"
-        f" p99 {quantile(gaps, 0.99):.2f} s, max {max(gaps):.2f} s"
+        f"  {what}, {len(gaps)} losses: p50 {quantile(gaps, 0.5):.2f} s,"
+        f" p90 {quantile(gaps, 0.9):.2f} s, p99 {quantile(gaps, 0.99):.2f} s,"
+        f" max {max(gaps):.2f} s"
     ]
 
 

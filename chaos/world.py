@@ -27,6 +27,8 @@ class Setup:
         shares_socket: front-ends accept from one listening socket, as under `up`, instead of each
             from a port of its own behind clients that retry refused connects.
         has_chat: a second deployment that may be upgraded.
+        has_lines: front-ends call each other over lines that can be made bad. A line takes calls for
+            somebody who is dead, so his refusal, which proves it at once, does not come through.
     """
 
     front_ends: int = 3
@@ -38,6 +40,7 @@ class Setup:
     queue_wait_max_s: float = 8.0
     shares_socket: bool = False
     has_chat: bool = True
+    has_lines: bool = True
 
     @property
     def deadline_s(self) -> float:

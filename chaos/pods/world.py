@@ -11,7 +11,8 @@ import attrs
 import trio
 
 from chaos.faults import KINDS
-from chaos.history import FinalRead, History, Office, Span
+from chaos.history import FinalRead, History, Span
+from chaos.offices import OfficeWatch
 from chaos.plan import Plan
 from chaos.pods.api_ways import API_WAYS
 from chaos.pods.install import REPLICA_COMMAND
@@ -173,22 +174,11 @@ async def _read_idle(system: PodSystem) -> FinalRead:
 
 async def _watch_offices(system: PodSystem, history: History) -> None:
     """Note who coordinates, as an onlooker sees it."""
-    seen: dict[str, tuple[int, str]] = {}
+    watch = OfficeWatch(history)
     while True:
         status = await system.status()
-        office = None if status is None else status.coordinator
-        if status is not None and office is not None:
-            told = (office.epoch, office.name)
-            if seen.get(status.reporter) != told:
-                seen[status.reporter] = told
-                history.offices.append(
-                    Office(
-                        at=time.monotonic(),
-                        epoch=office.epoch,
-                        name=office.name,
-                        reporter=status.reporter,
-                    )
-                )
+        if status is not None:
+            watch.see(status, time.monotonic())
         await trio.sleep(_OFFICE_LOOK_S)
 
 

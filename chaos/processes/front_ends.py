@@ -138,6 +138,7 @@ class FrontEnds:
         domain: str = "",
         wire: PacketWire | None = None,
         networks: Networks | None = None,
+        has_lines: bool = True,
     ) -> None:
         """Lay them out; nothing is started.
 
@@ -146,7 +147,8 @@ class FrontEnds:
             shares_socket: one listening socket for all, which outlives them (decision 2).
             domain: of the names that they call each other by; addresses when it is empty.
             wire: what lies between them, where packets are to be lost.
-            networks: a namespace for each, and no lines between them but those.
+            networks: a namespace for each.
+            has_lines: relays lie between them; else they call each other directly.
         """
         self._networks = networks
         self._domain = domain
@@ -179,7 +181,7 @@ class FrontEnds:
             (one, other): Relay((_LOOPBACK, self.all[other].peer_port), wire=wire)
             for one in names
             for other in names
-            if one != other and networks is None
+            if one != other and has_lines
         }
         #: Admin APIs answer to loopback names only: lines from here to those elsewhere.
         self.doors: dict[str, Relay] = {}
@@ -240,10 +242,10 @@ class FrontEnds:
         accepted = [line for (_, other), line in self.lines.items() if other == name]
         return dialled, accepted
 
-    async def status(self) -> tuple[str, ClusterStatus] | None:
-        """What the first one that answers says; its name with it."""
+    async def status(self, *, of: str = "") -> tuple[str, ClusterStatus] | None:
+        """What the first one that answers says, or this one; its name with it."""
         for name, one in self.all.items():
-            if one.is_wanted:
+            if one.is_wanted and of in ("", name):
                 try:
                     return name, await trio.to_thread.run_sync(one.admin().status)
                 except UnreachableError:
@@ -295,8 +297,8 @@ class FrontEnds:
         }
 
     def _peers_of(self, name: str) -> str:
-        """Everybody else is reached over a line; itself listens at its own port."""
-        if self._networks is not None:
+        """Everybody else is reached over a line, if there are any; itself listens at its port."""
+        if not self.lines:
             return ",".join(f"{one.name}={one.host}:{one.peer_port}" for one in self.all.values())
         ports = {
             other: one.peer_port if other == name else self.lines[name, other].port

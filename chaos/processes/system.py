@@ -65,6 +65,7 @@ class System:
             domain=DOMAIN if has_mounts else "",
             wire=self.wire,
             networks=self.networks,
+            has_lines=setup.has_lines and self.networks is None,
         )
         if has_mounts:
             for one in self.front_ends.all.values():

@@ -12,8 +12,9 @@ import attrs
 import trio
 
 from chaos.faults import Fault, Need, Reach, kind_named
-from chaos.history import Census, History, Office, Outcome, Sample, Span
+from chaos.history import Census, History, Outcome, Sample, Span
 from chaos.lines.namespace import enter_private_network
+from chaos.offices import OfficeWatch
 from chaos.plan import Plan
 from chaos.processes.capabilities import impossible_kinds
 from chaos.processes.census import marked, take_census
@@ -226,22 +227,13 @@ def _going(system: System, history: History, now: float) -> str:
 
 async def _watch_offices(system: System, history: History) -> None:
     """Note who coordinates, as an onlooker sees it."""
-    seen: dict[str, tuple[int, str]] = {}
+    watch = OfficeWatch(history)
     while True:
         said = await system.front_ends.status()
-        office = said[1].coordinator if said else None
-        if said is not None and office is not None:
-            reporter, told = said[0], (office.epoch, office.name)
-            if seen.get(reporter) != told:
-                seen[reporter] = told
-                history.offices.append(
-                    Office(
-                        at=time.monotonic(),
-                        epoch=office.epoch,
-                        name=office.name,
-                        reporter=reporter,
-                    )
-                )
+        asked = None if said is None else watch.see(said[1], time.monotonic())
+        own = None if asked is None else await system.front_ends.status(of=asked)
+        if own is not None:
+            watch.see(own[1], time.monotonic())
         await trio.sleep(_LOOK_S)
 
 

@@ -29,7 +29,8 @@ SCENARIO: Final = Scenario(
 #: A hundred coordinators die in one run: how long nobody grants, and that no limit is passed. What
 #: a killed front-end held is doubted until a request's longest time after its return (decision 25).
 #: The pauses are longer than that, or kill after kill would leave nothing that is known to be free;
-#: and nobody has conversations, whose longest time is several pauses.
+#: and nobody has conversations, whose longest time is several pauses. Nothing lies between the
+#: front-ends, so that they notice a death as they do outside this suite.
 KILLS: Final = Scenario(
     name="coordinator-kills",
     claim="A hundred coordinators are killed in one run; no limit is passed, others lose nothing.",
@@ -38,5 +39,5 @@ KILLS: Final = Scenario(
     ),
     levels=Levels(rate_min=50, ok_share_min=0.99),
     load=Load(rate=60, mix={"ordinary": 70, "new": 12, "get": 8, "keyed": 5, "stream": 5}),
-    setup=Setup(request_timeout_s=1.0, has_chat=False),
+    setup=Setup(request_timeout_s=1.0, has_chat=False, has_lines=False),
 )

@@ -1,9 +1,10 @@
-"""Gaps between coordinators, from the epochs that replicas saw."""
+"""Gaps between coordinators, from their own accounts and from the epochs that replicas saw."""
 
 import attrs
 import pytest
 
-from chaos.gaps import coordinator_gaps, epoch_of
+from chaos.gaps import coordinator_gaps, epoch_of, office_gaps
+from chaos.history import Office
 from tests.chaos.test_checkers import execution, good
 
 
@@ -21,3 +22,19 @@ def test_without_a_later_epoch_there_is_no_figure() -> None:
     history.executions = [attrs.evolve(execution(1, 19.0), slot="r:1/0/1/1"), execution(2, 21.0)]
     assert coordinator_gaps(history) == []
     assert epoch_of(execution(2, 21.0)) == 0
+
+
+def test_nobody_coordinated_until_the_successors_own_account_of_its_beginning() -> None:
+    history = good()
+    history.offices = [
+        Office(at=1.0, epoch=1, name="fe-0", began_at=0.2),
+        Office(at=20.5, epoch=2, name="fe-1"),
+        Office(at=21.0, epoch=2, name="fe-1", began_at=20.03),
+    ]
+    assert office_gaps(history) == [pytest.approx(0.03)]
+
+
+def test_without_a_successors_account_there_is_no_figure() -> None:
+    history = good()
+    history.offices = [Office(at=21.0, epoch=2, name="fe-1")]
+    assert office_gaps(history) == []

@@ -71,6 +71,23 @@ async def test_a_drain_costs_a_busy_client_nothing(autojump_clock: MockClock) ->
         assert await client.read_end() == b""
 
 
+async def test_what_is_accepted_in_the_turn_in_which_a_drain_begins_is_answered(
+    autojump_clock: MockClock,
+) -> None:
+    """Nobody has read of it by then: to take the worker for empty resets it, its request unread."""
+    async with open_world(ok) as world:
+        waking, woken = socket.socketpair()
+        with waking, woken, socket.socket() as client:
+            # Both are there before the loop looks again, so both tasks wake in one turn of it.
+            client.connect(("127.0.0.1", world.port))
+            client.sendall(GET)
+            client.setblocking(False)
+            waking.send(b"x")
+            await trio.lowlevel.wait_readable(woken)
+            await world.server.drain(timeout_s=5.0)
+            assert client.recv(64).startswith(b"HTTP/1.1 200 ")
+
+
 async def test_a_drain_gives_up_when_its_time_is_over(autojump_clock: MockClock) -> None:
     async def never(peer: Peer) -> None:
         await peer.read_request()
@@ -212,13 +229,7 @@ async def test_tls_sockets_need_a_certificate(autojump_clock: MockClock) -> None
 
 
 async def test_tls_and_plain_http_at_once(tmp_path: Path, autojump_clock: MockClock) -> None:
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    issued.cert_chain_pems[0].write_to_path(str(certificate))
-    issued.private_key_pem.write_to_path(str(key))
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
+    tls, context = certified(tmp_path)
     forwarded: list[bytes] = []
 
     async def replica(peer: Peer) -> None:
@@ -228,15 +239,7 @@ async def test_tls_and_plain_http_at_once(tmp_path: Path, autojump_clock: MockCl
             await peer.send(OK)
 
     async with open_world(replica) as world:
-        server = ProxyServer(
-            admission=LocalSlots(world.snapshot.replicas),
-            recorder=Recorder(),
-            limits=Limits(),
-            name="fe-1",
-            worker_index=0,
-            tls=ServerTls(certificate, key),
-        )
-        server.apply_snapshot(world.snapshot)
+        server = server_over_tls(world, tls)
         with listening_socket() as plain, listening_socket() as sealed:
             await world.nursery.start(partial(server.serve, [plain], tls_sockets=[sealed]))
             answer = await ask_over_tls(sealed, context)
@@ -249,6 +252,58 @@ async def test_tls_and_plain_http_at_once(tmp_path: Path, autojump_clock: MockCl
             world.nursery.cancel_scope.cancel()
     assert b"x-forwarded-proto: https" in forwarded[0]
     assert b"x-forwarded-proto: http\r\n" in forwarded[1]
+
+
+async def test_a_drain_waits_for_who_is_shaking_hands(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    tls, context = certified(tmp_path)
+    async with open_world(ok) as world:
+        server = server_over_tls(world, tls)
+        with listening_socket() as sealed:
+            async with trio.open_nursery() as serving:
+                await serving.start(partial(server.serve, [], tls_sockets=[sealed]))
+                raw = await trio.open_tcp_stream(*sealed.getsockname())
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                assert server.statistics().listener.open
+                world.nursery.start_soon(drain_and_end, server, serving.cancel_scope)
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(0.5)
+                    client = trio.SSLStream(raw, context, server_hostname="127.0.0.1")
+                    await client.send_all(GET)
+                    assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+                    await trio.aclose_forcefully(client)
+        world.nursery.cancel_scope.cancel()
+
+
+async def drain_and_end(server: ProxyServer, serving: trio.CancelScope) -> None:
+    await server.drain(timeout_s=5.0)
+    serving.cancel()
+
+
+def certified(folder: Path) -> tuple[ServerTls, ssl.SSLContext]:
+    """A certificate for 127.0.0.1, and what a client needs to trust it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    issued.private_key_pem.write_to_path(str(key))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return ServerTls(certificate, key), context
+
+
+def server_over_tls(world: World, tls: ServerTls) -> ProxyServer:
+    server = ProxyServer(
+        admission=LocalSlots(world.snapshot.replicas),
+        recorder=Recorder(),
+        limits=Limits(),
+        name="fe-1",
+        worker_index=0,
+        tls=tls,
+    )
+    server.apply_snapshot(world.snapshot)
+    return server
 
 
 async def ask_over_tls(sealed: socket.socket, context: ssl.SSLContext) -> bytes:

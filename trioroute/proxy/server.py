@@ -130,6 +130,7 @@ class ProxyServer:
         self._listener = self._new_listener(self._serve_plain, per_address)
         self._tls_listener = self._new_listener(self._serve_tls, per_address)
         self._accepting: trio.CancelScope | None = None
+        self._accepted_last = trio.Event()
 
     def apply_snapshot(self, snapshot: RoutingSnapshot) -> None:
         """Route by a new picture from the next request on; pools of vanished replicas close."""
@@ -180,12 +181,18 @@ class ProxyServer:
         plane.is_draining = True
         if self._accepting is not None:
             self._accepting.cancel()
+            # Who was woken in this very turn accepts once more before being told to end.
+            await self._accepted_last.wait()
         with trio.move_on_after(timeout_s):
-            # Asked again and again: a connection may be between two states at any one time.
-            while plane.sweep.connections or plane.abandoned.waiting or plane.mirrors.running:
+            # Asked again and again: a connection may be between two states at any one time. The
+            # listeners count those too whose tasks have not begun, and those in a handshake.
+            while self._open_count() or plane.abandoned.waiting or plane.mirrors.running:
                 for connection in list(plane.sweep.connections):
                     connection.close_if_idle(trio.current_time())
                 await trio.sleep(_DRAIN_LOOK_S)
+
+    def _open_count(self) -> int:
+        return self._listener.statistics().open + self._tls_listener.statistics().open
 
     def statistics(self) -> ProxyStatistics:
         """Counts for status, metrics and leak checks."""
@@ -230,13 +237,16 @@ class ProxyServer:
         tls_sockets: Sequence[socket.socket],
         task_status: trio.TaskStatus[None],
     ) -> None:
-        async with trio.open_nursery() as accepting:
-            self._accepting = accepting.cancel_scope
-            for sock in sockets:
-                accepting.start_soon(self._listener.run_accept, sock, clients)
-            for sock in tls_sockets:
-                accepting.start_soon(self._tls_listener.run_accept, sock, clients)
-            task_status.started()
+        try:
+            async with trio.open_nursery() as accepting:
+                self._accepting = accepting.cancel_scope
+                for sock in sockets:
+                    accepting.start_soon(self._listener.run_accept, sock, clients)
+                for sock in tls_sockets:
+                    accepting.start_soon(self._tls_listener.run_accept, sock, clients)
+                task_status.started()
+        finally:
+            self._accepted_last.set()
 
     async def _serve_plain(self, sock: socket.socket, address: str, is_within: bool) -> None:
         stream = SocketStream(sock)
