@@ -134,9 +134,12 @@ def _growth_lines(history: History) -> list[str]:
     lines = [
         f"  {growth.process:22} {growth.memory_bytes_per_h / (1 << 20):+6.2f} MiB/h,"
         f" {growth.descriptors_per_h:+5.2f} descriptors/h over {growth.watched_s / 60:.0f} min"
-        + ("" if growth.is_judged else " (too short to judge)")
         for growth in found
+        if growth.is_judged
     ]
+    unjudged = sum(not growth.is_judged for growth in found)
+    if unjudged:
+        lines.append(f"  growth not judged of {unjudged} processes that lived too short for it")
     if found:
         lines.append(f"  p99 of the last third over the first: {p99_drift(history.requests):.2f}")
     return lines

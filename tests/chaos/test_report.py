@@ -4,6 +4,7 @@ import json
 
 import attrs
 
+from chaos.history import Sample
 from chaos.report import judge, quantile, shown, to_json
 from tests.chaos.test_checkers import LEVELS, good
 
@@ -45,3 +46,15 @@ def test_machines_get_the_same_as_json() -> None:
 def test_quantiles() -> None:
     values = [float(number) for number in range(100)]
     assert (quantile(values, 0.5), quantile(values, 0.99), quantile([], 0.5)) == (50.0, 99.0, 0.0)
+
+
+def test_growth_is_told_of_those_that_lived_long_enough_for_it() -> None:
+    history = good()
+    for name, until in (("worker 1", 1600), ("worker 2", 700)):
+        history.samples += [
+            Sample(at=float(at), process=name, memory_bytes=at, descriptors=3)
+            for at in range(600, until, 10)
+        ]
+    lines = shown(judge(history, LEVELS)).splitlines()
+    assert [line.split()[:2] for line in lines if "MiB/h" in line] == [["worker", "1"]]
+    assert "  growth not judged of 1 processes that lived too short for it" in lines
