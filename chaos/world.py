@@ -27,8 +27,8 @@ class Setup:
         shares_socket: front-ends accept from one listening socket, as under `up`, instead of each
             from a port of its own behind clients that retry refused connects.
         has_chat: a second deployment that may be upgraded.
-        has_lines: front-ends call each other over lines that can be made bad. A line takes calls for
-            somebody who is dead, so his refusal, which proves it at once, does not come through.
+        has_lines: front-ends call each other over lines that can be made bad. A line takes calls
+            for somebody dead, so the refusal that proves it at once does not come through.
     """
 
     front_ends: int = 3
