@@ -17,11 +17,13 @@ from trioroute.app.plane import ComposedPlane
 from trioroute.app.worker import WorkerConfig
 from trioroute.app.workers import launch_process
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
-from trioroute.core.slots.messages import Hello
+from trioroute.core.slots.messages import VERSION, Goodbye, Hello, Welcome
 from trioroute.errors import LinkLostError
 from trioroute.wire.handdown import Down, Ready, Snapshot, Up
-from trioroute.wire.slotlink import holder_decoder
+from trioroute.wire.slotlink import encode_batch, holder_decoder
 
+CONFIG = WorkerConfig(front_end="fe-0", index=0, incarnation=7, phase=0, drain_s=1)
+COORDINATOR = CoordinatorAddress(name="fe-1", epoch=3, host="127.0.0.1", port=1)
 ARGUMENTS = ("--front-end", "fe-0", "--index", "0", "--phase", "0", "--drain", "5")
 
 
@@ -110,12 +112,9 @@ async def test_the_end_of_the_hand_down_ends_it() -> None:
 async def test_its_uptime_counts_from_when_it_was_started() -> None:
     """The earlier incarnation was dead by then: from there its slots are in doubt."""
     ours, theirs = trio.testing.memory_stream_pair()
-    config = WorkerConfig(
-        front_end="fe-0", index=0, incarnation=7, phase=0, drain_s=1, started_at=boottime() - 100
-    )
+    config = attrs.evolve(CONFIG, started_at=boottime() - 100)
     plane = ComposedPlane(config, OneStream(ours))
-    address = CoordinatorAddress(name="fe-1", epoch=3, host="127.0.0.1", port=1)
-    plane.apply_snapshot(RoutingSnapshot(version=1, coordinator=address))
+    plane.apply_snapshot(RoutingSnapshot(version=1, coordinator=COORDINATOR))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(plane.run_link, lambda connected, epoch: None)
         hello = holder_decoder().feed(bytes(await theirs.receive_some()))[0]
@@ -123,6 +122,39 @@ async def test_its_uptime_counts_from_when_it_was_started() -> None:
     assert isinstance(hello, Hello)
     assert hello.holder == "fe-0/0"
     assert 100 <= hello.uptime_s < 200
+
+
+async def test_a_goodbye_is_not_over_until_somebody_says_so(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    plane = ComposedPlane(CONFIG, OneStream(ours))
+    plane.apply_snapshot(RoutingSnapshot(version=1, coordinator=COORDINATOR))
+    decoder = holder_decoder()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(plane.run_link, lambda connected, epoch: None)
+        heard = decoder.feed(bytes(await theirs.receive_some()))
+        await theirs.send_all(encode_batch([Welcome(version=VERSION, epoch=3)]))
+        with trio.move_on_after(30) as scope:
+            await plane.say_goodbye()
+        while not isinstance(heard[-1], Goodbye):
+            heard += decoder.feed(bytes(await theirs.receive_some()))
+        nursery.cancel_scope.cancel()
+    assert scope.cancelled_caught
+
+
+async def test_who_never_spoke_leaves_at_once_and_never_will(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """No log knows it: a first word now would have to be taken back before the group ends."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    plane = ComposedPlane(CONFIG, OneStream(ours))
+    await plane.say_goodbye()
+    plane.apply_snapshot(RoutingSnapshot(version=1, coordinator=COORDINATOR))
+    with trio.move_on_after(10):
+        await plane.run_link(lambda connected, epoch: None)
+    await ours.aclose()
+    assert not await theirs.receive_some()
 
 
 @attrs.frozen

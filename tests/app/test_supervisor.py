@@ -1,11 +1,12 @@
 """Whole front-ends in one loop: they serve, survive their coordinator, and end in order."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.app.composed import running_echo, running_group, score
+from tests.app.composed import Group, running_echo, running_group, score
 from trioroute.core.status import ClusterStatus, Role
 
 
@@ -58,23 +59,40 @@ async def test_a_drain_hands_the_office_over_and_loses_nothing(tmp_path: Path) -
     assert await coordinator_of(status) != first
 
 
-async def test_when_all_end_together_the_coordinator_goes_last(tmp_path: Path) -> None:
-    """Only it can note in the log that a worker that registers late has ended in order."""
-    order: list[str] = []
+async def until_marked(group: Group, names: Collection[str]) -> None:
+    """Until each of these front-ends knows that the worker of each of them ended in order."""
+    wanted = {f"{name}/0" for name in names}
+    for name in names:
+        supervisor = group.front_ends[name].supervisor
+        while not wanted <= set(supervisor.state.clean):  # noqa: ASYNC110 - the log has no event
+            await trio.sleep(0.01)
+
+
+async def test_when_all_end_together_nobody_goes_before_all_have_left(tmp_path: Path) -> None:
+    """It takes a majority to put into the log that the last worker has ended in order."""
     async with running_echo(tmp_path, 3) as group:
-        coordinator = await coordinator_of(await group.door.status())
+        last = await coordinator_of(await group.door.status())
+        others = group.front_ends.keys() - {last}
+        for name in others:
+            group.front_ends[name].supervisor.start_drain(with_group=True)
+        await until_marked(group, others)
+        group.front_ends[last].supervisor.start_drain(with_group=True)
+        await until_marked(group, group.front_ends.keys())
+        assert not any(one.ended.is_set() for one in group.front_ends.values())
+        for one in group.front_ends.values():
+            one.supervisor.start_drain()
+        for one in group.front_ends.values():
+            await one.ended.wait()
 
-        async def note_end(name: str) -> None:
-            await group.front_ends[name].ended.wait()
-            order.append(name)
 
-        async with trio.open_nursery() as nursery:
-            for name in group.front_ends:
-                nursery.start_soon(note_end, name)
-            for front_end in group.front_ends.values():
-                front_end.supervisor.start_drain(with_group=True)
-    assert len(order) == 3
-    assert order[-1] == coordinator
+async def test_who_leaves_says_so_to_the_next_coordinator_as_well(tmp_path: Path) -> None:
+    """Nobody has read what was said to the one that died; and the log is of its first second."""
+    async with running_echo(tmp_path, 3) as group:
+        first = await coordinator_of(await group.door.status())
+        for one in group.front_ends.values():
+            one.supervisor.start_drain(with_group=True)
+        group.front_ends[first].scope.cancel()
+        await until_marked(group, group.front_ends.keys() - {first})
 
 
 async def test_the_status_of_the_coordinator_tells_everything(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import trio.testing
 
 from trioroute.app.handdown import SupervisorEnd, open_memory_hand_down
 from trioroute.app.host.ports import ScoringSockets
-from trioroute.app.worker import ReportLink, Worker, WorkerConfig
+from trioroute.app.worker import GOODBYE_S, ReportLink, Worker, WorkerConfig
 from trioroute.core.model import RoutingSnapshot
 from trioroute.telemetry.recording import Recorder, WorkerStats
 from trioroute.wire.handdown import Drain, LinkState, Ready, Snapshot, Stats, Stop
@@ -25,6 +25,7 @@ class RecordingPlane:
     """A data plane without clients: one exchange is in flight for `busy_s` from the drain on."""
 
     busy_s: float
+    goodbye_s: float = 0.0
     log: list[str] = attrs.field(factory=list)
     recorder: Recorder = attrs.field(factory=Recorder)
 
@@ -40,7 +41,7 @@ class RecordingPlane:
 
     async def say_goodbye(self) -> None:
         self.log.append("goodbye")
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self.goodbye_s)
 
     async def serve(self, listening: ScoringSockets, *, task_status: trio.TaskStatus[None]) -> None:
         self.log.append("serving")
@@ -103,6 +104,24 @@ async def test_a_drain_ends_accept_then_clients_then_link(
         await upper.send(Drain(timeout_s=5.0))
     assert trio.current_time() - started_at == pytest.approx(taken_s)
     assert plane.log[2:] == [f"drained after {taken_s} s", "serving ends", "goodbye", "link ends"]
+
+
+@pytest.mark.parametrize(("is_stopped", "taken_s"), [(True, 1.0), (False, GOODBYE_S)])
+async def test_after_the_goodbye_it_stays_until_it_is_stopped_or_time_is_over(
+    taken_s: float, autojump_clock: trio.testing.MockClock, *, is_stopped: bool
+) -> None:
+    plane = RecordingPlane(busy_s=0, goodbye_s=100.0)
+    async with running(plane) as (_, upper):
+        await upper.send(FIRST_PICTURE)
+        await trio.testing.wait_all_tasks_blocked()
+        await upper.send(Drain(timeout_s=5.0))
+        drained_at = trio.current_time()
+        await trio.testing.wait_all_tasks_blocked()
+        assert plane.log[-1] == "goodbye"
+        await trio.sleep(1.0)
+        if is_stopped:
+            await upper.send(Stop())
+    assert trio.current_time() - drained_at == pytest.approx(taken_s)
 
 
 async def test_a_signal_drains_within_the_configured_time(

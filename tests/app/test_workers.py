@@ -10,11 +10,12 @@ import trio
 import trio.testing
 
 from trioroute.app.handdown import SupervisorEnd, WorkerEnd
-from trioroute.app.workers import Seat, launch_in_loop
+from trioroute.app.worker import GOODBYE_S
+from trioroute.app.workers import Seat, WaitMarked, launch_in_loop
 from trioroute.core.model import RoutingSnapshot
 from trioroute.errors import LinkLostError
 from trioroute.telemetry.recording import DeploymentStats, Outcome, WorkerStats
-from trioroute.wire.handdown import Drain, LinkState, Ready, Snapshot, Stats
+from trioroute.wire.handdown import Drain, LinkState, Ready, Snapshot, Stats, Stop
 
 Life = Callable[[int, WorkerEnd], Awaitable[None]]
 
@@ -42,14 +43,21 @@ class Feed:
         self.changed = trio.Event()
 
 
+async def never_marked(holder: str, incarnation: int) -> None:
+    await trio.sleep_forever()
+
+
 @asynccontextmanager
-async def running_seat(life: Life, feed: Feed | None = None) -> AsyncIterator[Seat]:
+async def running_seat(
+    life: Life, feed: Feed | None = None, wait_marked: WaitMarked = never_marked
+) -> AsyncIterator[Seat]:
     numbers = iter(range(100, 200))
     seat = Seat(
         "fe-0/0",
         launch=partial(launch_in_loop, run_worker=life),
         next_incarnation=lambda: next(numbers),
         feed=feed or Feed(),
+        wait_marked=wait_marked,
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(seat.run)
@@ -175,7 +183,26 @@ async def test_a_worker_that_does_not_end_is_not_waited_for_longer(
     async with running_seat(sit) as seat:
         started_at = trio.current_time()
         await seat.drain(timeout_s=5)
-        assert trio.current_time() - started_at == pytest.approx(6)
+        assert trio.current_time() - started_at == pytest.approx(5 + GOODBYE_S + 1)
+
+
+async def test_a_worker_stays_until_the_log_says_that_it_ended_in_order(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It may have to say goodbye to the next coordinator as well."""
+
+    async def life(incarnation: int, end: WorkerEnd) -> None:
+        while not isinstance(await end.receive(), Stop):
+            pass
+
+    async def wait_marked(holder: str, incarnation: int) -> None:
+        assert (holder, incarnation) == ("fe-0/0", 100)
+        await trio.sleep(3)
+
+    async with running_seat(life, wait_marked=wait_marked) as seat:
+        started_at = trio.current_time()
+        await seat.drain(timeout_s=5)
+        assert trio.current_time() - started_at == pytest.approx(3)
 
 
 async def test_a_worker_that_cannot_be_started_is_tried_again(
@@ -193,6 +220,7 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(
         launch=launch,
         next_incarnation=lambda: next(numbers),
         feed=Feed(),
+        wait_marked=never_marked,
     )
     with trio.move_on_after(1):
         await seat.run()

@@ -13,6 +13,7 @@ from trioroute.core.registry import (
     PutReplicas,
     RegisterHolder,
     Registry,
+    RegistryState,
 )
 from trioroute.errors import InvariantError
 
@@ -124,8 +125,8 @@ def test_that_an_incarnation_followed_a_clean_end_is_kept_for_as_long_as_it_is_t
     def registered(incarnation: int) -> RegisterHolder:
         return RegisterHolder(epoch=0, holder="w0", incarnation=incarnation)
 
-    assert orderly_after(registered(1)) == {}
-    assert orderly_after(MarkClean(epoch=0, holder="w0", incarnation=1)) == {}
+    assert orderly_after(registered(1)) == {"w0": 1}, "there was none before"
+    assert orderly_after(MarkClean(epoch=0, holder="w0", incarnation=1)) == {"w0": 1}
     assert orderly_after(registered(2)) == {"w0": 2}
     assert orderly_after(registered(2)) == {"w0": 2}, "it only has a new session"
     assert orderly_after(registered(3)) == {}, "the second one was killed"
@@ -133,6 +134,12 @@ def test_that_an_incarnation_followed_a_clean_end_is_kept_for_as_long_as_it_is_t
     assert orderly_after(registered(3)) == {"w0": 3}, "all is over that began before the mark"
     assert orderly_after(FenceHolder(epoch=0, holder="w0", incarnation=3, reason="late")) == {}
     assert orderly_after(registered(4)) == {}, "what a fenced one left behind is not known"
+
+
+def test_of_a_log_that_does_not_know_whom_it_forgot_nobody_is_the_first() -> None:
+    registry = Registry(RegistryState())
+    registry.apply(RegisterHolder(epoch=0, holder="w0", incarnation=1), 1)
+    assert not registry.state.orderly
 
 
 def test_a_changed_deployment_gets_the_next_generation(registry: Registry) -> None:

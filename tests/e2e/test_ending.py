@@ -14,6 +14,7 @@ import trio
 
 from tests.e2e.system import (
     REPLICA,
+    System,
     command_line,
     marked_environment,
     our_processes,
@@ -23,7 +24,7 @@ from tests.e2e.system import (
     wait_until_nothing_runs,
     write_files,
 )
-from trioroute.app.host.ports import free_ports
+from trioroute.app.host.ports import reserved_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -73,29 +74,45 @@ def test_a_signal_during_start_up_ends_what_was_started(
 
 @pytest.mark.parametrize("front_ends", [1, 3])
 def test_after_ctrl_c_the_next_start_has_nothing_in_doubt(front_ends: int, tmp_path: Path) -> None:
-    """Else every slot waits for the longest request that the dead could have running: 20 s."""
-    write_files(tmp_path, replicas=1, service_s=0.01)
+    """Else every slot waits for the longest request that the dead could have running.
+
+    That is far longer here than a request waits for a slot: it would be refused, on any machine.
+    """
+    write_files(tmp_path, replicas=1, service_s=0.01, queue_wait_ms=20_000)
     deployment = tmp_path / "deployment.yml"
-    text = deployment.read_text().replace("request_timeout_ms: 1000", "request_timeout_ms: 20000")
+    text = deployment.read_text().replace("request_timeout_ms: 1000", "request_timeout_ms: 180000")
     with replica_at_fixed_address(tmp_path) as address:
         command = next(line for line in text.splitlines() if "trioroute.command" in line)
         deployment.write_text(text.replace(command, f'  trioroute.addresses: "{address}"'))
-        for _ in range(2):
+        for is_second in (False, True):
             with running_up(tmp_path, "--front-ends", str(front_ends)) as system:
-                began_at = time.monotonic()
-                assert trio.run(score, system.scoring, "at-once").status == 200
-                assert time.monotonic() - began_at < 10
+                if not is_second:  # as a slow disk makes it do
+                    hand_the_office_over(system)
+                outcome = trio.run(score, system.scoring, "at-once")
+                assert outcome.status == 200, (outcome, logs_of(system))
+
+
+def hand_the_office_over(system: System) -> None:
+    """Among three, within the first second; one alone keeps it."""
+    done = subprocess.run(command_line("raft", "transfer", "--data", system.data), check=False)
+    assert (done.returncode == 0) is (len(system.admin_urls) > 1)
+
+
+def logs_of(system: System) -> str:
+    """What the processes said: whose end the log did not hear of, and who took over when."""
+    logs = sorted((system.data / "log").glob("*.log"))
+    return "\n".join(f"{log.name}:\n{log.read_text()}" for log in logs)
 
 
 @contextlib.contextmanager
 def replica_at_fixed_address(folder: Path) -> Iterator[str]:
-    (port,) = free_ports("127.0.0.1", 1)
-    command = [sys.executable, str(REPLICA), str(port), str(folder / "records"), "0.01"]
-    with subprocess.Popen(command) as replica:
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            replica.kill()
+    with reserved_ports("127.0.0.1", 1) as (port,):
+        command = [sys.executable, str(REPLICA), str(port), str(folder / "records"), "0.01"]
+        with subprocess.Popen(command) as replica:
+            try:
+                yield f"127.0.0.1:{port}"
+            finally:
+                replica.kill()
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
@@ -106,14 +123,14 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(score, system.scoring, "in-flight")
                 await _interrupt_once_begun(system.process.pid, tmp_path)
-                await trio.sleep(0.2)
-                interrupted_at = time.monotonic()
+                while "draining" not in logs_of(system):  # noqa: ASYNC110 - a file has no event
+                    await trio.sleep(0.02)
                 os.kill(system.process.pid, signal.SIGINT)
                 await trio.to_thread.run_sync(system.process.wait, 30)
-                # Far below the drain time, which the 60 s request would have used up.
-                assert time.monotonic() - interrupted_at < 4
 
         trio.run(interrupt_twice)
+        # Else the 60 s request would have used up the drain time, and then its worker had left.
+        assert "all workers have left" not in logs_of(system)
         wait_until_nothing_runs(system.data)
 
 

@@ -19,13 +19,22 @@ from tests.e2e.system import (
     running_up,
     write_files,
 )
-from trioroute.app.host.ports import free_ports
+from trioroute.app.host.ports import reserved_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
+#: In one process `tests/app/test_supervisor.py` has one to four front-ends.
 @pytest.mark.parametrize(
-    ("front_ends", "workers"), [(1, 0), (1, 2), (2, 1), (3, 0), (5, 1)], ids=str
+    ("front_ends", "workers"),
+    [
+        (1, 0),
+        (1, 2),
+        pytest.param(2, 1, marks=pytest.mark.long),
+        pytest.param(3, 0, marks=pytest.mark.long),
+        (5, 1),
+    ],
+    ids=str,
 )
 def test_any_number_of_front_ends_and_workers_serves(
     front_ends: int, workers: int, tmp_path: Path
@@ -34,9 +43,9 @@ def test_any_number_of_front_ends_and_workers_serves(
     outcomes: list[Outcome] = []
     shape = ["--front-ends", str(front_ends), "--workers", str(workers)]
     with running_up(tmp_path, *shape) as system:
-        trio.run(offer_load, system, outcomes, 50.0, 2.0)
+        trio.run(offer_load, system, outcomes, 50.0, 1.0)
         assert len(system.admin_urls) == front_ends
-    assert [outcome.status for outcome in outcomes] == [200] * 100
+    assert [outcome.status for outcome in outcomes] == [200] * 50
     assert read_records(tmp_path).running_max == 1
 
 
@@ -53,7 +62,7 @@ def test_the_access_log_has_a_line_for_each_request_of_all_workers(tmp_path: Pat
     assert len({line["request_id"] for line in lines}) == 50
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", [pytest.param("0", marks=pytest.mark.long), "1"])
 def test_a_trusted_proxys_request_id_is_kept(tmp_path: Path, workers: str) -> None:
     write_files(tmp_path, replicas=1, service_s=0.01)
     shape = ["--front-ends", "1", "--workers", workers]
@@ -78,9 +87,7 @@ def test_for_seconds_it_ends_by_itself(tmp_path: Path) -> None:
 def test_the_witness_sees_two_requests_at_once(tmp_path: Path) -> None:
     """Without a router in between: what all other tests here rely on."""
     (tmp_path / "records").mkdir()
-    (port,) = free_ports("127.0.0.1", 1)
-    command = [sys.executable, str(REPLICA), str(port), str(tmp_path / "records"), "0.3"]
-    with subprocess.Popen(command) as replica:
+    with reserved_ports("127.0.0.1", 1) as (port,), running_witness(tmp_path, port) as replica:
         first, second = (_connect(port) for _ in range(2))
         request = b"POST /score HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n"
         first.sendall(request + b"1")
@@ -90,6 +97,11 @@ def test_the_witness_sees_two_requests_at_once(tmp_path: Path) -> None:
         second.close()
         replica.kill()
     assert read_records(tmp_path).running_max == 2
+
+
+def running_witness(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, str(REPLICA), str(port), str(folder / "records"), "0.3"]
+    return subprocess.Popen(command)
 
 
 def _connect(port: int) -> socket.socket:

@@ -158,3 +158,38 @@ async def test_garbage_ends_the_session_and_nothing_else(
     await welcome(await world.accepted.receive(), 1)
     await trio.testing.wait_all_tasks_blocked()
     assert world.changes[-1] == (True, 1)
+
+
+async def test_who_has_said_goodbye_minds_no_silence_and_tells_the_next_one(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A session of its own accord would take the mark of the clean end back."""
+    world.link.set_coordinator(address(1))
+    stream = await world.accepted.receive()
+    await welcome(stream, 1)
+    world.admission.holding.link.say_goodbye()
+    world.admission.deliver()
+    await expect(stream, lambda heard: isinstance(heard[-1], m.Goodbye) if heard else False)
+    await trio.sleep(2 * TIMINGS.lease_s)
+    assert world.dialled == [1]
+    world.link.set_coordinator(address(2))
+    stream = await world.accepted.receive()
+    await welcome(stream, 2)
+    await expect(stream, lambda heard: isinstance(heard[-1], m.Goodbye) if heard else False)
+
+
+@pytest.mark.parametrize("is_dialling", [False, True])
+async def test_one_that_has_retired_says_nothing(
+    world: World, autojump_clock: trio.testing.MockClock, *, is_dialling: bool
+) -> None:
+    async def retire_and_connect(coordinator: CoordinatorAddress) -> trio.abc.Stream:
+        world.link.retire()
+        return await world.connect(coordinator)
+
+    world.link._connect_to = retire_and_connect
+    if not is_dialling:
+        world.link.retire()
+    world.link.set_coordinator(address(1))
+    await trio.sleep(1)
+    assert not world.admission.holding.link.has_spoken
+    assert len(world.dialled) == is_dialling

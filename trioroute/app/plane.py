@@ -48,6 +48,9 @@ LAST_CALL_S: Final = 0.5
 #: The link's writer needs one turn of the loop to take the goodbye, and one to write it, seconds.
 _FLUSH_S: Final = 0.02
 
+#: How long a goodbye waits for a session that cannot be clean anyway, seconds.
+_LAST_WORD_S: Final = 0.5
+
 _FILE_OPTIONS: Final = (
     "--tls-certificate",
     "--tls-key",
@@ -111,18 +114,26 @@ class ComposedPlane:
             await self._link.run()
 
     async def say_goodbye(self) -> None:
-        """Give back what is idle and leave.
+        """Give back what is idle, and say to whoever coordinates that nothing more will come.
 
-        Waits for a session where there is none just now: in its first moments a worker may be known
-        to the log already while its first session is still being opened.
+        Until cancelled, for the office may change hands before the log has it. Returns where that
+        cannot be waited for: no coordinator was ever spoken to, so no log knows this worker, or
+        what was broken off may run for as long as the longest request.
         """
         link = self._admission.holding.link
         link.say_goodbye()
         self._admission.deliver()
-        while not link.has_left and self._link.has_coordinator:  # noqa: ASYNC110 - a pure machine
-            await trio.sleep(_FLUSH_S)
+        if not link.has_spoken:
+            self._link.retire()
         if self._access_log is not None:
             await _flush(self._access_log)
+        if not link.has_spoken:
+            return
+        if link.is_idle:
+            await trio.sleep_forever()
+        with trio.move_on_after(_LAST_WORD_S):
+            while not link.has_left:  # noqa: ASYNC110 - a pure machine
+                await trio.sleep(_FLUSH_S)
         await trio.sleep(_FLUSH_S)
 
     async def serve(self, listening: ScoringSockets, *, task_status: trio.TaskStatus[None]) -> None:

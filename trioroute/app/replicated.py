@@ -48,7 +48,7 @@ class RegistryMachine:
     def restore(self, data: bytes) -> None:
         """Replace the whole state; empty data is the state before the first command."""
         # The object stays: whoever reads the registry holds on to it.
-        self.registry.state = decode_state(data) if data else RegistryState()
+        self.registry.state = decode_state(data) if data else Registry().state
 
 
 class RegistryLog:

@@ -28,7 +28,8 @@ __all__ = [
     "voter_count",
 ]
 
-#: Sent to all front-ends at once instead of SIGTERM: the whole group ends.
+#: Sent to all front-ends at once instead of SIGTERM: the whole group ends. Each that is done closes
+#: `left_fd`, and ends on the SIGTERM that follows when all are.
 END_TOGETHER: Final = signal.SIGUSR1
 
 #: A DNS label: on a cluster the name is the pod's.
@@ -56,14 +57,15 @@ class DrainTimes:
             the steps together must stay below it.
         linger_s: for a coordinator to put into the log that its holders ended in order, while
             peers that end too are still there to agree: the next start then has nothing in doubt.
-        together_s: when the whole group ends, for the log to say so of every holder.
+        together_s: when the whole group ends, for the others' workers to have left as well. Who
+            told us to end tells us that, and knows better how long it may take.
     """
 
     hand_over_s: float = 0.5
     unready_s: float = 0.0
     exchanges_s: float = 20.0
     linger_s: float = 0.3
-    together_s: float = 2.0
+    together_s: float = 60.0
 
 
 @attrs.frozen(kw_only=True)
@@ -180,6 +182,7 @@ class FrontEndConfig:
         cluster: where replicas are pods, or None; not beside a runner.
         predecessor_ended_at: on CLOCK_BOOTTIME: when all earlier processes of this front-end had
             ended; None when nobody saw it: at latest when this one got the lock.
+        left_fd: descriptor to close when its workers have left, or None (`END_TOGETHER`).
     """
 
     name: str
@@ -206,6 +209,7 @@ class FrontEndConfig:
     runner: Path | None = None
     cluster: ClusterSettings | None = None
     predecessor_ended_at: float | None = None
+    left_fd: int | None = None
     drain: DrainTimes = attrs.field(factory=DrainTimes)
 
     @property

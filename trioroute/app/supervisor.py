@@ -78,9 +78,6 @@ __all__ = ["Supervisor", "run_front_end"]
 #: The workers of a supervisor that was killed die with it; the kernel needs a moment, seconds.
 _LOCK_PATIENCE_S: Final = 5.0
 
-#: How often a coordinator that is to end looks whether the others have gone.
-_LEAVE_LOOK_S: Final = 0.05
-
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -184,12 +181,15 @@ class Supervisor:
         """Begin to end in order; asked again, skip the waits.
 
         Args:
-            with_group: all front-ends end now, so the office stays until every holder has left.
+            with_group: all front-ends end now, so the office stays where it is, and this one stays
+                when its workers have left, until it is asked again: who has gone cannot agree
+                to what the log has to say of the others' workers.
         """
         if self._stopping.is_set():
             self._insist.cancel()
-        self._ends_with_group = with_group
-        self._stopping.set()
+        else:
+            self._ends_with_group = with_group
+            self._stopping.set()
 
     async def _run_control(self) -> None:
         async with trio.open_nursery() as control:
@@ -225,30 +225,22 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             for seat in self._seats:
                 nursery.start_soon(partial(seat.drain, timeout_s=times.exchanges_s))
+        _LOG.info("all workers have left")
         if self._ends_with_group:
-            with trio.move_on_after(times.together_s):
-                await self._wait_all_left()
-        await trio.sleep(times.linger_s)
+            if self._config.left_fd is not None:
+                os.close(self._config.left_fd)
+            await trio.sleep(times.together_s)
+        else:
+            await trio.sleep(times.linger_s)
 
-    async def _wait_all_left(self) -> None:
-        """Until the log says of every holder that it ended in order; who coordinates goes last.
-
-        Not with an office that changes hands meanwhile: a goodbye said to the old coordinator is
-        nothing that the new one knows of. And a group that ends in its first second has workers
-        that the log does not know yet: whoever has gone before them cannot mark them.
-        """
+    async def _wait_marked(self, holder: str, incarnation: int) -> None:
+        """Until the log says that this incarnation ended with nothing in flight."""
         while True:
             applied = self._member.applied_index
             state = self.state
-            if state.clean and set(state.holders) <= set(state.clean) and not self._is_needed():
+            if state.holders.get(holder) == incarnation and holder in state.clean:
                 return
-            with trio.move_on_after(_LEAVE_LOOK_S):  # peers go without a word in the log
-                await self._member.wait_applied_beyond(applied)
-
-    def _is_needed(self) -> bool:
-        """Whether other members are here that this one coordinates."""
-        is_in_office = self._office_began_at is not None
-        return is_in_office and bool(self._member.statistics().peers_connected)
+            await self._member.wait_applied_beyond(applied)
 
     async def _run_office(self, epoch: int) -> None:
         """C0. What goes wrong between front-ends ends the office, not the front-end."""
@@ -324,6 +316,7 @@ class Supervisor:
             launch=self._launch_process(worker) if config.workers else self._launch_here(worker),
             next_incarnation=self._folder.next_incarnation,
             feed=self._feed,
+            wait_marked=self._wait_marked,
         )
 
     def _launch_process(self, worker: WorkerConfig) -> Launch:

@@ -29,8 +29,8 @@ from trioroute.app.host.ports import (
     LOOPBACK,
     ScoringSockets,
     check_port_free,
-    free_ports,
     open_listening_socket,
+    reserved_ports,
 )
 from trioroute.app.laptop.door import AdminDoor, NotReadyError, Progress
 from trioroute.app.laptop.drills import Drills
@@ -201,36 +201,43 @@ async def _watch_signals(
             stop.cancel()
 
 
-def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
+def _lay_out(config: UpConfig, folder: DataFolder, resources: contextlib.ExitStack) -> Layout:
     """Choose names and ports, and take the scoring port.
+
+    Args:
+        resources: keeps what the layout names, for as long as processes are started with it.
 
     Raises:
         ConfigError: a port is taken.
     """
     names = [f"fe-{number}" for number in range(config.front_ends)]
-    admin_ports = _ports(config.admin_port, len(names), option="--admin-port")
+    count = len(names)
+    admin_ports = _ports(config.admin_port, count, resources, option="--admin-port")
     read_only_ports: list[int] = []
     if config.read_only_port is not None:
-        read_only_ports = _ports(config.read_only_port, len(names), option="--read-only-port")
+        first = config.read_only_port
+        read_only_ports = _ports(first, count, resources, option="--read-only-port")
         if both := set(read_only_ports) & set(admin_ports):
             # 9091, the cluster's port for it, is the second front-end's admin port here.
             raise ConfigError(
                 f"--read-only-port: {min(both)} is an admin port; those of {len(names)} "
                 f"front-ends are {admin_ports[0]} to {admin_ports[-1]}"
             )
+    # Nobody but the front-ends themselves dials these, so any will do.
+    peer_ports = _ports(0, count, resources, option="")
     (folder.path / LOG_FOLDER).mkdir(exist_ok=True)
+    # Last of what can fail.
+    listening = resources.enter_context(_open_scoring_sockets(config))
     return Layout(
         data=folder.path,
         lock_fd=folder.lock_fd,
         host=_OWN_HOST,
         peer_files=make_peer_files(folder.path / "peers", names),
-        # Last of what can fail: the sockets are open from here on.
-        listening=_open_scoring_sockets(config),
+        listening=listening,
         tls_files=config.tls_files,
         admin_ports=dict(zip(names, admin_ports, strict=True)),
         read_only_ports=dict(zip(names, read_only_ports, strict=False)),
-        # Nobody but the front-ends themselves dials these, so any will do.
-        peer_ports=dict(zip(names, free_ports(_OWN_HOST, len(names)), strict=True)),
+        peer_ports=dict(zip(names, peer_ports, strict=True)),
         workers=config.workers,
         drain_s=DRAIN_S,
         access_log=config.access_log and config.access_log.resolve(),
@@ -239,14 +246,14 @@ def _lay_out(config: UpConfig, folder: DataFolder) -> Layout:
     )
 
 
-def _ports(first: int, count: int, *, option: str) -> list[int]:
-    """So many ports from `first` on, or any where it is 0.
+def _ports(first: int, count: int, resources: contextlib.ExitStack, *, option: str) -> list[int]:
+    """So many ports from `first` on, or any where it is 0; those are ours while the system runs.
 
     Raises:
         ConfigError: one is taken.
     """
     if not first:
-        return free_ports(_OWN_HOST, count)
+        return resources.enter_context(reserved_ports(_OWN_HOST, count))
     ports = [first + number for number in range(count)]
     for port in ports:
         check_port_free(_OWN_HOST, port, option=option)
@@ -300,8 +307,7 @@ class _System:
         config.proxy.replica_files.check()
         folder = await DataFolder.open(self._data, patience_s=_LOCK_PATIENCE_S)
         self._resources.callback(folder.close)
-        layout = _lay_out(config, folder)
-        self._resources.enter_context(layout.listening)
+        layout = _lay_out(config, folder, self._resources)
         ensure_secret(folder.path)
         self._processes.start_soon(run_restarting, partial(self._run_runner, layout))
         self._front_ends = FrontEnds(layout)

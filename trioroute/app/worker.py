@@ -24,13 +24,17 @@ from trioroute.errors import LinkLostError
 from trioroute.telemetry.recording import WorkerStats
 from trioroute.wire.handdown import Drain, LinkState, Ready, Snapshot, Stats
 
-__all__ = ["DataPlane", "ReportLink", "Worker", "WorkerConfig", "holder_name"]
+__all__ = ["GOODBYE_S", "DataPlane", "ReportLink", "Worker", "WorkerConfig", "holder_name"]
 
 #: How often counts go to the supervisor, seconds: as often as anything is scraped or displayed.
 _STATS_S: Final = 1.0
 
-#: How long the last releases and the goodbye may take on their way to the coordinator, seconds.
-_GOODBYE_S: Final = 0.5
+#: How long the goodbye may take on its way over the coordinator into the log, seconds: there may be
+#: an election on a busy machine. Who leaves without is doubted for the longest request.
+GOODBYE_S: Final = 5.0
+
+#: The hand-down is read as long as the supervisor lives, seconds.
+_LAST_COUNTS_S: Final = 0.5
 
 #: Told whether the slot link is open, and the coordinator's epoch. Never waits.
 ReportLink = Callable[[bool, int], None]
@@ -79,7 +83,10 @@ class DataPlane(Protocol):
         """Keep the slot link open until cancelled."""
 
     async def say_goodbye(self) -> None:
-        """Return when the coordinator was sent all releases and that no more will follow."""
+        """Give back what is idle and say that nothing will follow, until cancelled.
+
+        Returns where there is nobody to hear it, or where it need not be in the log soon.
+        """
 
     async def serve(self, listening: ScoringSockets, *, task_status: trio.TaskStatus[None]) -> None:
         """Accept and serve until cancelled."""
@@ -104,7 +111,10 @@ class Worker:
         self._link_changed = trio.Event()
 
     async def run(self, listening: ScoringSockets) -> None:
-        """Serve until drained, stopped or orphaned."""
+        """Serve until drained, stopped or orphaned.
+
+        After a drain the supervisor stops it as soon as the log says that it ended in order.
+        """
         async with trio.open_nursery() as root:
             root.start_soon(self._read_hand_down, root.cancel_scope)
             # Accepting without a picture would answer 404 to everyone.
@@ -119,11 +129,11 @@ class Worker:
                     await self._draining.wait()
                     await self._plane.drain(timeout_s=self._drain_s)
                     clients.cancel_scope.cancel()
-                with trio.move_on_after(_GOODBYE_S):
+                with trio.move_on_after(_LAST_COUNTS_S):
+                    await self._say(Stats.of(self._plane.counts()))
+                with trio.move_on_after(GOODBYE_S):
                     await self._plane.say_goodbye()
                 link.cancel_scope.cancel()
-            with trio.move_on_after(_GOODBYE_S):
-                await self._say(Stats.of(self._plane.counts()))
             root.cancel_scope.cancel()
 
     def start_drain(self, timeout_s: float | None = None) -> None:

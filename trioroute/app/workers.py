@@ -26,22 +26,24 @@ from trioroute.app.handdown import (
 from trioroute.app.host.children import open_child, run_restarting
 from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.leash import leashed_command
+from trioroute.app.worker import GOODBYE_S
 from trioroute.core.model import RoutingSnapshot
 from trioroute.errors import LinkLostError
 from trioroute.telemetry.recording import WorkerStats, merge
-from trioroute.wire.handdown import Drain, LinkState, Ready, Snapshot, Stats, Up
+from trioroute.wire.handdown import Drain, LinkState, Ready, Snapshot, Stats, Stop, Up
 
 __all__ = [
     "Launch",
     "RoutingFeed",
     "Seat",
     "SeatStatistics",
+    "WaitMarked",
     "launch_in_loop",
     "launch_process",
 ]
 
 #: A worker that has not ended this long after its drain time is killed, seconds.
-_INSIST_S: Final = 1.0
+_INSIST_S: Final = GOODBYE_S + 1.0
 
 #: A worker that serves reports every second. One that says nothing for this long hangs: longer
 #: than any pause of a loaded machine, shorter than anyone would wait for its connections, seconds.
@@ -66,6 +68,9 @@ class RoutingFeed(Protocol):
         """Return when there is something else than `seen`, or at once when there is."""
 
 
+#: Returns when the log says that this incarnation of a holder ended in order.
+WaitMarked = Callable[[str, int], Awaitable[None]]
+
 #: Starts the worker of an incarnation; leaving the context has ended it for certain.
 Launch = Callable[[int], AbstractAsyncContextManager[SupervisorEnd]]
 
@@ -85,9 +90,16 @@ class Seat:
     """One worker's place."""
 
     def __init__(
-        self, holder: str, *, launch: Launch, next_incarnation: Callable[[], int], feed: RoutingFeed
+        self,
+        holder: str,
+        *,
+        launch: Launch,
+        next_incarnation: Callable[[], int],
+        feed: RoutingFeed,
+        wait_marked: WaitMarked,
     ) -> None:
         self.holder = holder
+        self._wait_marked = wait_marked
         self._launch = launch
         self._next_incarnation = next_incarnation
         self._feed = feed
@@ -106,7 +118,11 @@ class Seat:
         await run_restarting(self._run_once)
 
     async def drain(self, *, timeout_s: float) -> None:
-        """Have the worker finish what is in flight; return when it has gone, or time is over."""
+        """Have the worker finish what is in flight; return when it has gone, or time is over.
+
+        It stays until the log says that it ended in order, for only it can say so again when the
+        office changes hands. What it broke off, or its predecessor, may take longer than that.
+        """
         self._is_ending = True
         if self._end is None:
             return
@@ -148,6 +164,7 @@ class Seat:
     async def _serve(self, end: SupervisorEnd) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hand_down, end)
+            nursery.start_soon(self._stop_once_marked, end)
             with contextlib.suppress(LinkLostError):
                 await self._read_reports(end)
             nursery.cancel_scope.cancel()
@@ -181,6 +198,12 @@ class Seat:
                 snapshot = self._feed.snapshot(self.holder)
                 await end.send(Snapshot.of(snapshot))
                 await self._feed.wait_changed(snapshot)
+
+    async def _stop_once_marked(self, end: SupervisorEnd) -> None:
+        """Whoever asked it to end: now nobody need be told any more."""
+        await self._wait_marked(self.holder, self._incarnation)
+        with contextlib.suppress(LinkLostError):
+            await end.send(Stop())
 
     def _take(self, report: Ready | Stats | LinkState) -> None:
         match report:

@@ -42,6 +42,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--kubeconfig", type=_PATH, help="Cluster to use where this is no pod of it.")
 @click.option("--pod-network", multiple=True, help="Where pods are: 10.0.0.0/8. [private ranges]")
 @click.option("--predecessor-ended-at", type=float, help="CLOCK_BOOTTIME of that; for `up`.")
+@click.option("--left-fd", type=int, help="Closed when its workers have left; for `up`.")
 @proxy_options
 @click.option("--access-log", type=_PATH, help="File: a line per request.")
 @click.option("--trusted-proxy", multiple=True, help="Address whose X-Forwarded-* is believed.")
@@ -76,6 +77,7 @@ def front_end(  # house: one parameter per option is Click's own form
     kubeconfig: Path | None,
     pod_network: tuple[str, ...],
     predecessor_ended_at: float | None,
+    left_fd: int | None,
     access_log: Path | None,
     trusted_proxy: tuple[str, ...],
     no_address_cap: bool,
@@ -123,6 +125,7 @@ def front_end(  # house: one parameter per option is Click's own form
         runner=runner,
         cluster=cluster_settings(kubernetes_namespace, kubeconfig, pod_network),
         predecessor_ended_at=predecessor_ended_at,
+        left_fd=left_fd,
         access_log=access_log,
         clients=ClientTrust(proxies=trusted_proxy, caps_addresses=not no_address_cap),
         proxy=proxy,

@@ -23,9 +23,11 @@ from trioroute.core.model import (
 )
 from trioroute.core.resources.changes import apply_resource, with_deployments
 from trioroute.core.resources.commands import ResourceCommand
+from trioroute.core.resources.forgetting import has_forgotten_holder, note_forgotten
 from trioroute.core.resources.halting import note_traffic, traffic_without, with_halted
 from trioroute.core.resources.state import (
     Death,
+    Forgotten,
     Homes,
     Refusal,
     RegistryState,
@@ -73,7 +75,7 @@ class RegisterHolder:
     """Make a holder known before it is leased anything, so that a take-over will wait for it.
 
     Each incarnation is registered anew, which takes back any mark of a clean end; that it followed
-    one is kept, for then nothing from before it can run.
+    one, or is the first, is kept, for then nothing from before it can run.
     """
 
     epoch: int
@@ -193,7 +195,8 @@ class Registry:
     """The replicated state machine. One owner; readers take `state`, which is immutable."""
 
     def __init__(self, state: RegistryState | None = None) -> None:
-        self.state = state if state is not None else RegistryState()
+        # Before the first command nothing was named, so nothing is forgotten.
+        self.state = state if state is not None else RegistryState(forgotten=Forgotten())
 
     def apply(self, command: Command, index: int) -> Result:
         """Take one committed command.
@@ -213,7 +216,7 @@ class Registry:
             changed = state if error else self._changed(command, index)
             if isinstance(command, PutRegistry):
                 changed = note_traffic(state, changed)
-        self.state = attrs.evolve(changed, index=index)
+        self.state = attrs.evolve(note_forgotten(state, changed), index=index)
         return result
 
     def snapshot_for(
@@ -324,9 +327,10 @@ def _proven(state: RegistryState, proof: ProveDead) -> list[str]:
 
 
 def _orderly_with(state: RegistryState, holder: str, incarnation: int) -> dict[str, int]:
-    """Who followed clean ends only, once this incarnation is registered."""
+    """Who followed clean ends only, or nobody, once this incarnation is registered."""
     orderly = {name: at for name, at in state.orderly.items() if name != holder}
-    if holder in state.clean or state.orderly.get(holder) == incarnation:
+    is_first = holder not in state.holders and not has_forgotten_holder(state, holder)
+    if is_first or holder in state.clean or state.orderly.get(holder) == incarnation:
         orderly[holder] = incarnation
     return orderly
 

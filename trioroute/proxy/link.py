@@ -51,20 +51,21 @@ class SlotLink:
         )
         self._coordinator: CoordinatorAddress | None = None
         self._moved = trio.Event()
+        self._is_retired = False
         self._heard_at = 0.0
 
     def set_coordinator(self, coordinator: CoordinatorAddress | None) -> None:
         """Somebody else holds the office, or nobody is known to."""
-        if coordinator != self._coordinator:
+        if coordinator != self._coordinator and not self._is_retired:
             self._coordinator = coordinator
             self._backoff.reset()
             self._moved.set()
             self._moved = trio.Event()
 
-    @property
-    def has_coordinator(self) -> bool:
-        """Whether somebody is known to hold the office."""
-        return self._coordinator is not None
+    def retire(self) -> None:
+        """Speak to nobody any more: ends a session, opens none."""
+        self.set_coordinator(None)
+        self._is_retired = True
 
     async def run(self) -> None:
         """Keep a session with whoever is coordinator, until cancelled."""
@@ -84,6 +85,9 @@ class SlotLink:
     async def _one_session(self, coordinator: CoordinatorAddress) -> None:
         with trio.fail_after(_CONNECT_S):
             stream = await self._connect_to(coordinator)
+        if coordinator != self._coordinator:  # another one meanwhile, or nobody is to be told
+            await trio.aclose_forcefully(stream)
+            return
         admission = self._admission
         try:
             admission.holding.link.open(admission.clock())
@@ -134,7 +138,9 @@ class SlotLink:
         timings = admission.timings
         while True:
             await trio.sleep(timings.renew_s)
-            if trio.current_time() - self._heard_at > timings.lease_s / 2:
+            # Who has said goodbye is told nothing more.
+            is_silent = trio.current_time() - self._heard_at > timings.lease_s / 2
+            if is_silent and not admission.holding.link.has_left:
                 raise LinkLostError("the coordinator has been silent for half a lease")
             if not admission.holding.in_gap:
                 admission.holding.link.renew(admission.clock())

@@ -1,5 +1,6 @@
 """The peers port's errors arrive in the words that the slot link and the command line know."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from consensus import MemberConfig, PeerAddress
 from consensus.certificates import write_throwaway_certificates
 from consensus.transport import Inbox
 from trioroute.app.host.network import SLOTS_PROTOCOL, TcpNetwork
-from trioroute.app.host.ports import free_ports
+from trioroute.app.host.ports import reserved_ports
 from trioroute.errors import ConfigError, LinkLostError
 
 
@@ -17,12 +18,14 @@ def config_of(*peers: PeerAddress) -> MemberConfig:
     return MemberConfig(name=peers[0].name, peers=peers, voters=(peers[0].name,))
 
 
-def local_peer(name: str) -> PeerAddress:
-    return PeerAddress(name=name, host="127.0.0.1", port=free_ports("127.0.0.1", 1)[0])
+@pytest.fixture
+def peer() -> Iterator[PeerAddress]:
+    """Where nobody listens yet, and nobody but us will."""
+    with reserved_ports("127.0.0.1", 1) as (port,):
+        yield PeerAddress(name="fe-0", host="127.0.0.1", port=port)
 
 
-async def test_a_slot_stream_reaches_the_server_of_that_protocol() -> None:
-    peer = local_peer("fe-0")
+async def test_a_slot_stream_reaches_the_server_of_that_protocol(peer: PeerAddress) -> None:
     served: list[tuple[bytes, str]] = []
 
     async def serve(stream: trio.abc.Stream, front_end: str) -> None:
@@ -41,8 +44,7 @@ async def test_a_slot_stream_reaches_the_server_of_that_protocol() -> None:
     assert served == [(b"hello", "fe-7")]
 
 
-async def test_another_front_end_at_the_address_is_a_lost_link() -> None:
-    peer = local_peer("fe-0")
+async def test_another_front_end_at_the_address_is_a_lost_link(peer: PeerAddress) -> None:
     transport = TcpNetwork().transport(config_of(peer), {})
     async with trio.open_nursery() as nursery:
         await nursery.start(transport.run, Inbox(), 1)
@@ -51,13 +53,14 @@ async def test_another_front_end_at_the_address_is_a_lost_link() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_nobody_at_the_address_is_an_os_error() -> None:
+async def test_nobody_at_the_address_is_an_os_error(peer: PeerAddress) -> None:
     with pytest.raises(ConnectionRefusedError):
-        await TcpNetwork().open_slot_stream(local_peer("fe-0"), "fe-7")
+        await TcpNetwork().open_slot_stream(peer, "fe-7")
 
 
-async def test_with_certificates_only_their_owners_get_a_slot_stream(tmp_path: Path) -> None:
-    peer = local_peer("fe-0")
+async def test_with_certificates_only_their_owners_get_a_slot_stream(
+    peer: PeerAddress, tmp_path: Path
+) -> None:
     tls = write_throwaway_certificates(tmp_path, ["fe-0", "fe-1"])
     strangers = write_throwaway_certificates(tmp_path / "other", ["fe-1"])
     served: list[str] = []
@@ -84,8 +87,9 @@ async def test_with_certificates_only_their_owners_get_a_slot_stream(tmp_path: P
     assert served == ["fe-1"]
 
 
-async def test_peers_of_one_machine_are_not_reached_from_others(tmp_path: Path) -> None:
-    peer = local_peer("fe-0")
+async def test_peers_of_one_machine_are_not_reached_from_others(
+    peer: PeerAddress, tmp_path: Path
+) -> None:
     tls = write_throwaway_certificates(tmp_path, ["fe-0"])
     transport = TcpNetwork(tls["fe-0"]).transport(config_of(peer), {})
     async with trio.open_nursery() as nursery:
@@ -96,7 +100,7 @@ async def test_peers_of_one_machine_are_not_reached_from_others(tmp_path: Path) 
         nursery.cancel_scope.cancel()
 
 
-def test_peers_on_other_machines_need_tls() -> None:
+def test_peers_on_other_machines_need_tls(peer: PeerAddress) -> None:
     far = PeerAddress(name="fe-1", host="192.0.2.1", port=7946)
     with pytest.raises(ConfigError, match=r"--peers.*TLS"):
-        TcpNetwork().transport(config_of(local_peer("fe-0"), far), {})
+        TcpNetwork().transport(config_of(peer, far), {})

@@ -1,5 +1,6 @@
 """A taken port names who has it."""
 
+import contextlib
 import os
 import socket
 
@@ -8,9 +9,9 @@ import pytest
 from trioroute.app.host.ports import (
     check_port_free,
     describe_port_owner,
-    free_ports,
     is_loopback,
     open_listening_socket,
+    reserved_ports,
 )
 from trioroute.errors import ConfigError
 
@@ -25,10 +26,10 @@ def test_a_taken_port_is_reported_with_its_owner_and_the_option() -> None:
 
 
 def test_a_free_port_stays_free_after_the_check() -> None:
-    (port,) = free_ports("127.0.0.1", 1)
-    check_port_free("127.0.0.1", port, option="--port")
-    check_port_free("127.0.0.1", port, option="--port")
-    assert describe_port_owner(port) is None
+    with reserved_ports("127.0.0.1", 1) as (port,):
+        check_port_free("127.0.0.1", port, option="--port")
+        check_port_free("127.0.0.1", port, option="--port")
+        assert describe_port_owner(port) is None
 
 
 def test_an_address_that_is_not_ours_is_a_message() -> None:
@@ -36,8 +37,16 @@ def test_an_address_that_is_not_ours_is_a_message() -> None:
         open_listening_socket("192.0.2.1", 0, option="--port")
 
 
-def test_free_ports_are_all_different() -> None:
-    assert len(set(free_ports("127.0.0.1", 20))) == 20
+def test_reserved_ports_are_for_who_is_told_them_and_for_nobody_else() -> None:
+    with reserved_ports("127.0.0.1", 20) as ports, contextlib.ExitStack() as stack:
+        assert len(set(ports)) == 20
+        for _ in range(2):  # and once more, as a front-end that is started again
+            with open_listening_socket("127.0.0.1", ports[0], option="--port"):
+                with pytest.raises(ConfigError):
+                    check_port_free("127.0.0.1", ports[0], option="--port")
+                socket.create_connection(("127.0.0.1", ports[0])).close()
+        with pytest.raises(OSError, match="in use"):
+            stack.enter_context(socket.socket()).bind(("127.0.0.1", ports[1]))
 
 
 def test_the_listening_socket_accepts_without_blocking() -> None:

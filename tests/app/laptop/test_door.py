@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from tests.app.composed import running_echo, running_group
-from trioroute.app.host.ports import free_ports
+from trioroute.app.host.ports import reserved_ports
 from trioroute.app.laptop.door import AdminDoor, NotReadyError
 from trioroute.client.errors import ProblemAnswerError
 from trioroute.core.model import Deployment, StaticSource
@@ -107,13 +107,13 @@ async def test_a_deployment_that_wants_no_replica_is_not_waited_for(
 
 
 async def test_nobody_at_the_door() -> None:
-    (port,) = free_ports("127.0.0.1", 1)
-    door = AdminDoor({"fe-0": f"http://127.0.0.1:{port}"})
-    assert await door.status() is None
-    assert await door.status("fe-0") is None
-    assert not await door.is_ready("fe-0")
-    with pytest.raises(NotReadyError, match="no front-end took the endpoints"):
-        await door.put_registry((), ())
+    with reserved_ports("127.0.0.1", 1) as (port,):
+        door = AdminDoor({"fe-0": f"http://127.0.0.1:{port}"})
+        assert await door.status() is None
+        assert await door.status("fe-0") is None
+        assert not await door.is_ready("fe-0")
+        with pytest.raises(NotReadyError, match="no front-end took the endpoints"):
+            await door.put_registry((), ())
 
 
 async def test_the_coordinator_is_asked_because_it_knows_most(tmp_path: Path) -> None:

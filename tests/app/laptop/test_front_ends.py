@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from trioroute.app.host.certificates import load_peer_tls
-from trioroute.app.host.ports import ScoringSockets, free_ports, open_listening_socket
+from trioroute.app.host.ports import ScoringSockets, open_listening_socket, reserved_ports
 from trioroute.app.laptop.door import AdminDoor
 from trioroute.app.laptop.front_ends import FrontEnds, Layout, make_peer_files
 from trioroute.app.settings import FrontEndConfig, parse_front_end
@@ -21,11 +21,13 @@ from trioroute.errors import ConfigError
 def layout_in(folder: Path, count: int) -> Iterator[Layout]:
     """A layout with free ports; the lock is any descriptor."""
     names = [f"fe-{number}" for number in range(count)]
-    ports = free_ports("127.0.0.1", 2 * count)
     (folder / "log").mkdir(exist_ok=True)
     lock_fd = os.open(os.devnull, os.O_RDONLY)
     try:
-        with open_listening_socket("127.0.0.1", 0, option="--port") as listening:
+        with (
+            open_listening_socket("127.0.0.1", 0, option="--port") as listening,
+            reserved_ports("127.0.0.1", 2 * count) as ports,
+        ):
             yield Layout(
                 data=folder,
                 lock_fd=lock_fd,
@@ -43,8 +45,8 @@ def layout_in(folder: Path, count: int) -> Iterator[Layout]:
 
 def test_the_command_line_is_one_that_a_front_end_understands(tmp_path: Path) -> None:
     with layout_in(tmp_path, 3) as layout:
-        words = layout.front_end_command("fe-1", 5)
-    options = dict(zip(words[-26::2], words[-25::2], strict=True))
+        words = layout.front_end_command("fe-1", 5, left_fd=6)
+    options = dict(zip(words[-28::2], words[-27::2], strict=True))
     config = FrontEndConfig(
         name=options["--name"], data=Path(), peers=(), voters=int(options["--voters"])
     )

@@ -135,6 +135,33 @@ def test_a_first_boot_has_nothing_in_doubt() -> None:
     assert world.directory.demand(KEY).in_doubt == 0
 
 
+def test_a_take_over_in_the_first_moments_doubts_nothing_once_all_have_reported() -> None:
+    """Else a fresh system whose first coordinator stumbles serves nobody for so long."""
+    world = World(holders=2, replicas=2, request_max_s=20.0)
+    settle(world, 0.1)
+    world.elect()
+    settle(world, 0.1)
+    assert world.directory is not None
+    assert world.directory.demand(KEY).in_doubt == 0
+    world.leave("w0")
+    settle(world, 0.1)
+    assert [*world.registry.state.clean] == ["w0"], "nor does it keep an end from being clean"
+
+
+def test_who_comes_back_after_a_fence_is_not_the_first() -> None:
+    """Cut off, the one before may still serve from the home that it had."""
+    world = World(holders=2, replicas=2, request_max_s=5.0)
+    settle(world, 0.1)
+    world.hang_up(world.workers["w1"])
+    world.commit(FenceHolder(epoch=1, holder="w1", incarnation=1, reason="silent"))
+    world.crash("w1")
+    settle(world, 0.1)
+    world.elect()
+    settle(world, 0.1)
+    assert world.directory is not None
+    assert world.directory.demand(KEY).in_doubt > 0
+
+
 def test_survivors_go_on_through_a_take_over_and_the_dead_holders_slots_wait() -> None:
     world = World(holders=2, replicas=4, request_max_s=1.0)
     settle(world, 1)

@@ -248,6 +248,17 @@ def test_a_fixed_address_that_comes_back_after_a_take_over_may_still_be_at_work(
     assert len(world.served) == 2
 
 
+def test_a_fixed_address_that_was_never_in_the_log_serves_at_once_after_a_take_over() -> None:
+    world = World(holders=1, replicas=0, request_max_s=20.0)
+    settle(world, 0.1)
+    world.elect()
+    world.commit(PutReplicas(epoch=2, deployment=KEY, replicas=(world.replica(7),)))
+    world.routing_changed()
+    settle(world, 0.1)
+    world.request("w0")
+    assert len(world.running) == 1
+
+
 @pytest.mark.parametrize("is_taken_over", [False, True])
 def test_a_replica_that_was_never_given_out_serves_at_once(is_taken_over: bool) -> None:
     """Ids of processes and pods are unique for ever: a new one has nothing running on it."""

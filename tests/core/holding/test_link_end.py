@@ -321,6 +321,20 @@ def test_a_goodbye_without_a_session_is_said_in_the_next_one_after_the_report() 
     assert holding.link.has_left
 
 
+def test_it_knows_whether_it_was_ever_told_of_and_whether_anything_runs() -> None:
+    holding = Holding("w0", incarnation=1, timings=TIMINGS, started_at=0.0)
+    assert (holding.link.has_spoken, holding.link.is_idle) == (False, True)
+    holding.link.open(0.1)
+    holding.link.close(0.2)
+    assert holding.link.has_spoken, "the session ended, and what was said in it was said"
+    holding = opened(r0=1)
+    grant = acquired(holding)
+    holding.link.say_goodbye()
+    assert not holding.link.is_idle
+    holding.release(grant, 0.5)
+    assert holding.link.is_idle
+
+
 def test_after_the_goodbye_nothing_more_is_said() -> None:
     """A renewal would close the session, and the next one would take the clean end back."""
     holding = opened(r0=1)

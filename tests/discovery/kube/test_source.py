@@ -325,10 +325,8 @@ async def test_an_outage_keeps_the_last_picture_and_ends_without_a_storm() -> No
         during = len(cluster.server.log) - asked
         assert during < 30, "two watches that pause between tries"
         cluster.server.faults.heal()
-        healed_at = trio.current_time()
         await wait_until(lambda: before[0].id not in {f.id for f in watcher.running()})
         await wait_until(lambda: len(watcher.running()) == 2)
-        assert trio.current_time() - healed_at < 10
         relists = [request[1] for request in cluster.server.log[asked:] if _is_list(*request)]
         assert len([one for one in relists if "/pods" in one]) <= 12
         nursery.cancel_scope.cancel()

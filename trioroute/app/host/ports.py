@@ -22,10 +22,10 @@ __all__ = [
     "ScoringSockets",
     "check_port_free",
     "describe_port_owner",
-    "free_ports",
     "is_loopback",
     "open_listening_socket",
     "raise_descriptor_limit",
+    "reserved_ports",
 ]
 
 #: Addresses that nobody beyond this machine can reach.
@@ -113,13 +113,21 @@ def check_port_free(host: str, port: int, *, option: str) -> None:
     open_listening_socket(host, port, option=option).close()
 
 
-def free_ports(host: str, count: int) -> list[int]:
-    """Ports that nobody listens on just now; all different."""
+@contextlib.contextmanager
+def reserved_ports(host: str, count: int) -> Iterator[list[int]]:
+    """Ports for other processes, all different, that the kernel gives to nobody else meanwhile.
+
+    Bound, but not listened on: whoever is told a port and sets SO_REUSEADDR gets it (socket(7)),
+    also again and again; who asks for any port does not, nor does an outgoing connection.
+    """
     with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(open_listening_socket(host, 0, option="")) for _ in range(count)
-        ]
-        return [int(listening.getsockname()[1]) for listening in sockets]
+        ports = []
+        for _ in range(count):
+            held = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind((host, 0))
+            ports.append(int(held.getsockname()[1]))
+        yield ports
 
 
 def describe_port_owner(port: int) -> str | None:

@@ -1,8 +1,10 @@
 """The front-end processes that `up` keeps running: their command lines, logs and restarts."""
 
+import contextlib
+import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,6 +21,7 @@ from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.laptop.door import NotReadyError
 from trioroute.app.leash import leashed_command
 from trioroute.app.settings import END_TOGETHER, ClientTrust, ProxySettings, voter_count
+from trioroute.app.worker import GOODBYE_S
 from trioroute.errors import ConfigError, TrioRouteError
 
 __all__ = ["AFTER_DRAIN_S", "LOG_FOLDER", "FrontEnds", "Layout", "make_peer_files"]
@@ -29,9 +32,11 @@ LOG_FOLDER: Final = "log"
 #: `trioroute front-end` exits with this when its settings cannot work: trying again is useless.
 _EXIT_CONFIG: Final = 2
 
-#: What a front-end does after its drain time, seconds: 1 until it insists, 2 for the log to say
-#: that all have ended (`DrainTimes.together_s`), 0.3 lingering; and some for a busy machine.
-AFTER_DRAIN_S: Final = 4.0
+#: What a front-end does after its drain time, seconds: it waits for the log to say that its workers
+#: have ended, or insists; and when all have come so far, it goes. Some for a busy machine.
+_LEAVE_S: Final = GOODBYE_S + 2.0
+_GO_S: Final = 2.0
+AFTER_DRAIN_S: Final = _LEAVE_S + _GO_S
 
 #: A front-end that ends so often before the system has ever served will not serve.
 _FAILED_STARTS: Final = 3
@@ -106,11 +111,12 @@ class Layout:
         return self.logs / f"{name}.log"
 
     def front_end_command(
-        self, name: str, lifeline: int, *, ended_at: float | None = None
+        self, name: str, lifeline: int, *, left_fd: int, ended_at: float | None = None
     ) -> list[str]:
         """The command line of one front-end: what a StatefulSet's pod runs too.
 
         Args:
+            left_fd: what it is to close when its workers have left.
             ended_at: when all earlier processes of this front-end had ended, if that was seen.
         """
         peers = ",".join(f"{peer}={self.host}:{port}" for peer, port in self.peer_ports.items())
@@ -125,6 +131,7 @@ class Layout:
             "--workers": self.workers,
             "--runner": self.data,
             "--drain": self.drain_s,
+            "--left-fd": left_fd,
             **self.peer_files[name].options(),
         }
         if name in self.read_only_ports:
@@ -161,6 +168,19 @@ def make_peer_files(folder: Path, names: Sequence[str]) -> dict[str, PeerFiles]:
     }
 
 
+@attrs.frozen(eq=False)
+class _Life:
+    """One process of a front-end, and the pipe that it closes when its workers have left."""
+
+    child: Child
+    news: trio.lowlevel.FdStream
+
+    async def wait_left(self) -> None:
+        """Return when no worker of it runs, or it has ended itself."""
+        with contextlib.suppress(trio.ClosedResourceError):
+            await self.news.receive_some(1)
+
+
 def _url(scheme: str, listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
@@ -172,7 +192,7 @@ class FrontEnds:
     def __init__(self, layout: Layout) -> None:
         self.restarts = dict.fromkeys(layout.names, 0)
         self._layout = layout
-        self._running: dict[str, Child] = {}
+        self._running: dict[str, _Life] = {}
         self._ended_at: dict[str, float] = {}
         self._is_ending = False
         self._has_served = False
@@ -193,35 +213,39 @@ class FrontEnds:
 
     def pid(self, name: str) -> int | None:
         """The process of a front-end that runs just now."""
-        child = self._running.get(name)
-        return None if child is None else child.pid
+        life = self._running.get(name)
+        return None if life is None else life.child.pid
 
     def kill(self, name: str) -> None:
         """SIGKILL a front-end, as a drill; it is started again."""
-        child = self._running.get(name)
-        if child is not None:
-            child.signal(signal.SIGKILL)
+        life = self._running.get(name)
+        if life is not None:
+            life.child.signal(signal.SIGKILL)
 
     async def end(self) -> None:
-        """Ask all to end together, each within its drain time; none is started again."""
+        """Ask all to end together, each within its drain time; none is started again.
+
+        None goes before the workers of all have left: it takes a majority to put into the log that
+        the last of them ended in order.
+        """
         self._is_ending = True
-        grace_s = self._layout.drain_s + AFTER_DRAIN_S
+        lives = [*self._running.values()]
+        for life in lives:
+            life.child.signal(END_TOGETHER)
+        with trio.move_on_after(self._layout.drain_s + _LEAVE_S):
+            for life in lives:
+                await life.wait_left()
         async with trio.open_nursery() as nursery:
-            for child in list(self._running.values()):
-                nursery.start_soon(partial(child.end, grace_s=grace_s, by=END_TOGETHER))
+            for life in lives:
+                nursery.start_soon(partial(life.child.end, grace_s=_GO_S))
 
     async def _run_once(self, name: str) -> None:
         if self._is_ending:
             await trio.sleep_forever()
-        async with open_child(
-            name,
-            partial(self._layout.front_end_command, name, ended_at=self._ended_at.get(name)),
-            pass_fds=(*self._layout.listening.options().values(), self._layout.lock_fd),
-            log=self._layout.log(name),
-        ) as child:
-            self._running[name] = child
+        async with self._open(name) as life:
+            self._running[name] = life
             try:
-                status = await child.wait()
+                status = await life.child.wait()
             finally:
                 del self._running[name]
         if await wait_all_gone(self._layout.data / name, patience_s=_ALL_GONE_S):
@@ -232,6 +256,21 @@ class FrontEnds:
         self.restarts[name] += 1
         if not self._is_ending:
             self._judge(name, status)
+
+    @contextlib.asynccontextmanager
+    async def _open(self, name: str) -> AsyncIterator["_Life"]:
+        layout = self._layout
+        ended_at = self._ended_at.get(name)
+        reader, writer = os.pipe()
+        with os.fdopen(writer, "wb") as left:
+            command = partial(layout.front_end_command, name, left_fd=writer, ended_at=ended_at)
+            inherited = (*layout.listening.options().values(), layout.lock_fd, writer)
+            async with (
+                trio.lowlevel.FdStream(reader) as news,
+                open_child(name, command, pass_fds=inherited, log=layout.log(name)) as child,
+            ):
+                left.close()  # from now on the child's end alone keeps the pipe open
+                yield _Life(child, news)
 
     def _judge(self, name: str, status: int) -> None:
         """Whether to go on after a front-end has ended.

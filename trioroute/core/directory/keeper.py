@@ -22,6 +22,7 @@ from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.line import Line
 from trioroute.core.model import Replica, StaticSource
 from trioroute.core.registry import RegistryState
+from trioroute.core.resources.forgetting import has_forgotten_replica
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import all_slots
 from trioroute.core.slots.timings import SlotTimings
@@ -161,7 +162,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         for gone in [name for name in line.books if name not in replicas]:
             self._drop_replica(line, gone, now)
         for replica in replicas.values():
-            self._adopt_replica(line, replica, now, since=state.index, in_doubt=in_doubt)
+            self._adopt_replica(line, replica, state, now, in_doubt=in_doubt)
             book = line.books[replica.id]
             self.line_of[replica.id] = line
             book.home = state.homes.get(key, {}).get(replica.id, {})
@@ -219,7 +220,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         self._gone[name] = line, book
 
     def _adopt_replica(
-        self, line: Line, replica: Replica, now: float, *, since: int, in_doubt: bool
+        self, line: Line, replica: Replica, state: RegistryState, now: float, *, in_doubt: bool
     ) -> None:
         book = line.books.get(replica.id)
         if book is None and (returning := self._gone.pop(replica.id, None)) is not None:
@@ -234,7 +235,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             doubt = Limbo(all_slots(replica.slots), UNKNOWN_HOLDER, NEVER)
             line.books[replica.id] = SlotBook(replica, since=0, limbo=[doubt])
         elif book is None:
-            line.books[replica.id] = self._new_book(line, replica, since)
+            line.books[replica.id] = self._new_book(line, replica, state)
             line.mark_freed(line.books[replica.id])
         elif book.replica != replica:
             recalled = book.replica.state is not replica.state or replica.slots < book.replica.slots
@@ -243,18 +244,20 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             if recalled:
                 self.renewed.update(book.owned)
 
-    def _new_book(self, line: Line, replica: Replica, since: int) -> SlotBook:
+    def _new_book(self, line: Line, replica: Replica, state: RegistryState) -> SlotBook:
         """Nothing can be running on a replica that no coordinator has given out yet.
 
         Ids are unique for ever but for fixed addresses: one of those may have left the log under
         an earlier coordinator and come back under this one, still at work.
         """
         slots = all_slots(replica.slots)
-        if self._taken_over_at is None or not isinstance(line.deployment.source, StaticSource):
-            return SlotBook(replica, since=since, free=slots)
+        is_fixed = isinstance(line.deployment.source, StaticSource)
+        may_be_back = is_fixed and has_forgotten_replica(state, replica.id)
+        if self._taken_over_at is None or not may_be_back:
+            return SlotBook(replica, since=state.index, free=slots)
         longest = line.deployment.request_max_s
         until = self._taken_over_at + self.timings.doubt_s(longest)
-        return SlotBook(replica, since=since, limbo=[Limbo(slots, FORMER_HOLDER, until)])
+        return SlotBook(replica, since=state.index, limbo=[Limbo(slots, FORMER_HOLDER, until)])
 
     # -- faults -----------------------------------------------------------------------------
 

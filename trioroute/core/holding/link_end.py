@@ -21,8 +21,19 @@ class LinkEnd:
 
     def __init__(self, held: HeldSlots) -> None:
         self._held = held
+        self._has_spoken = False
         self._is_leaving = False
         self._has_left = False
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether any coordinator was ever told of this holder: else no log knows it."""
+        return self._has_spoken
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request of this holder runs, as far as it knows."""
+        return not any(held.busy for held in self._held.every)
 
     @property
     def has_left(self) -> bool:
@@ -31,6 +42,7 @@ class LinkEnd:
 
     def open(self, now: float) -> None:
         """A new session begins: say who we are. The report follows once `Welcome` is in."""
+        self._has_spoken = True
         self._held.session = Session()
         for group in self._held.deployments.values():
             group.is_short, group.told = False, 0

@@ -12,7 +12,16 @@ import attrs
 from trioroute.core.decisions import Decision
 from trioroute.core.model import Deployment, Endpoint, Replica
 
-__all__ = ["Death", "Homes", "Refusal", "RegistryState", "Result", "TokenKey", "key_set_of"]
+__all__ = [
+    "Death",
+    "Forgotten",
+    "Homes",
+    "Refusal",
+    "RegistryState",
+    "Result",
+    "TokenKey",
+    "key_set_of",
+]
 
 #: 64 bits: enough to tell a handful of keys apart.
 _KEY_ID_DIGITS: Final = 16
@@ -90,6 +99,19 @@ class Death:
 
 
 @attrs.frozen(kw_only=True)
+class Forgotten:
+    """What the log has named once: who comes back is not new.
+
+    Attributes:
+        holders: those that were fenced.
+        replicas: those at fixed addresses that left; the ids of others never come back.
+    """
+
+    holders: tuple[str, ...] = ()
+    replicas: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class RegistryState:
     """The whole replicated state as one value, for snapshots of the log.
 
@@ -97,7 +119,10 @@ class RegistryState:
         holders: known holders and the newest incarnation of each.
         dead: holders whose newest known incarnation is proven to have ended.
         clean: those of them whose newest incarnation ended with nothing in flight.
-        orderly: holders and the incarnation before which all had ended with nothing in flight.
+        orderly: holders and the incarnation before which all had ended with nothing in flight, or
+            before which there was none.
+        forgotten: what it named once and names no longer; None where that is not known, because
+            an earlier version wrote it down or because it is too much.
         ready_times_s: per deployment, what its replicas' last starts took, the oldest first.
         homes_index: per deployment, the index of the last change of its homes.
         versions: per endpoint name and deployment key, the index of its last change: the
@@ -123,6 +148,7 @@ class RegistryState:
     dead: Mapping[str, Death] = attrs.field(factory=dict)
     clean: tuple[str, ...] = ()
     orderly: Mapping[str, int] = attrs.field(factory=dict)
+    forgotten: Forgotten | None = None
     versions: Mapping[str, int] = attrs.field(factory=dict)
     documents: Mapping[str, str] = attrs.field(factory=dict)
     sealed_keys: Mapping[str, bytes] = attrs.field(factory=dict)
