@@ -234,6 +234,29 @@ async def test_a_fixed_count_is_started_probed_and_published(
         assert world.replicas() == dict.fromkeys(("r0", "r1", "r2"), ReplicaState.READY)
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_deployment_that_the_directory_does_not_know_just_now_is_left_for_later(
+    autojump_clock: trio.testing.MockClock, *, is_new: bool
+) -> None:
+    """The log is ahead of it by a turn of the loop, or by more on a busy machine."""
+    async with open_world(ScaleSettings(instance_count=1)) as world:
+        await trio.sleep(START_S / 2)
+        known = world.log.state.deployments[KEY]
+        if is_new:
+            other = PutDeployment(deployment=attrs.evolve(known, name="new"), document="")
+            await world.log.commit(other)
+        else:
+            await world.log.commit(DeleteDeployment(endpoint="e", name="d"))
+            world.sync()
+            await world.log.commit(PutDeployment(deployment=known, document=""))
+        world.fleet.poke()
+        await trio.sleep(START_S)
+        world.sync()
+        world.fleet.poke()
+        await trio.sleep(2 * START_S)
+        assert world.fleet.decision("e/new" if is_new else KEY) is not None
+
+
 async def test_what_is_not_ready_is_not_routed_to_and_says_why(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

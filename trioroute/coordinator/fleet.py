@@ -188,6 +188,8 @@ class Fleet:
             source = self._source_of(deployment)
             if source is None or source not in self._found:
                 continue
+            if key not in self._directory.deployments():
+                continue  # the log knew it first; whoever tells the directory pokes us then
             group = self._group(key, deployment)
             self._start_probes(nursery, group)
             self._time_starts(key, group)
