@@ -1,7 +1,7 @@
 """The coordinator with real holders over in-memory streams, under a virtual clock."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import attrs
@@ -21,7 +21,15 @@ from trioroute.core.model import (
     ScaleSettings,
     StaticSource,
 )
-from trioroute.core.registry import Command, PutRegistry, Registry, RegistryState, Result
+from trioroute.core.registry import (
+    Command,
+    OpenEpoch,
+    PutRegistry,
+    PutReplicas,
+    Registry,
+    RegistryState,
+    Result,
+)
 from trioroute.core.resources.commands import PutDeployment
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.static import StaticReplicaSource
@@ -40,6 +48,7 @@ class MemoryLog:
         self.registry = Registry()
         self._changed = trio.Event()
         self.is_fresh = True
+        self.connected: Collection[str] = ()
 
     @property
     def state(self) -> RegistryState:
@@ -56,6 +65,9 @@ class MemoryLog:
         while self.state.index <= index:
             await self._changed.wait()
 
+    def reachable(self) -> Collection[str]:
+        return self.connected
+
     def may_grant(self, epoch: int) -> bool:
         return self.is_fresh
 
@@ -70,6 +82,7 @@ class Group:
     workers: dict[str, Admission] = attrs.field(factory=dict)
     links: dict[str, SlotLink] = attrs.field(factory=dict)
     cut: set[str] = attrs.field(factory=set)
+    dialled: int = 0
 
     def add_worker(self, front_end: str) -> Admission:
         admission = Admission(
@@ -82,6 +95,7 @@ class Group:
 
         async def connect(_: CoordinatorAddress) -> trio.abc.Stream:
             await trio.lowlevel.checkpoint()
+            self.dialled += 1
             if front_end in self.cut:
                 raise LinkLostError("cut")
             ours, theirs = trio.testing.memory_stream_pair()
@@ -207,6 +221,92 @@ async def test_the_limit_holds_and_the_oldest_waiter_is_next_whoever_frees_the_s
                 await trio.sleep(0.01)
             workers[0].release(first)
         assert served == list(range(9))
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_after_a_take_over_who_is_there_is_heard_before_anybody_is_served(
+    is_there: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_group(replicas=1, front_ends=2) as group:
+        await trio.sleep(9)
+        first = await acquire(group.workers["fe-0"])
+        served: list[str] = []
+
+        async def wait_in_line(name: str) -> None:
+            grant = await acquire(group.workers[name], wait_s=30)
+            served.append(name)
+            group.workers[name].release(grant)
+
+        async with trio.open_nursery() as nursery:
+            for name in ("fe-1", "fe-0"):
+                nursery.start_soon(wait_in_line, name)
+                await trio.sleep(0.2)
+            group.log.connected = ("fe-0", "fe-1") if is_there else ("fe-0",)
+            group.cut.add("fe-1")
+            nursery.start_soon(group.coordinator.run, 2)
+            await trio.sleep(0.03)
+            group.workers["fe-0"].release(first)
+            await trio.sleep(0.01)
+            group.cut.clear()
+            await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+        assert served == (["fe-1", "fe-0"] if is_there else ["fe-0", "fe-1"])
+
+
+async def test_homes_are_planned_by_what_the_office_knows_has_gone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Else a home on a replica that went a moment ago would be forgotten at once."""
+    async with open_group(replicas=1) as group:
+        await trio.sleep(1)
+        (name,) = group.log.state.homes[KEY]
+        index = group.log.state.index + 1
+        group.log.registry.apply(PutReplicas(epoch=1, deployment=KEY, replicas=()), index)
+        office = group.coordinator._office
+        assert office is not None
+        assert not await group.coordinator._plan_homes_of(office, KEY)
+        assert [*group.log.state.leaving[KEY]] == [name]
+
+
+class SlowLog(MemoryLog):
+    """A log that takes its time."""
+
+    async def commit(self, command: Command) -> Result:
+        await trio.sleep(0.03)
+        return await super().commit(command)
+
+
+@pytest.mark.parametrize("is_open_in_the_end", [True, False])
+async def test_who_dials_while_the_office_is_being_opened_is_kept(
+    is_open_in_the_end: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    log = SlowLog()
+    log.registry.apply(OpenEpoch(epoch=1), 1)  # workers know it by then
+    coordinator = Coordinator(
+        log,
+        timings=TIMINGS,
+        clock=trio.current_time,
+        open_fixed=StaticReplicaSource,
+        processes=None,
+    )
+    async with trio.open_nursery() as nursery:
+        group = Group(log, coordinator, nursery)
+        office = trio.CancelScope(
+            deadline=trio.current_time() + (60 if is_open_in_the_end else 0.02)
+        )
+
+        async def hold_office() -> None:
+            with office:
+                await coordinator.run(1)
+
+        nursery.start_soon(hold_office)
+        worker = group.add_worker("fe-0")
+        await trio.sleep(0.019)
+        assert group.dialled == 1
+        await trio.sleep(0.1)
+        assert worker.holding.in_gap is not is_open_in_the_end
+        assert (group.dialled == 1) is is_open_in_the_end
+        nursery.cancel_scope.cancel()
 
 
 async def test_homes_are_shared_out_evenly_and_all_have_slots_after_contention(

@@ -77,10 +77,23 @@ def test_replicas_of_an_unknown_deployment_are_refused(registry: Registry) -> No
     assert registry.apply(PutReplicas(epoch=0, deployment="x/y", replicas=()), 3).error
 
 
-def test_a_replica_that_goes_takes_its_homes_along(registry: Registry) -> None:
-    registry.apply(put_homes(w0=1), 3)
+def test_homes_on_a_replica_that_goes_are_leaving_until_it_is_said_otherwise(
+    registry: Registry,
+) -> None:
+    leaving = {"r0": {"w1": 0b10}}
+    put = PutHomes(epoch=0, deployment=KEY, homes={"r0": {"w0": 0b01}}, leaving=leaving)
+    registry.apply(put, 3)
+    replicas = registry.state.replicas[KEY]
     registry.apply(PutReplicas(epoch=0, deployment=KEY, replicas=()), 4)
-    assert registry.state.homes[KEY] == {}
+    state = registry.state
+    assert state.homes[KEY] == {}
+    assert state.leaving[KEY] == {"r0": {"w0": 0b01, "w1": 0b10}}
+    assert state.homes_index[KEY] == 4, "who routes by less does not know"
+    registry.apply(PutReplicas(epoch=0, deployment=KEY, replicas=replicas), 5)
+    assert registry.state.leaving == state.leaving
+    assert registry.state.homes_index == state.homes_index
+    registry.apply(PutHomes(epoch=0, deployment=KEY, homes={}), 6)
+    assert registry.state.leaving[KEY] == {}
 
 
 def test_a_fenced_holder_has_no_home_and_is_not_known(registry: Registry) -> None:

@@ -1,11 +1,14 @@
 """Seeds of the whole system: coordinator, holders, scaler and replicas under all faults."""
 
+import random
 import subprocess
 import sys
 
 import pytest
+import trio
 
 from chaos.sim.system.run import run_seed
+from chaos.sim.system.world import World
 
 
 def test_no_rule_is_broken() -> None:
@@ -28,3 +31,46 @@ def test_the_command_line_runs_seeds_in_processes_and_says_what_they_came_to() -
     done = subprocess.run([*command, "--jobs", "2"], capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 seeds, 0 violating seeds" in done.stdout
+
+
+async def take_a_home_out_while_its_holder_is_cut_off(
+    world: World, rng: random.Random, *, duration_s: float
+) -> None:
+    """An address goes and comes back; who is at home there knows of neither and serves on."""
+    await trio.sleep(2)
+    front_ends = {name: machine.front_end for name, machine in world.machines.items()}
+    (leading,) = [f for f in front_ends.values() if f and f.member.authority.is_held()]
+    homes = leading.registry.registry.state.homes["e/single"].items()
+    at_home = [(address, holder) for address, masks in homes for holder in masks]
+    address, holder = next(each for each in at_home if each[1] != f"{leading.life.name}/0")
+    name = holder.removesuffix("/0")
+    front_end = front_ends[name]
+    assert front_end is not None
+    assert front_end.worker is not None
+    held = front_end.worker.admission.holding._held
+    for _ in range(1000):
+        await trio.sleep(0.01)
+        if held.replicas[address].held and not held.deployments["e/single"].contended:
+            break
+    others = [other for other in world.names if other != name]
+    world.network.isolate(name, others)
+    world.taken_out.add(address)
+    await world.wish()
+    await trio.sleep(2)
+    world.taken_out.clear()
+    await world.wish()
+    # Its lease and a request's time are over soon; that it serves from home is not.
+    for _ in range(round(duration_s / 0.05)):
+        for each in world.names:
+            world.offer(each, "e/single")
+        await trio.sleep(0.05)
+    for other in others:
+        world.network.heal(name, other)
+        world.network.heal(other, name)
+    world.history.consensus.healed_at = trio.current_time()
+
+
+def test_a_home_is_nobody_elses_after_its_address_went_and_came_back() -> None:
+    hurt = take_a_home_out_while_its_holder_is_cut_off
+    run = run_seed(1, duration_s=3, hurt=hurt)
+    assert run.complaints == []

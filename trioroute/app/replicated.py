@@ -1,5 +1,6 @@
 """The registry as consensus sees it, and consensus as the coordinator sees it."""
 
+from collections.abc import Collection
 from typing import Final
 
 import trio
@@ -83,6 +84,11 @@ class RegistryLog:
         applied = self._member.applied_index
         while self.state.index <= index:
             applied = await self._member.wait_applied_beyond(applied)
+
+    def reachable(self) -> Collection[str]:
+        """The front-ends that are there: this one, and those that it has a link to."""
+        now = self._member.statistics()
+        return (now.name, *now.peers_connected)
 
     def may_grant(self, epoch: int) -> bool:
         """Whether this member holds the office of that epoch with fresh authority just now."""

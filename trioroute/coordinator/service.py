@@ -6,7 +6,7 @@ rebuilt by its successor, so it may end between any two statements.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -76,6 +76,10 @@ class Log(Protocol):
         """Return once something later than `index` has been applied here."""
         ...
 
+    def reachable(self) -> Collection[str]:
+        """The front-ends that are there: this one, and those that it has a link to."""
+        ...
+
     def may_grant(self, epoch: int) -> bool:
         """Whether this member holds the office of that epoch with fresh authority just now."""
         ...
@@ -131,15 +135,32 @@ class Coordinator:
         self._clock = clock
         self._processes = processes
         self._office: _Office | None = None
+        # Set once the office that is being opened is open, or is not to be.
+        self._opening: trio.Event | None = None
 
     async def run(self, epoch: int) -> None:
         """Hold the office until cancelled."""
+        opening = self._opening = trio.Event()
+        try:
+            await self._run(epoch, opening)
+        finally:
+            self._opening = None
+            opening.set()
+
+    async def _run(self, epoch: int, opening: trio.Event) -> None:
         if not await self._commit(OpenEpoch(epoch=epoch)):
             # Somebody else has been faster; our authority ends in a moment.
             await trio.sleep_forever()
         now = self._clock()
         state = self._log.state
-        directory = SlotDirectory(state, epoch=epoch, timings=self._timings, now=now)
+        reachable = self._log.reachable()
+        directory = SlotDirectory(
+            state,
+            epoch=epoch,
+            timings=self._timings,
+            now=now,
+            awaited=[name for name in state.holders if name.rpartition("/")[0] in reachable],
+        )
         ideal = IdealLines()
         watch = CanaryWatch(self._duration_bounds_s)
         links = Links(
@@ -161,6 +182,7 @@ class Coordinator:
         self._office = _Office(
             directory, links, fleet, trio.current_time(), DecisionDesk(epoch), ideal
         )
+        opening.set()
         self._decided(
             self._office,
             DecisionKind.TAKE_OVER,
@@ -184,8 +206,14 @@ class Coordinator:
             links.close_all()
 
     async def serve_link(self, stream: trio.abc.Stream, peer: str) -> None:
-        """Serve one holder's slot link until it ends; closed at once when not in office."""
+        """Serve one holder's slot link until it ends; closed at once when not in office.
+
+        Who learns of a take-over dials while the log is yet to open the epoch, and is kept: turned
+        away, it would wait out its back-off, each holder another one.
+        """
         try:
+            if self._office is None and self._opening is not None:
+                await self._opening.wait()
             office = self._office
             if office is not None:
                 await office.links.serve(stream, peer)
@@ -379,7 +407,8 @@ class Coordinator:
         planned: object = None
         while True:
             await trio.sleep(_TICK_S)
-            seen = (self._log.state.index, office.directory.live_holders())
+            directory = office.directory
+            seen = (self._log.state.index, directory.live_holders(), directory.gone_replicas())
             if seen != planned:
                 keys = [*self._log.state.deployments]
                 done = [await self._plan_homes_of(office, key) for key in keys]
@@ -389,6 +418,8 @@ class Coordinator:
     async def _plan_homes_of(self, office: _Office, key: str) -> bool:
         """Whether the homes of a deployment are as they should be, or are on their way there."""
         state = self._log.state
+        if office.directory.index < state.index:
+            return False  # what has gone since is not known there yet
         live = office.directory.live_holders()
         index = state.homes_index.get(key, 0)
         current = HomePlan(state.homes.get(key, {}), state.leaving.get(key, {}))
@@ -397,6 +428,7 @@ class Coordinator:
             current,
             alive=live,
             informed={name for name, version in live.items() if version >= index},
+            gone=office.directory.gone_replicas(),
         )
         if not live or plan == current:
             return True

@@ -143,7 +143,8 @@ class PutHomes:
 
     Attributes:
         leaving: slots taken from a home whose holder has not yet acknowledged it: it may still
-            serve from them without a coordinator, so nobody else may have them (decision 22).
+            serve from them without a coordinator, so nobody else may have them (decision 22). Also
+            on replicas that have gone, for as long as requests may run there.
     """
 
     epoch: int
@@ -294,15 +295,8 @@ class Registry:
                 return attrs.evolve(state, clean=(*state.clean, holder))
             case FenceHolder(holder=holder):
                 return _without_holder(state, holder)
-            case PutReplicas(deployment=key, replicas=replicas, ready_times_s=times):
-                ids = {replica.id for replica in replicas}
-                return attrs.evolve(
-                    state,
-                    replicas={**state.replicas, key: replicas},
-                    ready_times_s={**state.ready_times_s, **({key: times} if times else {})},
-                    homes={**state.homes, key: _only(ids, state.homes.get(key, {}))},
-                    leaving={**state.leaving, key: _only(ids, state.leaving.get(key, {}))},
-                )
+            case PutReplicas():
+                return _with_replicas(state, command, index)
             case RecordDecisions(decisions=decisions):
                 return attrs.evolve(state, decisions=with_decisions(state.decisions, decisions))
             case HaltCanary(endpoint=name, deployment=deployment, reason=reason):
@@ -335,8 +329,29 @@ def _orderly_with(state: RegistryState, holder: str, incarnation: int) -> dict[s
     return orderly
 
 
-def _only(replicas: set[str], homes: Homes) -> Homes:
-    return {replica: masks for replica, masks in homes.items() if replica in replicas}
+def _with_replicas(state: RegistryState, command: PutReplicas, index: int) -> RegistryState:
+    """Replace the set. Homes on a replica that goes are leaving until `PutHomes` says otherwise.
+
+    It may come back under its name (a fixed address does, and one that was not ready for a while),
+    and who is cut off meanwhile still serves from its home there (decision 22).
+    """
+    key, times = command.deployment, command.ready_times_s
+    ids = {replica.id for replica in command.replicas}
+    homes, leaving = state.homes.get(key, {}), state.leaving.get(key, {})
+    gone = {name: masks for name, masks in homes.items() if name not in ids and masks}
+    moved = {name: _joined(leaving.get(name, {}), masks) for name, masks in gone.items()}
+    return attrs.evolve(
+        state,
+        replicas={**state.replicas, key: command.replicas},
+        ready_times_s={**state.ready_times_s, **({key: times} if times else {})},
+        homes={**state.homes, key: {n: masks for n, masks in homes.items() if n in ids}},
+        leaving={**state.leaving, key: {**leaving, **moved}},
+        homes_index={**state.homes_index, **({key: index} if gone else {})},
+    )
+
+
+def _joined(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) | other.get(name, 0) for name in (*one, *other)}
 
 
 def _overlap(homes: Homes, leaving: Homes) -> str:

@@ -184,6 +184,22 @@ class _Nemesis:
         await self.pause(0, 0.1)
         self.world.note(f"replica {self.world.source.crash_one()} dies")
 
+    async def take_address_out(self) -> None:
+        """An operator takes a fixed address out and puts it in again; its server runs on."""
+        world = self.world
+        group = self.rng.choice([*world.history.fixed.values()])
+        left = [name for name in group if name not in world.taken_out]
+        if len(left) < 2:
+            return
+        name = self.rng.choice(left)
+        world.note(f"{name} is taken out")
+        world.taken_out.add(name)
+        await world.wish()
+        await self.pause(0.05, 4)
+        world.note(f"{name} is put in again")
+        world.taken_out.discard(name)
+        await world.wish()
+
     async def lose_source(self) -> None:
         """Whoever starts replicas does not answer."""
         self.world.note("source down")
@@ -212,6 +228,7 @@ class _Nemesis:
         self._restore_network()
         self.world.unreached.clear()
         self.world.source.is_down = False
+        self.world.taken_out.clear()
         for name, server in [*self.world.servers.items()]:
             if not server.is_alive and name in self.world.history.limits:
                 self._revive(name)
@@ -246,6 +263,7 @@ FAULTS: Final[tuple[tuple[Callable[[_Nemesis], Awaitable[None]], int], ...]] = (
     (_Nemesis.lose_replica, 1),
     (_Nemesis.lose_started_replica, 1),
     (_Nemesis.lose_source, 1),
+    (_Nemesis.take_address_out, 2),
     (_Nemesis.hand_over, 2),
 )
 

@@ -4,7 +4,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
@@ -53,13 +53,20 @@ def slots_back_s(timings: SlotTimings) -> float:
     return timings.authority_s + timings.lease_s + longest + 2
 
 
-def run_seed(seed: int, *, duration_s: float, front_ends: int = 3) -> Run:
+def run_seed(
+    seed: int,
+    *,
+    duration_s: float,
+    front_ends: int = 3,
+    hurt: Callable[..., Awaitable[None]] = torment,
+) -> Run:
     """Simulate one seed; the same arguments and PYTHONHASHSEED give the same history.
 
     Args:
         seed: decides everything that is left open.
         duration_s: virtual seconds of faults; quiet seconds before and after come on top.
         front_ends: how many, 1, 3 or 5; all of them vote.
+        hurt: what happens to the world meanwhile; as `torment`, and it heals the world too.
     """
     # What hypothesis' Trio plugin does: tasks that are ready together run in a repeatable order.
     run_module = sys.modules["trio._core._run"]
@@ -67,26 +74,29 @@ def run_seed(seed: int, *, duration_s: float, front_ends: int = 3) -> Run:
     trio._core._run._r.seed(seed)  # noqa: SLF001
     began_at = time.process_time()
     clock = trio.testing.MockClock(autojump_threshold=0)
-    history = trio.run(_simulate, seed, duration_s, front_ends, clock=clock)
+    history = trio.run(_simulate, seed, duration_s, front_ends, hurt, clock=clock)
     return Run(seed, history, check(history), time.process_time() - began_at)
 
 
-async def _simulate(seed: int, duration_s: float, front_ends: int) -> SystemHistory:
+async def _simulate(
+    seed: int, duration_s: float, front_ends: int, hurt: Callable[..., Awaitable[None]]
+) -> SystemHistory:
     install_run_queue()
     async with trio.open_nursery() as nursery:
         world = World(nursery, seed=seed, front_ends=front_ends)
         for name in world.names:
             world.start(name)
-        await world.found()
+        await world.wish()
         await trio.sleep(3)
         clients = trio.CancelScope()
         nursery.start_soon(_be_clients, world, _RATES, clients)
         nursery.start_soon(_come_in_waves, world, clients)
         rng = random.Random(f"nemesis {seed}")
-        await torment(world, rng, duration_s=duration_s)
+        await hurt(world, rng, duration_s=duration_s)
         with trio.move_on_after(_RECOVERY_MAX_S):
             await _recover(world)
             world.history.consensus.recovered_at = trio.current_time()
+            await world.wish()
             await trio.sleep(slots_back_s(TIMINGS))
             await _saturate(world)
         clients.cancel()

@@ -4,6 +4,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import attrs
 import trio
 
 from chaos.sim.clock import SimulatedClock
@@ -40,6 +41,8 @@ TIMINGS: Final = SlotTimings(reclaim_after_min_s=5.5, isolation_max_s=2.0)
 _COMPACT_ENTRIES: Final = 60
 _QUEUE_WAIT_S: Final = 3.0
 _REQUEST_S: Final = 1.0
+#: Longer than a front-end tries to get a command into the log.
+_TELL_S: Final = 4.0
 
 
 def _fixed(name: str, replicas: int, slots: int, isolation: Isolation) -> Deployment:
@@ -88,6 +91,7 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
         self.machines = {name: self._machine(name) for name in self.names}
         self.servers: dict[str, ModelServer] = {}
         self.unreached: set[tuple[str, str]] = set()
+        self.taken_out: set[str] = set()
         self._nursery = nursery
         self._incarnations = 0
         self._requests = 0
@@ -212,22 +216,34 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
         """It comes back under its name."""
         self._make_server(name)
 
-    async def found(self) -> None:
-        """Wish for the deployments, as `up` does, once somebody leads."""
-        command = PutRegistry(endpoints=(Endpoint(name="e"),), deployments=DEPLOYMENTS)
+    async def wish(self) -> None:
+        """Wish for the deployments, as `up` and `apply` do, once somebody leads.
+
+        Fixed addresses that are taken out are not in them.
+        """
         while True:
-            front_end = self.machines[self.names[0]].front_end
-            try:
-                if front_end is not None and not (await front_end.log.commit(command)).error:
+            deployments = tuple(self._wished(deployment) for deployment in DEPLOYMENTS)
+            command = PutRegistry(endpoints=(Endpoint(name="e"),), deployments=deployments)
+            # Who leads first: one that is cut off would try in vain for seconds.
+            front_ends = [machine.front_end for machine in self.machines.values()]
+            for front_end in sorted(front_ends, key=_leads, reverse=True):
+                if await _tell(front_end, command):
                     return
-            except ControlError:
-                pass
             await trio.sleep(0.1)
 
     # Parts of the above.
 
     def _machine(self, name: str) -> Machine:
         return Machine(name, SimulatedDisk(self.fork_rng()), self._clock())
+
+    def _wished(self, deployment: Deployment) -> Deployment:
+        source = deployment.source
+        if not isinstance(source, StaticSource):
+            return deployment
+        names = self.history.fixed[deployment.key]
+        pairs = zip(source.addresses, names, strict=True)
+        left = tuple(address for address, name in pairs if name not in self.taken_out)
+        return attrs.evolve(deployment, source=StaticSource(addresses=left))
 
     def _clock(self) -> SimulatedClock:
         return SimulatedClock(
@@ -276,3 +292,19 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
         finally:
             if machine.front_end is front_end:
                 self.kill(name)
+
+
+def _leads(front_end: FrontEnd | None) -> bool:
+    return front_end is not None and front_end.member.authority.is_held()
+
+
+async def _tell(front_end: FrontEnd | None, command: PutRegistry) -> bool:
+    """Whether it got a command into the log."""
+    if front_end is None or front_end.process.is_stopped:
+        return False
+    with trio.move_on_after(_TELL_S):
+        try:
+            return not (await front_end.log.commit(command)).error
+        except ControlError:
+            pass
+    return False

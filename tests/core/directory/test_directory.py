@@ -11,7 +11,7 @@ from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.directory.hearing import Hearing
 from trioroute.core.holding.slots import HeldSlots
 from trioroute.core.model import Isolation
-from trioroute.core.registry import FenceHolder, PutReplicas, RegisterHolder
+from trioroute.core.registry import FenceHolder, PutHomes, PutReplicas, RegisterHolder
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.timings import SlotTimings
 
@@ -328,6 +328,7 @@ def test_an_end_is_not_clean_while_one_may_run_on_a_fixed_address_that_came_back
     settle(world, 2)
     replicas = world.registry.state.replicas[KEY]
     world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=()))
+    world.commit(PutHomes(epoch=1, deployment=KEY, homes={}))  # as version N-1 forgets whose it was
     world.elect()
     world.commit(PutReplicas(epoch=2, deployment=KEY, replicas=replicas))
     world.routing_changed()

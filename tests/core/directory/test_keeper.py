@@ -7,7 +7,7 @@ from tests.core.slots.slotworld import KEY, TIMINGS, Running, World
 from trioroute.core.directory.book import SlotBook
 from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.model import CommandSource, Endpoint, Replica
-from trioroute.core.registry import PutRegistry, PutReplicas
+from trioroute.core.registry import PutHomes, PutRegistry, PutReplicas
 from trioroute.core.slots import messages as m
 
 
@@ -110,6 +110,7 @@ def test_what_nobody_s_report_tells_of_outlasts_a_fault_and_keeps_ends_from_bein
     settle(world, 2)
     replicas = world.registry.state.replicas[KEY]
     world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=()))
+    world.commit(PutHomes(epoch=1, deployment=KEY, homes={}))  # as version N-1 forgets whose it was
     world.elect()
     world.commit(PutReplicas(epoch=2, deployment=KEY, replicas=replicas))
     world.routing_changed()
@@ -390,7 +391,7 @@ def test_a_replica_that_goes_while_in_doubt_is_not_in_doubt_for_ever(comes_back_
     put_replicas(world, ())
     settle(world, comes_back_in)
     is_early = comes_back_in < TIMINGS.doubt_s(1.0)
-    assert ("r0" in directory_of(world)._keeper._gone) == is_early, "forgotten with the doubt"
+    assert ("r0" in directory_of(world).gone_replicas()) == is_early, "forgotten with the doubt"
     put_replicas(world, replicas)
     settle(world, TIMINGS.doubt_s(1.0) + TIMINGS.reclaim_s(1.0))
     world.request("w0")
@@ -419,7 +420,7 @@ def running_on_what_went_in_doubt() -> tuple[World, Running, tuple[Replica, ...]
 
 def test_what_a_holder_runs_on_a_replica_that_went_in_doubt_outlasts_the_doubt() -> None:
     world, running, replicas = running_on_what_went_in_doubt()
-    assert "r0" in directory_of(world)._keeper._gone
+    assert "r0" in directory_of(world).gone_replicas()
     put_replicas(world, replicas)
     world.request("w1")
     settle(world, 1.0)

@@ -53,9 +53,10 @@ def test_the_oldest_elsewhere_is_not_one_s_own() -> None:
     waited = line(1)
     for arrived_at, holder in ((1.0, "w0"), (2.0, "w0"), (4.0, "w1")):
         waited.waiting.add(WaitingRequest(1, arrived_at, holder, int(arrived_at)))
-    assert waited.oldest_waited_s(10.0, elsewhere_than="w0") == 6.0
-    assert waited.oldest_waited_s(10.0, elsewhere_than="w1") == 9.0
-    assert line(1).oldest_waited_s(10.0, elsewhere_than="w0") == 0.0
+    assert waited.tell_oldest_s("w0", 10.0) == 6.0
+    assert waited.tell_oldest_s("w1", 10.0) == 9.0
+    assert waited.told == {"w0": 4.0, "w1": 1.0}
+    assert line(1).tell_oldest_s("w0", 10.0) == 0.0
 
 
 @pytest.mark.parametrize(("most", "may_grow"), [(2, False), (3, True)])

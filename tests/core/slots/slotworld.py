@@ -8,6 +8,7 @@ how many requests run at once.
 
 import random
 from collections import deque
+from collections.abc import Collection
 
 import attrs
 
@@ -132,12 +133,12 @@ class World:
 
     # -- coordinators -----------------------------------------------------------------------
 
-    def elect(self) -> None:
+    def elect(self, awaited: Collection[str] = ()) -> None:
         """A new coordinator; the sessions of the old one end."""
         epoch = self.registry.state.epoch + 1
         self.commit(OpenEpoch(epoch=epoch))
         self.directory = SlotDirectory(
-            self.registry.state, epoch=epoch, timings=TIMINGS, now=self.now
+            self.registry.state, epoch=epoch, timings=TIMINGS, now=self.now, awaited=awaited
         )
         for worker in self.workers.values():
             self.hang_up(worker)
@@ -267,6 +268,7 @@ class World:
             current,
             alive=live,
             informed={name for name, version in live.items() if version >= index},
+            gone=self.directory.gone_replicas(),
         )
         if live and plan != current:
             self.commit(

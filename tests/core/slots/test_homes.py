@@ -66,6 +66,22 @@ def test_a_lowered_limit_takes_the_high_slots_from_their_homes() -> None:
     before = plan_homes(fleet(1, 8), EMPTY, alive=["a"], informed=[])
     after = plan_homes(fleet(1, 3), before, alive=["a"], informed=["a"])
     assert after.homes == {"r0": {"a": 0b111}}
+    assert after.leaving == {"r0": {"a": 0b11111000}}, "until it knows"
+    raised = plan_homes(fleet(1, 8), after, alive=["a", "b"], informed=["b"])
+    assert raised.homes == {"r0": {"a": 0b111}}
+    known = plan_homes(fleet(1, 8), after, alive=["a", "b"], informed=["a"])
+    assert loads(known) == {"a": 4, "b": 4}
+
+
+def test_homes_on_a_replica_that_is_gone_are_leaving_while_something_may_run_there() -> None:
+    before = HomePlan({"r1": {"a": 1}}, {"r0": {"a": 1}})
+    fleet_now = fleet(2)[1:]
+    kept = plan_homes(fleet_now, before, alive=["a"], informed=["a"], gone=["r0"])
+    assert kept == HomePlan({"r1": {"a": 1}}, {"r0": {"a": 1}, "r1": {}})
+    back = plan_homes(fleet(2), kept, alive=["b"], informed=["b"], gone=[])
+    assert back == HomePlan({"r0": {}, "r1": {"a": 1}}, {"r0": {"a": 1}, "r1": {}})
+    over = plan_homes(fleet_now, before, alive=["a"], informed=["a"], gone=[])
+    assert over == HomePlan({"r1": {"a": 1}}, {"r1": {}})
 
 
 @given(st.data())
@@ -85,9 +101,9 @@ def test_whatever_comes_and_goes_no_slot_ever_has_two_homes(data: st.DataObject)
             for mask in masks:
                 assert not union & mask
                 union |= mask
-            assert not union & ~all_slots(replica.slots)
+            for holder, mask in plan.homes[replica.id].items():
+                assert not mask & ~all_slots(replica.slots), holder
             for holder, mask in before.homes.get(replica.id, {}).items():
-                still = mask & all_slots(replica.slots)
                 mine = plan.homes[replica.id].get(holder, 0)
                 leaving = plan.leaving[replica.id].get(holder, 0)
-                assert still & ~(mine | leaving) == 0, "taken without leaving first"
+                assert mask & ~(mine | leaving) == 0, "taken without leaving first"

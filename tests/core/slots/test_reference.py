@@ -240,7 +240,7 @@ WRONG: dict[str, tuple[type, str, Callable[..., Any]]] = {
     "no limbo": (
         SlotBook,
         "_to_limbo",
-        lambda self, mask, *_: setattr(self, "free", self.free | mask),
+        lambda self, mask, *_, **__: setattr(self, "free", self.free | mask),
     ),
     "limbo never ends": (SlotBook, "expire", lambda *_: False),
     "last come first served": (

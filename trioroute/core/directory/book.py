@@ -32,11 +32,16 @@ FORMER_HOLDER: Final = "?"
 
 @attrs.frozen
 class Limbo:
-    """Slots on which a request of `holder` may run until `until`."""
+    """Slots on which a request of `holder` may run until `until`.
+
+    Attributes:
+        least: where that is `NEVER`, no word of the holder ends it before this.
+    """
 
     mask: int
     holder: str
     until: float
+    least: float = LONG_AGO
 
 
 @attrs.define(eq=False)
@@ -153,14 +158,20 @@ class SlotBook:  # house: one method for each event that moves a slot
             self.owned[holder] = claimed
         return held & ~claimed
 
-    def suspend(self, holder: str, *, until: float, home_until: float) -> None:
-        """The holder cannot be asked: its slots go to limbo, those at home for longer."""
+    def suspend(
+        self, holder: str, *, until: float, home_until: float, least: float = LONG_AGO
+    ) -> None:
+        """The holder cannot be asked: its slots go to limbo, those at home for longer.
+
+        Args:
+            least: no word of the holder ends the waiting for its home before this.
+        """
         mask = self.owned.get(holder, 0)
         if not mask:
             return
         self._disown(holder, mask)
         home = self._may_be_home(holder)
-        self._to_limbo(mask & home, holder, home_until)
+        self._to_limbo(mask & home, holder, home_until, least=least)
         self._to_limbo(mask & ~home, holder, until)
 
     def settle(self, holder: str, until: float) -> None:
@@ -172,14 +183,18 @@ class SlotBook:  # house: one method for each event that moves a slot
             for entry in self.limbo
         ]
 
-    def end_waiting(self, holder: str, until: float) -> None:
-        """Its home waits for it no longer than this. What has an end of its own keeps it."""
-        self.limbo = [
-            attrs.evolve(entry, until=until)
-            if entry.holder == holder and entry.until == NEVER
-            else entry
-            for entry in self.limbo
-        ]
+    def end_waiting(self, holder: str, until: float, *, but: int = 0) -> None:
+        """Its home waits for it no longer than this. What has an end of its own keeps it.
+
+        Args:
+            but: slots that it still has.
+        """
+        entries, self.limbo = self.limbo, []
+        for entry in entries:
+            is_waiting = entry.holder == holder and entry.until == NEVER
+            kept = entry.mask & but if is_waiting else entry.mask
+            self._to_limbo(kept, entry.holder, entry.until, least=entry.least)
+            self._to_limbo(entry.mask & ~kept, holder, max(until, entry.least))
 
     def name_doubt(self, holder: str, mask: int) -> None:
         """These slots were in doubt and are the holder's: they wait until it says otherwise."""
@@ -252,9 +267,9 @@ class SlotBook:  # house: one method for each event that moves a slot
         else:
             self.owned.pop(holder, None)
 
-    def _to_limbo(self, mask: int, holder: str, until: float) -> None:
+    def _to_limbo(self, mask: int, holder: str, until: float, *, least: float = LONG_AGO) -> None:
         if mask:
-            self.limbo.append(Limbo(mask, holder, until))
+            self.limbo.append(Limbo(mask, holder, until, least))
 
     @staticmethod
     def _union(masks: Iterable[int]) -> int:

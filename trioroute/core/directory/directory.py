@@ -10,7 +10,7 @@ Contended: a request waits that no free slot can serve; every idle slot is calle
 one goes to the oldest waiter anywhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from trioroute.core.directory.book import NEVER
@@ -37,12 +37,26 @@ Effect = tuple[str, m.FromCoordinator | None]
 
 
 class SlotDirectory:  # house: the coordinator's whole vocabulary, one method for each event
-    """All slots of all deployments during one epoch. One owner."""
+    """All slots of all deployments during one epoch. One owner.
+
+    Attributes:
+        index: of the newest log entry that it follows.
+
+    Args:
+        awaited: holders that are there, as far as is known, and have yet to report.
+    """
 
     def __init__(
-        self, state: RegistryState, *, epoch: int, timings: SlotTimings, now: float
+        self,
+        state: RegistryState,
+        *,
+        epoch: int,
+        timings: SlotTimings,
+        now: float,
+        awaited: Collection[str] = (),
     ) -> None:
         self.epoch = epoch
+        self.index = state.index
         self._timings = timings
         self._holders: dict[str, HolderRecord] = {}
         self._effects: list[Effect] = []
@@ -69,13 +83,15 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                 orderly=state.orderly.get(name),
             )
         self._keeper.adopt(state, now, in_doubt=bool(unknown))
-        self._keeper.take_over(dict.fromkeys(unknown, NEVER), now)
+        self._keeper.take_over(state, dict.fromkeys(unknown, NEVER), now)
+        self._keeper.await_holders([name for name in unknown if name in awaited], now)
         self._bury_dead(state, now)
 
     # -- what happens -----------------------------------------------------------------------
 
     def set_routing(self, state: RegistryState, now: float) -> list[Effect]:
         """The registry changed: replicas, limits, homes, known holders."""
+        self.index = state.index
         for name in [n for n in self._holders if n not in state.holders]:
             self._forget_fenced(name, now)
         self._keeper.adopt(state, now, in_doubt=False)
@@ -160,6 +176,10 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         """Holders in session that have reported, and the routing version each routes by."""
         return {h.name: h.routing_version for h in self._holders.values() if h.reported}
 
+    def gone_replicas(self) -> frozenset[str]:
+        """Replicas that have left the log and on which requests may still run."""
+        return self._keeper.gone.names
+
     def demand(self, deployment: str) -> Demand:
         """What the deployment is asked for now."""
         return self._lines[deployment].demand(self._holders)
@@ -227,6 +247,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
                 book.check()
             if line.waiting:
                 assert line.contended or line.asked, f"{key} has waiters but is calm"
+                if line.unheard.is_open:
+                    continue
                 for request in line.waiting:
                     assert line.free_book(self._holders[request.holder].routing_version) is None, (
                         f"{key}: a free slot while {request} waits"
@@ -248,7 +270,11 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             self._bury(name, died_at, now)
 
     def _bury(self, name: str, died_at: float, now: float) -> None:
-        self._keeper.each(lambda line: line.bury(name, died_at + self._keeper.request_s(line)), now)
+        def over_by(line: Line) -> float:
+            return died_at + self._keeper.request_s(line)
+
+        self._keeper.each(lambda line: line.bury(name, over_by(line)), now)
+        self._keeper.gone.bury(name, over_by)
 
     def _forget_fenced(self, name: str, now: float) -> None:
         """The log says it is fenced: nobody waits for it, and its home is free.
@@ -268,7 +294,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             line.suspend(name, until=until, home_until=until)
 
         self._keeper.each(forget, now)
-        self._keeper.end_waiting(name, now)
+        self._keeper.gone.end_waiting(name, now)
         del self._holders[name]
 
     def _lapse(self, holder: HolderRecord, now: float) -> None:
@@ -304,7 +330,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             line.check_changed()  # before anything is given away
             self._lender.serve(line, now)
 
-        self._keeper.expire_gone(now)
+        self._keeper.gone.expire(now, self._keeper.silent)
         for key in [*keys]:
             self._keeper.guard(self._lines[key], settle, now)
         for name in [*self._renewed]:

@@ -94,7 +94,7 @@ class Hearing:
         self._keeper.renewed.add(holder.name)
         held = unpack_all(renew.held)
         self._believe(holder, held, now)
-        self._keeper.hear_of_gone(holder.name, held, partial(self._over_by, holder))
+        self._keeper.gone.hear(holder, held, partial(self._over_by, holder))
         for key, service_s in renew.service_s.items():
             if service_s > 0 and key in self._keeper.lines:
                 self._keeper.lines[key].service_s[holder.name] = service_s
@@ -111,6 +111,8 @@ class Hearing:
         holder.silent_since = None
         self._keeper.touched.update(self._keeper.lines)
         self._keeper.each(partial(self._take_report, holder, held), now)
+        for key, line in self._keeper.lines.items():
+            line.unheard.report(holder.name, renew.waiting.get(key, 0))
         # Told only when it is known what is doubted: a fault above may have ended the session.
         if holder.reported:
             self._keeper.each(lambda line: self._lender.introduce(line, holder, now), now)
@@ -139,6 +141,9 @@ class Hearing:
 
     def _on_acquire(self, holder: HolderRecord, acquire: m.Acquire, now: float) -> None:
         line = self._keeper.lines.get(acquire.deployment)
+        if line is not None:
+            line.unheard.hear(holder.name)
+            self._keeper.touched.add(acquire.deployment)
         reason = "no-route" if line is None else self._refusal(line, acquire, now)
         if line is None or reason:
             self._keeper.say(holder.name, m.Refuse(number=acquire.number, reason=reason))
@@ -146,11 +151,11 @@ class Hearing:
         arrived_at = now - acquire.waited_s
         # Whatever a peer says: no band is above the highest.
         priority = min(max(acquire.priority, Priority.HIGH), Priority.LOW)
-        request = (priority, arrived_at, holder.name, acquire.number, acquire.size)
-        line.waiting.add(WaitingRequest(*request))
+        request = WaitingRequest(priority, arrived_at, holder.name, acquire.number, acquire.size)
+        line.waiting.add(request)
+        self._lender.correct(line, request, now)
         line.used_at[holder.name] = now
         line.idle.pop(holder.name, None)
-        self._keeper.touched.add(acquire.deployment)
 
     def _refusal(self, line: Line, acquire: m.Acquire, now: float) -> str:
         """Why the request may not wait; empty when it may. Makes room for it where it may."""
@@ -215,4 +220,4 @@ class Hearing:
             return now + self._keeper.request_s(line)
 
         self._keeper.each(lambda line: line.take_all_back(holder.name, busy, over_by(line)), now)
-        self._keeper.hear_of_gone(holder.name, {}, over_by)
+        self._keeper.gone.hear(holder, {}, over_by, is_last=True)

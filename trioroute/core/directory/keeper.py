@@ -6,7 +6,7 @@ slot in doubt until they are in. When that happens again within a minute it is q
 of it is granted until it is changed, and its requests are refused with the reason.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import attrs
@@ -18,6 +18,7 @@ from trioroute.core.directory.book import (
     Limbo,
     SlotBook,
 )
+from trioroute.core.directory.gone import GoneReplicas
 from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.line import Line
 from trioroute.core.model import Replica, StaticSource
@@ -47,6 +48,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
 
     Attributes:
         touched: deployments that the current event may have changed.
+        gone: replicas that have left the log, and may come back under their names.
 
     Args:
         holders: all that are known, shared with the directory.
@@ -70,12 +72,10 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         self.say = say
         self.renewed = renewed
         self.timings = timings
-        # Replicas that are gone from the log while a request may still run on them. One that comes
-        # back under its name (a fixed address does) is not a new one.
-        self._gone: dict[str, tuple[Line, SlotBook]] = {}
+        self.gone = GoneReplicas()
         self._failed_at: dict[str, float] = {}
         self._faults: list[Fault] = []
-        # Until when requests may run that an earlier coordinator had granted (see _unknown_until).
+        # Until when requests may run that an earlier coordinator had granted (see _former).
         self._taken_over_at: float | None = None
 
     def request_s(self, line: Line) -> float:
@@ -102,7 +102,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         faults, self._faults = self._faults, []
         return faults
 
-    def take_over(self, pending: Mapping[str, float], now: float) -> None:
+    def take_over(self, state: RegistryState, pending: Mapping[str, float], now: float) -> None:
         """Put every slot in doubt: these holders may have requests that nobody told of.
 
         Args:
@@ -110,6 +110,8 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         """
         self._taken_over_at = now if pending else None
         for line in self.lines.values():
+            if pending:
+                self._recall_gone(line, state)
             doubt_until = now + self.timings.doubt_s(line.deployment.request_max_s)
             line.in_doubt = bool(pending)
             line.pending = {
@@ -117,11 +119,16 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
                 for name, ended_at in pending.items()
             }
 
+    def await_holders(self, names: Collection[str], now: float) -> None:
+        """These are there and should be heard soon, so that it is known who has waited longest."""
+        for line in self.lines.values():
+            line.unheard.begin(names, now + self.timings.order_s)
+
     def may_run(self, holder: str, now: float) -> bool:
         """Whether requests of any incarnation of a holder may still run after its goodbye."""
         if any(line.may_run(holder, now) for line in self.lines.values()):
             return True
-        return any(book.may_run(holder) for _, book in self._gone.values())
+        return self.gone.may_run(holder)
 
     def silent(self) -> list[str]:
         """Holders that say nothing and may live on: cut off, they may serve from their homes."""
@@ -144,7 +151,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
     def adopt(self, state: RegistryState, now: float, *, in_doubt: bool) -> None:
         """Follow the log: deployments, replicas, limits, homes."""
         for key in [key for key in self.lines if key not in state.deployments]:
-            self._drop_line(self.lines.pop(key), now)
+            self._drop_line(self.lines.pop(key), state, now)
         for key, deployment in state.deployments.items():
             line = self.lines.get(key)
             if line is None:
@@ -160,7 +167,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         key = line.deployment.key
         replicas = {replica.id: replica for replica in state.replicas.get(key, ())}
         for gone in [name for name in line.books if name not in replicas]:
-            self._drop_replica(line, gone, now)
+            self._drop_replica(line, gone, state, now)
         for replica in replicas.values():
             self._adopt_replica(line, replica, state, now, in_doubt=in_doubt)
             book = line.books[replica.id]
@@ -171,64 +178,50 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         endpoint = state.endpoints.get(line.deployment.endpoint)
         line.set_banded(endpoint is not None and endpoint.priority)
 
-    def expire_gone(self, now: float) -> None:
-        """Forget replicas that are gone once nothing can run on them any more."""
-        for name, (line, book) in [*self._gone.items()]:
-            if all(until <= now for until in line.pending.values()):
-                book.split_doubt(self.silent())
-            book.expire(now)
-            if not book.in_use:
-                del self._gone[name]
-
-    def end_waiting(self, holder: str, now: float) -> None:
-        """The holder is fenced: replicas that are gone wait for it no longer either."""
-        for _, book in self._gone.values():
-            book.end_waiting(holder, now)
-
-    def hear_of_gone(
-        self, holder: str, held: Mapping[str, int], over_by: Callable[[Line], float]
-    ) -> None:
-        """What a holder says it has concerns replicas that are gone as well.
-
-        What it still holds there is waited for until a list is without it.
-
-        Args:
-            over_by: when the last request that its lists do not tell of is over.
-        """
-        for name, (line, book) in self._gone.items():
-            if mask := held.get(name, 0):
-                book.name_doubt(holder, mask)
-            else:
-                book.end_waiting(holder, over_by(line))
-
     # -- replicas ---------------------------------------------------------------------------
 
-    def _drop_line(self, line: Line, now: float) -> None:
+    def _drop_line(self, line: Line, state: RegistryState, now: float) -> None:
         for gone in [*line.books]:
-            self._drop_replica(line, gone, now)
+            self._drop_replica(line, gone, state, now)
         for request in line.waiting:
             self.say(request.holder, m.Refuse(number=request.number, reason="no-route"))
 
-    def _drop_replica(self, line: Line, name: str, now: float) -> None:
+    def _drop_replica(self, line: Line, name: str, state: RegistryState, now: float) -> None:
         book = line.books.pop(name)
         del self.line_of[name]
         line.freed.pop(name, None)
-        # Until its routing says so too, a holder may start requests there while its lease runs.
+        # Homes that changed since the last look, and left with it.
+        book.leaving = state.leaving.get(line.deployment.key, {}).get(name, book.leaving)
+        # Until its routing says so too, a holder may start requests there while its lease runs,
+        # and from its home without one.
         until = now + self.timings.booked_s + self.request_s(line)
         for holder in [*book.owned]:
-            book.suspend(holder, until=until, home_until=until)
-        self._gone[name] = line, book
+            book.suspend(holder, until=until, home_until=NEVER, least=until)
+        self.gone.add(line, book, index=state.index)
+
+    def _recall_gone(self, line: Line, state: RegistryState) -> None:
+        """What an earlier coordinator had given out on replicas that have gone is in doubt too."""
+        key = line.deployment.key
+        for name, leaving in state.leaving.get(key, {}).items():
+            number = max((mask.bit_length() for mask in leaving.values()), default=0)
+            if name not in line.books and number:
+                replica = Replica(id=name, deployment=key, host="", port=0, slots=number)
+                doubt = Limbo(all_slots(number), UNKNOWN_HOLDER, NEVER)
+                book = SlotBook(replica, since=0, leaving=leaving, limbo=[doubt])
+                self.gone.add(line, book, index=state.index)
 
     def _adopt_replica(
         self, line: Line, replica: Replica, state: RegistryState, now: float, *, in_doubt: bool
     ) -> None:
         book = line.books.get(replica.id)
-        if book is None and (returning := self._gone.pop(replica.id, None)) is not None:
+        if book is None and (returning := self.gone.take_back(replica.id)) is not None:
             before, book = returning
             line.books[replica.id] = book
             if line is not before or not line.in_doubt:  # else its doubt ends with the line's
                 over_at = max(before.pending.values(), default=now)
                 book.split_doubt(self.silent(), over_at=over_at)
+            rest = all_slots(replica.slots) & ~(book.free | book.in_use)
+            book.limbo += self._former(line, replica.id, rest, state)
             book.resize(replica)
             line.mark_freed(book)
         if book is None and in_doubt:
@@ -251,13 +244,17 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         an earlier coordinator and come back under this one, still at work.
         """
         slots = all_slots(replica.slots)
+        former = self._former(line, replica.id, slots, state)
+        return SlotBook(replica, since=state.index, free=0 if former else slots, limbo=former)
+
+    def _former(self, line: Line, name: str, slots: int, state: RegistryState) -> list[Limbo]:
+        """The doubt about slots of a replica that an earlier coordinator may have given out."""
         is_fixed = isinstance(line.deployment.source, StaticSource)
-        may_be_back = is_fixed and has_forgotten_replica(state, replica.id)
-        if self._taken_over_at is None or not may_be_back:
-            return SlotBook(replica, since=state.index, free=slots)
-        longest = line.deployment.request_max_s
-        until = self._taken_over_at + self.timings.doubt_s(longest)
-        return SlotBook(replica, since=state.index, limbo=[Limbo(slots, FORMER_HOLDER, until)])
+        may_be_back = is_fixed and has_forgotten_replica(state, name)
+        if self._taken_over_at is None or not may_be_back or not slots:
+            return []
+        until = self._taken_over_at + self.timings.doubt_s(line.deployment.request_max_s)
+        return [Limbo(slots, FORMER_HOLDER, until)]
 
     # -- faults -----------------------------------------------------------------------------
 

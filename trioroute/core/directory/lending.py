@@ -28,6 +28,8 @@ __all__ = ["Lender"]
 _STOCK_VERSION: Final = 2
 #: Changes of when replicas should be ready that are smaller are not worth a message, seconds.
 _EXPECT_NEWS_S: Final = 0.25
+#: An ask is under way for less than this, seconds: by so much it is older than what was said.
+_OLDER_S: Final = 0.01
 #: A list of more slots than this is cheaper than a message for each.
 _GRANTS_MAX: Final = 16
 
@@ -56,10 +58,15 @@ class Lender:
 
     def serve(self, line: Line, now: float) -> None:
         """Bring the deployment to rest: no idle slot while somebody could use it."""
-        self._serve_waiters(line, now)
+        if line.unheard.end_if_over(now) and line.contended:
+            self._say_mode(line, now)
+        if not line.unheard.is_open:
+            self._serve_waiters(line, now)
         if line.waiting:
             if not line.contended and not self._recall_for_waiters(line, now):
                 self.set_mode(line, now, contended=True)
+            if line.unheard.is_open:
+                return  # whose turn it is will be known in a moment
         elif line.contended and self._is_over(line, now):
             self.set_mode(line, now, contended=False)
         if not line.contended:
@@ -75,17 +82,27 @@ class Lender:
         if not contended:
             for holder in line.used_by(self._holders, now):
                 line.short[holder.name] = None
-        for holder in self._holders.values():
-            if holder.reported:
-                self._say(holder.name, self.mode(line, holder, now))
+        self._say_mode(line, now)
+
+    def correct(self, line: Line, request: WaitingRequest, now: float) -> None:
+        """Holders that believe in nobody as old as this request elsewhere are told of it.
+
+        Who connects late, or is tried again, is older than what was said while nobody knew of it;
+        they would serve their own waiters before it from slots that come free there (S13).
+        """
+        if not line.contended or line.unheard.is_open or line.own_age_s == NEVER_OWN:
+            return
+        for name, at in [*line.told.items()]:
+            if name != request.holder and request.arrived_at < at - _OLDER_S:
+                self._say(name, self.mode(line, self._holders[name], now))
 
     def mode(self, line: Line, holder: HolderRecord, now: float) -> m.Mode:
         """How the deployment is dealt with now."""
         return m.Mode(
             deployment=line.deployment.key,
             contended=line.contended,
-            own_age_s=line.own_age_s,
-            oldest_waited_s=line.oldest_waited_s(now, elsewhere_than=holder.name),
+            own_age_s=NEVER_OWN if line.unheard.is_open else line.own_age_s,
+            oldest_waited_s=line.tell_oldest_s(holder.name, now),
         )
 
     def introduce(self, line: Line, holder: HolderRecord, now: float) -> None:
@@ -125,11 +142,14 @@ class Lender:
         else:
             return
         if line.contended:
-            for holder in self._holders.values():
-                if holder.reported:
-                    self._say(holder.name, self.mode(line, holder, now))
+            self._say_mode(line, now)
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _say_mode(self, line: Line, now: float) -> None:
+        for holder in self._holders.values():
+            if holder.reported:
+                self._say(holder.name, self.mode(line, holder, now))
 
     def _serve_waiters(self, line: Line, now: float) -> None:
         for request in [*line.waiting]:
@@ -147,7 +167,7 @@ class Lender:
             number=request.number,
             replica=book.replica.id,
             slot=slot,
-            oldest_waited_s=line.oldest_waited_s(now, elsewhere_than=request.holder),
+            oldest_waited_s=line.tell_oldest_s(request.holder, now),
         )
         self._say(request.holder, grant)
 

@@ -12,6 +12,7 @@ import attrs
 
 from trioroute.core.directory.book import LONG_AGO, UNKNOWN_HOLDER, SlotBook
 from trioroute.core.directory.holders import HolderRecord
+from trioroute.core.directory.unheard import Unheard
 from trioroute.core.directory.usage import UsageMeter
 from trioroute.core.directory.waiting import WaitingLine
 from trioroute.core.health import GroupHealth, Health, HealthChange
@@ -45,6 +46,8 @@ class Line:  # house: one method for each event that its books go through
         short: holders that have run out, in the order in which they did.
         used_at: when each holder last had a request here.
         own_age_s: `Mode.own_age_s`; `NEVER_OWN` where requests have priorities.
+        told: since when whoever waits elsewhere has come, as each holder was last told.
+        unheard: who may have older requests that nobody has told of.
         service_s: how long a request takes, as each holder last reported it.
         expected_at: when replicas that are being started should be ready; 0 when none are.
         health: which replicas may be used, after what they did lately.
@@ -68,6 +71,8 @@ class Line:  # house: one method for each event that its books go through
     short: dict[str, None] = attrs.field(factory=dict)
     used_at: dict[str, float] = attrs.field(factory=dict)
     own_age_s: float = 0.0
+    told: dict[str, float] = attrs.field(factory=dict)
+    unheard: Unheard = attrs.field(factory=Unheard)
     service_s: dict[str, float] = attrs.field(factory=dict)
     expected_at: float = 0.0
     health: GroupHealth = attrs.field(factory=GroupHealth)
@@ -176,6 +181,7 @@ class Line:  # house: one method for each event that its books go through
     def bury(self, holder: str, until: float) -> None:
         """The holder has ended for certain; its last requests are over at `until` (decision 25)."""
         self.forget_holder(holder)
+        self.unheard.forget(holder)
         for book in self.books.values():
             book.suspend(holder, until=until, home_until=until)
             book.settle(holder, until)
@@ -202,6 +208,7 @@ class Line:  # house: one method for each event that its books go through
     def take_all_back(self, holder: str, busy: Mapping[str, int], over: float) -> None:
         """It said goodbye; what it broke off may run until `over`."""
         self.forget_holder(holder)
+        self.unheard.forget(holder)
         for name, book in self.books.items():
             book.take_back(holder, ~busy.get(name, 0))
             book.suspend(holder, until=over, home_until=over)
@@ -260,10 +267,11 @@ class Line:  # house: one method for each event that its books go through
         service_s = sum(self.service_s.values()) / len(self.service_s)
         return (self.waiting.ahead_of(priority) + 1) * service_s / slots
 
-    def oldest_waited_s(self, now: float, *, elsewhere_than: str) -> float:
-        """The age of the oldest waiter of another holder than this one; 0 when there is none."""
-        oldest = next((each for each in self.waiting if each.holder != elsewhere_than), None)
-        return 0.0 if oldest is None else now - oldest.arrived_at
+    def tell_oldest_s(self, holder: str, now: float) -> float:
+        """What a holder is told: the age of the oldest waiter elsewhere; 0 when there is none."""
+        oldest = next((each for each in self.waiting if each.holder != holder), None)
+        self.told[holder] = now if oldest is None else oldest.arrived_at
+        return now - self.told[holder]
 
     def believed_idle(self) -> dict[str, int]:
         """Holders that should have idle slots and are not being asked for them already."""
@@ -281,6 +289,7 @@ class Line:  # house: one method for each event that its books go through
         self.usage.forget(name)
         for by_holder in (self.idle, self.asked, self.short, self.used_at, self.service_s):
             by_holder.pop(name, None)
+        self.told.pop(name, None)
 
     def used_by(self, holders: Mapping[str, HolderRecord], now: float) -> list[HolderRecord]:
         """The holders that had requests here lately and can be given slots."""

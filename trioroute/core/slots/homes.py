@@ -31,6 +31,7 @@ def plan_homes(
     *,
     alive: Collection[str],
     informed: Collection[str],
+    gone: Collection[str] = (),
 ) -> HomePlan:
     """The next home assignment of one deployment; equal to `current` when nothing is to be done.
 
@@ -41,6 +42,7 @@ def plan_homes(
         alive: holders that may be given slots. Others keep what they have: only a fence may take
             it from them.
         informed: holders that route by a log at least as new as `current`.
+        gone: replicas that have left the log and on which requests may still run.
     """
     homes: dict[str, dict[str, int]] = {}
     leaving: dict[str, dict[str, int]] = {}
@@ -50,12 +52,12 @@ def plan_homes(
     for replica in replicas:
         everything = all_slots(replica.slots)
         left = everything
-        gone = leaving[replica.id] = {
-            holder: mask & everything
+        leaves = leaving[replica.id] = {
+            holder: mask
             for holder, mask in current.leaving.get(replica.id, {}).items()
-            if holder not in informed and mask & everything
+            if holder not in informed and mask
         }
-        for mask in gone.values():
+        for mask in leaves.values():
             left &= ~mask
         kept = homes[replica.id] = {}
         for holder, mask in current.homes.get(replica.id, {}).items():
@@ -67,13 +69,17 @@ def plan_homes(
                 loads[holder] += count(stays)
             if stays:
                 kept[holder] = stays
-            if owned & ~stays:
-                gone[holder] = gone.get(holder, 0) | (owned & ~stays)
+            # Above a lowered limit too: it may be raised again before the holder knows.
+            if moved := mask & ~everything | owned & ~stays:
+                leaves[holder] = leaves.get(holder, 0) | moved
         homeless += [(replica.id, slot) for slot in _slots(left)]
     for replica_id, slot in homeless if loads else ():
         holder = min(loads, key=lambda h: (loads[h], -_score(replica_id, slot, h)))
         loads[holder] += 1
         homes[replica_id][holder] = homes[replica_id].get(holder, 0) | 1 << slot
+    # One that comes back under its name must not be somebody else's home before its time.
+    still = [name for name in current.leaving if name in gone and name not in homes]
+    leaving.update({name: dict(current.leaving[name]) for name in still})
     return HomePlan(homes, leaving)
 
 

@@ -31,6 +31,8 @@ class SlotTimings:
             way over the coordinator; beyond it holders serve their own waiters first. At a load of
             0.9 a share of 1 % makes waits 13 % longer, which misses the goal; 0.6 % meets it.
         own_age_max_s: by how much an own waiter served so may be younger than the oldest.
+        order_s: how long after a take-over nothing is granted to waiting requests while holders
+            that are there have yet to tell of theirs. As long as a link may take to come up.
         reclaim_after_min_s: lower bound of `reclaim_after` (decision 26).
         isolation_max_s: how long a holder without coordinator serves from its home.
         failover_grace_s: how long waiting requests' clocks stand still without a coordinator.
@@ -48,6 +50,7 @@ class SlotTimings:
     recall_s: float = 0.02
     hand_over_share_max: float = 0.006
     own_age_max_s: float = 0.05
+    order_s: float = 0.1
     reclaim_after_min_s: float = 30.0
     isolation_max_s: float = 600.0
     failover_grace_s: float = 5.0

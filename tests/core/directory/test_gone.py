@@ -1,0 +1,243 @@
+"""Replicas that leave the log and come back under their names, and whose homes were there."""
+
+import attrs
+import pytest
+
+from tests.core.slots.slotworld import KEY, TIMINGS, World
+from trioroute.core.directory.directory import SlotDirectory
+from trioroute.core.model import CommandSource, Endpoint, Isolation, Replica
+from trioroute.core.registry import ProveDead, PutRegistry, PutReplicas
+from trioroute.core.slots import messages as m
+
+#: Until when who was cut off can start nothing more, after its lease has ended.
+ISOLATED_S = TIMINGS.isolation_max_s
+
+
+def settle(world: World, seconds: float) -> None:
+    for _ in range(round(seconds / 0.005)):
+        world.step()
+
+
+def directory_of(world: World) -> SlotDirectory:
+    assert world.directory is not None
+    return world.directory
+
+
+def put_replicas(world: World, replicas: tuple[Replica, ...]) -> None:
+    world.commit(PutReplicas(epoch=directory_of(world).epoch, deployment=KEY, replicas=replicas))
+    world.routing_changed()
+
+
+def cut_off(world: World, name: str) -> None:
+    world.workers[name].reachable = False
+    world.hang_up(world.workers[name])
+
+
+def serving_world(*, slots: int = 1, is_fixed: bool = True) -> tuple[World, str, str]:
+    """One replica at home with a holder that serves on when it is cut off; and another holder."""
+    world = World(holders=2, replicas=1, slots=slots, request_max_s=0.5, isolation=Isolation.SERVE)
+    if not is_fixed:
+        deployment = world.registry.state.deployments[KEY]
+        source = CommandSource(command=("serve",), cwd=".")
+        deployment = attrs.evolve(deployment, source=source)
+        world.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(deployment,)))
+        world.routing_changed()
+    settle(world, 1)
+    home, *_ = world.registry.state.homes[KEY]["r0"]
+    (other,) = {"w0", "w1"} - {home}
+    return world, home, other
+
+
+def serve_on(world: World, *names: str, seconds: float) -> int:
+    """All of them have a request all the time, for so long; how many were served."""
+    served = len(world.served)
+    for _ in range(round(seconds / 0.05)):
+        for name in names:
+            if len(world.workers[name].arrivals) < 3:
+                world.request(name)
+        settle(world, 0.05)
+    return len(world.served) - served
+
+
+def gone_and_back(world: World, seconds: float) -> None:
+    replicas = world.registry.state.replicas[KEY]
+    put_replicas(world, ())
+    settle(world, seconds)
+    put_replicas(world, replicas)
+
+
+@pytest.mark.parametrize("away_s", [0.0, 0.1, 2.7])
+def test_an_address_that_comes_back_is_not_given_away_while_its_home_serves_on(
+    away_s: float,
+) -> None:
+    """Decisions 22 and 26: its holder is cut off and knows neither of the going nor the coming."""
+    world, home, other = serving_world()
+    cut_off(world, home)
+    gone_and_back(world, away_s)
+    assert serve_on(world, home, seconds=0.5), "it goes on alone"
+    serve_on(world, home, other, seconds=2.0 + ISOLATED_S)
+    assert not world.over_limit
+
+
+def test_an_address_that_went_and_came_back_before_the_coordinator_looked_is_still_a_home() -> None:
+    world, home, other = serving_world()
+    cut_off(world, home)
+    replicas = world.registry.state.replicas[KEY]
+    world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=()))
+    put_replicas(world, replicas)
+    serve_on(world, home, other, seconds=2.0 + TIMINGS.booked_s + ISOLATED_S)
+    assert not world.over_limit
+
+
+@pytest.mark.parametrize("is_fixed", [True, False])
+@pytest.mark.parametrize("is_back_first", [True, False])
+def test_whose_home_was_on_an_address_that_went_is_known_to_the_next_coordinator(
+    is_back_first: bool, is_fixed: bool
+) -> None:
+    """Also of a replica that somebody started, and that was not ready for a while."""
+    world, home, other = serving_world(is_fixed=is_fixed)
+    replicas = world.registry.state.replicas[KEY]
+    cut_off(world, home)
+    put_replicas(world, ())
+    settle(world, 0.1)
+    if not is_back_first:
+        world.elect()
+        settle(world, 0.1)
+    put_replicas(world, replicas)
+    if is_back_first:
+        world.elect()
+    serve_on(world, home, other, seconds=2.0 + TIMINGS.booked_s + ISOLATED_S)
+    assert not world.over_limit
+
+
+@pytest.mark.parametrize("is_taken_over", [False, True])
+def test_who_comes_back_with_a_request_there_is_waited_for(is_taken_over: bool) -> None:
+    """It reports what it runs although the log does not name the replica any more."""
+    world, home, other = serving_world()
+    replicas = world.registry.state.replicas[KEY]
+    cut_off(world, home)
+    put_replicas(world, ())
+    settle(world, 3.0)
+    world.request(home)
+    (running,) = world.running
+    running.ends_at = world.now + 0.45
+    if is_taken_over:
+        world.elect()
+    world.workers[home].reachable = True
+    settle(world, 0.05)
+    put_replicas(world, replicas)
+    world.request(other)
+    settle(world, 0.3)
+    assert world.running == [running]
+    assert not world.over_limit
+
+
+def test_a_slot_that_was_on_its_way_to_who_is_cut_off_may_become_its_home() -> None:
+    """It said a list without the slot, then the grant came, and then nothing more."""
+    world, home, other = serving_world()
+    worker = world.workers[home]
+    assert worker.link is not None
+    worker.link.delay_s = 0.05
+    worker.holding.link.receive(m.Recall(deployment=KEY, keep=0, most=1), world.now)
+    settle(world, 0.06)
+    worker.renew_at, worker.reachable = world.now, False
+    settle(world, 0.02)
+    replicas = world.registry.state.replicas[KEY]
+    world.commit(PutReplicas(epoch=1, deployment=KEY, replicas=()))
+    world.dispatch(directory_of(world).set_routing(world.registry.state, world.now))
+    settle(world, 0.05)
+    assert worker.holding.statistics().held == 1, "the slot that was given back is here again"
+    world.hang_up(worker)
+    settle(world, TIMINGS.booked_s + TIMINGS.request_s(0.5))
+    put_replicas(world, replicas)
+    serve_on(world, home, other, seconds=ISOLATED_S)
+    assert not world.over_limit
+
+
+def test_a_slot_that_was_on_its_way_while_its_address_went_and_came_back_is_its_holders() -> None:
+    """It knows of both before the grant arrives, so it takes it."""
+    world, home, other = serving_world()
+    worker = world.workers[home]
+    assert worker.link is not None
+    worker.link.delay_s = 0.05
+    worker.holding.link.receive(m.Recall(deployment=KEY, keep=0, most=1), world.now)
+    settle(world, 0.06)
+    gone_and_back(world, 0.005)
+    world.request(other)
+    settle(world, 0.06)
+    assert worker.holding.statistics().held == 1
+    assert serve_on(world, home, other, seconds=1.0) == 1
+    assert not world.over_limit
+
+
+@pytest.mark.parametrize("away_s", [0.0, 0.1])
+def test_an_address_that_comes_back_is_used_when_all_know_that_it_had_gone(away_s: float) -> None:
+    world, home, other = serving_world()
+    gone_and_back(world, away_s)
+    settle(world, TIMINGS.booked_s + TIMINGS.request_s(0.5) + 0.1)
+    assert directory_of(world).demand(KEY).in_doubt == 0
+    assert serve_on(world, home, other, seconds=1.0) > 2
+    assert not world.over_limit
+
+
+def test_a_request_that_runs_on_through_it_all_keeps_its_slot_until_it_ends() -> None:
+    """Its replica goes and comes back, its holder is there all the time."""
+    world = World(holders=2, replicas=1, request_max_s=6.0)
+    settle(world, 8)
+    world.request("w0")
+    settle(world, 0.05)
+    (running,) = world.running
+    running.ends_at = world.now + 5.0
+    gone_and_back(world, 0.1)
+    settle(world, 0.1)
+    world.request("w1")
+    settle(world, 4.5)
+    assert world.running == [running]
+    settle(world, 4.0)
+    assert len(world.served) == 2, "and no longer"
+
+
+def test_a_home_that_went_ends_with_its_fence() -> None:
+    world, home, other = serving_world()
+    cut_off(world, home)
+    gone_and_back(world, 0.1)
+    settle(world, TIMINGS.reclaim_s(0.5) + TIMINGS.booked_s + 0.1)
+    assert home not in world.registry.state.holders
+    assert serve_on(world, other, seconds=1.0) > 1
+
+
+def test_a_home_that_went_ends_with_the_proof_of_its_holders_death() -> None:
+    world, home, _ = serving_world()
+    cut_off(world, home)
+    put_replicas(world, ())
+    settle(world, 0.1)
+    assert directory_of(world).gone_replicas() == {"r0"}
+    world.commit(ProveDead(holder=home, below=2, ended_s_ago=0.05))
+    world.routing_changed()
+    settle(world, TIMINGS.request_s(0.5))
+    assert not directory_of(world).gone_replicas()
+
+
+def test_the_log_forgets_homes_that_went_when_nothing_can_run_there() -> None:
+    world, home, _ = serving_world()
+    cut_off(world, home)
+    put_replicas(world, ())
+    settle(world, TIMINGS.booked_s + 2.0)
+    assert world.registry.state.leaving[KEY] == {"r0": {home: 1}}
+    world.workers[home].reachable = True
+    settle(world, 2.0)
+    assert world.registry.state.leaving[KEY] == {}
+
+
+def test_a_limit_that_is_lowered_and_raised_again_gives_no_home_away() -> None:
+    """Decision 29: the slots above it are its holder's until that knows."""
+    world, home, other = serving_world(slots=2)
+    cut_off(world, "w0")
+    cut_off(world, "w1")
+    (replica,) = world.registry.state.replicas[KEY]
+    world.workers[other].reachable = True
+    put_replicas(world, (attrs.evolve(replica, slots=1),))
+    settle(world, TIMINGS.booked_s + TIMINGS.request_s(0.5))
+    put_replicas(world, (replica,))
+    serve_on(world, home, other, seconds=ISOLATED_S)
+    assert not world.over_limit
