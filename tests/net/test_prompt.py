@@ -1,12 +1,18 @@
 """Messages go out at once, in order, also when the socket takes only a part of them."""
 
+import contextlib
 import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+from consensus.certificates import write_throwaway_certificates
 from trioroute.net.prompt import PromptWriter
+
+Tls = trio.SSLStream[trio.SocketStream]
 
 
 def tcp_ends() -> tuple[trio.SocketStream, socket.socket]:
@@ -67,3 +73,107 @@ async def test_a_broken_connection_is_noticed_by_the_task_only() -> None:
     writer.write(b"too late")
     with pytest.raises(trio.ClosedResourceError):
         await writer.run()
+
+
+@contextlib.asynccontextmanager
+async def tls_ends(folder: Path) -> AsyncIterator[tuple[Tls, Tls]]:
+    """The two ends of one session, ready."""
+    certificates = write_throwaway_certificates(folder, ["a", "b"])
+    (listening,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listening:
+        near = await trio.open_tcp_stream("127.0.0.1", listening.socket.getsockname()[1])
+        far = await listening.accept()
+    dialling = trio.SSLStream(near, certificates["a"].dialling, server_hostname="b")
+    accepting = trio.SSLStream(far, certificates["b"].accepting, server_side=True)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(dialling.do_handshake)
+            nursery.start_soon(accepting.do_handshake)
+        await accepting.send_all(b"welcome")  # the first send takes the session's tickets along
+        assert await dialling.receive_some(99) == b"welcome"
+        yield dialling, accepting
+    finally:
+        near.socket.close()
+        far.socket.close()
+
+
+async def test_tls_is_written_without_any_task_from_either_end(tmp_path: Path) -> None:
+    async with tls_ends(tmp_path) as (dialling, accepting):
+        for ours, theirs in [(dialling, accepting), (accepting, dialling)]:
+            writer = PromptWriter(ours)
+            writer.write(b"one ")
+            writer.write(b"two")
+            assert writer.backlog_bytes == 0
+            with trio.fail_after(5):
+                assert await theirs.receive_some(99) + await theirs.receive_some(99) == b"one two"
+
+
+async def test_what_the_socket_takes_a_part_of_follows_in_order_over_tls(tmp_path: Path) -> None:
+    """While this end reads too, as the slot link does."""
+    blocks = [bytes([n]) * 100_000 for n in range(100)]
+    async with tls_ends(tmp_path) as (ours, theirs), trio.open_nursery() as nursery:
+        nursery.cancel_scope.deadline = trio.current_time() + 20
+        writer = PromptWriter(ours)
+        for block in blocks[:50]:
+            writer.write(block)
+        assert writer.backlog_bytes > 0
+        nursery.start_soon(writer.run)
+        nursery.start_soon(ours.receive_some, 99)
+        await trio.testing.wait_all_tasks_blocked()
+        for block in blocks[50:]:
+            writer.write(block)
+        received = bytearray()
+        while len(received) < 10_000_000:
+            received += await theirs.receive_some(1 << 20)
+        assert received == b"".join(blocks)
+        await trio.testing.wait_all_tasks_blocked()
+        writer.write(b"calm again")
+        assert writer.backlog_bytes == 0
+        assert await theirs.receive_some(99) == b"calm again"
+        nursery.cancel_scope.cancel()
+        return
+    pytest.fail("something was never written")
+
+
+async def test_a_record_that_somebody_is_sending_goes_first(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """The reader may owe the session an answer: bytes of two records must never mix."""
+    async with tls_ends(tmp_path) as (ours, theirs):
+        writer = PromptWriter(ours)
+        nursery.start_soon(writer.run)
+        async with ours._inner_send_lock:
+            writer.write(b"after it")
+            assert writer.backlog_bytes == 8
+            await trio.testing.wait_all_tasks_blocked()
+        assert await theirs.receive_some(99) == b"after it"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_version_of_trio_without_these_parts_is_written_by_the_task(
+    tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trioroute.net.prompt._TLS_PARTS", ("_renamed",))
+    async with tls_ends(tmp_path) as (ours, theirs):
+        writer = PromptWriter(ours)
+        writer.write(b"in time")
+        assert writer.backlog_bytes == 7
+        nursery.start_soon(writer.run)
+        assert await theirs.receive_some(99) == b"in time"
+        nursery.cancel_scope.cancel()
+
+
+async def test_tls_over_anything_but_a_socket_is_written_by_the_task(tmp_path: Path) -> None:
+    context = write_throwaway_certificates(tmp_path, ["a"])["a"].dialling
+    writer = PromptWriter(trio.SSLStream(trio.testing.memory_stream_pair()[0], context))
+    writer.write(b"later")
+    assert writer.backlog_bytes == 5
+
+
+async def test_a_broken_tls_connection_is_noticed_by_the_task_only(tmp_path: Path) -> None:
+    async with tls_ends(tmp_path) as (ours, _):
+        writer = PromptWriter(ours)
+        await trio.aclose_forcefully(ours)
+        writer.write(b"too late")
+        with pytest.raises((trio.ClosedResourceError, trio.BrokenResourceError)):
+            await writer.run()
