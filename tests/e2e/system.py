@@ -43,21 +43,31 @@ instance_count: REPLICAS
 request_settings:
   max_concurrent_requests_per_instance: 1
   max_queue_wait_ms: WAIT
-  request_timeout_ms: 1000
+  request_timeout_ms: TIMEOUT
 properties:
   trioroute.command: "COMMAND"
 """
 
 
 def write_files(
-    folder: Path, *, replicas: int, service_s: float, queue_wait_ms: int = 30_000
+    folder: Path,
+    *,
+    replicas: int,
+    service_s: float,
+    queue_wait_ms: int = 30_000,
+    request_timeout_ms: int = 1000,
 ) -> None:
-    """An endpoint whose replicas record their own concurrency in `folder`/records."""
+    """An endpoint whose replicas record their own concurrency in `folder`/records.
+
+    Args:
+        request_timeout_ms: for so long slots of who was killed are in doubt; far longer than
+            `service_s` where nobody is, for a machine may be busy.
+    """
     (folder / "records").mkdir()
     command = f"{sys.executable} {REPLICA} {{port}} {folder / 'records'} {service_s}"
     (folder / "endpoint.yml").write_text(ENDPOINT)
     text = DEPLOYMENT.replace("REPLICAS", str(replicas)).replace("COMMAND", command)
-    text = text.replace("WAIT", str(queue_wait_ms))
+    text = text.replace("WAIT", str(queue_wait_ms)).replace("TIMEOUT", str(request_timeout_ms))
     (folder / "deployment.yml").write_text(text)
 
 

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def test_ctrl_c_finishes_what_runs_and_ends_everything(tmp_path: Path) -> None:
-    write_files(tmp_path, replicas=2, service_s=1.0)
+    write_files(tmp_path, replicas=2, service_s=1.0, request_timeout_ms=30_000)
     with running_up(tmp_path) as system:
 
         async def interrupt_while_scoring() -> int | None:
@@ -78,9 +78,10 @@ def test_after_ctrl_c_the_next_start_has_nothing_in_doubt(front_ends: int, tmp_p
 
     That is far longer here than a request waits for a slot: it would be refused, on any machine.
     """
-    write_files(tmp_path, replicas=1, service_s=0.01, queue_wait_ms=20_000)
+    times = {"queue_wait_ms": 20_000, "request_timeout_ms": 180_000}
+    write_files(tmp_path, replicas=1, service_s=0.01, **times)
     deployment = tmp_path / "deployment.yml"
-    text = deployment.read_text().replace("request_timeout_ms: 1000", "request_timeout_ms: 180000")
+    text = deployment.read_text()
     with replica_at_fixed_address(tmp_path) as address:
         command = next(line for line in text.splitlines() if "trioroute.command" in line)
         deployment.write_text(text.replace(command, f'  trioroute.addresses: "{address}"'))
@@ -116,7 +117,7 @@ def replica_at_fixed_address(folder: Path) -> Iterator[str]:
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
-    write_files(tmp_path, replicas=1, service_s=60.0)
+    write_files(tmp_path, replicas=1, service_s=60.0, request_timeout_ms=180_000)
     with running_up(tmp_path, "--front-ends", "1") as system:
 
         async def interrupt_twice() -> None:
@@ -135,7 +136,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
 
 
 def test_sigkill_leaves_nothing_behind_and_the_folder_can_be_used_again(tmp_path: Path) -> None:
-    write_files(tmp_path, replicas=2, service_s=0.01)
+    write_files(tmp_path, replicas=2, service_s=0.01, request_timeout_ms=3000)
     with running_up(tmp_path) as system:
         assert len(our_processes(system.data)) >= 8, "up, runner, 3 supervisors and workers, …"
         system.process.kill()

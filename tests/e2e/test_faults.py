@@ -77,7 +77,8 @@ FAULTS = [
 def test_no_replica_ever_works_on_two_requests(
     fault: Callable[[System], None], tmp_path: Path
 ) -> None:
-    write_files(tmp_path, replicas=REPLICAS, service_s=SERVICE_S, queue_wait_ms=500)
+    times = {"queue_wait_ms": 500, "request_timeout_ms": 3000}
+    write_files(tmp_path, replicas=REPLICAS, service_s=SERVICE_S, **times)
     outcomes: list[Outcome] = []
     with running_up(tmp_path) as system:
 

@@ -47,7 +47,7 @@ def wait_until_gone(system: System, doomed: set[int]) -> None:
 
 
 def test_a_killed_coordinator_costs_only_what_it_had_in_hand(tmp_path: Path) -> None:
-    write_files(tmp_path, replicas=REPLICAS, service_s=SERVICE_S)
+    write_files(tmp_path, replicas=REPLICAS, service_s=SERVICE_S, request_timeout_ms=3000)
     outcomes: list[Outcome] = []
     killed: list[float] = []
     with running_up(tmp_path) as system:

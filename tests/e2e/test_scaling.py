@@ -39,13 +39,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def write_scaled(folder: Path, *, low: int, high: int) -> None:
     """Deployment files with replicas that do not even listen for their first seconds."""
-    write_files(folder, replicas=1, service_s=SERVICE_S, queue_wait_ms=QUEUE_WAIT_MS)
+    times = {"queue_wait_ms": QUEUE_WAIT_MS, "request_timeout_ms": 20_000}
+    write_files(folder, replicas=1, service_s=SERVICE_S, **times)
     (folder / "slow_start.py").write_text(SLOW_START)
     path = folder / "deployment.yml"
     text = path.read_text().replace(
         f"{sys.executable} {REPLICA}", f"{sys.executable} {folder / 'slow_start.py'} {REPLICA}"
     )
-    text = text.replace("request_timeout_ms: 1000", "request_timeout_ms: 5000")
     text = text.replace("instance_type: local", "type: kubernetes")
     scale = f"{{type: target_utilization, min_instances: {low}, max_instances: {high}}}"
     path.write_text(text.replace("instance_count: 1", f"scale_settings: {scale}"))

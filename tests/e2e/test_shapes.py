@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 def test_any_number_of_front_ends_and_workers_serves(
     front_ends: int, workers: int, tmp_path: Path
 ) -> None:
-    write_files(tmp_path, replicas=2, service_s=0.01)
+    write_files(tmp_path, replicas=2, service_s=0.01, request_timeout_ms=20_000)
     outcomes: list[Outcome] = []
     shape = ["--front-ends", str(front_ends), "--workers", str(workers)]
     with running_up(tmp_path, *shape) as system:
@@ -50,7 +50,7 @@ def test_any_number_of_front_ends_and_workers_serves(
 
 
 def test_the_access_log_has_a_line_for_each_request_of_all_workers(tmp_path: Path) -> None:
-    write_files(tmp_path, replicas=2, service_s=0.01)
+    write_files(tmp_path, replicas=2, service_s=0.01, request_timeout_ms=20_000)
     outcomes: list[Outcome] = []
     log = tmp_path / "access.log"
     with running_up(tmp_path, "--workers", "2", "--access-log", str(log)) as system:
@@ -64,7 +64,7 @@ def test_the_access_log_has_a_line_for_each_request_of_all_workers(tmp_path: Pat
 
 @pytest.mark.parametrize("workers", [pytest.param("0", marks=pytest.mark.long), "1"])
 def test_a_trusted_proxys_request_id_is_kept(tmp_path: Path, workers: str) -> None:
-    write_files(tmp_path, replicas=1, service_s=0.01)
+    write_files(tmp_path, replicas=1, service_s=0.01, request_timeout_ms=20_000)
     shape = ["--front-ends", "1", "--workers", workers]
     for believed in (False, True):
         trust = ["--trusted-proxy", "127.0.0.1"] * believed
@@ -79,7 +79,7 @@ def test_a_trusted_proxys_request_id_is_kept(tmp_path: Path, workers: str) -> No
 
 
 def test_for_seconds_it_ends_by_itself(tmp_path: Path) -> None:
-    write_files(tmp_path, replicas=1, service_s=0.01)
+    write_files(tmp_path, replicas=1, service_s=0.01, request_timeout_ms=20_000)
     with running_up(tmp_path, "--front-ends", "1", "--for", "1") as system:
         assert system.process.wait(20) == 0
 

@@ -70,7 +70,7 @@ def test_https_in_both_versions_and_new_certificates_drop_nobody(tmp_path: Path)
     authority = trustme.CA()
     first = write_pair(tmp_path, authority)
     (tmp_path / "files").mkdir()
-    write_files(tmp_path / "files", replicas=1, service_s=0.01)
+    write_files(tmp_path / "files", replicas=1, service_s=0.01, request_timeout_ms=20_000)
     options = ["--tls-certificate", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem"]
     with running_up(tmp_path / "files", *map(str, options), "--tls-port", "0") as system:
         url = next(line for line in system.screen.splitlines() if "https://" in line)
