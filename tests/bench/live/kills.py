@@ -178,7 +178,10 @@ class _Waited:
             own = [
                 each
                 for each in seen.served
-                if each.began_at > kill.at and sent[each.request] < kill.at - _ACCEPT_S / 10
+                if each.began_at > kill.at
+                and sent[each.request] < kill.at - _ACCEPT_S / 10
+                # Else the killed front-end had sent it, and its replica had yet to look.
+                and each.request in seen.arrived
             ]
             granted = [seen.arrived[each.request] for each in own if each.epoch > kill.epoch]
             meanwhile = [seen.arrived[each.request] for each in own if each.epoch <= kill.epoch]
