@@ -32,8 +32,8 @@ $(DEV): $(STAMP)
 demo: $(STAMP)  ## set up everything and show a killed coordinator costing nothing
 	@$(BIN)/trioroute up --demo $(ARGS)
 
-test: $(DEV)  ## set up everything and run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEV)  ## set up everything and run the tests; WORKERS=2: so many beside each other
+	@$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),0) --dist loadfile $(ARGS)
 
 test-long: $(DEV)  ## the tests that take too long for every change: minutes each, half an hour in all
 	@$(BIN)/python -m pytest -m long $(ARGS)
@@ -93,8 +93,8 @@ chaos-slice: $(DEV)  ## the minute of it that the tests run too
 chaos-long: $(DEV)  ## five hundred faults of every kind this machine can do
 	@$(BIN)/python -m chaos nemesis-long $(ARGS)
 
-planted: $(DEV)  ## rules of the slots broken one after the other: the simulator must notice each
-	@$(BIN)/python -m pytest -q -m long tests/sim $(ARGS)
+planted: $(DEV)  ## rules broken one after the other: the simulator, or a test, must notice each
+	@$(BIN)/python -m pytest -q -m long tests/sim tests/conformance/test_planted.py $(ARGS)
 
 chaos-selftest: $(DEV)  ## planted bugs, one after the other: the suite must turn red on each
 	@$(BIN)/python -m tests.chaos.selftest $(ARGS)

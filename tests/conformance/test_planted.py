@@ -19,6 +19,14 @@ def _bugs() -> list[dict[str, Any]]:
     return bugs
 
 
+#: For every change every so many-th is tried: what notices them are tests that run anyway.
+_SAMPLED: Final = 6
+_SAMPLES: Final = [
+    pytest.param(bug, id=bug["id"], marks=[pytest.mark.long] if number % _SAMPLED else [])
+    for number, bug in enumerate(_bugs())
+]
+
+
 @pytest.mark.parametrize("bug", _bugs(), ids=lambda bug: bug["id"])
 def test_the_place_of_each_bug_exists(bug: dict[str, Any]) -> None:
     """A bug that cannot be planted any more must be written anew, not forgotten."""
@@ -27,7 +35,7 @@ def test_the_place_of_each_bug_exists(bug: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", _bugs(), ids=lambda bug: bug["id"])
+@pytest.mark.parametrize("bug", _SAMPLES)
 def test_a_planted_bug_turns_a_test_red(bug: dict[str, Any], tmp_path: pathlib.Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("trioroute", "tests"):

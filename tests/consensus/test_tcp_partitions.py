@@ -1,6 +1,7 @@
 """Real partitions: three processes in network namespaces on a bridge whose ports are taken down.
 
-Needs root and `ip`; skipped, and said so, where either is missing.
+Needs root and `ip`; skipped, and said so, where either is missing. The simulator has all of them in
+memory, at each seed; so one is enough here for every change, for silence takes real seconds.
 """
 
 import time
@@ -45,6 +46,7 @@ def test_a_leader_whose_cable_is_out_is_replaced_and_returns_quietly(cluster: Cl
     assert len(cluster.terms()) == 1
 
 
+@pytest.mark.long
 def test_a_follower_whose_cable_is_out_disturbs_nobody_when_it_returns(cluster: Cluster) -> None:
     """Stock pysyncobj: 240 of 240 times it does (gap 2.1)."""
     leader = cluster.offices()[-1]["name"]
@@ -58,6 +60,7 @@ def test_a_follower_whose_cable_is_out_disturbs_nobody_when_it_returns(cluster: 
     assert cluster.terms() == terms
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_mute", [True, False], ids=["mute", "deaf"])
 def test_a_leader_cut_off_one_way_is_replaced(cluster: Cluster, is_mute: bool) -> None:
     leader = cluster.offices()[-1]["name"]
@@ -73,6 +76,7 @@ def test_a_leader_cut_off_one_way_is_replaced(cluster: Cluster, is_mute: bool) -
     assert len(cluster.terms()) == 1
 
 
+@pytest.mark.long
 def test_one_cut_link_changes_nothing(cluster: Cluster) -> None:
     """Stock pysyncobj: leadership moves twice, terms grow by 6 to 20 in 10 s (gap 2.1)."""
     leader = cluster.offices()[-1]["name"]

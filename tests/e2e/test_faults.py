@@ -63,8 +63,9 @@ def ask_coordinator_to_end(system: System) -> None:
     os.kill(system.front_end_pid(system.coordinator()[0]), signal.SIGTERM)
 
 
+#: What else is tried often: `test_kill_coordinator.py`, and the minute of `tests/chaos/scenarios`.
 FAULTS = [
-    kill_coordinator,
+    pytest.param(kill_coordinator, marks=pytest.mark.long),
     freeze_coordinator,
     freeze_a_worker,
     ask_coordinator_to_end,
@@ -84,7 +85,7 @@ def test_no_replica_ever_works_on_two_requests(
 
         async def run() -> None:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(offer_load, system, outcomes, RATE, 8.0)
+                nursery.start_soon(offer_load, system, outcomes, RATE, 6.5)
                 await trio.sleep(1.5)
                 await trio.to_thread.run_sync(fault, system)
 

@@ -30,9 +30,17 @@ def command(catcher: str) -> list[str]:
     return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "30", catcher]
 
 
+#: For every change every so many-th is tried: what notices them are tests that run anyway.
+_SAMPLED = 6
+
 CAUGHT = [
-    pytest.param(patch, catcher, id=f"{patch.stem}-by-{catcher.rpartition('::')[2]}")
-    for patch in PATCHES
+    pytest.param(
+        patch,
+        catcher,
+        id=f"{patch.stem}-by-{catcher.rpartition('::')[2]}",
+        marks=[pytest.mark.long] if number % _SAMPLED else [],
+    )
+    for number, patch in enumerate(PATCHES)
     for catcher in catchers(patch)
 ]
 
@@ -59,6 +67,14 @@ def copy(tmp_path: Path) -> Path:
     for file in ("pyproject.toml", "tests/__init__.py"):
         shutil.copy(ROOT / file, tmp_path / file)
     return tmp_path
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
+def test_each_fault_can_still_be_planted(patch: Path) -> None:
+    with patch.open() as text:
+        dry = ["patch", "-s", "-p1", "--dry-run"]
+        done = subprocess.run(dry, cwd=ROOT, stdin=text, check=False, capture_output=True)
+    assert done.returncode == 0, done.stdout.decode()
 
 
 @pytest.mark.slow
