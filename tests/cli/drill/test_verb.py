@@ -99,6 +99,7 @@ def test_undo_mends_what_was_left_behind(
 ) -> None:
     assert "nothing was left" in run(f"undo --data {tmp_path}", capsys, status=0)[0]
     left = [{"pid": os.getpid(), "started": started_at(os.getpid())}]
-    (tmp_path / "drill.json").write_text(json.dumps({"kind": "frozen", "processes": left}))
-    assert "mended: Frozen" in run(f"undo --data {tmp_path}", capsys, status=0)[0]
+    record = {"kind": "frozen", "processes": left, "whose": "fe-2"}
+    (tmp_path / "drill.json").write_text(json.dumps(record))
+    assert run(f"undo --data {tmp_path}", capsys, status=0)[0] == "mended fe-2\n"
     assert not (tmp_path / "drill.json").exists()

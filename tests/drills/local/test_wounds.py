@@ -55,9 +55,9 @@ def test_a_number_that_is_anothers_by_now_is_left_alone(child: "subprocess.Popen
 @pytest.mark.parametrize(
     "wound",
     [
-        Frozen((Process(1, "2"),)),
+        Frozen((Process(1, "2"),), "fe-1"),
         Ballast("/data/fe-1"),
-        Cut((Process(1, "2"),), (Process(3, "4"), Process(5, "6")), (7000, 7001)),
+        Cut((Process(1, "2"),), (Process(3, "4"), Process(5, "6")), (7000, 7001), "fe-1"),
     ],
 )
 def test_a_record_gives_back_the_wound(wound: Wound, tmp_path: Path) -> None:
@@ -65,6 +65,12 @@ def test_a_record_gives_back_the_wound(wound: Wound, tmp_path: Path) -> None:
     write_record(tmp_path, wound)
     assert read_record(tmp_path) == wound
     assert msgspec.json.decode(msgspec.json.encode(wound), type=Wound) == wound
+    assert wound.victim == "fe-1"
+
+
+def test_a_record_without_a_name_is_read_and_told_by_its_processes() -> None:
+    written = b'{"kind": "frozen", "processes": [{"pid": 1, "started": "2"}]}'
+    assert msgspec.json.decode(written, type=Wound).victim == "processes 1"
 
 
 def test_what_was_left_behind_is_healed_once(tmp_path: Path) -> None:

@@ -78,8 +78,9 @@ def undo(*, output: str, query: str | None, admin: str | None, data: Path | None
     folder = Path(settings.data.value)
     with lock_drills(folder):
         healed = heal_recorded(folder)
-    text = "nothing was left behind" if healed is None else f"mended: {healed}"
-    reply(text, {"mended": None if healed is None else str(healed)}, output, query)
+    victim = None if healed is None else healed.victim
+    text = "nothing was left behind" if victim is None else f"mended {victim}"
+    reply(text, {"mended": victim}, output, query)
 
 
 def _add(one: Drill) -> None:

@@ -147,12 +147,13 @@ class LocalWorld:
             return Ballast(str(self._data / target.name))
         processes = self._processes(target)
         if deed is Deed.FREEZE:
-            return Frozen(processes)
+            return Frozen(processes, whose=target.name)
         others = [name for name in self.admin_urls if name != target.name]
         return Cut(
             one=processes,
             others=tuple(p for name in others for p in self._processes(Target(name))),
             ports=tuple(self._peer_ports(target.name)),
+            whose=target.name,
         )
 
     def _processes(self, target: Target) -> tuple[Process, ...]:

@@ -85,9 +85,19 @@ class Process(msgspec.Struct, frozen=True):
 
 
 class Frozen(msgspec.Struct, tag_field="kind", tag="frozen"):
-    """Processes that stand still."""
+    """Processes that stand still.
+
+    Attributes:
+        whose: the front-end's name or replica's id.
+    """
 
     processes: tuple[Process, ...]
+    whose: str = ""
+
+    @property
+    def victim(self) -> str:
+        """Who was hit, in words."""
+        return self.whose or _numbers(self.processes)
 
     def inflict(self) -> None:
         """Stop them all; returns when they stand still: a signal is only on its way at first."""
@@ -111,6 +121,11 @@ class Ballast(msgspec.Struct, tag_field="kind", tag="ballast"):
     """A file of zeros that leaves no room on its file system."""
 
     folder: str
+
+    @property
+    def victim(self) -> str:
+        """Who was hit, in words: the folder is named like its front-end."""
+        return Path(self.folder).name
 
     def inflict(self) -> None:
         """Write until nothing fits any more."""
@@ -142,11 +157,18 @@ class Cut(msgspec.Struct, tag_field="kind", tag="cut"):
     Attributes:
         one, others: the processes of both sides.
         ports: on which the front-ends take peers.
+        whose: the name of the front-end that is the one side.
     """
 
     one: tuple[Process, ...]
     others: tuple[Process, ...]
     ports: tuple[int, ...]
+    whose: str = ""
+
+    @property
+    def victim(self) -> str:
+        """Who was hit, in words."""
+        return self.whose or _numbers(self.one)
 
     def inflict(self) -> None:
         """Deafen every connection between the sides."""
@@ -218,6 +240,11 @@ def heal_recorded(data: Path) -> Wound | None:
         wound.heal()
         remove_record(data)
     return wound
+
+
+def _numbers(processes: tuple[Process, ...]) -> str:
+    """Of a record that an earlier version wrote: it has no names."""
+    return "processes " + ", ".join(str(process.pid) for process in processes)
 
 
 def _nothing() -> None:
