@@ -35,7 +35,8 @@ def said(
     seen = views() if seen is None else seen
     readiness = READY if readiness is None else readiness
     one = drill_named(drill)
-    targets = (Target("r0", is_replica=True),) if drill == "replica" else (Target("fe-0"),)
+    is_replica = drill.endswith("replica")
+    targets = (Target("r0", is_replica=True),) if is_replica else (Target("fe-0"),)
     found = list(objections(one, seen, readiness, targets))
     assert all(each.fix for each in found), "each objection says what to do"
     return [each.text for each in found]
@@ -64,6 +65,9 @@ def test_one_front_end_that_is_gone_is_said_once() -> None:
     )
     seen = {name: view(name, front_ends=front_ends) for name in NAMES[:2]}
     assert said(seen=seen, readiness={**READY, "fe-2": "no answer"}) == ["fe-2 does not answer"]
+    found = list(objections(COORDINATOR, seen, {**READY, "fe-2": "no answer"}, [Target("fe-0")]))
+    assert "starts it again" in found[0].fix
+    assert "fe-2.log" in found[0].fix
     # What only the others' account says is told as well.
     assert said(seen=views(front_ends=front_ends)) == ["front-end fe-2 is down: refused"]
 
@@ -78,11 +82,29 @@ def test_a_majority_must_remain(voters: int, connected: int, is_refused: bool) -
     assert not any("no majority" in each for each in said("replica", views(raft=raft)))
 
 
+def test_a_voter_that_is_down_is_named_and_no_election_is_waited_for() -> None:
+    raft = RaftStatus(term=1, commit_index=1, applied_index=1, voters=3, connected=2)
+    seen = {name: view(name, raft=raft) for name in NAMES[:2]}
+    readiness = {**READY, "fe-2": "no answer"}
+    found = list(objections(COORDINATOR, seen, readiness, [Target("fe-0")]))
+    assert [each.text for each in found] == [
+        "fe-2 does not answer",
+        "of 3 voters 1 would be left, which is no majority",
+    ]
+    assert found[1].fix == "have fe-2 back first"
+
+
 def test_another_voter_that_is_away_already_is_in_the_way() -> None:
     raft = RaftStatus(term=1, commit_index=1, applied_index=1, voters=3, connected=2)
     found = said(seen=views(raft=raft))
     assert "each of 3 front-ends (fe-0, fe-1, fe-2) is connected to 2 of 3 voters" in found
     assert "of 3 voters 1 would be left, which is no majority" in found
+    (fix,) = [
+        each.fix
+        for each in objections(COORDINATOR, views(raft=raft), READY, [Target("fe-0")])
+        if "majority" in each.text
+    ]
+    assert fix == "have whoever `trioroute raft status` shows as not connected back first"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +125,15 @@ def test_deployments_that_are_unsettled_or_full_are_in_the_way(
 def test_the_last_replica_is_not_killed() -> None:
     alone = views(**with_deployment(count=1))
     assert "echo/blue would have no replica left" in said("replica", alone)
+    assert "echo/blue would have no replica left" in said("frozen-replica", alone)
+
+
+@pytest.mark.parametrize("drill", ["coordinator", "rolling-restart", "partition"])
+def test_front_ends_may_be_hit_where_there_is_one_replica(drill: str) -> None:
+    assert said(drill, views(**with_deployment(count=1))) == []
+    assert said(drill, views(**with_deployment(count=1, busy=1)))
+    none = views(**with_deployment(count=0, replicas_desired=None))
+    assert "echo/blue has no replica" in said(drill, none)
 
 
 def test_what_is_left_is_less_by_the_victims_share() -> None:

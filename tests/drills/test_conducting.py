@@ -73,7 +73,7 @@ async def test_a_system_that_is_not_well_is_left_alone_unless_forced(
 @pytest.mark.parametrize(
     ("world_says", "wanted", "said"),
     [
-        ("no right to", "", "cannot be done here: no right to"),
+        ("no right to", "", "cannot be done: no right to"),
         ("", "fe-2", "fe-2 does not coordinate"),
     ],
 )

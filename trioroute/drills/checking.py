@@ -95,7 +95,7 @@ def objections(
         if not _is_said(problem, views, readiness):
             yield Objection(problem, "see `trioroute status`")
     yield from _unsettled(best)
-    yield from _no_quorum(drill, best)
+    yield from _no_quorum(drill, best, [name for name in readiness if name not in views])
     yield from _no_room(drill, best, targets)
 
 
@@ -145,10 +145,28 @@ def _of_front_ends(
             yield Objection(
                 f"{name} is not ready: {why}", "wait, or see `trioroute status`", about=name
             )
-    for rift in rifts(views, readiness):
+    away = [name for name in readiness if name not in views]
+    for name in away:
+        yield Objection(f"{name} does not answer", _down(name), about=name)
+    # That the others miss who is away is no second reason.
+    missed = {
+        name: attrs.evolve(view, raft=None)
+        if view.raft is not None and view.raft.voters - view.raft.connected <= len(away)
+        else view
+        for name, view in views.items()
+    }
+    for rift in rifts(missed, [name for name in readiness if name in views]):
         about = next((name for name in readiness if rift.startswith(f"{name} ")), "")
-        fix = "wait for an election, or see `trioroute doctor --only system`"
+        fix = "wait for an election, or see `trioroute raft status`"
         yield Objection(rift, fix, about=about)
+
+
+def _down(name: str) -> str:
+    """What to do about a front-end that does not answer, wherever it runs."""
+    return (
+        f"wait: `up`, or its StatefulSet, starts it again; if it stays away, DATA/log/{name}.log, "
+        "or its pod's log, says why"
+    )
 
 
 def _gathered(found: Iterable[Objection]) -> Iterator[Objection]:
@@ -187,14 +205,18 @@ def _unsettled(view: ClusterStatus) -> Iterator[Objection]:
                 yield Objection(text, f"wait, or see `trioroute logs {deployment.key}`")
 
 
-def _no_quorum(drill: Drill, view: ClusterStatus) -> Iterator[Objection]:
+def _no_quorum(drill: Drill, view: ClusterStatus, away: Collection[str]) -> Iterator[Objection]:
     raft = view.raft
     if raft is None or drill.victim is Victim.REPLICA:
         return
     left = min(raft.connected, raft.voters) - 1
     if 2 * left <= raft.voters:
         text = f"of {raft.voters} voters {left} would be left, which is no majority"
-        yield Objection(text, "run at least three front-ends")
+        if 2 * (raft.voters - 1) <= raft.voters:
+            yield Objection(text, "run at least three front-ends")
+        else:
+            whom = " and ".join(away) or "whoever `trioroute raft status` shows as not connected"
+            yield Objection(text, f"have {whom} back first")
 
 
 def _no_room(drill: Drill, view: ClusterStatus, targets: Collection[Target]) -> Iterator[Objection]:
@@ -204,9 +226,13 @@ def _no_room(drill: Drill, view: ClusterStatus, targets: Collection[Target]) -> 
                 continue
             left = slots_left(view, drill, targets, deployment.key)
             busy = (deployment.busy or 0) + (deployment.queued or 0)
-            if left < 1:
+            # Of a front-end only a share of the slots goes: `shortage` says what that may cost.
+            if drill.victim is Victim.REPLICA and not left:
                 text = f"{deployment.key} would have no replica left"
                 yield Objection(text, f"trioroute scale {deployment.key} 2")
+            elif not deployment.replicas:
+                fix = f"trioroute scale {deployment.key} 1, or see `trioroute describe`"
+                yield Objection(f"{deployment.key} has no replica", fix)
             elif busy > LOAD_MAX * left:
                 text = (
                     f"{deployment.key} has {busy} requests for the {left:.1f} slots that would be "

@@ -188,9 +188,9 @@ def _check(
     except NoTargetError as error:
         raise DrillRefusedError(f"drill {drill.name} has nobody to hit: {error}") from None
     for target in targets:
-        # What cannot be done here cannot be forced either.
+        # What cannot be done cannot be forced either.
         if objection := world.objection(drill.deed, target):
-            raise DrillRefusedError(f"drill {drill.name} cannot be done here: {objection}")
+            raise DrillRefusedError(f"drill {drill.name} cannot be done: {objection}")
     found = list(objections(drill, seen.views, seen.readiness, targets))
     found += [Objection(each.text, each.fix) for each in short]
     if found and not wishes.is_forced:

@@ -103,7 +103,9 @@ def test_strangers_are_not_touched(up: Processes) -> None:
     own(up.data / "fe-0", os.getpid())
     with world_of(up) as world:
         assert "of fe-0 does not descend" in world.objection(Deed.KILL, Target("fe-0"))
-        assert "no process" in world.objection(Deed.KILL, Target("fe-1"))
+        assert "fe-1 does not run just now" in world.objection(Deed.KILL, Target("fe-1"))
+        gone = world.objection(Deed.KILL, Target("r0", is_replica=True))
+        assert gone == "no process of r0 was found: see `trioroute get replicas`"
         stranger = Target("r1", is_replica=True, pid=os.getppid())
         assert "of r1 does not descend" in world.objection(Deed.KILL, stranger)
         assert "no process" in world.objection(Deed.KILL, Target("r1", is_replica=True))
@@ -114,7 +116,9 @@ async def test_a_killed_front_end_is_gone(up: Processes) -> None:
         await world.strike(Deed.KILL, Target("fe-0"), lasts_s=1)
         while started_at(up.front_end) != "gone":
             time.sleep(0.01)  # noqa: ASYNC251
-        with pytest.raises(WorldError, match="no process of fe-0"):
+        with pytest.raises(
+            WorldError, match=r"fe-0 does not run just now: wait .*fe-0\.log says why"
+        ):
             await world.strike(Deed.KILL, Target("fe-0"), lasts_s=1)
 
 

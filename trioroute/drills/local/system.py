@@ -81,7 +81,13 @@ class LocalWorld:
         """Why the deed cannot be done here, and what to do instead; empty when it can."""
         pids = self._pids(target)
         if not pids:
-            return f"no process of {target.name} was found"
+            if target.is_replica:
+                return f"no process of {target.name} was found: see `trioroute get replicas`"
+            log = self._data / "log" / f"{target.name}.log"
+            return (
+                f"{target.name} does not run just now: wait until `up` has started it again "
+                f"(`trioroute status`); if it stays away, {log} says why"
+            )
         foreign = sorted(set(pids) - find_family(self._summary.pid))
         if foreign:
             return f"process {foreign[0]} of {target.name} does not descend from this `up`"
