@@ -180,6 +180,36 @@ def test_the_gap_is_held_against_the_goal_unless_the_machine_was_too_busy() -> N
 
 
 @pytest.mark.parametrize(
+    ("gap_s", "lateness_s", "verdict"),
+    [
+        (0.5, 0.0, Verdict.PASSED),
+        (0.5, 0.4, Verdict.PASSED),
+        (0.65, 0.06, Verdict.UNKNOWN),  # each of three steps may have been 60 ms late
+        (0.65, 0.04, Verdict.FAILED),
+        (9.0, 0.24, Verdict.FAILED),
+        (9.0, 0.26, Verdict.UNKNOWN),
+    ],
+)
+def test_a_limit_is_not_held_against_the_system_by_less_than_lateness_may_cost(
+    gap_s: float, lateness_s: float, verdict: Verdict
+) -> None:
+    seen = evidence(strikes=(strike(gap_s=gap_s),), lateness_s=lateness_s)
+    found = finding(seen, "gap")
+    assert found.verdict is verdict
+    assert ("the drill itself was" in found.measured) is (verdict is Verdict.UNKNOWN)
+
+
+def test_a_late_recovery_on_a_machine_that_is_too_busy_is_not_judged() -> None:
+    for lateness_s, verdict in ((0.1, Verdict.FAILED), (0.3, Verdict.UNKNOWN)):
+        seen = evidence(strikes=(strike(back_s=31.0),), lateness_s=lateness_s)
+        found = finding(seen, "recovery")
+        assert found.verdict is verdict
+        assert judge(COORDINATOR, seen).verdict is verdict
+        is_told = "the drill itself was 300 ms late" in found.measured
+        assert is_told is (verdict is Verdict.UNKNOWN)
+
+
+@pytest.mark.parametrize(
     ("after", "said"),
     [
         (None, "nobody answered"),

@@ -55,3 +55,9 @@ def test_the_summary_has_a_line_for_each_finding_and_the_verdict_last() -> None:
     assert lines[1].startswith("√ no replica had more requests than slots")
     assert "    1 × failed: 503 queue-full" in lines
     assert lines[-1] == "drill coordinator: FAILED in 8 s"
+
+
+def test_how_busy_the_machine_was_is_always_said() -> None:
+    seen = evidence(lateness_s=0.124)
+    lines = list(summary_lines(COORDINATOR, seen, judge(COORDINATOR, seen)))
+    assert "    the drill's own timers were at most 124 ms late" in lines

@@ -15,7 +15,7 @@ from trioroute.drills.report.latency import latency_rows
 from trioroute.drills.report.picture import draw
 from trioroute.drills.report.record import Record
 from trioroute.drills.report.timeline import timeline_of
-from trioroute.drills.report.words import MARKS, headline, story
+from trioroute.drills.report.words import MARKS, headline, lateness_line, story
 
 __all__ = ["to_page"]
 
@@ -100,6 +100,8 @@ def to_page(drill: Drill, evidence: Evidence, judgement: Judgement, record: Reco
         *_picture(drill, evidence),
         "<h2>What was checked</h2>",
         *_table(judgement.findings),
+        f'<p class="meta">On this machine {escape(lateness_line(evidence))}. A limit on time '
+        "that is exceeded by less than such lateness may cost is not judged.</p>",
         *_latency(evidence),
         *_reasons(judgement),
         "<h2>What a healthy system shows</h2>",

@@ -8,7 +8,7 @@ from trioroute.drills.evidence import End, Evidence
 from trioroute.drills.judging import Judgement, Verdict
 from trioroute.drills.report.latency import latency_rows
 
-__all__ = ["MARKS", "headline", "story", "summary_lines"]
+__all__ = ["MARKS", "headline", "lateness_line", "story", "summary_lines"]
 
 #: In front of a line, as in `doctor`.
 MARKS: Final = {Verdict.PASSED: "√", Verdict.FAILED: "×", Verdict.UNKNOWN: "?"}
@@ -73,7 +73,13 @@ def summary_lines(drill: Drill, evidence: Evidence, judgement: Judgement) -> Ite
         yield f"    {count} × {why}"
     for when, took in latency_rows(evidence):
         yield f"    answers {when}: {took}"
+    yield f"    {lateness_line(evidence)}"
     yield f"drill {drill.name}: {judgement.verdict.value.upper()} in {evidence.lasted_s:.0f} s"
+
+
+def lateness_line(evidence: Evidence) -> str:
+    """How busy the machine was, by the drill's own timers."""
+    return f"the drill's own timers were at most {_span(evidence.lateness_s)} late"
 
 
 def _span(duration_s: float) -> str:
