@@ -153,7 +153,10 @@ def test_followers_know_nothing_of_busy_slots() -> None:
 def test_two_coordinators_of_one_epoch_are_found() -> None:
     other = Look(at_s=5.0, reporter="fe-2", coordinator="fe-2", epoch=2)
     found = finding(evidence(looks=(*evidence().looks, other)), "one-coordinator")
-    assert (found.verdict, found.measured) == (Verdict.FAILED, "epoch 2: fe-1 and fe-2")
+    assert (found.verdict, found.measured) == (
+        Verdict.FAILED,
+        "fe-1 and fe-2 coordinated in epoch 2",
+    )
 
 
 def test_the_epoch_must_rise() -> None:

@@ -201,7 +201,7 @@ def _judge_replica_losses(evidence: Evidence, lost: int) -> Iterator[Finding]:
         most = 2 * -(-slots // ready)
         claim = "a killed replica costs no more than it had in hand"
         yield Finding(
-            "replica-losses", _passed(lost <= most), claim, f"{lost} requests", f"≤ {most}"
+            "replica-losses", _passed(lost <= most), claim, f"{lost} requests lost", f"≤ {most}"
         )
 
 
@@ -217,7 +217,9 @@ def _judge_limits(evidence: Evidence) -> Iterator[Finding]:
     if over:
         yield Finding("over-commit", Verdict.FAILED, claim, "; ".join(over[:_EXAMPLES_MAX]), "0")
     elif not telling:
-        yield Finding("over-commit", Verdict.UNKNOWN, claim, "no coordinator said how busy", "0")
+        yield Finding(
+            "over-commit", Verdict.UNKNOWN, claim, "no coordinator said how busy replicas were", "0"
+        )
     else:
         seen = f", {passing} with a slot in two reports" if passing else ""
         measured = f"0 in {len(telling)} looks{seen}"
@@ -274,7 +276,7 @@ def _shared_epochs(looks: Sequence[Look]) -> list[str]:
         if look.epoch:
             owners.setdefault(look.epoch, set()).add(look.coordinator)
     return [
-        f"epoch {epoch}: {' and '.join(sorted(names))}"
+        f"{' and '.join(sorted(names))} coordinated in epoch {epoch}"
         for epoch, names in sorted(owners.items())
         if len(names) > 1
     ]
@@ -283,11 +285,17 @@ def _shared_epochs(looks: Sequence[Look]) -> list[str]:
 def _judge_epoch(strike: Strike, interrupted: str) -> Finding:
     claim = "another front-end took over, in a higher epoch"
     if interrupted and not strike.successor:
-        return Finding("epoch", Verdict.UNKNOWN, claim, "nobody had before the drill ended early")
+        return Finding(
+            "epoch", Verdict.UNKNOWN, claim, "nobody else coordinated before the drill ended early"
+        )
     if not strike.successor or strike.successor == strike.target:
-        return Finding("epoch", Verdict.FAILED, claim, "nobody else did while the drill looked")
+        return Finding(
+            "epoch", Verdict.FAILED, claim, "nobody else coordinated while the drill looked"
+        )
     rose = strike.successor_epoch > strike.epoch
     text = f"{strike.target}, epoch {strike.epoch} → {strike.successor}, {strike.successor_epoch}"
+    if not rose:
+        text = f"the epoch did not rise: {text}"
     return Finding("epoch", _passed(rose), claim, text)
 
 
@@ -396,11 +404,15 @@ def _missing(evidence: Evidence) -> list[str]:
 
 def _judge_drill(evidence: Evidence) -> Iterator[Finding]:
     claim = "whatever the drill broke was mended"
-    text = "nothing is left of it" if evidence.is_undone else "run `trioroute drill undo`"
+    text = (
+        "nothing is left of it"
+        if evidence.is_undone
+        else "something is left: run `trioroute drill undo`"
+    )
     yield Finding("undone", _passed(evidence.is_undone), claim, text)
     if evidence.interrupted:
         claim = "the drill went to its end"
-        yield Finding("complete", Verdict.UNKNOWN, claim, evidence.interrupted)
+        yield Finding("complete", Verdict.UNKNOWN, claim, f"it ended early: {evidence.interrupted}")
 
 
 def _passed(is_so: bool) -> Verdict:

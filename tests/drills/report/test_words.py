@@ -17,10 +17,12 @@ def told(seen: Evidence) -> str:
 def test_the_headline_says_what_is_proven_or_what_is_not() -> None:
     assert headline(COORDINATOR, judge(COORDINATOR, evidence())) == f"Passed. {COORDINATOR.proves}"
     failed = headline(COORDINATOR, judge(COORDINATOR, FAILED))
-    assert failed == "Failed: no request failed that the fault does not excuse was not shown"
+    assert failed == "Failed: 75 of 76 answered, 1 failed (1 × 503 queue-full)"
+    late = judge(COORDINATOR, evidence(strikes=(strike(gap_s=2.1),)))
+    assert headline(COORDINATOR, late) == "Failed: 2.1 s without a coordinator (goal ≤ 500 ms)"
     unknown = evidence(strikes=(strike(gap_s=None),))
     assert headline(COORDINATOR, judge(COORDINATOR, unknown)) == (
-        "Could not judge: somebody coordinated again in time is not known"
+        "Could not judge: the successor did not say since when (goal ≤ 500 ms)"
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from trioroute.drills.catalogue import Drill
 from trioroute.drills.evidence import End, Evidence
-from trioroute.drills.judging import Judgement, Verdict
+from trioroute.drills.judging import Finding, Judgement, Verdict
 from trioroute.drills.report.latency import latency_rows
 
 __all__ = ["MARKS", "headline", "lateness_line", "story", "summary_lines"]
@@ -25,10 +25,15 @@ def headline(drill: Drill, judgement: Judgement) -> str:
     said = _HEADLINES[judgement.verdict]
     if judgement.verdict is Verdict.PASSED:
         return f"{said}. {drill.proves}"
-    bad = [f.claim for f in judgement.findings if f.verdict is judgement.verdict]
-    return f"{said}: {'; '.join(bad)}" + (
-        " was not shown" if judgement.verdict is Verdict.FAILED else " is not known"
-    )
+    # What was seen speaks for itself; the claims stand in the list of checks.
+    bad = [_seen(finding) for finding in judgement.findings if finding.verdict is judgement.verdict]
+    return f"{said}: {'; '.join(bad)}"
+
+
+def _seen(finding: Finding) -> str:
+    """What was measured, with the limit that it is held against where there is one."""
+    is_limit = finding.goal.startswith(("≤", "≥"))
+    return f"{finding.measured} (goal {finding.goal})" if is_limit else finding.measured
 
 
 def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[str]:
