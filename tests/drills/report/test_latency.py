@@ -20,7 +20,7 @@ def slow(**changes: Any) -> Evidence:
     return attrs.evolve(seen, probe=attrs.evolve(calm.probe, **changes))
 
 
-def test_answers_are_told_apart_by_when_they_were_due() -> None:
+def test_answers_are_told_apart_by_when_they_came() -> None:
     before, since = latency_of(slow())
     assert before is not None
     assert since is not None
@@ -28,6 +28,15 @@ def test_answers_are_told_apart_by_when_they_were_due() -> None:
     assert isinstance(since, Latency)
     assert (round(since.p50_s, 3), since.max_s) == (0.02, 3.0)
     assert latency_of(evidence(requests=())) == (None, None)
+
+
+def test_what_ran_into_the_strike_is_no_answer_from_before_it() -> None:
+    calm = evidence()
+    before, since = latency_of(evidence(requests=(*calm.requests, request(2.95, ended_s=11.0))))
+    assert before is not None
+    assert since is not None
+    assert round(before.max_s, 3) == 0.02
+    assert round(since.max_s, 2) == 8.05
 
 
 def test_more_than_a_request_may_wait_is_said_and_fails_nothing() -> None:

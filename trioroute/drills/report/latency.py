@@ -19,12 +19,15 @@ class Latency:
 
 
 def latency_of(evidence: Evidence) -> tuple[Latency | None, Latency | None]:
-    """Before the first strike, and since; None where nothing was answered."""
+    """Answered before the first strike, and since; None where nothing was.
+
+    By when each was answered: what ran into the strike felt it.
+    """
     first_s = min((strike.at_s for strike in evidence.strikes), default=evidence.lasted_s)
     ok = [request for request in evidence.requests if request.is_ok]
     return (
-        _quantiles(request for request in ok if request.due_s < first_s),
-        _quantiles(request for request in ok if request.due_s >= first_s),
+        _quantiles(request for request in ok if request.ended_s < first_s),
+        _quantiles(request for request in ok if request.ended_s >= first_s),
     )
 
 
