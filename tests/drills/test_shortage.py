@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.drills.small_drill import view, with_deployment
+from tests.drills.small_drill import replica, view, with_deployment
 from trioroute.drills.catalogue import drill_named
 from trioroute.drills.shortage import Shortage, shortages
 from trioroute.wire.resources import DeploymentResource, Resources
@@ -47,7 +47,10 @@ def test_fewer_slots_than_front_ends_and_short_waits_are_foretold_with_the_remed
     assert short.back_s == pytest.approx(5.75)
     assert "echo/blue has 2 slots for 3 front-ends and lets requests wait 500 ms" in short.text
     assert "5.8 s later" in short.text
-    assert "max_queue_wait_ms: 3000 or more" in short.fix
+    assert (
+        "max_queue_wait_ms: 3000 or more (the clocks of waiting requests stand still" in short.fix
+    )
+    assert short.fix.endswith("more than 3 slots: `trioroute scale echo/blue 4`")
     assert short.over_s > short.back_s
     assert not short.is_borne
     assert "so requests may get 503 queue-timeout until then" in short.text
@@ -71,7 +74,7 @@ def test_where_requests_may_wait_for_long_enough_they_are_late_only() -> None:
         ("replica", False),  # its slots are gone with it, the others' are not
         ("frozen-replica", False),
         ("rolling-restart", False),  # slots are given back first
-        ("partition", False),  # excuses it itself
+        ("partition", True),
     ],
 )
 def test_only_a_front_end_that_cannot_give_its_slots_back_takes_them(
@@ -98,8 +101,30 @@ def test_slots_are_back_after_the_longest_request_or_when_the_frozen_one_goes_on
     assert longer.back_s == pytest.approx(63.5)
     (stream,) = found(properties={"trioroute.stream_max_s": "100", "trioroute.mount": "/"})
     assert stream.back_s == pytest.approx(105.5)
-    (frozen,) = found("frozen-coordinator", lasts_s=3.0)
-    assert frozen.back_s == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize("drill", ["frozen-coordinator", "partition"])
+def test_who_is_heard_again_has_its_slots_until_then(drill: str) -> None:
+    (short,) = found(drill, lasts_s=3.0)
+    assert short.back_s == pytest.approx(3.5)
+    assert found(drill, lasts_s=20.0, wait_ms=10_000)[0].is_borne is False
+    (long,) = found(drill, lasts_s=30.0)
+    assert "30.5 s later" in long.text
+    # The figure is less than that, and says why.
+    assert "max_queue_wait_ms: 27500 or more" in long.fix
+    assert "stand still for 5 s of the 30.5 s" in long.fix
+
+
+def test_where_the_office_stays_the_figure_is_the_whole_time() -> None:
+    assert "max_queue_wait_ms: 6000 or more and" in found("front-end")[0].fix
+
+
+@pytest.mark.parametrize(("per_replica", "enough"), [(1, 4), (3, 2)])
+def test_the_number_of_replicas_that_would_be_enough_is_said(per_replica: int, enough: int) -> None:
+    replicas = tuple(replica(f"r{number}", slots=per_replica) for number in range(1))
+    seen = view(**with_deployment(count=1, replicas=replicas))
+    (short,) = shortages(drill_named("coordinator"), seen, registry({}), lasts_s=0)
+    assert f"`trioroute scale echo/blue {enough}`" in short.fix
 
 
 def test_what_gets_no_requests_or_is_not_known_is_left_out() -> None:

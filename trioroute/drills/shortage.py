@@ -1,10 +1,12 @@
 """Whether a deployment has slots enough to lose a front-end without refusing anybody.
 
-Pure. A front-end that is killed or stands still takes the slots that it held with it, for as long
-as a request of its own may still run on them (decision 25). Of many slots the others keep theirs;
-where there are no more slots than front-ends, one of them may hold every slot, or have it on its
-way. Whoever asks then waits until they are back, and is refused if the deployment lets nobody wait
-for so long. That is no fault of the router's, and is known beforehand: so it is said beforehand.
+Pure. A front-end that is killed, stands still or is cut off takes the slots that it held with it:
+dead, for as long as a request of its own may still run on them (decision 25), otherwise until it is
+heard again, because it may serve on from what is its own (S10 of coordinator/DESIGN.md). Of many
+slots the others keep theirs; where there are no more slots than front-ends, one of them may hold
+every slot, or have it on its way. Whoever asks then waits until they are back, and is refused if
+the deployment lets nobody wait for so long. That is no fault of the router's, and is known
+beforehand: so it is said beforehand.
 """
 
 import math
@@ -15,7 +17,7 @@ import attrs
 
 from trioroute.core.model import deployment_key
 from trioroute.core.slots.timings import SlotTimings
-from trioroute.core.status import ClusterStatus
+from trioroute.core.status import ClusterStatus, DeploymentStatus
 from trioroute.drills.catalogue import Deed, Drill, Victim
 from trioroute.drills.written import patience_of
 from trioroute.wire.resources import Resources
@@ -25,9 +27,10 @@ __all__ = ["LOAD_MAX", "Shortage", "shortages"]
 #: Of the slots that remain when something is down, so much may be in use: the goals promise no
 #: failed request up to here.
 LOAD_MAX: Final = 0.6
-#: Deeds that take a front-end's slots with them: one that ends in order gives them back first, and
-#: what a cut does to them is among the errors that it excuses.
-_TAKING: Final = (Deed.KILL, Deed.FREEZE, Deed.FILL)
+#: Deeds that take a front-end's slots with them: one that ends in order gives them back first.
+_TAKING: Final = (Deed.KILL, Deed.FREEZE, Deed.FILL, Deed.CUT)
+#: Those after which the victim is heard again, and has its slots until then.
+_SILENCING: Final = (Deed.FREEZE, Deed.CUT)
 #: Until it is known that the victim is dead, or back, and reports are in, seconds.
 _NOTICE_S: Final = 0.5
 #: Proposals are whole half seconds.
@@ -43,8 +46,10 @@ class Shortage:
     Attributes:
         key: `endpoint/deployment`.
         slots, front_ends: how many there are.
+        replicas_enough: so many of them would have more slots than there are front-ends.
         wait_s: how long it lets a request wait.
         back_s: how long after the deed slots of the victim's may stay unused.
+        still_s: for how long of that the clocks of waiting requests stand still.
         enough_s: how long it would have to let requests wait for none to be refused.
         over_s: how long after the deed those that waited have been served as well.
     """
@@ -52,8 +57,10 @@ class Shortage:
     key: str
     slots: int
     front_ends: int
+    replicas_enough: int
     wait_s: float
     back_s: float
+    still_s: float
     enough_s: float
     over_s: float
 
@@ -81,9 +88,16 @@ class Shortage:
     def fix(self) -> str:
         """What would be enough."""
         enough_ms = _STEP_MS * math.ceil(1e3 * self.enough_s / _STEP_MS)
+        still = (
+            f" (the clocks of waiting requests stand still for {self.still_s:g} s of the "
+            f"{self.back_s:.1f} s, while the office changes hands)"
+            if self.still_s
+            else ""
+        )
         return (
-            f"set max_queue_wait_ms: {enough_ms} or more and `trioroute apply` it, or give it "
-            f"more than {self.front_ends} slots: `trioroute scale {self.key}`"
+            f"set max_queue_wait_ms: {enough_ms} or more{still} and `trioroute apply` it, or give "
+            f"it more than {self.front_ends} slots: `trioroute scale {self.key} "
+            f"{self.replicas_enough}`"
         )
 
 
@@ -106,28 +120,27 @@ def shortages(
             if not deployment.traffic_percent or patience is None or not 0 < slots <= count:
                 continue
             back_s = _NOTICE_S + (
-                lasts_s if drill.deed is Deed.FREEZE else _TIMINGS.request_s(patience.request_max_s)
+                lasts_s if drill.deed in _SILENCING else _TIMINGS.request_s(patience.request_max_s)
             )
+            still_s = min(back_s, _TIMINGS.failover_grace_s) if drill.moves_office else 0.0
             share = LOAD_MAX * (count - 1) / count
             yield Shortage(
                 key=deployment.key,
                 slots=slots,
                 front_ends=count,
+                replicas_enough=_replicas_enough(deployment, count - slots + 1),
                 wait_s=patience.wait_s,
                 back_s=back_s,
-                enough_s=_enough_s(drill, back_s, share),
+                still_s=still_s,
+                # Their clocks have stood still; then come those before them in the queue: of all
+                # slots, what those that came meanwhile need.
+                enough_s=back_s - still_s + share * still_s,
                 over_s=back_s / (1 - share),
             )
 
 
-def _enough_s(drill: Drill, back_s: float, share: float) -> float:
-    """How long a request's own clock runs at most until it is served.
-
-    After a change of office it stands still for a while (S11 of coordinator/DESIGN.md); then come
-    those before it in the queue.
-
-    Args:
-        share: of all slots, what those that came meanwhile need.
-    """
-    still_s = min(back_s, _TIMINGS.failover_grace_s) if drill.moves_office else 0.0
-    return back_s - still_s + share * still_s
+def _replicas_enough(deployment: DeploymentStatus, lacking: int) -> int:
+    """How many replicas have so many slots more than there are."""
+    replicas = deployment.replicas
+    per_replica = min(replica.slots for replica in replicas if replica.slots)
+    return len(replicas) + math.ceil(lacking / per_replica)
