@@ -139,6 +139,9 @@ async def test_few_slots_and_long_waits_are_minded(
     done, said = await run(SmallWorld(system))
     assert "mind     echo/blue has 3 slots for 3 front-ends" in said[0]
     assert "may wait until then" in said[0]
+    (mind,) = done.evidence.minds
+    assert mind.endpoint == "echo"
+    assert f"mind     {mind.text}" in said[0]
     assert [strike.short_s for strike in done.evidence.strikes] == [0.0]
 
 

@@ -20,7 +20,7 @@ from trioroute.drills.checking import (
     free_slots,
     objections,
 )
-from trioroute.drills.evidence import Evidence
+from trioroute.drills.evidence import Evidence, Mind
 from trioroute.drills.judging import Judgement, Verdict, judge
 from trioroute.drills.probing import Prober, open_prober, pick_rate
 from trioroute.drills.running import Rehearsal, Settings, Tell
@@ -126,6 +126,9 @@ async def conduct(
             rate_per_s=pick_rate(wishes.rate_per_s, room, _service_s(prober)),
             forced=forced,
             short_s=max((each.over_s for each in short if each.endpoint == endpoint), default=0.0),
+            minds=tuple(
+                Mind(endpoint=each.endpoint, text=each.text, over_s=each.over_s) for each in scarce
+            ),
         )
         borne = [each.text for each in scarce if each.is_borne]
         if not ask(_describe(drill, targets, settings, prober, minds=borne)):

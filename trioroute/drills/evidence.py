@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import attrs
 
-__all__ = ["End", "Evidence", "Look", "Probe", "Request", "Strike", "Whole"]
+__all__ = ["End", "Evidence", "Look", "Mind", "Probe", "Request", "Strike", "Whole"]
 
 _OK = 200
 
@@ -65,6 +65,20 @@ class Probe:
     service_s: float = 0.0
     why_not: str = ""
     queue_wait_s: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Mind:
+    """What was said beforehand about an endpoint of this very system (`shortage`).
+
+    Attributes:
+        text: one sentence.
+        over_s: how long after a strike it is over.
+    """
+
+    endpoint: str
+    text: str
+    over_s: float
 
 
 @attrs.frozen(kw_only=True)
@@ -160,6 +174,7 @@ class Evidence:
         interrupted: why it ended early; empty when it did not.
         lateness_s: how late the drill's own timers were at worst: a busy machine's sign.
         forced: objections to drilling that were overruled.
+        minds: what was to be minded in this very system, as was said beforehand.
     """
 
     drill: str
@@ -176,3 +191,4 @@ class Evidence:
     interrupted: str = ""
     lateness_s: float = 0.0
     forced: tuple[str, ...] = ()
+    minds: tuple[Mind, ...] = ()

@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from trioroute.drills.catalogue import Deed, Drill
-from trioroute.drills.evidence import Evidence, Strike, Whole
+from trioroute.drills.evidence import Evidence, Mind, Strike, Whole
 from trioroute.drills.probing import Prober, probe_of
 from trioroute.drills.watching import Watcher
 from trioroute.drills.world import Target, World, WorldError
@@ -45,12 +45,14 @@ class Settings:
         rate_per_s: of the drill's own requests.
         forced: objections that were overruled.
         short_s: for how long after a strike slots may be too few, as was said beforehand.
+        minds: what was said beforehand about this very system.
     """
 
     lasts_s: float
     rate_per_s: float
     forced: tuple[str, ...] = ()
     short_s: float = 0.0
+    minds: tuple[Mind, ...] = ()
 
 
 class Rehearsal:
@@ -119,6 +121,7 @@ class Rehearsal:
             interrupted=why,
             lateness_s=self._watcher.lateness_s,
             forced=settings.forced,
+            minds=settings.minds,
         )
 
     async def _rehearse(

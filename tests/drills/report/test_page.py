@@ -79,3 +79,11 @@ def test_what_comes_from_the_system_is_text_not_markup() -> None:
 
 def test_it_says_how_busy_the_machine_was() -> None:
     assert "timers were at most 124 ms late" in page(attrs.evolve(FAILED, lateness_s=0.124))
+
+
+def test_a_pass_shows_beside_it_for_how_long_nobody_was_answered() -> None:
+    calm = evidence()
+    seen = attrs.evolve(calm, requests=(*calm.requests[:30], request(3.0, ended_s=9.0)))
+    assert '<p class="unsure">For 6.0 s, from second 3.0 on, nobody was answered' in page(seen)
+    assert "<b>6.0 s</b><span>longest without an answer</span>" in page(seen)
+    assert '<p class="unsure">' not in page(calm)

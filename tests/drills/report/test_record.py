@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 import chaos
 from tests.drills.small_drill import evidence, request, strike
 from trioroute.drills.catalogue import drill_named
-from trioroute.drills.evidence import Evidence
+from trioroute.drills.evidence import Evidence, Mind
 from trioroute.drills.judging import judge
 from trioroute.drills.report.record import SCHEMA, record_of, to_json
 
@@ -54,3 +56,13 @@ def test_the_runbooks_document_every_field() -> None:
     manual = Path(chaos.__path__[0], "RUNBOOKS.md").read_text()
     rows = re.findall(r"^\| `([a-z_]+)` \|", manual.partition("## Reports")[2], re.MULTILINE)
     assert rows == list(record(evidence()))
+
+
+def test_the_longest_silence_and_what_was_said_beforehand_are_in_it() -> None:
+    mind = Mind(endpoint="echo", text="two slots for three", over_s=9.0)
+    calm = evidence(minds=(mind,))
+    late = request(3.0, ended_s=9.0)
+    found = record(attrs.evolve(calm, requests=(*calm.requests[:30], late)))
+    assert found["minds"] == ["two slots for three"]
+    assert found["requests"]["silence"] == {"from_s": 3.0, "to_s": 9.0, "lasted_ms": 6000.0}
+    assert record(evidence(requests=()))["requests"]["silence"] is None

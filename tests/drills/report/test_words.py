@@ -1,8 +1,10 @@
 """A drill's result in words."""
 
+import attrs
+
 from tests.drills.small_drill import evidence, request, strike
 from trioroute.drills.catalogue import drill_named
-from trioroute.drills.evidence import Evidence, Probe
+from trioroute.drills.evidence import Evidence, Mind, Probe
 from trioroute.drills.judging import judge
 from trioroute.drills.report.words import headline, story, summary_lines
 
@@ -63,3 +65,14 @@ def test_how_busy_the_machine_was_is_always_said() -> None:
     seen = evidence(lateness_s=0.124)
     lines = list(summary_lines(COORDINATOR, seen, judge(COORDINATOR, seen)))
     assert "    the drill's own timers were at most 124 ms late" in lines
+
+
+def test_a_silence_is_told_with_its_reason_and_a_mind_that_came_to_nothing_too() -> None:
+    mind = Mind(endpoint="echo", text="echo/blue has 2 slots for 3 front-ends", over_s=9.0)
+    calm = evidence(minds=(mind,))
+    assert f"Beforehand it was said that {mind.text}." in told(calm)
+    late = [attrs.evolve(each, ended_s=max(each.ended_s, 6.0)) for each in calm.requests[30:]]
+    seen = attrs.evolve(calm, requests=(*calm.requests[:30], *late))
+    assert told(seen).count(mind.text) == 1
+    lines = list(summary_lines(COORDINATOR, seen, judge(COORDINATOR, seen)))
+    assert any("nobody was answered, as was said beforehand" in line for line in lines)

@@ -14,6 +14,7 @@ from trioroute.drills.judging import Finding, Judgement, Verdict
 from trioroute.drills.report.latency import latency_rows
 from trioroute.drills.report.picture import draw
 from trioroute.drills.report.record import Record
+from trioroute.drills.report.silence import longest_silence, silence_line
 from trioroute.drills.report.timeline import timeline_of
 from trioroute.drills.report.words import MARKS, headline, lateness_line, story
 
@@ -94,6 +95,7 @@ def to_page(drill: Drill, evidence: Evidence, judgement: Judgement, record: Reco
         f"{began:%Y-%m-%d %H:%M:%S} UTC · {escape(evidence.system)}</p>",
         f"<h1>{escape(_sentence(drill.summary))}</h1>",
         f'<p class="verdict {kind}"><strong>{escape(said)}</strong>{escape(_sentence(rest))}</p>',
+        *_silent(evidence),
         *_figures(evidence, judgement),
         "<h2>What happened</h2>",
         *(f"<p>{escape(line)}</p>" for line in story(drill, evidence, judgement)),
@@ -113,11 +115,18 @@ def to_page(drill: Drill, evidence: Evidence, judgement: Judgement, record: Reco
     return "\n".join(parts) + "\n"
 
 
+def _silent(evidence: Evidence) -> Iterator[str]:
+    """Beside the verdict: nobody shall read a pass and miss that nobody was answered for long."""
+    if line := silence_line(evidence):
+        yield f'<p class="unsure">{escape(line)}</p>'
+
+
 def _figures(evidence: Evidence, judgement: Judgement) -> Iterator[str]:
     counts = judgement.account.counts
     slowest_s = max((r.took_s for r in evidence.requests if r.is_ok), default=None)
     gaps = [strike.gap_s for strike in evidence.strikes if strike.gap_s is not None]
     backs = [strike.back_s for strike in evidence.strikes if strike.back_s is not None]
+    silence = longest_silence(evidence.requests)
     shown = [
         (f"{judgement.account.sent:,}", "requests sent"),
         (f"{counts[End.OK]:,}", "answered"),
@@ -126,6 +135,7 @@ def _figures(evidence: Evidence, judgement: Judgement) -> Iterator[str]:
         *([(f"{1e3 * max(gaps):,.0f} ms", "without a coordinator")] if gaps else []),
         *([(f"{max(backs):.1f} s", "until all was back")] if backs else []),
         *([(f"{1e3 * slowest_s:,.0f} ms", "slowest answer")] if slowest_s is not None else []),
+        *([(_span(silence.lasted_s), "longest without an answer")] if silence else []),
     ]
     yield '<ul class="figures">'
     yield from (f"<li><b>{escape(b)}</b><span>{escape(s)}</span></li>" for b, s in shown)
@@ -168,6 +178,10 @@ def _reasons(judgement: Judgement) -> Iterator[str]:
         for why, count in judgement.account.reasons.items():
             yield f"<tr><td>{count}</td><td>{escape(why)}</td></tr>"
         yield "</tbody></table>"
+
+
+def _span(duration_s: float) -> str:
+    return f"{1e3 * duration_s:.0f} ms" if duration_s < 1 else f"{duration_s:.1f} s"
 
 
 def _sentence(text: str) -> str:

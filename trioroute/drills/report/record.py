@@ -10,6 +10,7 @@ from trioroute.drills.catalogue import Drill
 from trioroute.drills.evidence import Evidence, Strike, Whole
 from trioroute.drills.judging import Judgement
 from trioroute.drills.report.latency import Latency, latency_of
+from trioroute.drills.report.silence import longest_silence
 from trioroute.drills.report.timeline import BUCKET_S, timeline_of
 
 __all__ = ["SCHEMA", "Record", "record_of", "to_json"]
@@ -40,6 +41,7 @@ def record_of(drill: Drill, evidence: Evidence, judgement: Judgement, *, version
         "lasted_s": _rounded(evidence.lasted_s),
         "interrupted": evidence.interrupted,
         "forced": list(evidence.forced),
+        "minds": [mind.text for mind in evidence.minds],
         "lateness_ms": _ms(evidence.lateness_s),
         "findings": [
             {**attrs.asdict(finding), "verdict": finding.verdict.value}
@@ -85,6 +87,18 @@ def _requests(evidence: Evidence, judgement: Judgement) -> Record:
         "reasons": judgement.account.reasons,
         "before": _times(before),
         "since": _times(since),
+        "silence": _silence(evidence),
+    }
+
+
+def _silence(evidence: Evidence) -> Record | None:
+    found = longest_silence(evidence.requests)
+    if found is None:
+        return None
+    return {
+        "from_s": _rounded(found.from_s),
+        "to_s": _rounded(found.to_s),
+        "lasted_ms": _ms(found.lasted_s),
     }
 
 

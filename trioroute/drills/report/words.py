@@ -7,6 +7,7 @@ from trioroute.drills.catalogue import Drill
 from trioroute.drills.evidence import End, Evidence
 from trioroute.drills.judging import Finding, Judgement, Verdict
 from trioroute.drills.report.latency import latency_rows
+from trioroute.drills.report.silence import silence_line
 
 __all__ = ["MARKS", "headline", "lateness_line", "story", "summary_lines"]
 
@@ -50,6 +51,12 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
             yield f"It was not whole again when the drill gave up: {'; '.join(strike.missing)}."
         else:
             yield "It was not seen to come back."
+    silence = silence_line(evidence)
+    yield from (
+        f"Beforehand it was said that {m.text}." for m in evidence.minds if m.text not in silence
+    )
+    if silence:
+        yield silence
     counts = judgement.account.counts
     if judgement.account.sent:
         account = judgement.account
@@ -78,6 +85,8 @@ def summary_lines(drill: Drill, evidence: Evidence, judgement: Judgement) -> Ite
         yield f"    {count} × {why}"
     for when, took in latency_rows(evidence):
         yield f"    answers {when}: {took}"
+    if silence := silence_line(evidence):
+        yield f"    {silence}"
     yield f"    {lateness_line(evidence)}"
     yield f"drill {drill.name}: {judgement.verdict.value.upper()} in {evidence.lasted_s:.0f} s"
 
