@@ -94,7 +94,9 @@ async def test_a_parent_waits_for_the_children_of_a_dead_owner_too(tmp_path: Pat
 
 async def test_an_unwritable_folder_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"data folder .*/file/data cannot be written"):
+    with pytest.raises(
+        ConfigError, match=r"data folder .*/file/data cannot be written: .* Mend that"
+    ):
         await DataFolder.open(tmp_path / "file" / "data", patience_s=0)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trioroute.core.model import ScaleKind, ScaleSettings
-from trioroute.core.scaling import MaxWindow, ReadyTimes, Scaler, replicas_needed
+from trioroute.core.scaling import MaxWindow, ReadyTimes, ScaleDecision, Scaler, replicas_needed
 
 AUTO = ScaleSettings(
     kind=ScaleKind.TARGET_UTILIZATION,
@@ -41,6 +41,15 @@ def test_up_at_once_and_not_again_for_those_that_start() -> None:
     assert (first.replicas, first.rule) == (10, "load")
     again = scaler.decide(busy=1, queued=6, current=10, slots_per_replica=1, now=2.0)
     assert (again.replicas, again.rule) == (10, "steady")
+
+
+@pytest.mark.parametrize(
+    ("current", "ready", "said"),
+    [(2, 2, "steady"), (2, 3, "steady"), (2, 1, "1 of 2 not ready"), (1, 1, "scaling 1→2 (load)")],
+)
+def test_the_reason_is_steady_only_when_all_are_ready(current: int, ready: int, said: str) -> None:
+    decision = ScaleDecision(replicas=2, needed=2, busy=0, queued=0, current=current, rule="load")
+    assert decision.reason(ready) == said
 
 
 def test_down_only_when_a_whole_window_was_quiet() -> None:

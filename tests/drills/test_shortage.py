@@ -125,6 +125,7 @@ def test_the_number_of_replicas_that_would_be_enough_is_said(per_replica: int, e
     seen = view(**with_deployment(count=1, replicas=replicas))
     (short,) = shortages(drill_named("coordinator"), seen, registry({}), lasts_s=0)
     assert f"`trioroute scale echo/blue {enough}`" in short.fix
+    assert f"has {per_replica} slot{'s' if per_replica > 1 else ''} for" in short.text
 
 
 def test_what_gets_no_requests_or_is_not_known_is_left_out() -> None:

@@ -68,7 +68,9 @@ def test_a_signal_during_start_up_ends_what_was_started(
         process.stderr.readline()  # "starting 3 front-ends": now they are on their way
         process.send_signal(number)
         assert process.wait(30) == 130
-        assert "Traceback" not in process.stderr.read()
+        said = process.stderr.read()
+        assert "ending: requests under way" in said
+        assert "Traceback" not in said
     wait_until_nothing_runs(data)
 
 

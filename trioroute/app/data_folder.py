@@ -175,5 +175,6 @@ def _count_boot(path: Path) -> int:
 def _unwritable(path: Path, error: OSError) -> ConfigError:
     why = error.strerror or type(error).__name__
     return ConfigError(
-        f"data folder {path} cannot be written: {why}. Choose another with --data DIR"
+        f"data folder {path} cannot be written: {why}. Mend that (a full disk: make room), "
+        "or choose another with --data DIR"
     )

@@ -324,6 +324,12 @@ class _System:
         """Ask the front-ends to end, then the replicas they used."""
         self._is_ending = True
         if self._front_ends is not None:
+            # Whoever read it may be gone, a closed terminal say; that must not keep us from ending.
+            with contextlib.suppress(OSError):
+                self._screen.progress(
+                    f"ending: requests under way are finished, for {DRAIN_S:g} s at most "
+                    "(another Ctrl-C ends all at once)"
+                )
             await self._front_ends.end()
         if self._runner is not None:
             await self._runner.end(grace_s=_RUNNER_GRACE_S)

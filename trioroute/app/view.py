@@ -243,18 +243,24 @@ class FrontEndView:
             wait_s=None if distance is None else distance.waited_s,
             wait_ideal_s=None if distance is None else distance.ideal_s,
             wasted_share=None if distance is None else distance.wasted_share,
-            reason=self._reason(endpoint.name, deployment.name, decision),
+            reason=self._reason(deployment, decision, replicas),
             provisioning_state=provisioning.state.value,
             provisioning_reason=provisioning.reason,
             resource_version=self._registry.state.versions.get(key, 0),
         )
 
-    def _reason(self, endpoint: str, deployment: str, decision: ScaleDecision | None) -> str:
+    def _reason(
+        self,
+        deployment: Deployment,
+        decision: ScaleDecision | None,
+        replicas: Sequence[ReplicaStatus],
+    ) -> str:
         """Why a deployment is as it is, the most important first."""
-        halted = self._registry.state.halted.get(endpoint, {}).get(deployment)
+        halted = self._registry.state.halted.get(deployment.endpoint, {}).get(deployment.name)
         if halted is not None:
             return f"halted: {halted}"
-        return "" if decision is None else _describe(decision)
+        ready = sum(replica.state is ReplicaCondition.READY for replica in replicas)
+        return "" if decision is None else decision.reason(ready)
 
     def _replicas(
         self, deployment: Deployment, agreed: Sequence[Replica]
@@ -319,12 +325,6 @@ def _url(host: str, port: int) -> str:
 
 def _request_count(stats: WorkerStats) -> int:
     return sum(outcome.count for each in stats.deployments for outcome in each.outcomes)
-
-
-def _describe(decision: ScaleDecision) -> str:
-    if decision.replicas == decision.current:
-        return "steady"
-    return f"scaling {decision.current}→{decision.replicas} ({decision.rule})"
 
 
 def _unused_replica(found: FoundReplica, reason: str, deployment: Deployment) -> ReplicaStatus:

@@ -40,6 +40,17 @@ class ScaleDecision:
     current: int
     rule: str
 
+    def reason(self, ready: int) -> str:
+        """Why there are as many replicas as there are, in words.
+
+        Args:
+            ready: how many of them may be sent requests.
+        """
+        if self.replicas != self.current:
+            return f"scaling {self.current}→{self.replicas} ({self.rule})"
+        missing = self.replicas - ready
+        return f"{missing} of {self.replicas} not ready" if missing > 0 else "steady"
+
 
 def replicas_needed(
     *, busy: int, queued: int, slots_per_replica: int, settings: ScaleSettings

@@ -77,11 +77,12 @@ class Shortage:
     @property
     def text(self) -> str:
         """What is to be expected, one sentence."""
+        slots = "1 slot" if self.slots == 1 else f"{self.slots} slots"
         then = "wait" if self.is_borne else "get 503 queue-timeout"
         return (
-            f"{self.key} has {self.slots} slots for {self.front_ends} front-ends and lets requests "
-            f"wait {1e3 * self.wait_s:,.0f} ms: one front-end may hold all of them, and they come "
-            f"back {self.back_s:.1f} s later, so requests may {then} until then"
+            f"{self.key} has {slots} for {self.front_ends} front-ends and lets requests wait "
+            f"{1e3 * self.wait_s:,.0f} ms: one front-end may hold all of them, and they come back "
+            f"{self.back_s:.1f} s later, so requests may {then} until then"
         )
 
     @property
