@@ -241,3 +241,45 @@ def test_a_limit_that_is_lowered_and_raised_again_gives_no_home_away() -> None:
     put_replicas(world, (replica,))
     serve_on(world, home, other, seconds=ISOLATED_S)
     assert not world.over_limit
+
+
+def above_the_first(world: World) -> str:
+    """Whose home the second slot is."""
+    homes = world.registry.state.homes[KEY]["r0"]
+    return next(name for name, mask in homes.items() if mask == 0b10)
+
+
+def with_slots(world: World, slots: int) -> tuple[Replica, ...]:
+    replicas = world.registry.state.replicas[KEY]
+    return tuple(attrs.evolve(replica, slots=slots) for replica in replicas)
+
+
+def test_a_limit_that_was_lowered_before_a_take_over_is_raised_around_who_is_cut_off() -> None:
+    world, *names = serving_world(slots=2)
+    above = above_the_first(world)
+    cut_off(world, above)
+    put_replicas(world, with_slots(world, 1))
+    settle(world, 0.1)
+    world.elect()
+    settle(world, 0.1)
+    put_replicas(world, with_slots(world, 2))
+    serve_on(world, *names, seconds=2.0 + TIMINGS.booked_s + ISOLATED_S)
+    assert not world.over_limit
+
+
+def test_a_limit_that_was_lowered_before_a_take_over_is_raised_around_what_runs() -> None:
+    world, *names = serving_world(slots=2)
+    for name in names:
+        world.request(name)
+    settle(world, 0.05)
+    assert len(world.running) == 2
+    for run in world.running:
+        run.ends_at = world.now + 0.4
+    put_replicas(world, with_slots(world, 1))
+    settle(world, 0.02)
+    world.elect()
+    settle(world, 0.05)
+    assert len(world.running) == 2
+    put_replicas(world, with_slots(world, 2))
+    serve_on(world, *names, seconds=2.0)
+    assert not world.over_limit

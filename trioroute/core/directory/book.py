@@ -137,6 +137,8 @@ class SlotBook:  # house: one method for each event that moves a slot
 
         What is in limbo because of this holder, or of nobody known, is its own again. A free slot
         is given only if a request is running on it: better to lose a slot than to exceed a limit.
+        One that is not in the book is its own too: the limit was higher under an earlier
+        coordinator, and may be raised again.
         """
         mine = self.owned.get(holder, 0)
         if not (held | busy | mine):
@@ -146,6 +148,8 @@ class SlotBook:  # house: one method for each event that moves a slot
             if entry.holder in (holder, UNKNOWN_HOLDER):
                 claimed |= entry.mask & held
         claimed |= busy & self.free
+        claimed |= held & ~(self.free | self.in_use)
+        self.known = max(self.known, claimed.bit_length())
         self._disown(holder, mine)
         self.free |= mine & ~claimed
         self.free &= ~claimed

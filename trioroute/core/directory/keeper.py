@@ -232,10 +232,24 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             line.mark_freed(line.books[replica.id])
         elif book.replica != replica:
             recalled = book.replica.state is not replica.state or replica.slots < book.replica.slots
+            self._doubt_higher(line, book, replica)
             book.resize(replica)
             line.mark_freed(book)
             if recalled:
                 self.renewed.update(book.owned)
+
+    def _doubt_higher(self, line: Line, book: SlotBook, replica: Replica) -> None:
+        """The limit of a replica that was taken over is raised: it may have been so high before.
+
+        What runs there was begun under an earlier coordinator. Who has reported since has told of
+        it; the others are waited for as for the slots below.
+        """
+        higher = all_slots(replica.slots) & ~(book.free | book.in_use)
+        if book.since or not higher:
+            return
+        book.limbo.append(Limbo(higher, UNKNOWN_HOLDER, NEVER))
+        if not line.in_doubt:
+            book.split_doubt(self.silent())
 
     def _new_book(self, line: Line, replica: Replica, state: RegistryState) -> SlotBook:
         """Nothing can be running on a replica that no coordinator has given out yet.
