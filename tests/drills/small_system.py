@@ -5,7 +5,7 @@ The world that hits one has the next take over, as a real group does, and brings
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -38,6 +38,7 @@ class SmallSystem:
         notes: what drills announced.
         refusals: so many announcements are refused first, as of an office that is over.
         deployments: as registered.
+        before_scoring: called before each scoring answer.
     """
 
     urls: dict[str, str] = attrs.field(factory=dict)
@@ -50,6 +51,7 @@ class SmallSystem:
     notes: list[DrillWish] = attrs.field(factory=list)
     refusals: int = 0
     deployments: tuple[DeploymentResource, ...] = ()
+    before_scoring: Callable[[], object] = lambda: None
 
     def view(self, name: str) -> ClusterStatus:
         since_s = self.office.since_s if name == self.office.name else None
@@ -126,7 +128,7 @@ def small_system() -> Iterator[SmallSystem]:
     system = SmallSystem()
     with contextlib.ExitStack() as stack:
         for name in NAMES:
-            server = ThreadingHTTPServer(("127.0.0.1", 0), _answers(system, name))
+            server = _Server(("127.0.0.1", 0), _answers(system, name))
             server.daemon_threads = True
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             stack.callback(server.server_close)
@@ -135,6 +137,11 @@ def small_system() -> Iterator[SmallSystem]:
             thread.start()
             system.urls[name] = f"http://127.0.0.1:{server.server_port}"
         yield system
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A drill that is interrupted resets its connections: that is no news."""
 
 
 def _answers(system: SmallSystem, name: str) -> type[BaseHTTPRequestHandler]:
@@ -170,6 +177,7 @@ def _answers(system: SmallSystem, name: str) -> type[BaseHTTPRequestHandler]:
                 system.notes.append(msgspec.json.decode(body, type=DrillWish))
                 self._answer(200, msgspec.json.encode(Written(index=2, resource_version=2)))
             else:
+                system.before_scoring()
                 self._answer(system.status, body)
 
         def _answer(self, status: int, body: bytes) -> None:

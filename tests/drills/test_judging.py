@@ -300,3 +300,15 @@ def test_a_reason_is_named_once_with_its_count_and_one_epoch_is_one() -> None:
     seen = evidence(requests=(*evidence().requests, *refused), looks=evidence().looks[:1])
     assert "(3 × 503 queue-timeout)" in finding(seen, "requests").measured
     assert finding(seen, "one-coordinator").measured == "1 epoch, each with one coordinator"
+
+
+def test_what_was_under_way_when_it_was_interrupted_is_no_failure_and_no_proof() -> None:
+    left = [request(5.0, ended_s=6.0, status=0, is_under_way=True) for _ in range(9)]
+    seen = evidence(requests=(*evidence().requests, *left), interrupted="interrupted")
+    found = finding(seen, "requests")
+    assert found.verdict is Verdict.UNKNOWN
+    assert "75 of 84 answered, 0 failed, 9 still under way" in found.measured
+    account = account_for(COORDINATOR, seen)
+    assert (account.sent, account.counts[End.UNDER_WAY], account.reasons) == (84, 9, {})
+    unseen = attrs.evolve(seen, strikes=(strike(back_s=None),))
+    assert finding(unseen, "recovery").measured == "fe-0 was not waited for"

@@ -1,6 +1,7 @@
 """The drill's own requests."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,23 @@ async def test_it_sends_at_its_rate_and_accounts_for_every_request(
     assert all(request.is_ok for request in requests)
     assert [request.due_s for request in requests] == sorted(r.due_s for r in requests)
     assert probe_of(prober, 10.0).endpoint == "echo"
+
+
+async def test_what_was_under_way_when_it_was_cancelled_is_counted(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    prober = await open_prober(system.client(), ["echo"], lambda _: b"{}")
+    assert isinstance(prober, Prober)
+    began_at = trio.current_time()
+    go_on = threading.Event()
+    system.before_scoring = go_on.wait
+    with trio.move_on_after(1.05):
+        await prober.run(10.0, trio.Event())
+    go_on.set()
+    prober.close()
+    requests = prober.requests(began_at)
+    assert requests
+    assert all(request.is_under_way and not request.is_ok for request in requests)
 
 
 async def test_an_endpoint_that_does_not_take_the_request_is_not_probed(

@@ -2,20 +2,27 @@
 
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from tests.drills.small_drill import NAMES, WHOLE
 from tests.drills.small_system import SmallSystem, SmallWorld
+from trioroute.drills import running
 from trioroute.drills.catalogue import Deed, drill_named
-from trioroute.drills.evidence import Evidence
+from trioroute.drills.evidence import Evidence, Whole
 from trioroute.drills.running import Rehearsal, Settings
 from trioroute.drills.watching import Watcher
 from trioroute.drills.world import Target
 
 
 async def rehearse(
-    name: str, world: SmallWorld, targets: tuple[str, ...], *, stop_after_s: float = 1e3
+    name: str,
+    world: SmallWorld,
+    targets: tuple[str, ...],
+    *,
+    stop_after_s: float = 1e3,
+    lasts_s: float = 1.0,
 ) -> tuple[Evidence, list[str]]:
     said: list[str] = []
     began_at = trio.current_time()
@@ -30,7 +37,7 @@ async def rehearse(
         tell=said.append,
     )
     stop = trio.move_on_after(stop_after_s)
-    settings = Settings(lasts_s=1.0, rate_per_s=0.0)
+    settings = Settings(lasts_s=lasts_s, rate_per_s=0.0)
     hit = tuple(Target(one, is_replica=one.startswith("r")) for one in targets)
     return await rehearsal.run(hit, WHOLE, settings, stop), said
 
@@ -71,11 +78,39 @@ async def test_an_interrupted_drill_mends_what_it_broke(
     system: SmallSystem, fast_clock: MockClock
 ) -> None:
     world = SmallWorld(system)
-    system.down.add("fe-2")  # never whole: it would wait for long
-    seen, _ = await rehearse("frozen-replica", world, ("r0",), stop_after_s=2.5)
+    seen, said = await rehearse("frozen-replica", world, ("r0",), stop_after_s=12, lasts_s=1e3)
     assert world.done[-1] == "mend"
     assert seen.interrupted == "interrupted"
-    assert seen.strikes[0].back_s is None
+    (strike,) = seen.strikes
+    assert strike.back_s is None
+    assert said[-1] == "interrupted: mended r0; it was not waited for"
+    # The fault has an end, which the picture shows, and the front-ends agreed afterwards.
+    assert strike.ended_s is not None
+    assert strike.at_s < strike.ended_s
+    assert seen.after is not None
+    assert seen.after.coordinator == "fe-0"
+
+
+async def test_it_ends_when_the_front_ends_agree(
+    system: SmallSystem, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(SmallWorld):
+        async def mend(self) -> None:
+            await super().mend()
+            # Whoever was frozen believes in its old office until it has heard of the new one.
+            system.changes["coordinator"] = None
+
+    class Watching(Watcher):
+        async def whole(self) -> Whole | None:
+            found = await super().whole()
+            system.changes.clear()
+            return found
+
+    monkeypatch.setattr(running, "_AGREE_MAX_S", 1e3)
+    monkeypatch.setattr("tests.drills.test_running.Watcher", Watching)
+    seen, _ = await rehearse("frozen-replica", Slow(system), ("r0",), stop_after_s=12, lasts_s=1e3)
+    assert seen.after is not None
+    assert (seen.after.coordinator, seen.after.epoch) == ("fe-0", 1)
 
 
 async def test_what_does_not_heal_is_said(system: SmallSystem, fast_clock: MockClock) -> None:

@@ -46,6 +46,7 @@ class Record:
         port: the connection it went out on, 0 when there was none.
         answer: None when the connection broke first.
         error: why there is no answer.
+        is_under_way: whether nobody waited for its end: the load was cancelled.
     """
 
     due_at: float
@@ -53,6 +54,7 @@ class Record:
     port: int
     answer: Answer | None = None
     error: str = ""
+    is_under_way: bool = False
 
     @property
     def is_ok(self) -> bool:
@@ -202,11 +204,16 @@ async def run_load(
     """Send requests at a steady rate until told to stop; return when the last one has ended.
 
     Args:
-        records: each request is added when it has ended.
+        records: each request is added when it has ended, or when this is cancelled.
     """
 
     async def send(due_at: float) -> None:
-        records.append(await clients.send(due_at))
+        try:
+            records.append(await clients.send(due_at))
+        except trio.Cancelled:
+            now = trio.current_time()
+            records.append(Record(due_at=due_at, ended_at=now, port=0, is_under_way=True))
+            raise
 
     started_at = trio.current_time()
     async with trio.open_nursery() as nursery:

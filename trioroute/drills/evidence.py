@@ -20,6 +20,7 @@ class End(enum.Enum):
     BROKEN = "broken"  # lost with a connection that the victim held
     EXCUSED = "excused"  # answered with an error that the fault of that moment allows
     FAILED = "failed"
+    UNDER_WAY = "under_way"  # the drill was interrupted before it had ended
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +32,7 @@ class Request:
         status: of the answer, 0 when there was none.
         reason: `x-trioroute-error` of the answer, or why there is none.
         port: our end of its connection, 0 when there was none.
+        is_under_way: whether the drill was interrupted before it had ended, at `ended_s`.
     """
 
     due_s: float
@@ -38,6 +40,7 @@ class Request:
     status: int
     reason: str = ""
     port: int = 0
+    is_under_way: bool = False
 
     @property
     def is_ok(self) -> bool:

@@ -130,7 +130,7 @@ def account_for(drill: Drill, evidence: Evidence) -> Account:
         end = end_of(drill, evidence.strikes, request)
         counts[end] += 1
         foretold += end is End.EXCUSED and any(_is_foretold(s, request) for s in evidence.strikes)
-        if end is not End.OK:
+        if end not in (End.OK, End.UNDER_WAY):
             why = f"{request.status} {request.reason}" if request.status else request.reason
             reasons[f"{end.value}: {why.strip() or 'no reason given'}"] += 1
     return Account(counts=counts, reasons=dict(reasons.most_common()), foretold=foretold)
@@ -140,6 +140,8 @@ def end_of(drill: Drill, strikes: Sequence[Strike], request: Request) -> End:
     """What became of one request, by the faults of its time."""
     if request.is_ok:
         return End.OK
+    if request.is_under_way:
+        return End.UNDER_WAY
     for strike in strikes:
         if request.ended_s < strike.at_s:
             continue
@@ -185,9 +187,13 @@ def _judge_requests(drill: Drill, evidence: Evidence, account: Account) -> Itera
     measured = f"{counts[End.OK]} of {account.sent} answered, {counts[End.FAILED]} failed"
     if excused:
         measured += f", {excused} lost with what was hit"
+    if under_way := counts[End.UNDER_WAY]:
+        measured += f", {under_way} still under way when it was interrupted"
     if foretold:
         measured += f", {foretold} refused for want of slots, as was said beforehand"
     verdict = _passed(not failed)
+    if under_way and not failed:
+        verdict = Verdict.UNKNOWN
     yield Finding("requests", verdict, claim, measured + (f" ({shown})" if shown else ""), "0")
     if drill.victim is Victim.REPLICA and drill.deed is Deed.KILL:
         # It worked on at most its slots' worth; each may be sent once more before it is given up.
@@ -379,7 +385,8 @@ def _judge_recovery(drill: Drill, evidence: Evidence) -> Iterator[Finding]:
         names = ", ".join(strike.target for strike in late) or "nothing was hit"
         verdict = Verdict.FAILED if late and not evidence.interrupted else Verdict.UNKNOWN
         gone = [text for strike in late for text in strike.missing]
-        measured = f"not whole in time: {'; '.join(gone)}" if gone else f"not seen: {names}"
+        unseen = f"{names} was not waited for" if late and evidence.interrupted else names
+        measured = f"not whole in time: {'; '.join(gone)}" if gone else unseen
         yield Finding("recovery", verdict, claim, measured, goal)
     elif missing:
         yield Finding("recovery", Verdict.FAILED, claim, "; ".join(missing), goal)

@@ -135,6 +135,7 @@ def request_of(record: Record, began_at: float) -> Request:
         status=0 if answer is None else answer.status,
         reason=reason,
         port=record.port,
+        is_under_way=record.is_under_way,
     )
 
 

@@ -28,6 +28,8 @@ _OFFICE_MAX_S: Final = 20.0
 _BACK_MAX_S: Final = 60.0
 #: What is in flight or waits when the load stops is done by then, seconds.
 _IDLE_MAX_S: Final = 10.0
+#: How long the front-ends may take to agree at the end: one that was just mended has to catch up.
+_AGREE_MAX_S: Final = 3.0
 #: How often to ask whether the victim lives again, and whether somebody took office, seconds.
 _LOOK_S: Final = 0.05
 
@@ -100,10 +102,12 @@ class Rehearsal:
                 why = await self._rehearse(targets, before, settings)
             with trio.CancelScope(shield=True):
                 await self._mend()
+                if stop.cancelled_caught:
+                    self._note_interruption()
                 with trio.move_on_after(_IDLE_MAX_S):
                     if not why:
                         await self._watcher.wait_idle(before)
-                after = await self._watcher.whole()
+                after = await self._look_last()
             nursery.cancel_scope.cancel()
         requests = () if isinstance(self._prober, str) else self._prober.requests(self._began_at)
         return Evidence(
@@ -277,6 +281,26 @@ class Rehearsal:
             view.raft is not None and view.raft.connected < view.raft.voters
             for view in views.values()
         )
+
+    def _note_interruption(self) -> None:
+        """What was broken is mended, and nobody waits until it is back."""
+        if not self._strikes or not self._is_undone:
+            return
+        strike, is_lasting = self._strikes[-1], self._drill.deed.is_lasting
+        if strike.ended_s is None:
+            self._change(ended_s=self._now_s() if is_lasting else strike.at_s)
+        if strike.back_s is None:
+            done = f"mended {strike.target}; it" if is_lasting else strike.target
+            self._tell(f"interrupted: {done} was not waited for")
+
+    async def _look_last(self) -> Whole | None:
+        """The system at the end, when its front-ends agree; as it is where they do not."""
+        whole = None
+        with trio.move_on_after(_AGREE_MAX_S):
+            while whole is None or not whole.coordinator:
+                whole = await self._watcher.whole() or whole
+                await trio.sleep(_LOOK_S)
+        return whole
 
     async def _identity(self, target: Target) -> str:
         return await trio.to_thread.run_sync(self._world.identity, target)

@@ -43,3 +43,9 @@ def test_an_office_that_moved_by_itself_ends_where_the_next_was_seen() -> None:
 def test_nothing_seen_is_an_empty_picture() -> None:
     drawn = timeline_of(COORDINATOR, evidence(looks=(), requests=(), strikes=(), lasted_s=0.0))
     assert (len(drawn.buckets), drawn.offices) == (1, ())
+
+
+def test_what_was_under_way_at_the_end_is_in_no_bucket() -> None:
+    left = request(5.0, ended_s=8.0, status=0, is_under_way=True)
+    drawn = timeline_of(COORDINATOR, evidence(requests=(left,)))
+    assert sum(each.ok + each.excused + each.failed for each in drawn.buckets) == 0

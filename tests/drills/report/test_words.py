@@ -47,7 +47,7 @@ def test_the_story_says_what_is_not_known() -> None:
     )
     said = told(seen)
     assert "took over" not in said
-    assert "It was not seen to come back." in said
+    assert "The drill ended early: whatever was broken is mended" in said
     assert "No requests were sent: no key." in said
     assert "ended early: interrupted" in said
     assert "forced although: fe-2 is not ready" in said
@@ -76,3 +76,16 @@ def test_a_silence_is_told_with_its_reason_and_a_mind_that_came_to_nothing_too()
     assert told(seen).count(mind.text) == 1
     lines = list(summary_lines(COORDINATOR, seen, judge(COORDINATOR, seen)))
     assert any("nobody was answered, as was said beforehand" in line for line in lines)
+
+
+def test_an_interrupted_drill_says_that_all_is_mended_and_what_was_under_way() -> None:
+    left = request(7.0, ended_s=8.0, status=0, is_under_way=True)
+    seen = evidence(
+        requests=(*evidence().requests, left),
+        strikes=(strike(back_s=None),),
+        interrupted="interrupted",
+    )
+    assert "whatever was broken is mended, and was not waited for." in told(seen)
+    assert "1 were still under way then." in told(seen)
+    assert "drill undo" in told(attrs.evolve(seen, is_undone=False))
+    assert "not seen to come back" not in told(seen)

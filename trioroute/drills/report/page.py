@@ -126,12 +126,13 @@ def _figures(evidence: Evidence, judgement: Judgement) -> Iterator[str]:
     slowest_s = max((r.took_s for r in evidence.requests if r.is_ok), default=None)
     gaps = [strike.gap_s for strike in evidence.strikes if strike.gap_s is not None]
     backs = [strike.back_s for strike in evidence.strikes if strike.back_s is not None]
-    silence = longest_silence(evidence.requests)
+    silence, under_way = longest_silence(evidence.requests), counts[End.UNDER_WAY]
     shown = [
         (f"{judgement.account.sent:,}", "requests sent"),
         (f"{counts[End.OK]:,}", "answered"),
         (f"{counts[End.BROKEN] + counts[End.EXCUSED]:,}", "lost with what was hit"),
         (f"{counts[End.FAILED]:,}", "failed otherwise"),
+        *([(f"{under_way:,}", "under way at the end")] if under_way else []),
         *([(f"{1e3 * max(gaps):,.0f} ms", "without a coordinator")] if gaps else []),
         *([(f"{max(backs):.1f} s", "until all was back")] if backs else []),
         *([(f"{1e3 * slowest_s:,.0f} ms", "slowest answer")] if slowest_s is not None else []),

@@ -54,6 +54,8 @@ def timeline_of(drill: Drill, evidence: Evidence) -> Timeline:
     for request in evidence.requests:
         at = min(count - 1, max(0, int(request.ended_s / BUCKET_S)))
         end = end_of(drill, evidence.strikes, request)
+        if end is End.UNDER_WAY:
+            continue
         was = buckets[at]
         buckets[at] = Bucket(
             ok=was.ok + (end is End.OK),

@@ -50,7 +50,7 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
         elif strike.missing:
             yield f"It was not whole again when the drill gave up: {'; '.join(strike.missing)}."
         else:
-            yield "It was not seen to come back."
+            yield _unseen(evidence)
     silence = silence_line(evidence)
     yield from (
         f"Beforehand it was said that {m.text}." for m in evidence.minds if m.text not in silence
@@ -59,13 +59,14 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
         yield silence
     counts = judgement.account.counts
     if judgement.account.sent:
-        account = judgement.account
+        account, under_way = judgement.account, counts[End.UNDER_WAY]
         foretold = f"{account.foretold} refused for want of slots, as was said beforehand, "
         yield (
             f"Of {account.sent} requests that the drill sent meanwhile, "
             f"{counts[End.OK]} were answered, {account.lost} were lost with what was hit, "
             f"{foretold if account.foretold else ''}and "
-            f"{counts[End.FAILED]} failed without such an excuse."
+            f"{counts[End.FAILED]} failed without such an excuse"
+            f"{f'; {under_way} were still under way then' if under_way else ''}."
         )
     elif evidence.probe.why_not:
         yield f"No requests were sent: {evidence.probe.why_not}."
@@ -73,6 +74,14 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
         yield f"The drill ended early: {evidence.interrupted}."
     if evidence.forced:
         yield f"It was forced although: {'; '.join(evidence.forced)}."
+
+
+def _unseen(evidence: Evidence) -> str:
+    if not evidence.interrupted:
+        return "It was not seen to come back."
+    if evidence.is_undone:
+        return "The drill ended early: whatever was broken is mended, and was not waited for."
+    return "The drill ended early, and something is left: run `trioroute drill undo`."
 
 
 def summary_lines(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[str]:
