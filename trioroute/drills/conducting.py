@@ -235,7 +235,7 @@ def _describe(
         minds: what is particular to this system.
     """
     names = ", ".join(target.name for target in targets)
-    lasting = f" for {settings.lasts_s:g} s" if drill.deed.is_lasting else ""
+    lasting = f"; that lasts {settings.lasts_s:g} s" if drill.deed.is_lasting else ""
     requests = (
         f"no requests are sent, so what clients would see is not judged: {prober}"
         if isinstance(prober, str)

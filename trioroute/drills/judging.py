@@ -184,7 +184,7 @@ def _judge_requests(drill: Drill, evidence: Evidence, account: Account) -> Itera
     failed = [r for r in evidence.requests if end_of(drill, evidence.strikes, r) is End.FAILED]
     said = Counter(f"{r.status or 'broken'} {r.reason}".strip() for r in failed)
     shown = "; ".join(f"{n} × {why}" for why, n in said.most_common(_EXAMPLES_MAX))
-    measured = f"{counts[End.OK]} of {account.sent} answered, {counts[End.FAILED]} failed"
+    measured = f"{counts[End.OK]:,} of {account.sent:,} answered, {counts[End.FAILED]:,} failed"
     if excused:
         measured += f", {excused} lost with what was hit"
     if under_way := counts[End.UNDER_WAY]:
@@ -227,7 +227,7 @@ def _judge_limits(evidence: Evidence) -> Iterator[Finding]:
             "over-commit", Verdict.UNKNOWN, claim, "no coordinator said how busy replicas were", "0"
         )
     else:
-        seen = f", {passing} with a slot in two reports" if passing else ""
+        seen = f"; in {passing} of them a slot that changed hands counted twice" if passing else ""
         measured = f"0 in {len(telling)} looks{seen}"
         yield Finding("over-commit", Verdict.PASSED, claim, measured, "0")
 

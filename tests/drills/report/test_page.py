@@ -87,3 +87,8 @@ def test_a_pass_shows_beside_it_for_how_long_nobody_was_answered() -> None:
     assert '<p class="unsure">For 6.0 s, from second 3.0 on, nobody was answered' in page(seen)
     assert "<b>6.0 s</b><span>longest without an answer</span>" in page(seen)
     assert '<p class="unsure">' not in page(calm)
+
+
+def test_what_a_healthy_system_shows_stands_before_what_was_checked() -> None:
+    text = page(evidence())
+    assert text.index("What a healthy system shows") < text.index("What was checked")

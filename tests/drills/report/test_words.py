@@ -30,9 +30,9 @@ def test_the_headline_says_what_is_proven_or_what_is_not() -> None:
 
 def test_the_story_tells_who_was_hit_who_took_over_and_what_it_cost() -> None:
     said = told(FAILED)
-    assert "After 3.0 s the drill hit fe-0, which coordinated the system" in said
+    assert "After 3.0 s the drill killed fe-0, which coordinated the system." in said
     assert "fe-1 took over 100 ms later (epoch 2)." in said
-    assert "Everything was back 2.0 s after" in said
+    assert "Everything was back 2.0 s later." in said
     assert "Of 76 requests" in said
     assert "75 were answered, 0 were lost with what was hit, and 1 failed" in said
 
@@ -86,6 +86,24 @@ def test_an_interrupted_drill_says_that_all_is_mended_and_what_was_under_way() -
         interrupted="interrupted",
     )
     assert "whatever was broken is mended, and was not waited for." in told(seen)
-    assert "1 were still under way then." in told(seen)
+    assert "1 was still under way then." in told(seen)
     assert "drill undo" in told(attrs.evolve(seen, is_undone=False))
     assert "not seen to come back" not in told(seen)
+
+
+def test_a_fault_that_lasts_is_told_with_its_end_and_what_it_is_once() -> None:
+    frozen = drill_named("frozen-coordinator")
+    seen = evidence(strikes=(strike(ended_s=8.1), strike(target="fe-1", ended_s=8.1)))
+    said = "\n".join(story(frozen, seen, judge(frozen, seen)))
+    assert "froze fe-0, which coordinated the system; that lasted 5.1 s." in said
+    assert "Everything was back 2.0 s after it was mended." in said
+    assert said.count(frozen.does) == 1
+
+
+def test_one_was_and_a_thousand_have_a_comma() -> None:
+    many = tuple(request(n / 250) for n in range(1250))
+    lost = request(4.0, status=0, port=7, reason="reset")
+    assert (
+        "Of 1,251 requests that the drill sent meanwhile, 1,250 were answered, "
+        "1 was lost with what was hit" in told(evidence(requests=(*many, lost)))
+    )

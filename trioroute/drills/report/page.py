@@ -100,14 +100,14 @@ def to_page(drill: Drill, evidence: Evidence, judgement: Judgement, record: Reco
         "<h2>What happened</h2>",
         *(f"<p>{escape(line)}</p>" for line in story(drill, evidence, judgement)),
         *_picture(drill, evidence),
+        "<h2>What a healthy system shows</h2>",
+        f"<p>{escape(_sentence(drill.expects))}.</p>",
         "<h2>What was checked</h2>",
         *_table(judgement.findings),
         f'<p class="meta">On this machine {escape(lateness_line(evidence))}. A limit on time '
         "that is exceeded by less than such lateness may cost is not judged.</p>",
         *_latency(evidence),
         *_reasons(judgement),
-        "<h2>What a healthy system shows</h2>",
-        f"<p>{escape(_sentence(drill.expects))}.</p>",
         '<p class="foot">Goals are the project&#8217;s own, for three front-ends on one quiet '
         "machine. What to do when a check fails: chaos/RUNBOOKS.md.</p>",
         "</main></body></html>",

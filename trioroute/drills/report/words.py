@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from trioroute.drills.catalogue import Drill
-from trioroute.drills.evidence import End, Evidence
+from trioroute.drills.catalogue import Deed, Drill
+from trioroute.drills.evidence import End, Evidence, Strike
 from trioroute.drills.judging import Finding, Judgement, Verdict
 from trioroute.drills.report.latency import latency_rows
 from trioroute.drills.report.silence import silence_line
@@ -18,6 +18,15 @@ _HEADLINES: Final = {
     Verdict.PASSED: "Passed",
     Verdict.FAILED: "Failed",
     Verdict.UNKNOWN: "Could not judge",
+}
+
+#: What was done to the one that stands in the middle.
+_DID: Final = {
+    Deed.KILL: "killed {}",
+    Deed.END: "asked {} to end",
+    Deed.FREEZE: "froze {}",
+    Deed.CUT: "cut off {}",
+    Deed.FILL: "filled the disk of {}",
 }
 
 
@@ -39,14 +48,15 @@ def _seen(finding: Finding) -> str:
 
 def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[str]:
     """What happened, sentence by sentence, for somebody who was not there."""
+    yield f"This drill {drill.does}."
     for strike in evidence.strikes:
-        role = ", which coordinated the system" if strike.was_coordinator else ""
-        yield f"After {strike.at_s:.1f} s the drill hit {strike.target}{role}: it {drill.does}."
+        yield _deed(drill, strike)
         if strike.successor:
             gap = "" if strike.gap_s is None else f" {_span(strike.gap_s)} later"
             yield f"{strike.successor} took over{gap} (epoch {strike.successor_epoch})."
         if strike.back_s is not None:
-            yield f"Everything was back {_span(strike.back_s)} after the fault had ended."
+            since = " after it was mended" if drill.deed.is_lasting else " later"
+            yield f"Everything was back {_span(strike.back_s)}{since}."
         elif strike.missing:
             yield f"It was not whole again when the drill gave up: {'; '.join(strike.missing)}."
         else:
@@ -60,13 +70,13 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
     counts = judgement.account.counts
     if judgement.account.sent:
         account, under_way = judgement.account, counts[End.UNDER_WAY]
-        foretold = f"{account.foretold} refused for want of slots, as was said beforehand, "
+        foretold = f"{_were(account.foretold)} refused for want of slots, as was said beforehand, "
         yield (
-            f"Of {account.sent} requests that the drill sent meanwhile, "
-            f"{counts[End.OK]} were answered, {account.lost} were lost with what was hit, "
+            f"Of {account.sent:,} requests that the drill sent meanwhile, "
+            f"{_were(counts[End.OK])} answered, {_were(account.lost)} lost with what was hit, "
             f"{foretold if account.foretold else ''}and "
-            f"{counts[End.FAILED]} failed without such an excuse"
-            f"{f'; {under_way} were still under way then' if under_way else ''}."
+            f"{counts[End.FAILED]:,} failed without such an excuse"
+            f"{f'; {_were(under_way)} still under way then' if under_way else ''}."
         )
     elif evidence.probe.why_not:
         yield f"No requests were sent: {evidence.probe.why_not}."
@@ -74,6 +84,20 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
         yield f"The drill ended early: {evidence.interrupted}."
     if evidence.forced:
         yield f"It was forced although: {'; '.join(evidence.forced)}."
+
+
+def _deed(drill: Drill, strike: Strike) -> str:
+    """What was done to whom, and when."""
+    role = ", which coordinated the system" if strike.was_coordinator else ""
+    lasted = ""
+    if drill.deed.is_lasting and strike.ended_s is not None:
+        lasted = f"; that lasted {_span(strike.ended_s - strike.at_s)}"
+    did = _DID[drill.deed].format(strike.target)
+    return f"After {strike.at_s:.1f} s the drill {did}{role}{lasted}."
+
+
+def _were(count: int) -> str:
+    return f"{count:,} {'was' if count == 1 else 'were'}"
 
 
 def _unseen(evidence: Evidence) -> str:
