@@ -92,3 +92,11 @@ def test_a_pass_shows_beside_it_for_how_long_nobody_was_answered() -> None:
 def test_what_a_healthy_system_shows_stands_before_what_was_checked() -> None:
     text = page(evidence())
     assert text.index("What a healthy system shows") < text.index("What was checked")
+
+
+def test_the_legend_names_a_lasting_fault_only_where_there_is_one() -> None:
+    assert "the fault lasts" not in page(evidence())
+    frozen, seen = drill_named("frozen-coordinator"), evidence(strikes=(strike(ended_s=8.0),))
+    judgement = judge(frozen, seen)
+    text = to_page(frozen, seen, judgement, record_of(frozen, seen, judgement, version="1.2"))
+    assert "the fault lasts" in text

@@ -42,10 +42,13 @@ h2 { font-size:1.05rem; margin:2.2rem 0 .6rem; }
   border-radius:.2rem; background:color-mix(in srgb, currentColor 8%, transparent); }
 .good { color:var(--good); } .bad { color:var(--bad); } .unsure { color:var(--unsure); }
 .verdict strong { display:block; font-size:1.35rem; }
-.figures { display:flex; flex-wrap:wrap; gap:.8rem; padding:0; list-style:none; }
-.figures li { flex:1 1 9rem; border:1px solid var(--line); border-radius:.4rem;
+.figures { display:grid; grid-template-columns:repeat(4, 1fr); gap:.8rem; padding:0;
+  list-style:none; }
+@media (max-width:40rem) { .figures { grid-template-columns:repeat(2, 1fr); } }
+.figures li { border:1px solid var(--line); border-radius:.4rem;
   padding:.6rem .9rem; }
-.figures b { display:block; font-size:1.5rem; font-variant-numeric:tabular-nums; }
+.figures b { display:block; font-size:1.5rem; white-space:nowrap;
+  font-variant-numeric:tabular-nums; }
 .figures span { color:var(--soft); font-size:.85rem; }
 table { border-collapse:collapse; width:100%; font-size:.95rem; }
 th { text-align:left; color:var(--soft); font-weight:500; }
@@ -146,7 +149,9 @@ def _figures(evidence: Evidence, judgement: Judgement) -> Iterator[str]:
 def _picture(drill: Drill, evidence: Evidence) -> Iterator[str]:
     yield f"<figure>{draw(timeline_of(drill, evidence), evidence.strikes)}"
     keys = "".join(
-        f'<i style="background:var(--{colour})"></i>{escape(text)}' for colour, text in _LEGEND
+        f'<i style="background:var(--{colour})"></i>{escape(text)}'
+        for colour, text in _LEGEND
+        if colour != "fault" or drill.deed.is_lasting
     )
     yield f"<figcaption>{keys}</figcaption></figure>"
 
