@@ -37,6 +37,15 @@ def test_the_story_tells_who_was_hit_who_took_over_and_what_it_cost() -> None:
     assert "75 were answered, 0 were lost with what was hit, and 1 failed" in said
 
 
+def test_a_change_of_office_that_nothing_explains_is_told_in_both() -> None:
+    seen = evidence(strikes=(strike(target="fe-2", was_coordinator=False),))
+    line = "At second 3.2 fe-1 took the office over from fe-0"
+    assert line in told(seen)
+    judgement = judge(COORDINATOR, seen)
+    assert line in "\n".join(summary_lines(COORDINATOR, seen, judgement))
+    assert "took the office over" not in told(evidence())
+
+
 def test_the_story_says_what_is_not_known() -> None:
     seen = evidence(
         requests=(),

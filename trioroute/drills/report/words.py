@@ -7,6 +7,7 @@ from trioroute.drills.catalogue import Deed, Drill
 from trioroute.drills.evidence import End, Evidence, Strike
 from trioroute.drills.judging import Finding, Judgement, Verdict
 from trioroute.drills.report.latency import latency_rows
+from trioroute.drills.report.offices import office_lines
 from trioroute.drills.report.silence import silence_line
 
 __all__ = ["MARKS", "headline", "lateness_line", "story", "summary_lines"]
@@ -61,6 +62,7 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
             yield f"It was not whole again when the drill gave up: {'; '.join(strike.missing)}."
         else:
             yield _unseen(evidence)
+    yield from office_lines(evidence)
     silence = silence_line(evidence)
     yield from (
         f"Beforehand it was said that {m.text}." for m in evidence.minds if m.text not in silence
@@ -118,6 +120,7 @@ def summary_lines(drill: Drill, evidence: Evidence, judgement: Judgement) -> Ite
         yield f"    {count} × {why}"
     for when, took in latency_rows(evidence):
         yield f"    answers {when}: {took}"
+    yield from (f"    {line}" for line in office_lines(evidence))
     if silence := silence_line(evidence):
         yield f"    {silence}"
     yield f"    {lateness_line(evidence)}"
