@@ -42,6 +42,14 @@ def test_the_fault_stands_where_it_was_and_who_coordinated_beside_it() -> None:
     assert [each.text for each in shapes(svg, "said")] == ["fe-0"]
 
 
+@pytest.mark.parametrize(
+    ("to_s", "said"), [(0.3, ["", "fe-1, epoch 2"]), (0.9, ["fe-0, 1", "fe-1, epoch 2"])]
+)
+def test_an_office_too_short_for_its_name_is_no_bare_number(to_s: float, said: list[str]) -> None:
+    svg = drawn(evidence(lasted_s=10.0, strikes=(strike(at_s=to_s, ended_s=to_s),)))
+    assert [each.text or "" for each in shapes(svg, "name")] == said
+
+
 @pytest.mark.parametrize("lasted_s", [0.0, 0.3, 8.0, 95.0, 3000.0])
 def test_everything_stays_inside_the_frame(lasted_s: float) -> None:
     svg = drawn(evidence(lasted_s=lasted_s))

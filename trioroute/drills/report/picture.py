@@ -90,7 +90,8 @@ def _offices(offices: Sequence[Office], x: _Scale) -> Iterator[str]:
         left, width = x(office.from_s), round(x(office.to_s) - x(office.from_s), 1)
         colour = names.index(office.coordinator) % 4
         said = f"{office.coordinator}, epoch {office.epoch}"
-        shown = said if len(said) * _CHARACTER < width else str(office.epoch)
+        fitting = (said, f"{office.coordinator}, {office.epoch}", office.coordinator)
+        shown = next((text for text in fitting if len(text) * _CHARACTER < width), "")
         yield (
             f'<rect class="office c{colour}" x="{left}" y="{_OFFICE_TOP}" rx="3" '
             f'width="{max(width, 1)}" height="{_OFFICE_HEIGHT}">'
