@@ -236,6 +236,16 @@ def test_many_slots_go_home_in_one_list() -> None:
     assert world.workers["w0"].holding.statistics().held == 40
 
 
+def test_what_comes_free_goes_to_nobody_whose_session_is_lost() -> None:
+    """It would not hear of it: the slot would be nobody's until it is known to have ended."""
+    world, directory, line = settled(holders=2, replicas=2)
+    book = next(book for book in line.books.values() if book.home.get("w1"))
+    book.owned = {"w0": 1}  # lent to it, and at home elsewhere
+    directory.link_lost("w1", world.now)
+    directory.receive("w0", m.Return(slots=pack_all({book.replica.id: 1})), world.now)
+    assert (book.owned, book.free) == ({}, 1)
+
+
 # -- health ---------------------------------------------------------------------------------
 
 

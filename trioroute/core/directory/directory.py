@@ -173,7 +173,10 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         ]
 
     def live_holders(self) -> dict[str, int]:
-        """Holders in session that have reported, and the routing version each routes by."""
+        """Holders that have reported since they were last silent, and what each routes by.
+
+        One whose session was lost a moment ago is among them: it is expected back.
+        """
         return {h.name: h.routing_version for h in self._holders.values() if h.reported}
 
     def gone_replicas(self) -> frozenset[str]:
@@ -341,7 +344,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         return effects
 
     def _lease(self, holder: HolderRecord, now: float) -> None:
-        if not holder.reported:
+        if not holder.listens:
             return
         holder.expires_at = now + self._timings.booked_s
         lines = [line for line in self._lines.values() if not line.quarantine]

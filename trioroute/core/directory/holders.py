@@ -46,6 +46,11 @@ class HolderRecord:
         return self.incarnation <= self.dead
 
     @property
+    def listens(self) -> bool:
+        """Whether what is said to it now arrives, and it has told what it holds."""
+        return self.in_session and self.reported
+
+    @property
     def is_orderly(self) -> bool:
         """Whether nothing can run that incarnations before the one that spoke last had begun."""
         return self.incarnation == self.orderly

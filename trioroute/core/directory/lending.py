@@ -244,7 +244,7 @@ class Lender:
         """A slot for each holder that ran out: a free one, or one of the holder with most."""
         for name in [*line.short]:
             holder = self._holders.get(name)
-            if holder is None or not holder.reported or holder.version < _STOCK_VERSION:
+            if holder is None or not holder.listens or holder.version < _STOCK_VERSION:
                 del line.short[name]
                 continue
             book = line.free_book(holder.routing_version)
@@ -265,12 +265,16 @@ class Lender:
         self._say(holder.name, m.Grant(number=0, replica=book.replica.id, slot=slot))
 
     def _send_home(self, line: Line) -> None:
-        """Lease free slots to the live holders they are at home with."""
+        """Lease free slots to the live holders they are at home with.
+
+        Not to one whose session is lost: it would not hear of it, and what it was said to have
+        would be nobody's until it is known to have ended.
+        """
         for name in [*line.freed]:
             book = line.books[name]
             for home, mask in book.home.items():
                 holder = self._holders.get(home)
-                if holder is None or not holder.reported or book.since > holder.routing_version:
+                if holder is None or not holder.listens or book.since > holder.routing_version:
                     continue
                 self._lend_all(line, holder, book, mask & book.grantable)
             line.mark_freed(book)
