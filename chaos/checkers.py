@@ -391,7 +391,8 @@ def _any_span(history: History, begins_at: float, ends_at: float) -> bool:
 def _excuses(history: History, request: Request) -> bool:
     """Whether some fault of that time allows this request to end as it did."""
     ended_at = float("inf") if request.ended_at is None else request.ended_at
-    if _is_slowness(request) and any(
+    is_slowness = _is_slowness(request) or _is_cut_for_time(request, history.request_timeout_s)
+    if is_slowness and any(
         begins - _NOTED_S <= ended_at and request.sent_at <= ends + request.deadline_s
         for begins, ends in history.starved
     ):
@@ -405,6 +406,13 @@ def _is_slowness(request: Request) -> bool:
     if request.outcome is Outcome.ANSWERED:
         return request.is_ok or request.reason in _STARVED_REASONS
     return request.outcome is Outcome.HUNG
+
+
+def _is_cut_for_time(request: Request, timeout_s: float) -> bool:
+    """Whether an answer broke off when its time was over: who has sent a head can say no more."""
+    if request.outcome is not Outcome.BROKEN or request.first_byte_at is None:
+        return False
+    return request.ended_at is not None and request.ended_at - request.sent_at >= timeout_s
 
 
 def _allows(span: Span, request: Request) -> bool:

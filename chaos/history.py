@@ -172,6 +172,7 @@ class History:
         tracebacks: what front-ends said in Python's words, file and last line.
         strays: processes or folders that outlived the run.
         starved: from when to when some process waited for a core most of the time.
+        request_timeout_s: the deployments' own; whole answers take no longer.
         samples: what each process held, again and again, for slopes.
     """
 
@@ -189,6 +190,7 @@ class History:
     skipped: dict[str, str] = attrs.field(factory=dict)
     deaths: list[Death] = attrs.field(factory=list)
     starved: list[tuple[float, float]] = attrs.field(factory=list)
+    request_timeout_s: float = float("inf")
     before: Census | None = None
     after: Census | None = None
     final: FinalRead | None = None

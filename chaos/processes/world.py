@@ -83,6 +83,7 @@ class ProcessesWorld:
         with _folder(keep=self.keep, say=self.say) as folder:
             system = System(folder, scenario.setup, needs=_prepared(plan))
             history.slots = system.slots
+            history.request_timeout_s = scenario.setup.request_timeout_s
             try:
                 async with trio.open_nursery() as nursery:
                     await system.start(nursery)

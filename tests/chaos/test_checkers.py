@@ -235,6 +235,19 @@ def test_waiting_for_a_core_excuses_slowness_and_nothing_else() -> None:
     assert "93%" in invalidity(history, LEVELS)[0]
 
 
+def test_an_answer_that_broke_off_when_its_time_was_over_was_only_slow() -> None:
+    history = good()
+    history.request_timeout_s = 2.0
+    history.starved = [(0.9, 4.5)]
+    cut = {"outcome": Outcome.BROKEN, "first_byte_at": 2.5, "is_own": None}
+    set_on(history, 1, ended_at=4.1, **cut)
+    assert check(history, LEVELS) == []
+    set_on(history, 1, ended_at=3.9, **cut)
+    assert [violation.rule for violation in check(history, LEVELS)] == ["allowed_failures"]
+    set_on(history, 1, ended_at=4.1, **{**cut, "first_byte_at": None})
+    assert [violation.rule for violation in check(history, LEVELS)] == ["allowed_failures"]
+
+
 def test_a_replica_that_is_cut_off_is_not_judged_meanwhile_and_others_are() -> None:
     history = good()
     history.executions[1] = execution(2, 1.04, 1.5)
