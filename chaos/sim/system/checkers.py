@@ -53,13 +53,13 @@ def limits_hold(history: SystemHistory) -> Iterator[str]:
 
 def dispatched_inside_leases(history: SystemHistory) -> Iterator[str]:
     """I2, judged by what was said on the slot links."""
-    by_life: defaultdict[HolderLife, list[Dispatch]] = defaultdict(list)
-    for dispatch in history.dispatches:
-        by_life[dispatch.life].append(dispatch)
+    by_life: defaultdict[HolderLife, list[tuple[int, Dispatch]]] = defaultdict(list)
+    for position, dispatch in enumerate(history.dispatches):
+        by_life[dispatch.life].append((position, dispatch))
     for life, dispatches in by_life.items():
         rights = Rights(history, life)
-        for dispatch in dispatches:
-            if missing := rights.missing(dispatch):
+        for position, dispatch in dispatches:
+            if missing := rights.missing(dispatch, position):
                 yield f"{life} dispatched {dispatch.request} at {dispatch.at:.3f}: {missing}"
 
 

@@ -101,7 +101,8 @@ class SystemHistory:
     Attributes:
         consensus: what the members did; its checkers apply.
         said: everything on the slot links, by the holder's life, in order.
-        routed: the home (replica → slots) by which each life routed, and from when.
+        routed: the home (replica → slots) by which each life routed, and from which dispatch on:
+            who thaws does much in one instant.
         isolated_s: how long a holder may serve from its home after its lease; by deployment.
         limits: slots of each replica, by its id.
         replica_counts: (at, deployment, how many the source runs or starts).
@@ -116,7 +117,7 @@ class SystemHistory:
     dispatches: list[Dispatch] = attrs.field(factory=list)
     runs: list[Run] = attrs.field(factory=list)
     said: dict[HolderLife, list[Said]] = attrs.field(factory=dict)
-    routed: dict[HolderLife, list[tuple[float, Mapping[str, int]]]] = attrs.field(factory=dict)
+    routed: dict[HolderLife, list[tuple[int, Mapping[str, int]]]] = attrs.field(factory=dict)
     isolated_s: dict[str, float] = attrs.field(factory=dict)
     limits: dict[str, int] = attrs.field(factory=dict)
     stops: list[Stop] = attrs.field(factory=list)

@@ -90,8 +90,12 @@ class Rights:
         self._sent = 0
         self._returns: list[tuple[int, dict[str, int]]] = []
 
-    def missing(self, dispatch: Dispatch) -> str:
-        """Why the holder was not entitled to a dispatch; empty when it was."""
+    def missing(self, dispatch: Dispatch, position: int) -> str:
+        """Why the holder was not entitled to a dispatch; empty when it was.
+
+        Args:
+            position: of the dispatch among all of the history.
+        """
         while self._next is not None and self._next.at <= dispatch.at:
             self._take(self._next)
             self._next = next(self._said, None)
@@ -106,7 +110,7 @@ class Rights:
         # Clocks of 5 % difference; the bound itself is the holder's to keep.
         if dispatch.at > self._ends_at + isolated_s * 1.05:
             return f"isolated since {self._ends_at:.3f}"
-        homes = [homes for at, homes in self._routed if at <= dispatch.at]
+        homes = [homes for first, homes in self._routed if first <= position]
         at_home = any(homes[-1].get(dispatch.replica, 0) & bit for homes in [homes] if homes)
         return "" if at_home else f"{dispatch.replica}/{dispatch.slot} is not its home"
 

@@ -124,8 +124,9 @@ class Worker:
             self._deployments = {d.key: d for d in snapshot.deployments}
             self.admission.set_routing(snapshot)
             self._link.set_coordinator(snapshot.coordinator)
-            routed = self._world.history.routed.setdefault(self.life, [])
-            routed.append((trio.current_time(), snapshot.homes))
+            history = self._world.history
+            routed = history.routed.setdefault(self.life, [])
+            routed.append((len(history.dispatches), snapshot.homes))
 
     async def _connect(self, coordinator: CoordinatorAddress) -> trio.abc.Stream:
         stream = await self._world.connect(self._front_end, coordinator.name)
