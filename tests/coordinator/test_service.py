@@ -119,6 +119,16 @@ class Group:
             await self.log.wait_changed(state.index)
 
 
+def coordinator_of(log: MemoryLog) -> Coordinator:
+    return Coordinator(
+        log,
+        timings=TIMINGS,
+        clock=trio.current_time,
+        open_fixed=StaticReplicaSource,
+        processes=None,
+    )
+
+
 @asynccontextmanager
 async def open_group(*, replicas: int, slots: int = 1, front_ends: int = 3) -> AsyncIterator[Group]:
     log = MemoryLog()
@@ -135,13 +145,7 @@ async def open_group(*, replicas: int, slots: int = 1, front_ends: int = 3) -> A
             endpoints=(Endpoint(name="iris", traffic={"blue": 100}),), deployments=(deployment,)
         )
     )
-    coordinator = Coordinator(
-        log,
-        timings=TIMINGS,
-        clock=trio.current_time,
-        open_fixed=StaticReplicaSource,
-        processes=None,
-    )
+    coordinator = coordinator_of(log)
     async with trio.open_nursery() as nursery:
         group = Group(log, coordinator, nursery)
         nursery.start_soon(coordinator.run, 1)
@@ -282,13 +286,7 @@ async def test_who_dials_while_the_office_is_being_opened_is_kept(
 ) -> None:
     log = SlowLog()
     log.registry.apply(OpenEpoch(epoch=1), 1)  # workers know it by then
-    coordinator = Coordinator(
-        log,
-        timings=TIMINGS,
-        clock=trio.current_time,
-        open_fixed=StaticReplicaSource,
-        processes=None,
-    )
+    coordinator = coordinator_of(log)
     async with trio.open_nursery() as nursery:
         group = Group(log, coordinator, nursery)
         office = trio.CancelScope(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.slots.slotworld import KEY, TIMINGS, World
+from tests.core.slots.slotworld import KEY, TIMINGS, World, settle
 from trioroute.core.directory.book import LONG_AGO, SlotBook
 from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.directory.hearing import Hearing
@@ -80,11 +80,6 @@ def test_no_replica_ever_runs_more_requests_than_its_limit(seed: int) -> None:
     world = run_faults(seed)
     assert not world.over_limit, f"seed {seed}: {world.over_limit}"
     assert world.served, "the run served nothing, so it showed nothing"
-
-
-def settle(world: World, seconds: float) -> None:
-    for _ in range(int(seconds / 0.005)):
-        world.step()
 
 
 def _ignore_doubt(directory: SlotDirectory, *args: Any, **kwargs: Any) -> None:

@@ -3,24 +3,13 @@
 import attrs
 import pytest
 
-from tests.core.slots.slotworld import KEY, TIMINGS, World
-from trioroute.core.directory.directory import SlotDirectory
+from tests.core.slots.slotworld import KEY, TIMINGS, Worker, World, directory_of, settle
 from trioroute.core.model import CommandSource, Endpoint, Isolation, Replica
 from trioroute.core.registry import ProveDead, PutRegistry, PutReplicas
 from trioroute.core.slots import messages as m
 
 #: Until when who was cut off can start nothing more, after its lease has ended.
 ISOLATED_S = TIMINGS.isolation_max_s
-
-
-def settle(world: World, seconds: float) -> None:
-    for _ in range(round(seconds / 0.005)):
-        world.step()
-
-
-def directory_of(world: World) -> SlotDirectory:
-    assert world.directory is not None
-    return world.directory
 
 
 def put_replicas(world: World, replicas: tuple[Replica, ...]) -> None:
@@ -46,6 +35,16 @@ def serving_world(*, slots: int = 1, is_fixed: bool = True) -> tuple[World, str,
     home, *_ = world.registry.state.homes[KEY]["r0"]
     (other,) = {"w0", "w1"} - {home}
     return world, home, other
+
+
+def called_in(world: World, name: str) -> Worker:
+    """The holder has given its slot back, over a slow link, and will get it again."""
+    worker = world.workers[name]
+    assert worker.link is not None
+    worker.link.delay_s = 0.05
+    worker.holding.link.receive(m.Recall(deployment=KEY, keep=0, most=1), world.now)
+    settle(world, 0.06)
+    return worker
 
 
 def serve_on(world: World, *names: str, seconds: float) -> int:
@@ -135,11 +134,7 @@ def test_who_comes_back_with_a_request_there_is_waited_for(is_taken_over: bool) 
 def test_a_slot_that_was_on_its_way_to_who_is_cut_off_may_become_its_home() -> None:
     """It said a list without the slot, then the grant came, and then nothing more."""
     world, home, other = serving_world()
-    worker = world.workers[home]
-    assert worker.link is not None
-    worker.link.delay_s = 0.05
-    worker.holding.link.receive(m.Recall(deployment=KEY, keep=0, most=1), world.now)
-    settle(world, 0.06)
+    worker = called_in(world, home)
     worker.renew_at, worker.reachable = world.now, False
     settle(world, 0.02)
     replicas = world.registry.state.replicas[KEY]
@@ -157,11 +152,7 @@ def test_a_slot_that_was_on_its_way_to_who_is_cut_off_may_become_its_home() -> N
 def test_a_slot_that_was_on_its_way_while_its_address_went_and_came_back_is_its_holders() -> None:
     """It knows of both before the grant arrives, so it takes it."""
     world, home, other = serving_world()
-    worker = world.workers[home]
-    assert worker.link is not None
-    worker.link.delay_s = 0.05
-    worker.holding.link.receive(m.Recall(deployment=KEY, keep=0, most=1), world.now)
-    settle(world, 0.06)
+    worker = called_in(world, home)
     gone_and_back(world, 0.005)
     world.request(other)
     settle(world, 0.06)

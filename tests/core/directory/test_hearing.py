@@ -3,23 +3,13 @@
 import attrs
 import pytest
 
-from tests.core.slots.slotworld import KEY, TIMINGS, World
+from tests.core.slots.slotworld import KEY, TIMINGS, World, directory_of, settle
 from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.registry import ProveDead, PutRegistry
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.priority import Priority
 
 MAXREQ_S = 1.0
-
-
-def settle(world: World, seconds: float) -> None:
-    for _ in range(int(seconds / 0.005)):
-        world.step()
-
-
-def directory_of(world: World) -> SlotDirectory:
-    assert world.directory is not None
-    return world.directory
 
 
 def world_with_a_request() -> World:

@@ -3,22 +3,11 @@
 import attrs
 import pytest
 
-from tests.core.slots.slotworld import KEY, TIMINGS, Running, World
+from tests.core.slots.slotworld import KEY, TIMINGS, Running, World, directory_of, settle
 from trioroute.core.directory.book import SlotBook
-from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.model import CommandSource, Endpoint, Replica
 from trioroute.core.registry import PutHomes, PutRegistry, PutReplicas
 from trioroute.core.slots import messages as m
-
-
-def settle(world: World, seconds: float) -> None:
-    for _ in range(int(seconds / 0.005)):
-        world.step()
-
-
-def directory_of(world: World) -> SlotDirectory:
-    assert world.directory is not None
-    return world.directory
 
 
 def book_of(world: World, name: str = "r0") -> SlotBook:

@@ -2,23 +2,11 @@
 
 import pytest
 
-from tests.core.slots.slotworld import KEY, TIMINGS, World
-from trioroute.core.directory.directory import SlotDirectory
+from tests.core.slots.slotworld import KEY, TIMINGS, Running, World, directory_of, settle
 from trioroute.core.directory.unheard import Unheard
 from trioroute.core.registry import ProveDead
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import pack_all
-
-
-def settle(world: World, seconds: float) -> None:
-    for _ in range(round(seconds / 0.005)):
-        world.step()
-
-
-def directory_of(world: World) -> SlotDirectory:
-    assert world.directory is not None
-    return world.directory
-
 
 # -- whom to wait for ----------------------------------------------------------------------------
 
@@ -58,13 +46,19 @@ def test_who_has_ended_or_was_not_awaited_is_not_waited_for() -> None:
 # -- what that does to the queue -----------------------------------------------------------------
 
 
-def taken_over(*, awaited: tuple[str, ...], late_s: float) -> World:
-    """The only slot comes free in 40 ms; w1's request is the oldest, and w1 connects late."""
-    world = World(holders=3, replicas=1, request_max_s=5.0)
+def occupied(*, holders: int) -> tuple[World, Running]:
+    """Calm, and a request of w0 has the only slot."""
+    world = World(holders=holders, replicas=1, request_max_s=5.0)
     settle(world, 8)
     world.request("w0")
     settle(world, 0.1)
     (running,) = world.running
+    return world, running
+
+
+def taken_over(*, awaited: tuple[str, ...], late_s: float) -> World:
+    """The only slot comes free in 40 ms; w1's request is the oldest, and w1 connects late."""
+    world, running = occupied(holders=3)
     running.ends_at = world.now + 0.5
     for name in ("w1", "w0", "w2", "w0", "w2"):
         world.request(name)
@@ -169,11 +163,7 @@ def test_a_slot_that_was_called_in_for_who_waits_is_kept_for_the_oldest() -> Non
 
 def test_who_connects_late_with_an_older_request_is_not_overtaken_by_what_was_believed() -> None:
     """w0 was told that nobody waits elsewhere, and has the slot: it would serve its own first."""
-    world = World(holders=2, replicas=1, request_max_s=5.0)
-    settle(world, 8)
-    world.request("w0")
-    settle(world, 0.1)
-    (running,) = world.running
+    world, running = occupied(holders=2)
     running.ends_at = world.now + 2.0
     world.request("w1")
     settle(world, 0.3)

@@ -36,6 +36,9 @@ KEY = "e/d"
 # is what the setting says); here it does, so the limit must hold in every run.
 TIMINGS = SlotTimings(reclaim_after_min_s=5.5, isolation_max_s=2.0)
 
+#: How much time one step lets pass, unless it is told.
+STEP_S = 0.005
+
 
 @attrs.define(eq=False)
 class Running:
@@ -233,7 +236,7 @@ class World:
 
     # -- time -------------------------------------------------------------------------------
 
-    def step(self, dt: float = 0.005) -> None:
+    def step(self, dt: float = STEP_S) -> None:
         self.now += dt
         for run in [r for r in self.running if r.ends_at <= self.now]:
             self.running.remove(run)
@@ -337,3 +340,15 @@ class World:
                 self.hang_up(worker)
             else:
                 worker.link.down.append((self.now + worker.link.delay_s, message))
+
+
+def settle(world: World, seconds: float) -> None:
+    """Let so much of its time pass."""
+    for _ in range(round(seconds / STEP_S)):
+        world.step()
+
+
+def directory_of(world: World) -> SlotDirectory:
+    """The present coordinator's; there has to be one."""
+    assert world.directory is not None
+    return world.directory
