@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -21,7 +22,8 @@ from trioroute.client.applying import (
 from trioroute.client.errors import ProblemAnswerError
 from trioroute.client.resources import NoSuchResourceError, ResourceClient
 from trioroute.client.system import System
-from trioroute.core.status import ReplicaCondition, ReplicaStatus
+from trioroute.core.model import Deployment, Endpoint, StaticSource
+from trioroute.core.status import ClusterStatus, ReplicaCondition, ReplicaStatus
 from trioroute.spec.load import Loaded, load_paths
 
 ENDPOINT = "name: fraud\nauth_mode: key\n{}\n"
@@ -150,6 +152,33 @@ def test_what_does_not_get_there_is_told_with_its_last_lines(
         with pytest.raises(expected, match="no module") as raised:
             wait_provisioned(client, {"echo/blue": 1}, wait_s=0.0, progress=lambda _: None)
     assert ("Traceback" in str(raised.value)) == (state == "Failed")
+
+
+def test_a_failed_replica_that_was_replaced_meanwhile_is_looked_at_when_it_fails_again() -> None:
+    (echo,) = STATUS.endpoints
+
+    def failed(replica: str) -> ClusterStatus:
+        blue = attrs.evolve(
+            echo.deployments[0],
+            provisioning_state="Failed",
+            replicas=(ReplicaStatus(id=replica, state=ReplicaCondition.BACKING_OFF, slots=1),),
+        )
+        return attrs.evolve(STATUS, endpoints=(attrs.evolve(echo, deployments=(blue,)),))
+
+    class Moving(SmallView):
+        looks: ClassVar = [failed("gone"), failed("new")]
+
+        def status(self) -> ClusterStatus:
+            return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+    desk = SmallDesk(lines={"new": ("ImportError: no module",)})
+    source = StaticSource(addresses=(("127.0.0.1", 9401),))
+    with running_admin(Moving(), desk=desk) as url:
+        client = ResourceClient(System(admin_urls=(url,)))
+        client.put_endpoint(Endpoint(name="echo"))
+        client.put_deployment(Deployment(endpoint="echo", name="blue", source=source), "{}")
+        with pytest.raises(ProvisioningFailedError, match="ImportError: no module"):
+            wait_provisioned(client, {"echo/blue": 0}, wait_s=60, progress=lambda _: None)
 
 
 def test_differences_name_the_path() -> None:

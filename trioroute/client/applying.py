@@ -218,24 +218,25 @@ def _waiting(
         one = found.get(key)
         state = "" if one is None else one.provisioning_state
         if one is not None and state == ProvisioningState.FAILED.value:
-            _raise_failed(client, one)
+            printed = _last_lines_of_failed(client, one)
+            if printed is not None:
+                text = "".join(f"\n    {line}" for line in printed)
+                raise ProvisioningFailedError(
+                    f"deployment {key} does not start: {one.provisioning_reason}{text}"
+                )
         if state != ProvisioningState.SUCCEEDED.value:
             why = "" if one is None else one.provisioning_reason
             yield key, f"{state or 'unknown'} {why}".strip()
 
 
-def _raise_failed(client: ResourceClient, one: DeploymentStatus) -> None:
-    failing = [r.id for r in one.replicas if r.state is ReplicaCondition.BACKING_OFF]
-    printed = [
-        line
-        for log in client.logs(one.endpoint, one.name).items
-        if log.id in failing[:1]
-        for line in log.lines[-_LAST_LINES:]
-    ]
-    text = "".join(f"\n    {line}" for line in printed)
-    raise ProvisioningFailedError(
-        f"deployment {one.key} does not start: {one.provisioning_reason}{text}"
-    )
+def _last_lines_of_failed(client: ResourceClient, one: DeploymentStatus) -> tuple[str, ...] | None:
+    """What a failed replica printed last; None when all of them were replaced since that look.
+
+    They come again at the next end, after a longer pause each time.
+    """
+    failing = {r.id for r in one.replicas if r.state is ReplicaCondition.BACKING_OFF}
+    logs = client.logs(one.endpoint, one.name).items
+    return next((log.lines[-_LAST_LINES:] for log in logs if log.id in failing), None)
 
 
 def shown_endpoint(resource: EndpointResource) -> dict[str, Any]:

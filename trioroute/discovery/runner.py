@@ -182,9 +182,9 @@ class Runner:
 
     def _answer(self, request: Request) -> Response:
         if isinstance(request, AskLines):
-            # The id comes from outside, and a file is named after it.
-            known = {place.found.id: place.log for place in self._places.values()}
-            log = known.get(request.replica)
+            # The id comes from outside, and a file is named after it: only known ones are read.
+            found = (place.find_log(request.replica) for place in self._places.values())
+            log = next(filter(None, found), None)
             return Lines(request.number, read_last_lines(log) if log is not None else ())
         return self._take_wish(request)
 

@@ -10,6 +10,7 @@ import trio
 from tests.discovery.runner_process import deployment, is_alive, running, serving
 from trioroute.core.found import FoundReplica, FoundState
 from trioroute.core.model import ScriptSource, Source
+from trioroute.discovery.processes.logs import read_last_lines
 from trioroute.discovery.processes.place import Place, Workshop
 from trioroute.discovery.processes.ports import PortChooser
 from trioroute.discovery.runtime import RuntimeStore
@@ -73,6 +74,11 @@ async def test_a_replica_that_dies_is_replaced_under_a_new_id(tmp_path: Path) ->
     assert first.last_lines == ("bye",)
     assert second.id != first.id
     assert second.last_lines == ()
+    # Who saw the first one fail may ask what it printed when the second is there already.
+    printed = world.place.find_log(first.id)
+    assert printed is not None
+    assert read_last_lines(printed) == ("bye",)
+    assert world.place.find_log("unknown") is None
 
 
 @pytest.mark.slow

@@ -87,6 +87,11 @@ class Place:
         """Where the replica's output goes."""
         return self._workshop.logs / f"{self.found.id}.log"
 
+    def find_log(self, replica: str) -> Path | None:
+        """Where the output of its replica, or of one of those before it, is to be found."""
+        logs = {log.stem: log for log in (*self._old_logs, self.log)}
+        return logs.get(replica)
+
     def standing(self) -> Standing:
         """This place as the plan sees it."""
         return Standing(self.number, self.deployment, self.found.id, self.found.state)
