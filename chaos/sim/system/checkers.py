@@ -10,6 +10,7 @@ runs is ended.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from math import inf
 from typing import Final
 
 from chaos.sim import checkers as consensus
@@ -28,6 +29,8 @@ Rule = Callable[[SystemHistory], Iterator[str]]
 OVERTAKING_S: Final = 0.1
 #: A recall that is not answered, the coordinator's beat and four hops.
 IDLE_S: Final = 0.1
+#: How much of the quiet time requests must have waited, for idle slots to mean anything.
+SATURATED_SHARE: Final = 0.9
 
 
 def limits_hold(history: SystemHistory) -> Iterator[str]:
@@ -120,21 +123,20 @@ def oldest_first(history: SystemHistory) -> Iterator[str]:
 
 
 def no_idle_slot_while_waiting(history: SystemHistory) -> Iterator[str]:
-    """When nothing is hurt and requests wait, every slot of the deployment is in use (I8 too)."""
-    window = history.saturated
+    """When nothing is hurt, no slot is idle for long while a request waits (I8 too)."""
     for deployment, replicas in history.fixed.items():
         slots = sum(history.limits[name] for name in replicas)
-        busy, idle_since = _busy_at(history, replicas, window.begins_at), None
-        for at, change in _changes(history, replicas, window):
-            if idle_since is not None and at > idle_since + IDLE_S:
+        wasted_since: float | None = None
+        for begins_at, ends_at, busy, waiting in _stretches(history, deployment, replicas):
+            if busy >= slots or not waiting:
+                wasted_since = None
+                continue
+            wasted_since = begins_at if wasted_since is None else wasted_since
+            if ends_at > wasted_since + IDLE_S:
                 yield (
                     f"{deployment}: {slots - busy} of {slots} slots idle from"
-                    f" {idle_since:.3f} to {at:.3f} while requests wait"
+                    f" {wasted_since:.3f} to {ends_at:.3f} while {waiting} requests wait"
                 )
-            busy += change
-            idle_since = None if busy >= slots else (at if idle_since is None else idle_since)
-        if busy < slots and idle_since is not None and window.ends_at > idle_since + IDLE_S:
-            yield f"{deployment}: {slots - busy} of {slots} slots idle at the end"
 
 
 def calm_after_healing(history: SystemHistory) -> Iterator[str]:
@@ -146,8 +148,17 @@ def calm_after_healing(history: SystemHistory) -> Iterator[str]:
 
 def was_saturated(history: SystemHistory) -> Iterator[str]:
     """The run itself is worth nothing otherwise."""
-    if history.saturated.ends_at <= history.saturated.begins_at:
+    window_s = history.saturated.ends_at - history.saturated.begins_at
+    if window_s <= 0:
         yield "the run never came to its quiet end"
+        return
+    for deployment, replicas in history.fixed.items():
+        stretches = _stretches(history, deployment, replicas)
+        waited_s = sum(
+            ends_at - begins_at for begins_at, ends_at, _, waiting in stretches if waiting
+        )
+        if waited_s < window_s * SATURATED_SHARE:
+            yield f"requests for {deployment} waited for {waited_s:.1f} of {window_s:.1f} s only"
 
 
 def _on_consensus(rule: Callable[[History], Iterator[str]]) -> Rule:
@@ -188,26 +199,34 @@ def _within(window: Window, *times: float) -> bool:
     return all(window.begins_at <= at < window.ends_at for at in times)
 
 
-def _busy_at(history: SystemHistory, replicas: tuple[str, ...], at: float) -> int:
-    return sum(
-        run.replica in replicas
-        and run.began_at < at
-        and (run.ended_at is None or run.ended_at >= at)
-        for run in history.runs
-    )
+def _stretches(
+    history: SystemHistory, deployment: str, replicas: tuple[str, ...]
+) -> Iterator[tuple[float, float, int, int]]:
+    """From when to when how many requests ran at these replicas, and waited for them, while quiet.
 
-
-def _changes(
-    history: SystemHistory, replicas: tuple[str, ...], window: Window
-) -> list[tuple[float, int]]:
-    """Requests that begin and end at these replicas, in order."""
-    changes: list[tuple[float, int]] = []
+    Who is tried again waits again; that is left out, for nothing is hurt while it is quiet.
+    """
+    changes: list[tuple[float, int, int]] = []
     for run in history.runs:
         if run.replica in replicas:
-            changes.append((run.began_at, 1))
+            changes.append((run.began_at, 1, 0))
             if run.ended_at is not None:
-                changes.append((run.ended_at, -1))
-    return sorted(change for change in changes if _within(window, change[0]))
+                changes.append((run.ended_at, -1, 0))
+    dispatched: dict[int, float] = {}
+    for dispatch in history.dispatches:
+        dispatched.setdefault(dispatch.request, dispatch.at)
+    for request in history.requests:
+        if request.deployment == deployment:
+            ended_at = min((at for at, _ in request.outcomes), default=inf)
+            changes.append((request.accepted_at, 0, 1))
+            changes.append((min(ended_at, dispatched.get(request.number, inf)), 0, -1))
+    window, busy, waiting = history.saturated, 0, 0
+    for (at, runs, waits), (then, _, _) in pairwise([*sorted(changes), (inf, 0, 0)]):
+        busy += runs
+        waiting += waits
+        begins_at, ends_at = max(at, window.begins_at), min(then, window.ends_at)
+        if begins_at < ends_at:
+            yield begins_at, ends_at, busy, waiting
 
 
 def check(history: SystemHistory) -> list[str]:

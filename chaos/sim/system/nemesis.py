@@ -67,7 +67,9 @@ class _Nemesis:
             return
         self.world.note(f"drain {name}")
         front_end.leave()
-        with trio.move_on_after(5):
+        # Seen through, also when the faults end meanwhile: who has drained serves nobody, and is
+        # not whole before it is started again.
+        with trio.move_on_after(5, shield=True):
             await front_end.left.wait()
         if self.world.machines[name].front_end is front_end:
             self.world.kill(name)

@@ -35,7 +35,9 @@ class Wires:
         self._network = network
         self._rng = rng
         self._listening: dict[str, Accept] = {}
-        self._ends: dict[str, set[_End]] = {}
+        # In the order of dialling: a set would have them in that of their addresses in memory, and
+        # one seed two histories.
+        self._ends: dict[str, dict[_End, None]] = {}
 
     def listen(self, name: str, accept: Accept) -> None:
         """The peers port of a front-end is open."""
@@ -62,8 +64,8 @@ class Wires:
             raise ConnectionRefusedError(f"nobody listens at {target}")
         there, back = _Pipe(source, target), _Pipe(target, source)
         mine, theirs = _End(self, there, back), _End(self, back, there)
-        self._ends.setdefault(source, set()).add(mine)
-        self._ends.setdefault(target, set()).add(theirs)
+        self._ends.setdefault(source, {})[mine] = None
+        self._ends.setdefault(target, {})[theirs] = None
         accept(theirs, source)
         return mine
 
@@ -78,7 +80,7 @@ class Wires:
 
     def forget(self, name: str, end: "_End") -> None:
         """A connection is closed."""
-        self._ends.get(name, set()).discard(end)
+        self._ends.get(name, {}).pop(end, None)
 
 
 @attrs.define(eq=False)

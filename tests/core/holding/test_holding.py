@@ -81,6 +81,19 @@ def test_a_home_that_was_not_held_is_not_served_from() -> None:
     assert holding.acquire_nowait(KEY, 3.0) is None
 
 
+def test_who_is_cut_off_keeps_nothing_that_its_routing_says_is_no_longer_its_home() -> None:
+    holding = opened(snapshot(homes={"r0": 1, "r1": 1}), r0=1, r1=1)
+    holding.link.close(1.0)
+    granted = {grant.replica: grant for grant in (acquired(holding, 3.0), acquired(holding, 3.0))}
+    holding.set_routing(snapshot(2, homes={"r0": 1}), 3.0)
+    assert holding.may_send(granted["r0"], 3.0)
+    assert not holding.may_send(granted["r1"], 3.0)
+    for grant in granted.values():
+        holding.release(grant, 3.0)
+    assert acquired(holding, 3.0).replica == "r0"
+    assert holding.acquire_nowait(KEY, 3.0) is None
+
+
 def test_the_write_check_sees_an_ended_lease() -> None:
     holding = opened(r0=1)
     grant = acquired(holding)

@@ -226,7 +226,10 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         )
 
     def set_routing(self, snapshot: RoutingSnapshot, now: float) -> None:
-        """Route by another snapshot: replicas that are gone are given back, homes are noted."""
+        """Route by another snapshot: replicas that are gone are given back, homes are noted.
+
+        A holder that is cut off keeps nothing that is no longer its home by it (decision 22).
+        """
         if snapshot.version < self._held.routing_version:
             raise InvariantError(f"snapshot {snapshot.version} after {self._held.routing_version}")
         self._held.routing_version = snapshot.version
@@ -249,6 +252,10 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
             held.home = snapshot.homes.get(replica.id, 0)
             group.replicas[replica.id] = held
         self._held.deployments = groups
+        if self._held.isolated:
+            # Its next report says that it knows this log: what left its home there is then a loan.
+            for group in groups.values():
+                group.isolate()
         if self._held.session.is_open:
             # The coordinator leases new replicas only to holders that can already route to them.
             self.link.renew(now)
