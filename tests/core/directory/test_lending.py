@@ -161,6 +161,50 @@ def test_a_waiter_with_hardly_anything_idle_anywhere_is_contention() -> None:
     assert {who for who, _ in said} == {"w0", "w1", "w2"}
 
 
+def asks(number: int, waited_s: float = 0.0) -> m.Acquire:
+    """A request that begins to wait."""
+    return m.Acquire(number=number, deployment=KEY, waited_s=waited_s)
+
+
+def test_a_holder_whose_request_may_be_served_from_its_own_next_slot_is_told_so_once() -> None:
+    """Else that slot would go to the coordinator and come back."""
+    world, directory, line = settled(holders=3, replicas=9)
+    line.idle.clear()
+    to(directory, "w2", asks(1), world.now)
+    assert line.contended
+    later = world.now + 0.03
+    assert to(directory, "w0", asks(1), later) == [], "w2's came first"
+    directory.receive("w0", m.Cancel(number=1), later)
+    directory.receive("w2", m.Cancel(number=1), later)
+    told = ("w0", m.Mode(deployment=KEY, contended=True, own_age_s=0.0))
+    assert to(directory, "w0", asks(2), later) == [told], "nobody else waits"
+    assert to(directory, "w0", asks(3), later) == [], "it knows"
+    assert to(directory, "w1", asks(1), later + 0.01) == [], "w0's came first"
+
+
+def test_where_the_hand_over_is_dear_a_holder_is_told_within_the_bound_on_overtaking() -> None:
+    world, directory, line = settled(holders=3, replicas=9)
+    line.idle.clear()
+    line.own_age_s = TIMINGS.own_age_max_s
+    to(directory, "w2", asks(1), world.now)
+    within, beyond = (world.now + TIMINGS.own_age_max_s * share for share in (0.9, 1.8))
+    assert to(directory, "w0", asks(1), within) == [], "it knows: it was told when it began"
+    assert to(directory, "w0", asks(2), beyond) == [], "it would overtake by more"
+    directory.receive("w2", m.Cancel(number=1), beyond)
+    ((who, mode),) = to(directory, "w2", asks(2), beyond)
+    assert who == "w2"
+    assert isinstance(mode, m.Mode)
+    assert mode.oldest_waited_s == pytest.approx(beyond - within)
+
+
+def test_with_priorities_nobody_is_told_that_it_may_serve_its_own() -> None:
+    world, directory, line = settled(holders=3, replicas=9)
+    line.idle.clear()
+    line.set_banded(True)
+    to(directory, "w2", asks(1), world.now)
+    assert to(directory, "w2", asks(2, waited_s=0.5), world.now + 0.1) == []
+
+
 def test_a_recall_that_is_not_answered_ends_in_contention() -> None:
     world, directory, line = settled(holders=3, replicas=9)
     line.idle.update(w0=3, w1=5)

@@ -153,6 +153,7 @@ class Hearing:
         priority = min(max(acquire.priority, Priority.HIGH), Priority.LOW)
         request = WaitingRequest(priority, arrived_at, holder.name, acquire.number, acquire.size)
         line.waiting.add(request)
+        line.newcomer = request
         self._lender.correct(line, request, now)
         line.used_at[holder.name] = now
         line.idle.pop(holder.name, None)

@@ -14,7 +14,7 @@ The coordinator's judgement about one deployment at a time, apart from the books
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from trioroute.core.directory.book import SlotBook
+from trioroute.core.directory.book import LONG_AGO, SlotBook
 from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.line import NEVER_OWN, Line
 from trioroute.core.directory.waiting import WaitingRequest
@@ -67,11 +67,13 @@ class Lender:
                 self.set_mode(line, now, contended=True)
             if line.unheard.is_open:
                 return  # whose turn it is will be known in a moment
+            self._tell_newcomer(line, now)
         elif line.contended and self._is_over(line, now):
             self.set_mode(line, now, contended=False)
         if not line.contended:
             self._restock(line, now)
             self._send_home(line)
+        line.newcomer = None
 
     def set_mode(self, line: Line, now: float, *, contended: bool) -> None:
         """Say to all holders whether there is contention."""
@@ -170,6 +172,22 @@ class Lender:
             oldest_waited_s=line.tell_oldest_s(request.holder, now),
         )
         self._say(request.holder, grant)
+
+    def _tell_newcomer(self, line: Line, now: float) -> None:
+        """A holder whose request has to wait may serve it from its own next slot: tell it that.
+
+        Unless it knows, or somebody elsewhere comes first: it could make no use of the news.
+        """
+        request = line.newcomer
+        if request is None or not line.contended:
+            return
+        if (request.holder, request.number) not in line.waiting:
+            return
+        came_by = request.arrived_at - line.own_age_s
+        oldest_at = line.oldest_elsewhere(request.holder, now)
+        if line.told.get(request.holder, LONG_AGO) < came_by <= oldest_at:
+            holder = self._holders[request.holder]
+            self._say(holder.name, self.mode(line, holder, now))
 
     @staticmethod
     def _take(line: Line, book: SlotBook, holder: str) -> int:

@@ -14,7 +14,7 @@ from trioroute.core.directory.book import LONG_AGO, UNKNOWN_HOLDER, SlotBook
 from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.unheard import Unheard
 from trioroute.core.directory.usage import UsageMeter
-from trioroute.core.directory.waiting import WaitingLine
+from trioroute.core.directory.waiting import WaitingLine, WaitingRequest
 from trioroute.core.health import GroupHealth, Health, HealthChange
 from trioroute.core.model import Deployment, ScaleKind, StaticSource
 from trioroute.core.slots.figures import Demand
@@ -47,6 +47,7 @@ class Line:  # house: one method for each event that its books go through
         used_at: when each holder last had a request here.
         own_age_s: `Mode.own_age_s`; `NEVER_OWN` where requests have priorities.
         told: since when whoever waits elsewhere has come, as each holder was last told.
+        newcomer: the request that began to wait last, until the line has been served.
         unheard: who may have older requests that nobody has told of.
         service_s: how long a request takes, as each holder last reported it.
         expected_at: when replicas that are being started should be ready; 0 when none are.
@@ -72,6 +73,7 @@ class Line:  # house: one method for each event that its books go through
     used_at: dict[str, float] = attrs.field(factory=dict)
     own_age_s: float = 0.0
     told: dict[str, float] = attrs.field(factory=dict)
+    newcomer: WaitingRequest | None = None
     unheard: Unheard = attrs.field(factory=Unheard)
     service_s: dict[str, float] = attrs.field(factory=dict)
     expected_at: float = 0.0
@@ -269,9 +271,13 @@ class Line:  # house: one method for each event that its books go through
 
     def tell_oldest_s(self, holder: str, now: float) -> float:
         """What a holder is told: the age of the oldest waiter elsewhere; 0 when there is none."""
-        oldest = next((each for each in self.waiting if each.holder != holder), None)
-        self.told[holder] = now if oldest is None else oldest.arrived_at
+        self.told[holder] = self.oldest_elsewhere(holder, now)
         return now - self.told[holder]
+
+    def oldest_elsewhere(self, holder: str, now: float) -> float:
+        """When the oldest waiter of another holder came; now when there is none."""
+        oldest = next((each for each in self.waiting if each.holder != holder), None)
+        return now if oldest is None else oldest.arrived_at
 
     def believed_idle(self) -> dict[str, int]:
         """Holders that should have idle slots and are not being asked for them already."""
