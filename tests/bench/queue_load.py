@@ -129,8 +129,11 @@ class _Client:
         )
 
     def poll(self, timeout_s: float) -> None:
-        """Read what has come."""
-        for fd, _ in self._epoll.poll(timeout_s):
+        """Read what has come, or comes in so many seconds."""
+        if timeout_s:
+            # Epoll itself waits for whole milliseconds: requests would come in clumps.
+            select.select([self._epoll], [], [], timeout_s)
+        for fd, _ in self._epoll.poll(0):
             connection = self._all[fd]
             data = connection.sock.recv(65536)
             connection.received += data

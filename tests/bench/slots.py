@@ -10,6 +10,7 @@ is ended.
 
 import argparse
 import asyncio
+import selectors
 import struct
 import time
 from pathlib import Path
@@ -88,7 +89,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args()
-    asyncio.run(_serve(options.count, options.log))
+    with asyncio.Runner(loop_factory=_open_loop) as runner:
+        runner.run(_serve(options.count, options.log))
+
+
+def _open_loop() -> asyncio.AbstractEventLoop:
+    """One whose timers are exact: epoll rounds up to whole milliseconds, and so would services."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 if __name__ == "__main__":
