@@ -5,7 +5,7 @@ import pytest
 
 from tests.core.slots.slotworld import KEY, TIMINGS, Worker, World, directory_of, settle
 from trioroute.core.model import CommandSource, Endpoint, Isolation, Replica
-from trioroute.core.registry import ProveDead, PutRegistry, PutReplicas
+from trioroute.core.registry import ProveDead, PutHomes, PutRegistry, PutReplicas
 from trioroute.core.slots import messages as m
 
 #: Until when who was cut off can start nothing more, after its lease has ended.
@@ -273,4 +273,31 @@ def test_a_limit_that_was_lowered_before_a_take_over_is_raised_around_what_runs(
     assert len(world.running) == 2
     put_replicas(world, with_slots(world, 2))
     serve_on(world, *names, seconds=2.0)
+    assert not world.over_limit
+
+
+def test_who_read_that_its_home_moved_and_lost_the_answer_to_its_report_leaves_it_alone() -> None:
+    """Its report told the coordinator that it knows, so the slot is soon somebody else's (S38)."""
+    world, other, home = serving_world()
+    epoch = directory_of(world).epoch
+    # Not where the plan would have it: once it has left, it moves.
+    world.commit(PutHomes(epoch=epoch, deployment=KEY, homes={"r0": {home: 1}}, leaving={}))
+    world.routing_changed()
+    called_in(world, other)
+    settle(world, 1.0)
+    worker = world.workers[home]
+    worker.holding._held.timings = attrs.evolve(TIMINGS, isolation_max_s=60.0)
+    cut_off(world, home)
+    settle(world, TIMINGS.lease_s)
+    assert serve_on(world, home, seconds=0.2), "it goes on from its home"
+    world.commit(PutHomes(epoch=epoch, deployment=KEY, homes={}, leaving={"r0": {home: 1}}))
+    world.routing_changed()
+    world.route(worker)  # its supervisor follows the log all the while
+    worker.reachable = True
+    while not directory_of(world).live_holders().get(home):
+        world.step()
+    cut_off(world, home)
+    served = serve_on(world, home, other, seconds=TIMINGS.booked_s + 1.0)
+    assert world.registry.state.homes[KEY] == {"r0": {other: 1}}
+    assert served
     assert not world.over_limit

@@ -5,7 +5,7 @@ import pytest
 
 from tests.core.slots.slotworld import KEY, TIMINGS, World, directory_of, settle
 from trioroute.core.directory.directory import SlotDirectory
-from trioroute.core.registry import ProveDead, PutRegistry
+from trioroute.core.registry import ProveDead, PutRegistry, PutReplicas
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.priority import Priority
 
@@ -193,3 +193,23 @@ def test_a_band_that_no_peer_may_have_is_the_nearest() -> None:
         asked = m.Acquire(number=number, deployment=KEY, waited_s=0.0, priority=priority)
         directory_of(world).receive("w0", asked, world.now)
     assert sorted(line_of(world)) == [("w0", 0), ("w0", 2)]
+
+
+def test_who_comes_to_know_a_new_replica_gets_its_slot_in_that_moment() -> None:
+    """The slot was free before, and nobody could route to it: no tick is waited for."""
+    world = World(holders=1, replicas=1, request_max_s=MAXREQ_S)
+    settle(world, 1)
+    (worker,) = world.workers.values()
+    for _ in range(2):
+        world.request("w0")
+    settle(world, 0.1)
+    assert worker.arrivals
+    directory = directory_of(world)
+    fleet = (world.replica(0), world.replica(1))
+    world.commit(PutReplicas(epoch=directory.epoch, deployment=KEY, replicas=fleet))
+    said = directory.set_routing(world.registry.state, world.now)
+    assert not [what for _, what in said if isinstance(what, m.Grant)]
+    world.route(worker)
+    renews = [each for each in worker.holding.link.take_outbox() if isinstance(each, m.Renew)]
+    said = directory.receive("w0", renews[-1], world.now)
+    assert [what.replica for _, what in said if isinstance(what, m.Grant)] == ["r1"]

@@ -88,6 +88,9 @@ class Hearing:
 
     def _on_renew(self, holder: HolderRecord, renew: m.Renew, now: float) -> None:
         holder.echo_sent_at = renew.sent_at
+        if renew.routing_version > holder.routing_version:
+            # Its waiters may have slots of replicas that it could not route to.
+            self._keeper.touched.update(self._keeper.lines)
         holder.routing_version = renew.routing_version
         holder.busy = unpack_all(renew.busy)
         holder.round_trip_s = renew.round_trip_s
