@@ -3,13 +3,21 @@
 import attrs
 import pytest
 
-from tests.core.slots.slotworld import KEY, TIMINGS, Worker, World, directory_of, settle
+from tests.core.slots.slotworld import (
+    ISOLATION_MAX_S,
+    KEY,
+    TIMINGS,
+    Worker,
+    World,
+    directory_of,
+    settle,
+)
 from trioroute.core.model import CommandSource, Endpoint, Isolation, Replica
 from trioroute.core.registry import ProveDead, PutHomes, PutRegistry, PutReplicas
 from trioroute.core.slots import messages as m
 
 #: Until when who was cut off can start nothing more, after its lease has ended.
-ISOLATED_S = TIMINGS.isolation_max_s
+ISOLATED_S = ISOLATION_MAX_S
 
 
 def put_replicas(world: World, replicas: tuple[Replica, ...]) -> None:
@@ -286,7 +294,9 @@ def test_who_read_that_its_home_moved_and_lost_the_answer_to_its_report_leaves_i
     called_in(world, other)
     settle(world, 1.0)
     worker = world.workers[home]
-    worker.holding._held.timings = attrs.evolve(TIMINGS, isolation_max_s=60.0)
+    deployment = attrs.evolve(world.registry.state.deployments[KEY], isolation_max_s=60.0)
+    world.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(deployment,)))
+    world.routing_changed()
     cut_off(world, home)
     settle(world, TIMINGS.lease_s)
     assert serve_on(world, home, seconds=0.2), "it goes on from its home"

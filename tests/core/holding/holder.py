@@ -8,6 +8,8 @@ from trioroute.core.slots.timings import SlotTimings
 
 KEY = "e/d"
 TIMINGS = SlotTimings()
+#: Of a deployment that says nothing else.
+ISOLATION_MAX_S = 600.0
 
 
 def snapshot(

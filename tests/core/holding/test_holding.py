@@ -1,8 +1,10 @@
 """What a worker's requests ask of their holder, one rule at a time."""
 
+import attrs
 import pytest
 
 from tests.core.holding.holder import (
+    ISOLATION_MAX_S,
     KEY,
     TIMINGS,
     acquired,
@@ -66,7 +68,72 @@ def test_isolation_serves_from_what_is_held_and_at_home() -> None:
     holding.link.close(1.0)
     assert acquired(holding, 3.0).replica == "r0"
     assert holding.acquire_nowait(KEY, 3.0) is None
-    assert holding.acquire_nowait(KEY, TIMINGS.held_s + TIMINGS.isolation_max_s) is None
+    assert holding.acquire_nowait(KEY, TIMINGS.held_s + ISOLATION_MAX_S) is None
+
+
+def test_isolation_lasts_for_each_deployment_as_long_as_it_says() -> None:
+    """Decision 26; `trioroute.isolation_max_s`."""
+    routing = snapshot(homes={"r0": 1, "r1": 1})
+    short = attrs.evolve(routing.deployments[0], isolation_max_s=20.0)
+    long = attrs.evolve(short, name="long", isolation_max_s=40.0)
+    r0, r1 = routing.replicas
+    replicas = (r0, attrs.evolve(r1, deployment=long.key))
+    routing = attrs.evolve(routing, deployments=(short, long), replicas=replicas)
+    holding = opened(routing, r0=1, r1=1)
+    holding.link.close(1.0)
+    for lasted_s, serving in ((19.0, {KEY, long.key}), (21.0, {long.key}), (41.0, set())):
+        now = TIMINGS.held_s + lasted_s
+        grants = [holding.acquire_nowait(key, now) for key in (KEY, long.key)]
+        granted = [grant for grant in grants if grant is not None]
+        assert {grant.deployment for grant in granted} == serving
+        for grant in granted:
+            holding.release(grant, now)
+
+
+def test_what_runs_when_isolation_ends_is_not_written_to_any_more() -> None:
+    holding = opened(snapshot(homes={"r0": 1}), r0=1)
+    holding.link.close(1.0)
+    grant = acquired(holding, 3.0)
+    assert holding.may_send(grant, TIMINGS.held_s + ISOLATION_MAX_S - 1)
+    assert not holding.may_send(grant, TIMINGS.held_s + ISOLATION_MAX_S)
+    holding.release(grant, 700.0)
+
+
+def test_who_is_cut_off_takes_no_loan_for_the_home_that_it_became_since() -> None:
+    """The coordinator has given it to somebody else by then (decision 22)."""
+    holding = opened(snapshot(homes={"r0": 1}), r0=1, r1=1)
+    holding.link.close(1.0)
+    holding.set_routing(snapshot(2, homes={"r0": 1, "r1": 1}), 3.0)
+    assert acquired(holding, 3.0).replica == "r0"
+    assert holding.acquire_nowait(KEY, 3.0) is None
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_what_an_earlier_lease_had_given_is_sent_only_if_the_next_one_allows_it(
+    allowed: int,
+) -> None:
+    """Its request was paused before it was written; the slot may be somebody else's by now."""
+    holding = opened(r0=1)
+    grant = acquired(holding)
+    holding.link.close(0.2)
+    holding.link.open(5.0)
+    holding.link.receive(m.Welcome(version=2, epoch=1), 5.0)
+    assert not holding.may_send(grant, 5.0)
+    lease(holding, 5.0, r0=allowed)
+    assert holding.may_send(grant, 5.0) == bool(allowed)
+    holding.release(grant, 5.0)
+    lease(holding, 5.1, r0=1)
+    assert holding.may_send(acquired(holding, 5.1), 5.1)
+
+
+def test_a_replica_is_used_when_its_deployment_is_made_again_while_a_request_runs_there() -> None:
+    routing = snapshot(slots=2, replicas=1)
+    holding = opened(routing, r0=0b11)
+    acquired(holding)
+    holding.set_routing(RoutingSnapshot(version=2), 0.2)
+    holding.set_routing(attrs.evolve(routing, version=3), 0.3)
+    lease(holding, 0.3, r0=0b11)
+    assert acquired(holding, 0.4).replica == "r0"
 
 
 def test_isolation_stop_serves_nothing() -> None:

@@ -343,3 +343,19 @@ def test_after_the_goodbye_nothing_more_is_said() -> None:
     holding.link.renew(0.5)
     holding.set_routing(snapshot(2), 0.6)
     assert holding.link.take_outbox() == []
+
+
+def test_what_crosses_the_goodbye_is_not_answered_and_gives_nothing() -> None:
+    """An answer would close the session too; a list would give what has just been given up."""
+    holding = opened(r0=1)
+    grant = acquired(holding)
+    holding.link.say_goodbye()
+    assert len(holding.link.take_outbox()) == 1
+    lease(holding, 0.5, r0=1, r1=1)
+    holding.link.receive(m.Grant(number=0, replica="r1", slot=0), 0.5)
+    holding.link.receive(m.Recall(deployment=KEY, keep=0, most=1), 0.5)
+    holding.link.receive(m.Mode(deployment=KEY, contended=True), 0.5)
+    holding.release(grant, 0.6, outcome=Outcome.BROKEN)
+    holding.link.say_observed({})
+    assert holding.link.take_outbox() == []
+    assert holding.acquire_nowait(KEY, 0.6) is None

@@ -41,6 +41,7 @@ class HeldReplica:
 
     Attributes:
         home: what the log says is at home here.
+        lapsed: given out before a lease ended, and not kept; a later list may allow it again.
         stacked: whether it stands on its deployment's stack of free replicas.
         served: requests, measured ones and their seconds since the last renewal.
     """
@@ -49,6 +50,7 @@ class HeldReplica:
     held: int = 0
     busy: int = 0
     recalled: int = 0
+    lapsed: int = 0
     home: int = 0
     stacked: bool = False
     served: int = 0
@@ -59,6 +61,13 @@ class HeldReplica:
     def idle(self) -> int:
         """Held, and no request runs on it."""
         return self.held & ~self.busy
+
+    def keep_only(self, mask: int) -> None:
+        """The lease has ended: of the other slots only what runs is kept, until it ends."""
+        lost = self.busy & ~mask
+        self.recalled |= lost
+        self.lapsed |= lost
+        self.held &= mask | self.busy
 
     def take_served(self) -> tuple[int, int, float]:
         """What `Renew.served` says of it; counted afresh from now on."""
@@ -202,13 +211,16 @@ class HeldDeployment:
                 masks[held.replica.id] = masks.get(held.replica.id, 0) | bit
         return masks
 
-    def isolate(self) -> None:
-        """The lease has ended: only what is both held and at home may go on, if anything may."""
-        serves = self.deployment.isolation is Isolation.SERVE
+    def isolate(self, lease_ended_at: float, now: float) -> float:
+        """The lease has ended: only what is both held and at home may go on, if anything may.
+
+        Returns until when: the deployment says for how long (decision 26).
+        """
+        until = lease_ended_at + self.deployment.isolation_max_s
+        serves = self.deployment.isolation is Isolation.SERVE and now < until
         for held in self.replicas.values():
-            keep = held.home if serves else 0
-            held.recalled |= held.busy & ~keep
-            held.held &= keep | held.busy
+            held.keep_only(held.home if serves else 0)
+        return until
 
     def check(self) -> None:
         """Assert what holds for each replica."""

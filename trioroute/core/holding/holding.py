@@ -129,10 +129,13 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         """
         if now >= self._held.usable_until and not self._held.still_usable(now):
             return False
-        if not self._held.isolated:
-            return True  # a recall asks for the slot when the request ends, no sooner
-        held = self._held.replicas.get(grant.replica)
-        return held is not None and not held.recalled & (1 << grant.slot)
+        held = self._held.replicas.get(grant.replica) or self._held.orphans.get(grant.replica)
+        if held is None:
+            return False
+        # A recall under a lease asks for the slot when the request ends, no sooner. What an earlier
+        # lease had given may be somebody else's, also when there is another lease by now.
+        taken = held.recalled if self._held.isolated else held.lapsed
+        return not taken & (1 << grant.slot)
 
     def enqueue(  # house: arguments by name, each of which is a fact about the request
         self,
@@ -232,6 +235,8 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         """
         if snapshot.version < self._held.routing_version:
             raise InvariantError(f"snapshot {snapshot.version} after {self._held.routing_version}")
+        # If the lease has ended: by the homes it knew until now. The log gives none to the silent.
+        self._held.still_usable(now)
         self._held.routing_version = snapshot.version
         known = self._held.deployments
         groups = {d.key: known.get(d.key, HeldDeployment(d)) for d in snapshot.deployments}
@@ -254,8 +259,7 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         self._held.deployments = groups
         if self._held.isolated:
             # Its next report says that it knows this log: what left its home there is then a loan.
-            for group in groups.values():
-                group.isolate()
+            self._held.isolate(now)
         if self._held.session.is_open:
             # The coordinator leases new replicas only to holders that can already route to them.
             self.link.renew(now)

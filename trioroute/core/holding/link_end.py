@@ -23,7 +23,6 @@ class LinkEnd:
         self._held = held
         self._has_spoken = False
         self._is_leaving = False
-        self._has_left = False
 
     @property
     def has_spoken(self) -> bool:
@@ -38,7 +37,7 @@ class LinkEnd:
     @property
     def has_left(self) -> bool:
         """Whether the present coordinator has been told goodbye."""
-        return self._has_left
+        return self._held.session.has_left
 
     def open(self, now: float) -> None:
         """A new session begins: say who we are. The report follows once `Welcome` is in."""
@@ -56,7 +55,6 @@ class LinkEnd:
 
     def close(self, now: float) -> None:
         """The session ended, whoever ended it. What is held stays held until the lease ends."""
-        self._has_left = False  # another coordinator does not know what this one was told
         self._held.gap.begin(now)
         self._held.session = Session()
         for group in self._held.deployments.values():
@@ -64,11 +62,13 @@ class LinkEnd:
             self._held.serve_waiters(group, now)
 
     def receive(self, message: m.FromCoordinator, now: float) -> None:
-        """Take one message of the coordinator.
+        """Take one message of the coordinator; after the goodbye they concern nobody.
 
         Raises:
             StaleEpochError: it was replaced; close the link.
         """
+        if self.has_left:
+            return  # a list that was on its way would give back what has just been given up
         match message:
             case m.Welcome():
                 self._on_welcome(message, now)
@@ -90,10 +90,9 @@ class LinkEnd:
     def renew(self, now: float) -> None:
         """Ask for another lease; due every `renew_s` while the link is open.
 
-        Not after the goodbye: the coordinator would close the session as a stranger's, and the
-        next one would take the mark of a clean end back.
+        Not after the goodbye.
         """
-        if self._has_left:
+        if self.has_left:
             return
         self._held.still_usable(now)
         every, groups = self._held.every, self._held.deployments
@@ -127,10 +126,9 @@ class LinkEnd:
         already know this holder, and would wait for it after every take-over.
         """
         self._is_leaving = True
-        if self._held.session.is_open and not self._has_left:
+        if self._held.session.is_open:
             busy = pack_all({h.replica.id: h.busy for h in self._held.every})
             self._held.session.say(m.Goodbye(busy=busy))
-            self._has_left = True
         self._held.drop_idle()
         self._held.usable_until = self._held.lease_ends_at = NO_LEASE
 
@@ -169,6 +167,7 @@ class LinkEnd:
         if surplus := held.idle & ~allowed:
             self._held.give_back(held, surplus)
         held.recalled = held.busy & ~allowed
+        held.lapsed &= ~allowed
         held.held |= allowed
         if held.idle:
             self._held.deployments[held.replica.deployment].push(held)
@@ -191,6 +190,7 @@ class LinkEnd:
         group = self._held.deployments[held.replica.deployment]
         group.oldest_arrived_by = now - grant.oldest_waited_s
         held.held |= bit
+        held.lapsed &= ~bit
         if waiter is None:
             self._stock(group, held, bit, now)
             return

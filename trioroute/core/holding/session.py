@@ -18,12 +18,15 @@ class Session:
 
     Attributes:
         is_open: whether the coordinator has said its welcome.
+        has_left: whether the goodbye has been said. Nothing follows it: the coordinator would close
+            the session as a stranger's, and the next one would take the mark of a clean end back.
         version: the coordinator's.
         round_trip_s: how long the newest answered renewal took; 0 while unknown.
     """
 
     outbox: list[m.FromHolder] = attrs.field(factory=list)
     is_open: bool = False
+    has_left: bool = False
     version: int = 1
     round_trip_s: float = 0.0
     _sent: int = 0
@@ -32,6 +35,9 @@ class Session:
 
     def say(self, message: m.FromHolder) -> None:
         """To be sent; messages are numbered from 1 in each session."""
+        if self.has_left:
+            return
+        self.has_left = isinstance(message, m.Goodbye)
         self.outbox.append(message)
         self._sent += 1
         if isinstance(message, m.Renew):

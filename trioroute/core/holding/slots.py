@@ -87,20 +87,21 @@ class HeldSlots:  # house: what both faces of a holder share, and nobody else ca
             return True
         if self.lease_ends_at == NO_LEASE:
             return False
-        if not self.isolated:
-            self.isolated = True
-            for group in self.deployments.values():
-                group.isolate()
-            self.usable_until = self.lease_ends_at + self.timings.isolation_max_s
-            return now < self.usable_until
-        self.drop_idle()
-        return False
+        self.isolate(now)
+        return now < self.usable_until
+
+    def isolate(self, now: float) -> None:
+        """Without a lease, each deployment goes on from its home for a time of its own."""
+        self.isolated = True
+        ends = [group.isolate(self.lease_ends_at, now) for group in self.deployments.values()]
+        self.usable_until = min((at for at in ends if at > now), default=self.lease_ends_at)
+        for orphan in self.orphans.values():
+            orphan.lapsed = orphan.busy
 
     def drop_idle(self) -> None:
         """Keep nothing but what runs, and that only until it ends."""
         for held in self.replicas.values():
-            held.recalled |= held.busy
-            held.held = held.busy
+            held.keep_only(0)
 
     def take_waiter(self, number: int) -> Waiter | None:
         """It waits no longer; None when it did not."""
@@ -127,6 +128,9 @@ class HeldSlots:  # house: what both faces of a holder share, and nobody else ca
         del self.replicas[held.replica.id]
         if (group := self.deployments.get(held.replica.deployment)) is not None:
             group.replicas.pop(held.replica.id, None)
+            if held.stacked:  # it may be back while this one runs on, in another group
+                held.stacked = False
+                group.free.remove(held)
         if held.idle:
             self.give_back(held, held.idle)
         held.recalled = held.busy

@@ -34,7 +34,6 @@ class SlotTimings:
         order_s: how long after a take-over nothing is granted to waiting requests while holders
             that are there have yet to tell of theirs. As long as a link may take to come up.
         reclaim_after_min_s: lower bound of `reclaim_after` (decision 26).
-        isolation_max_s: how long a holder without coordinator serves from its home.
         failover_grace_s: how long waiting requests' clocks stand still without a coordinator.
         burst_wait_max_s: how long a request may wait for replicas that are being started, whatever
             `queue_wait_max_s` says: a burst is delayed, not failed.
@@ -52,7 +51,6 @@ class SlotTimings:
     own_age_max_s: float = 0.05
     order_s: float = 0.1
     reclaim_after_min_s: float = 30.0
-    isolation_max_s: float = 600.0
     failover_grace_s: float = 5.0
     burst_wait_max_s: float = 30.0
     goodbye_keep_s: float = 30.0
