@@ -311,3 +311,27 @@ def test_who_read_that_its_home_moved_and_lost_the_answer_to_its_report_leaves_i
     assert world.registry.state.homes[KEY] == {"r0": {other: 1}}
     assert served
     assert not world.over_limit
+
+
+def test_one_that_was_shut_when_it_went_comes_back_open() -> None:
+    """A request runs on through it, so it is no new one; its health begins anew all the same."""
+    world = World(holders=2, replicas=2, slots=2, request_max_s=3.0)
+    settle(world, 4.0)
+    for _ in range(4):
+        world.request("w0")
+    for run in world.running:
+        run.ends_at = world.now + 2.0
+    settle(world, 0.1)
+    failed = m.Failed(replica="r0", is_unreachable=True)
+    world.dispatch(directory_of(world).receive("w0", failed, world.now))
+    replicas = world.registry.state.replicas[KEY]
+    put_replicas(world, replicas[1:])
+    settle(world, 0.5)
+    assert directory_of(world).gone_replicas() == {"r0"}
+    put_replicas(world, replicas)
+    settle(world, TIMINGS.booked_s + TIMINGS.request_s(3.0))
+    for name in ("w0", "w1") * 3:
+        world.request(name)
+    settle(world, 0.05)
+    assert sum(run.grant.replica == "r0" for run in world.running) == 2
+    assert not world.over_limit

@@ -5,6 +5,7 @@ import pytest
 
 from tests.core.slots.slotworld import KEY, TIMINGS, World, directory_of, settle
 from trioroute.core.directory.directory import SlotDirectory
+from trioroute.core.model import Endpoint
 from trioroute.core.registry import ProveDead, PutRegistry, PutReplicas
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.priority import Priority
@@ -213,3 +214,56 @@ def test_who_comes_to_know_a_new_replica_gets_its_slot_in_that_moment() -> None:
     renews = [each for each in worker.holding.link.take_outbox() if isinstance(each, m.Renew)]
     said = directory.receive("w0", renews[-1], world.now)
     assert [what.replica for _, what in said if isinstance(what, m.Grant)] == ["r1"]
+
+
+def test_who_comes_to_know_a_deployment_hears_how_it_is_dealt_with() -> None:
+    """It was told before it routed there, and could make nothing of it."""
+    world = World(holders=2, replicas=1, request_max_s=MAXREQ_S)
+    settle(world, 1)
+    state = world.registry.state
+    late = attrs.evolve(state.deployments[KEY], name="late")
+    deployments = (*state.deployments.values(), late)
+    world.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=deployments))
+    directory, (first, second) = directory_of(world), world.workers.values()
+    world.dispatch(directory.set_routing(world.registry.state, world.now))
+    world.route(first)
+    first.arrivals[first.holding.enqueue(late.key, arrived_at=world.now, now=world.now)] = 0.0
+    pass_time(world)
+    world.dispatch(directory.expect(late.key, 20.0, world.now))
+    pass_time(world)
+    assert not second.holding.knows(late.key)
+    world.route(second)
+    pass_time(world)
+    heard = second.holding._held.deployments[late.key]
+    assert heard.contended
+    assert heard.expected_by == pytest.approx(world.now + 20.0, abs=1.0)
+
+
+def pass_time(world: World) -> None:
+    """A tenth of a second in which the log is still."""
+    for _ in range(20):
+        world.now += 0.005
+        world.dispatch(directory_of(world).tick(world.now))
+        for worker in world.workers.values():
+            world.run_worker(worker)
+
+
+def test_a_deployment_that_is_made_again_begins_calm_for_who_hears_of_both_at_once() -> None:
+    world = World(holders=2, replicas=1, request_max_s=MAXREQ_S)
+    settle(world, 1)
+    for name in world.workers:
+        for _ in range(2):
+            world.request(name)
+    settle(world, 0.1)
+    state, directory = world.registry.state, directory_of(world)
+    second = world.workers["w1"].holding
+    assert second._held.deployments[KEY].contended
+    endpoints, deployments = (Endpoint(name="e"),), (*state.deployments.values(),)
+    for wished in ((), deployments):
+        world.commit(PutRegistry(endpoints=endpoints, deployments=wished))
+        world.dispatch(directory.set_routing(world.registry.state, world.now))
+    for worker in world.workers.values():
+        world.route(worker)
+    pass_time(world)
+    assert second.knows(KEY)
+    assert not second._held.deployments[KEY].contended

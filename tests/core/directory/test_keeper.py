@@ -423,3 +423,28 @@ def test_who_breaks_off_what_it_runs_on_a_replica_that_is_gone_is_marked_in_time
     assert not world.registry.state.clean
     settle(world, TIMINGS.request_s(20.0))
     assert [*world.registry.state.clean] == ["w0"]
+
+
+def test_a_shorter_longest_request_does_not_shorten_what_has_begun() -> None:
+    """Its holder is killed: the slot waits for as long as the request was allowed to take."""
+    world = World(holders=2, replicas=1, request_max_s=6.0)
+    settle(world, 8.0)
+    world.request("w0")
+    settle(world, 0.05)
+    (running,) = world.running
+    running.ends_at = world.now + 5.0
+    shorter = attrs.evolve(world.registry.state.deployments[KEY], request_timeout_s=0.5)
+    world.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(shorter,)))
+    world.routing_changed()
+    settle(world, 0.5)
+    world.crash("w0")
+    settle(world, 1.0)
+    world.request("w1")
+    settle(world, 3.0)
+    assert world.running == [running]
+    settle(world, TIMINGS.booked_s + 6.0)
+    assert len(world.served) == 2
+    assert not world.over_limit
+    world.crash("w1")
+    settle(world, TIMINGS.request_s(0.5) + 0.5)
+    assert directory_of(world).demand(KEY).in_doubt == 0, "the shorter one is in force by now"

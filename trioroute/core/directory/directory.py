@@ -146,7 +146,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
         Not one whose drain broke off what may still run: no take-over waits for the fenced.
         """
-        longest = max((x.deployment.request_max_s for x in self._lines.values()), default=0.0)
+        longest = max((line.request_max_s for line in self._lines.values()), default=0.0)
         reclaim_s = self._timings.reclaim_s(longest)
         found = []
         for holder in self._holders.values():

@@ -88,7 +88,8 @@ class Hearing:
 
     def _on_renew(self, holder: HolderRecord, renew: m.Renew, now: float) -> None:
         holder.echo_sent_at = renew.sent_at
-        if renew.routing_version > holder.routing_version:
+        routes_more = renew.routing_version > holder.routing_version
+        if routes_more:
             # Its waiters may have slots of replicas that it could not route to.
             self._keeper.touched.update(self._keeper.lines)
         holder.routing_version = renew.routing_version
@@ -109,6 +110,9 @@ class Hearing:
                 changes = served_line.health.record_served(name, Served(*served), now)
                 self.heal(served_line, changes)
         if holder.reported:
+            if routes_more:
+                # What was said of a deployment that it did not route to yet said nothing to it.
+                self._keeper.each(lambda line: self._lender.introduce(line, holder, now), now)
             return
         holder.reported = True
         holder.silent_since = None

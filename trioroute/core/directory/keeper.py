@@ -80,7 +80,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
 
     def request_s(self, line: Line) -> float:
         """MAXREQ of the line's deployment as another clock may measure it."""
-        return self.timings.request_s(line.deployment.request_max_s)
+        return self.timings.request_s(line.request_max_s)
 
     def guard(self, line: Line, act: Callable[[Line], None], now: float) -> None:
         """Do something with a line; what goes wrong in it stays in it (decision 30)."""
@@ -158,6 +158,10 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
                 line = self.lines[key] = Line(deployment)
             elif line.quarantine and line.deployment != deployment:
                 line = self._rebuilt(line, now)
+            if deployment.request_max_s < line.deployment.request_max_s:
+                line.longer_s = line.request_max_s
+                # Holders may start requests under it until they must have heard of the other.
+                line.longer_until = now + self.timings.booked_s + self.request_s(line)
             line.deployment = deployment
             self.guard(line, lambda line: self._adopt_into(line, state, now, in_doubt), now)
             if self.lines[key] is not line:  # rebuilt meanwhile, from what it had before
@@ -185,6 +189,12 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             self._drop_replica(line, gone, state, now)
         for request in line.waiting:
             self.say(request.holder, m.Refuse(number=request.number, reason="no-route"))
+        if line.contended:
+            # Made again, it begins calm, also for who hears of both in one snapshot.
+            calm = m.Mode(deployment=line.deployment.key, contended=False)
+            for holder in self.holders.values():
+                if holder.reported:
+                    self.say(holder.name, calm)
 
     def _drop_replica(self, line: Line, name: str, state: RegistryState, now: float) -> None:
         book = line.books.pop(name)
@@ -217,6 +227,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         if book is None and (returning := self.gone.take_back(replica.id)) is not None:
             before, book = returning
             line.books[replica.id] = book
+            book.slots_max = None  # its health begins anew as well
             if line is not before or not line.in_doubt:  # else its doubt ends with the line's
                 over_at = max(before.pending.values(), default=now)
                 book.split_doubt(self.silent(), over_at=over_at)
@@ -267,7 +278,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         may_be_back = is_fixed and has_forgotten_replica(state, name)
         if self._taken_over_at is None or not may_be_back or not slots:
             return []
-        until = self._taken_over_at + self.timings.doubt_s(line.deployment.request_max_s)
+        until = self._taken_over_at + self.timings.doubt_s(line.request_max_s)
         return [Limbo(slots, FORMER_HOLDER, until)]
 
     # -- faults -----------------------------------------------------------------------------
@@ -294,7 +305,8 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         Their sessions end: what was said in them cannot be told from what the fault made of it.
         """
         fresh = self.lines[line.deployment.key] = Line(line.deployment, in_doubt=True)
-        longest = now + self.timings.doubt_s(line.deployment.request_max_s)
+        fresh.longer_s, fresh.longer_until = line.longer_s, line.longer_until
+        longest = now + self.timings.doubt_s(line.request_max_s)
         known_until = [entry.until for book in line.books.values() for entry in book.limbo]
         fresh.pending = dict.fromkeys(self.holders, longest)
         # What somebody had left behind (a dead incarnation, a fenced holder) is told by nobody.

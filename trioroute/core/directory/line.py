@@ -59,6 +59,8 @@ class Line:  # house: one method for each event that its books go through
         pending: while in doubt: until when requests of each holder may run that nobody told of.
         quarantine: why nothing is granted here at all; empty when all is well (decision 30).
         changed: books to be checked at the end of the event.
+        longer_s, longer_until: a longest request that was allowed before, and until when one that
+            began then may run.
     """
 
     deployment: Deployment
@@ -85,6 +87,13 @@ class Line:  # house: one method for each event that its books go through
     pending: dict[str, float] = attrs.field(factory=dict)
     quarantine: str = ""
     changed: list[SlotBook] = attrs.field(factory=list)
+    longer_s: float = 0.0
+    longer_until: float = 0.0
+
+    @property
+    def request_max_s(self) -> float:
+        """MAXREQ of all that may run here: a shorter limit does not shorten what has begun."""
+        return max(self.deployment.request_max_s, self.longer_s)
 
     def look(self) -> None:
         """At each tick: note what is in use and waits, where all of it is known."""
@@ -239,7 +248,9 @@ class Line:  # house: one method for each event that its books go through
             self.mark_freed(book)
 
     def expire(self, now: float) -> None:
-        """Limbo whose time has come ends."""
+        """Limbo whose time has come ends, and what a longer limit had allowed."""
+        if self.longer_s and now >= self.longer_until:
+            self.longer_s = 0.0
         for book in self.books.values():
             if book.limbo and book.expire(now):
                 self.mark_freed(book)
