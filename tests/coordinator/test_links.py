@@ -139,6 +139,47 @@ async def test_a_second_session_replaces_the_first(
     assert list(world.directory.live_holders()) == ["fe-0/0"]
 
 
+async def test_what_holders_say_about_requests_is_counted_like_any_message(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Else lists would be taken for older than they are, and what was given again for returned."""
+    world = World(nursery)
+    stream = world.dial("fe-0")
+    await say(stream, hello(), report())
+    await hear(stream, 2)
+    await say(stream, m.Observed(rows={}), m.Observed(rows={}), report())
+    (lease,) = await hear(stream, 1)
+    assert isinstance(lease, m.Lease)
+    assert lease.seen == 5
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+async def test_nothing_that_was_said_in_a_session_is_heard_in_the_next(
+    turns: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Both have something to be read in the same turn of the loop, in whichever order."""
+
+    async def say_later(stream: trio.abc.Stream) -> None:
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        await say(stream, m.Cancel(number=1))
+
+    for _ in range(20):
+        async with trio.open_nursery() as nursery:
+            world = World(nursery)
+            first, second = world.dial("fe-0"), world.dial("fe-0")
+            await say(first, hello(), report())
+            await hear(first, 2)
+            await trio.testing.wait_all_tasks_blocked()
+            async with trio.open_nursery() as both:
+                both.start_soon(say, second, hello())
+                both.start_soon(say_later, first)
+            await trio.testing.wait_all_tasks_blocked()
+            await say(second, report())
+            assert len(await hear(second, 2)) == 2
+            nursery.cancel_scope.cancel()
+
+
 async def test_garbage_ends_only_its_own_session(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:

@@ -135,6 +135,8 @@ class Links:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(session.writer.run)
                 while True:
+                    if self._sessions.get(holder) is not session:
+                        return  # replaced in this very turn: the next one's report must be its own
                     self._take(holder, messages)
                     messages = await _receive(stream, feed)
 
@@ -144,7 +146,7 @@ class Links:
         for message in messages:
             if isinstance(message, m.Observed):
                 self._observe(holder, message)
-                continue
+            # All are counted there, or `Lease.seen` would tell of fewer than were said.
             now = self._clock()
             effects += self._directory.receive(holder, message, now)
             if isinstance(message, m.Renew):
