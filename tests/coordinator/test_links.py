@@ -1,5 +1,7 @@
 """The coordinator's end of the slot links, spoken to over memory streams."""
 
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
@@ -172,7 +174,7 @@ async def test_nothing_that_was_said_in_a_session_is_heard_in_the_next(
             await hear(first, 2)
             await trio.testing.wait_all_tasks_blocked()
             async with trio.open_nursery() as both:
-                both.start_soon(say, second, hello())
+                both.start_soon(partial(say, second, hello()))
                 both.start_soon(say_later, first)
             await trio.testing.wait_all_tasks_blocked()
             await say(second, report())

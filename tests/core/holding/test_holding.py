@@ -81,7 +81,7 @@ def test_isolation_lasts_for_each_deployment_as_long_as_it_says() -> None:
     routing = attrs.evolve(routing, deployments=(short, long), replicas=replicas)
     holding = opened(routing, r0=1, r1=1)
     holding.link.close(1.0)
-    for lasted_s, serving in ((19.0, {KEY, long.key}), (21.0, {long.key}), (41.0, set())):
+    for lasted_s, serving in ((19.0, {KEY, long.key}), (21.0, {long.key}), (41.0, set[str]())):
         now = TIMINGS.held_s + lasted_s
         grants = [holding.acquire_nowait(key, now) for key in (KEY, long.key)]
         granted = [grant for grant in grants if grant is not None]
