@@ -31,11 +31,13 @@ from trioroute.core.registry import (
     Result,
 )
 from trioroute.core.resources.commands import PutDeployment
+from trioroute.core.slots.messages import VERSION, Hello
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import LinkLostError, QueueWaitExceededError
 from trioroute.proxy.admission import Admission
 from trioroute.proxy.link import SlotLink
+from trioroute.wire.slotlink import encode_batch
 
 KEY = "iris/blue"
 TIMINGS = SlotTimings()
@@ -255,6 +257,24 @@ async def test_after_a_take_over_who_is_there_is_heard_before_anybody_is_served(
             await trio.sleep(1)
             nursery.cancel_scope.cancel()
         assert served == (["fe-1", "fe-0"] if is_there else ["fe-0", "fe-1"])
+
+
+async def test_the_last_words_of_an_earlier_incarnation_end_no_session(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """They come late, over a connection of their own; what its successor runs is not free."""
+    async with open_group(replicas=1) as group:
+        worker = group.workers["fe-0"]
+        dialled = group.dialled
+        ours, theirs = trio.testing.memory_stream_pair()
+        group.nursery.start_soon(group.coordinator.serve_link, theirs, "fe-0")
+        hello = Hello(version=VERSION, holder="fe-0/0", incarnation=0, uptime_s=99.0)
+        await ours.send_all(encode_batch([hello]))
+        assert await ours.receive_some() == b"", "no welcome"
+        await trio.sleep(1.0)
+        assert group.dialled == dialled
+        assert worker.statistics().link_open
+        assert group.log.state.holders["fe-0/0"] == 1
 
 
 async def test_homes_are_planned_by_what_the_office_knows_has_gone(

@@ -254,6 +254,9 @@ class Coordinator:
         if self._office is None or self._office.fencing == holder:
             raise NoCoordinatorError("not in office, or about to declare this holder dead")
         state = self._log.state
+        if state.holders.get(holder, incarnation) > incarnation:
+            # Its machine's kernel may still send what it said last; the next one lives.
+            raise NoCoordinatorError(f"{holder} has started again since")
         if state.holders.get(holder) == incarnation and holder not in state.clean:
             return
         epoch = self._office.directory.epoch
