@@ -303,6 +303,21 @@ async def test_an_unlimited_deployment_grants_without_slots() -> None:
         admission.release(grant)
 
 
+@pytest.mark.parametrize("after", [RoutingSnapshot(version=2), snapshot(2)])
+async def test_what_runs_without_a_limit_is_given_back_when_its_deployment_goes_or_gets_one(
+    after: RoutingSnapshot,
+) -> None:
+    admission = opened(snapshot(unlimited=True), slots=0)
+    grants = [admission.acquire_nowait(KEY) for _ in range(2)]
+    admission.set_routing(after)
+    assert admission.acquire_nowait(KEY) is None
+    for grant in grants:
+        assert grant is not None
+        admission.release(grant)
+    admission.set_routing(snapshot(3, unlimited=True))
+    assert admission.acquire_nowait(KEY) is not None
+
+
 async def test_a_refused_request_is_told_when_to_come_back(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -250,10 +250,14 @@ class Admission:  # house: every step of a request's way to its slot and back
         """Route by another snapshot."""
         self.holding.set_routing(snapshot, self.clock())
         unlimited = {d.key for d in snapshot.deployments if d.unlimited}
-        before = self._unlimited
-        self._unlimited = {key: before.get(key, UnlimitedReplicas(())) for key in unlimited}
+        # What runs is given back also where the deployment has gone, or has a limit by now.
+        before = {key: group for key, group in self._unlimited.items() if group.in_flight}
+        self._unlimited = before | {
+            key: self._unlimited.get(key, UnlimitedReplicas(())) for key in unlimited
+        }
         for key, group in self._unlimited.items():
-            group.ids = [r.id for r in snapshot.replicas if r.deployment == key]
+            ids = [r.id for r in snapshot.replicas if r.deployment == key]
+            group.ids = ids if key in unlimited else ()
         self.deliver()
 
     def stop_waiting(self) -> None:
