@@ -34,6 +34,7 @@ from trioroute.core.resources.state import (
     Result,
     key_set_of,
 )
+from trioroute.core.slots.homes import joined
 from trioroute.errors import InvariantError
 
 __all__ = [
@@ -339,7 +340,7 @@ def _with_replicas(state: RegistryState, command: PutReplicas, index: int) -> Re
     ids = {replica.id for replica in command.replicas}
     homes, leaving = state.homes.get(key, {}), state.leaving.get(key, {})
     gone = {name: masks for name, masks in homes.items() if name not in ids and masks}
-    moved = {name: _joined(leaving.get(name, {}), masks) for name, masks in gone.items()}
+    moved = {name: joined(leaving.get(name, {}), masks) for name, masks in gone.items()}
     return attrs.evolve(
         state,
         replicas={**state.replicas, key: command.replicas},
@@ -348,10 +349,6 @@ def _with_replicas(state: RegistryState, command: PutReplicas, index: int) -> Re
         leaving={**state.leaving, key: {**leaving, **moved}},
         homes_index={**state.homes_index, **({key: index} if gone else {})},
     )
-
-
-def _joined(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {name: one.get(name, 0) | other.get(name, 0) for name in (*one, *other)}
 
 
 def _overlap(homes: Homes, leaving: Homes) -> str:

@@ -117,6 +117,26 @@ def test_whose_home_was_on_an_address_that_went_is_known_to_the_next_coordinator
     assert not world.over_limit
 
 
+@pytest.mark.parametrize("planned_again_s", [0.0, 0.1])
+def test_homes_that_were_planned_before_a_replica_went_and_committed_after_are_not_lost(
+    planned_again_s: float,
+) -> None:
+    world, home, other = serving_world()
+    cut_off(world, home)
+    before = world.registry.state
+    put_replicas(world, ())
+    homes, leaving = before.homes[KEY], before.leaving.get(KEY, {})
+    epoch = directory_of(world).epoch
+    world.commit(PutHomes(epoch=epoch, deployment=KEY, homes=homes, leaving=leaving))
+    world.routing_changed()
+    settle(world, planned_again_s)
+    world.elect()
+    settle(world, 0.1)
+    put_replicas(world, before.replicas[KEY])
+    serve_on(world, home, other, seconds=2.0 + TIMINGS.booked_s + ISOLATED_S)
+    assert not world.over_limit
+
+
 @pytest.mark.parametrize("is_taken_over", [False, True])
 def test_who_comes_back_with_a_request_there_is_waited_for(is_taken_over: bool) -> None:
     """It reports what it runs although the log does not name the replica any more."""

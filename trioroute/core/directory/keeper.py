@@ -25,6 +25,7 @@ from trioroute.core.model import Replica, StaticSource
 from trioroute.core.registry import RegistryState
 from trioroute.core.resources.forgetting import has_forgotten_replica
 from trioroute.core.slots import messages as m
+from trioroute.core.slots.homes import joined
 from trioroute.core.slots.masks import all_slots
 from trioroute.core.slots.timings import SlotTimings
 
@@ -212,7 +213,9 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
     def _recall_gone(self, line: Line, state: RegistryState) -> None:
         """What an earlier coordinator had given out on replicas that have gone is in doubt too."""
         key = line.deployment.key
-        for name, leaving in state.leaving.get(key, {}).items():
+        homes, leaves = state.homes.get(key, {}), state.leaving.get(key, {})
+        for name in dict.fromkeys([*leaves, *homes]):
+            leaving = joined(leaves.get(name, {}), homes.get(name, {}))
             number = max((mask.bit_length() for mask in leaving.values()), default=0)
             if name not in line.books and number:
                 replica = Replica(id=name, deployment=key, host="", port=0, slots=number)

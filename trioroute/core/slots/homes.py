@@ -6,7 +6,7 @@ a log that says so may it be given to another.
 """
 
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
@@ -14,7 +14,7 @@ from trioroute.core.model import Replica
 from trioroute.core.resources.state import Homes
 from trioroute.core.slots.masks import all_slots, count, lowest, lowest_slots
 
-__all__ = ["HomePlan", "plan_homes"]
+__all__ = ["HomePlan", "joined", "plan_homes"]
 
 
 @attrs.frozen
@@ -77,10 +77,17 @@ def plan_homes(
         holder = min(loads, key=lambda h: (loads[h], -_score(replica_id, slot, h)))
         loads[holder] += 1
         homes[replica_id][holder] = homes[replica_id].get(holder, 0) | 1 << slot
-    # One that comes back under its name must not be somebody else's home before its time.
-    still = [name for name in current.leaving if name in gone and name not in homes]
-    leaving.update({name: dict(current.leaving[name]) for name in still})
+    # One that comes back under its name must not be somebody else's home before its time. It has
+    # homes yet where they were planned before it went, and committed after.
+    for name in dict.fromkeys([*current.leaving, *current.homes]):
+        if name in gone and name not in homes:
+            leaving[name] = joined(current.leaving.get(name, {}), current.homes.get(name, {}))
     return HomePlan(homes, leaving)
+
+
+def joined(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """One replica's homes and those that leave it, by holder."""
+    return {name: one.get(name, 0) | other.get(name, 0) for name in (*one, *other)}
 
 
 def _even_share(replicas: Sequence[Replica], current: HomePlan, alive: Collection[str]) -> int:
