@@ -85,6 +85,15 @@ def test_a_cordoned_replica_grants_and_leases_nothing() -> None:
     assert b.leasable("a") == 0
 
 
+def test_the_one_slot_of_a_replica_on_trial_is_one_that_can_be_used() -> None:
+    b = book(free=0b1100, owned={"b": 0b0010}, limbo=[Limbo(0b0001, "a", NEVER)], slots_max=1)
+    assert (b.grantable, b.leasable("b")) == (0, 0b0010), "it is being tried"
+    b.take_back("b", 0b0010)
+    assert b.grantable == 0b0010
+    b.slots_max = 0
+    assert b.grantable == 0
+
+
 def test_a_lowered_limit_closes_the_high_slots_and_a_raised_one_opens_more() -> None:
     b = book(free=0b1111)
     b.resize(attrs.evolve(b.replica, slots=2))

@@ -98,8 +98,12 @@ class SlotBook:  # house: one method for each event that moves a slot
     def _usable(self) -> int:
         if self.cordoned:
             return 0
-        slots = self.replica.slots
-        return all_slots(slots if self.slots_max is None else min(slots, self.slots_max))
+        slots = all_slots(self.replica.slots)
+        if self.slots_max is None:
+            return slots
+        # Not one in limbo: nobody could try the replica with it, for as long as that lasts.
+        doubted = self._union(entry.mask for entry in self.limbo)
+        return lowest_slots(slots & ~doubted, self.slots_max)
 
     @property
     def in_use(self) -> int:
