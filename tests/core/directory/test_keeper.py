@@ -425,6 +425,30 @@ def test_who_breaks_off_what_it_runs_on_a_replica_that_is_gone_is_marked_in_time
     assert [*world.registry.state.clean] == ["w0"]
 
 
+def test_a_replica_on_trial_is_tried_with_another_slot_when_its_first_has_to_wait() -> None:
+    world = World(holders=2, replicas=2, slots=2, request_max_s=0.5)
+    settle(world, 1.0)
+    homes = world.registry.state.homes[KEY]["r0"]
+    (first,) = [name for name, mask in homes.items() if mask & 1]
+    (other,) = {"w0", "w1"} - {first}
+    failed = m.Failed(replica="r0", is_unreachable=True)
+    world.dispatch(directory_of(world).receive(other, failed, world.now))
+    settle(world, 1.0)
+    assert book_of(world).slots_max == 1
+    assert world.workers[first].holding._held.replicas["r0"].held, "it is leased the first"
+    world.workers[first].reachable = False
+    world.hang_up(world.workers[first])
+    for _ in range(5):
+        world.request(other)
+        settle(world, TIMINGS.booked_s / 2)
+    assert any(slot.mask & 1 for slot in book_of(world).limbo)
+    world.request(other)
+    world.request(other)
+    world.request(other)
+    settle(world, 1.0)
+    assert book_of(world).slots_max is None, "it has served"
+
+
 def test_a_shorter_longest_request_does_not_shorten_what_has_begun() -> None:
     """Its holder is killed: the slot waits for as long as the request was allowed to take."""
     world = World(holders=2, replicas=1, request_max_s=6.0)

@@ -183,6 +183,8 @@ class Line:  # house: one method for each event that its books go through
         """The holder cannot be asked: what it has is in limbo."""
         for book in self.books.values():
             book.suspend(holder, until=until, home_until=home_until)
+            if book.slots_max:  # on trial, with another slot now
+                self.mark_freed(book)
 
     def end_waiting(self, holder: str, now: float) -> None:
         """The holder is fenced: its home waits for it no longer."""
