@@ -24,6 +24,7 @@ from trioroute.core.model import (
 from trioroute.core.registry import (
     Command,
     OpenEpoch,
+    PutHomes,
     PutRegistry,
     PutReplicas,
     Registry,
@@ -325,6 +326,18 @@ async def test_who_dials_while_the_office_is_being_opened_is_kept(
         assert worker.holding.in_gap is not is_open_in_the_end
         assert (group.dialled == 1) is is_open_in_the_end
         nursery.cancel_scope.cancel()
+
+
+async def test_homes_that_a_fence_met_on_their_way_into_the_log_are_given_to_others(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=2, front_ends=1) as group:
+        await trio.sleep(1)
+        before = group.log.state.homes[KEY]
+        fenced = {name: {"fe-9/0": 1} for name in before}
+        await group.log.commit(PutHomes(epoch=1, deployment=KEY, homes=fenced))
+        await trio.sleep(1)
+        assert group.log.state.homes[KEY] == before
 
 
 async def test_homes_are_shared_out_evenly_and_all_have_slots_after_contention(

@@ -24,6 +24,7 @@ from trioroute.core.registry import (
     Command,
     FenceHolder,
     HaltCanary,
+    Homes,
     MarkClean,
     OpenEpoch,
     PutHomes,
@@ -425,15 +426,15 @@ class Coordinator:
             return False  # what has gone since is not known there yet
         live = office.directory.live_holders()
         index = state.homes_index.get(key, 0)
-        current = HomePlan(state.homes.get(key, {}), state.leaving.get(key, {}))
+        homes, leaving = state.homes.get(key, {}), state.leaving.get(key, {})
         plan = plan_homes(
             state.replicas.get(key, ()),
-            current,
+            HomePlan(_of_known(homes, state), _of_known(leaving, state)),
             alive=live,
             informed={name for name, version in live.items() if version >= index},
             gone=office.directory.gone_replicas(),
         )
-        if not live or plan == current:
+        if not live or plan == HomePlan(homes, leaving):
             return True
         return await self._commit(
             PutHomes(
@@ -443,6 +444,14 @@ class Coordinator:
                 leaving=plan.leaving,
             )
         )
+
+
+def _of_known(homes: Homes, state: RegistryState) -> Homes:
+    """Without those of the fenced, whose fence went into the log while a plan was on its way."""
+    return {
+        replica: {name: mask for name, mask in masks.items() if name in state.holders}
+        for replica, masks in homes.items()
+    }
 
 
 async def _keep_ideal(office: _Office) -> None:
