@@ -81,6 +81,25 @@ def test_whoever_is_cut_off_may_refuse_its_own_clients_only() -> None:
     assert end_of(PARTITION, hit, request(14.0, status=504, port=7)) is End.FAILED
 
 
+def test_while_one_front_end_is_cut_off_the_others_answer_somebody() -> None:
+    """Every refusal has its excuse, and all together they have none."""
+    refused = {"status": 503, "reason": "queue-timeout"}
+    requests = tuple(
+        request(number / 10, **(refused if 30 <= number < 125 else {})) for number in range(150)
+    )
+    hit = strike(ended_s=11.0, gap_s=0.5, was_felt=True)
+    seen = evidence(requests=requests, strikes=(hit,))
+    found = finding(seen, "requests", "partition")
+    assert found.verdict is Verdict.FAILED
+    assert "nobody was answered from 5.5 to 11.0 s" in found.measured
+    one_answer = (*requests, request(8.0))
+    seen = evidence(requests=one_answer, strikes=(hit,))
+    assert finding(seen, "requests", "partition").verdict is Verdict.PASSED
+    foretold = attrs.evolve(hit, short_s=5.0)
+    seen = evidence(requests=requests, strikes=(foretold,))
+    assert finding(seen, "requests", "partition").verdict is Verdict.PASSED
+
+
 def test_want_of_slots_is_excused_where_it_was_foretold_and_while_it_was() -> None:
     refused = {"status": 503, "reason": "queue-timeout"}
     short = evidence(
@@ -152,6 +171,8 @@ def test_followers_know_nothing_of_busy_slots() -> None:
 
 def test_two_coordinators_of_one_epoch_are_found() -> None:
     other = Look(at_s=5.0, reporter="fe-2", coordinator="fe-2", epoch=2)
+    silent = evidence(looks=tuple(attrs.evolve(look, epoch=0) for look in evidence().looks))
+    assert finding(silent, "one-coordinator").verdict is Verdict.UNKNOWN
     found = finding(evidence(looks=(*evidence().looks, other)), "one-coordinator")
     assert (found.verdict, found.measured) == (
         Verdict.FAILED,

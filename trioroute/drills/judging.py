@@ -191,13 +191,33 @@ def _judge_requests(drill: Drill, evidence: Evidence, account: Account) -> Itera
         measured += f", {under_way} still under way when it was interrupted"
     if foretold:
         measured += f", {foretold} refused for want of slots, as was said beforehand"
-    verdict = _passed(not failed)
-    if under_way and not failed:
+    silenced = _silenced(drill, evidence)
+    if silenced:
+        measured += f"; {silenced}"
+    verdict = _passed(not failed and not silenced)
+    if under_way and not failed and not silenced:
         verdict = Verdict.UNKNOWN
     yield Finding("requests", verdict, claim, measured + (f" ({shown})" if shown else ""), "0")
     if drill.victim is Victim.REPLICA and drill.deed is Deed.KILL:
         # It worked on at most its slots' worth; each may be sent once more before it is given up.
         yield from _judge_replica_losses(evidence, counts[End.EXCUSED])
+
+
+def _silenced(drill: Drill, evidence: Evidence) -> str:
+    """When nobody at all was answered although one front-end only was hit; empty when never.
+
+    Each refusal may have its excuse; that all were refused while others could serve has none,
+    unless it was said beforehand that slots would be too few.
+    """
+    if not drill.deed.is_lasting or drill.victim is Victim.REPLICA:
+        return ""
+    for strike in evidence.strikes:
+        from_s = strike.at_s + (strike.gap_s or 0.0) + drill.excused_s
+        to_s = strike.at_s if strike.ended_s is None else strike.ended_s
+        due = [r for r in evidence.requests if from_s <= r.due_s and r.ended_s <= to_s]
+        if len(due) >= _REQUESTS_MIN and not strike.short_s and not any(r.is_ok for r in due):
+            return f"nobody was answered from {from_s:.1f} to {to_s:.1f} s, though others could"
+    return ""
 
 
 def _judge_replica_losses(evidence: Evidence, lost: int) -> Iterator[Finding]:
@@ -256,7 +276,10 @@ def _judge_office(drill: Drill, evidence: Evidence, goal_s: float | None) -> Ite
     measured = (
         "; ".join(shared) or f"{seen} epoch{'' if seen == 1 else 's'}, each with one coordinator"
     )
-    yield Finding("one-coordinator", _passed(not shared), claim, measured)
+    verdict = _passed(not shared)
+    if not seen:
+        verdict, measured = Verdict.UNKNOWN, "no front-end ever said who coordinates"
+    yield Finding("one-coordinator", verdict, claim, measured)
     if not drill.moves_office:
         return
     # A cut that parted nobody moves nothing; `felt` says that it was none.
