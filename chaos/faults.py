@@ -293,7 +293,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="overload",
         row=17,
-        does="several times the capacity is offered",
+        does="1,200 requests a second on top of the load: a third more than replicas can do",
         target=Target.CLIENTS,
         reasons=frozenset({"queue-timeout", "queue-full"}),
         hold_s=(0.5, 1.5),
@@ -356,7 +356,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="little-memory",
         row=26,
-        does="a front-end's memory limit is what it uses: what it asks for more may kill it",
+        does="a front-end may take 2 MiB more than it has: what it asks for then may kill it",
         target=Target.FRONT_END,
         need=Need.MEMORY_GROUP,
         reach=_DIES,

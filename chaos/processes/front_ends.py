@@ -50,6 +50,9 @@ _ADMIN_S: Final = 2.0
 _LOOK_S: Final = 0.1
 _LOOK_MAX_S: Final = 1.0
 
+#: A supervisor starts a worker in place of one that ended well before this, seconds.
+_WORKERS_MAX_S: Final = 20.0
+
 
 @attrs.define
 class FrontEnd:
@@ -110,6 +113,17 @@ class FrontEnd:
     def worker_pids(self) -> list[int]:
         """Its data plane's processes."""
         return [pid for pid in children_of(self.supervisor_pid()) if "app.plane" in command_of(pid)]
+
+    async def wait_workers(self) -> list[int]:
+        """As `worker_pids`, once there are any: a fault that hits nobody would prove nothing.
+
+        Raises:
+            trio.TooSlowError: there are none for too long.
+        """
+        with trio.fail_after(_WORKERS_MAX_S):
+            while not (pids := self.worker_pids()):
+                await trio.sleep(_LOOK_S)
+        return pids
 
     def pids(self) -> list[int]:
         """All of its processes, supervisor first."""

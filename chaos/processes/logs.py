@@ -16,10 +16,14 @@ def secrets_in_logs(folder: Path, secrets: Iterable[str]) -> list[str]:
     return [name for name, text in texts.items() if any(word in text for word in words)]
 
 
-def tracebacks_in_logs(folder: Path) -> list[str]:
-    """Every log of a front-end with a traceback, and the last line of each."""
+def tracebacks_in_logs(folder: Path, *, front_ends: str = "fe-*") -> list[str]:
+    """Every log of a front-end with a traceback, and the last line of each.
+
+    Args:
+        front_ends: what the names of their logs begin with, as a pattern.
+    """
     found = []
-    for path in sorted(folder.glob("fe-*.log")):
+    for path in sorted(folder.glob(f"{front_ends}.log")):
         _, *traces = path.read_text(errors="replace").split(_TRACEBACK)
         found += [f"{path.name}: {_last_line(trace)}" for trace in traces]
     return found

@@ -12,7 +12,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DOMAIN", "Names", "enter_private_mounts", "mount_small_disk"]
+__all__ = [
+    "DOMAIN",
+    "Names",
+    "enter_private_mounts",
+    "mount_small_disk",
+    "unmount_small_disk",
+]
 
 #: linux/sched.h
 _CLONE_NEWNS: Final = 0x00020000
@@ -40,6 +46,11 @@ def enter_private_mounts() -> None:
 def mount_small_disk(folder: Path) -> None:
     """A file system of its own, of few MiB, on an empty folder."""
     _mount("-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "chaos", str(folder))
+
+
+def unmount_small_disk(folder: Path) -> None:
+    """Take it away, or the folder below it cannot be removed; lazily, for whoever still ends."""
+    subprocess.run(("umount", "-l", str(folder)), check=False, capture_output=True, timeout=10)
 
 
 class Names:

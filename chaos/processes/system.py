@@ -14,7 +14,7 @@ from chaos.lines.networks import OUTSIDE, Networks
 from chaos.lines.packets import PacketWire
 from chaos.processes.clocks import WallClock, fake_clock_library
 from chaos.processes.front_ends import FrontEnd, FrontEnds
-from chaos.processes.mounts import DOMAIN, Names, mount_small_disk
+from chaos.processes.mounts import DOMAIN, Names, mount_small_disk, unmount_small_disk
 from chaos.processes.replicas import ReplicaProcess, Replicas
 from chaos.workload.clients import Clients, Shape
 from chaos.world import Setup
@@ -279,6 +279,8 @@ class System:
         self.replicas.end_all()
         if self.names is not None:
             self.names.close()
+            for one in self.front_ends.all.values():
+                unmount_small_disk(one.data)
         if self.wire is not None:
             self.wire.close()
         if self.networks is not None:

@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from chaos.faults import Fault, Target
+from chaos.processes.front_ends import FrontEnd
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
 from trioroute.client.errors import ProblemAnswerError, UnreachableError
@@ -20,8 +21,15 @@ _LEAVERS: Final = 60
 _DAWDLERS: Final = 120
 _DAWDLE_S: Final = 0.4
 
-#: Requests per second on top of the load: several times what the replicas can do.
+#: Requests per second on top of the load: with it more than the replicas' 1,067.
 _CROWD_PER_S: Final = 1200
+
+#: How the admin API refuses what it has understood to be wrong.
+_REFUSALS: Final = frozenset({400, 409})
+
+#: How long it may take until it has said so, and how often it is asked meanwhile, seconds.
+_REFUSED_MAX_S: Final = 20.0
+_AGAIN_S: Final = 0.1
 
 #: A body that no registration has.
 _NONSENSE: Final = (
@@ -77,11 +85,22 @@ async def _crowd(system: System, _: Fault) -> AsyncIterator[Aim]:
 @asynccontextmanager
 async def _bad_settings(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
-    for body in _NONSENSE:
-        with contextlib.suppress(ProblemAnswerError, UnreachableError):
-            await trio.to_thread.run_sync(hit[0].admin().ask, "PUT", "/v1/registry", body)
-            raise AssertionError(f"{body!r} was taken for settings")
+    with trio.fail_after(_REFUSED_MAX_S):
+        for body in _NONSENSE:
+            while not await _is_refused(hit[0], body):
+                await trio.sleep(_AGAIN_S)
     yield at_front_ends(hit)
+
+
+async def _is_refused(one: FrontEnd, body: bytes) -> bool:
+    """Whether for what it says: no answer, or another refusal, would prove nothing."""
+    try:
+        await trio.to_thread.run_sync(one.admin().ask, "PUT", "/v1/registry", body)
+    except UnreachableError:
+        return False
+    except ProblemAnswerError as problem:
+        return problem.answer_status in _REFUSALS
+    raise AssertionError(f"{body!r} was taken for settings")
 
 
 @asynccontextmanager

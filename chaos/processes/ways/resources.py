@@ -18,8 +18,9 @@ from chaos.processes.clocks import read_date
 from chaos.processes.front_ends import FrontEnd
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
+from consensus.journal.records import read_batches
 
-__all__ = ["WAYS"]
+__all__ = ["WAYS", "torn_end"]
 
 #: A fifth of a core, in the kernel's microseconds a period.
 _QUOTA_US: Final = 20_000
@@ -46,6 +47,9 @@ _WRITE_MAX_S: Final = 1.0
 
 #: How long a disk that fails may go unnoticed while the log grows.
 _FELT_MAX_S: Final = 20.0
+
+#: Less than a batch's own head: of the journal's batches the last one goes, and no other.
+_TORN_BYTES_MAX: Final = 16
 
 #: As much as one command of the log may carry: some forty outgrow what a journal has taken of its
 #: disk in advance.
@@ -128,7 +132,7 @@ async def _little_memory(system: System, fault: Fault) -> AsyncIterator[Aim]:
 async def _few_descriptors(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
     before: dict[int, tuple[int, int]] = {}
-    for pid in hit[0].worker_pids():
+    for pid in await hit[0].wait_workers():
         with contextlib.suppress(OSError):
             open_now = len(list(Path(f"/proc/{pid}/fd").iterdir()))
             soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -213,9 +217,13 @@ async def _writing(system: System) -> AsyncIterator[None]:
 
 
 async def _wait_traced(one: FrontEnd) -> None:
-    """Return when the kernel says that somebody traces it, or it has ended already."""
+    """Return when the kernel says that somebody traces it, or it has ended already.
+
+    Raises:
+        trio.TooSlowError: nobody does: its disk is as good as ever.
+    """
     status = Path(f"/proc/{one.supervisor_pid()}/status")
-    with trio.move_on_after(_ATTACH_S), contextlib.suppress(OSError):
+    with trio.fail_after(_ATTACH_S), contextlib.suppress(OSError):
         while "TracerPid:\t0\n" in status.read_text():
             await trio.sleep(0.01)
 
@@ -254,21 +262,44 @@ async def _other_boot_time(system: System, fault: Fault) -> AsyncIterator[Aim]:
 
 @asynccontextmanager
 async def _damaged_journal(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    """The newest file of the journal loses what was written last, as a torn write leaves it."""
+    """The journal loses the end of what was written last, as a torn write leaves it.
+
+    Only of a second batch or a later one: the first holds the whole state, and who has lost that
+    refuses to start, as it should.
+    """
     hit = await system.pick(Target.FOLLOWER, fault)
+    await system.register(system.keys[-1:])
+    with trio.fail_after(_FELT_MAX_S):
+        while torn_end(_segment(hit[0]).read_bytes(), fault.strength) is None:
+            await trio.sleep(0.05)
     hit[0].is_held_down = True
     hit[0].signal(signal.SIGKILL)
     await hit[0].wait_ended()
-    newest = max(
-        (path for path in hit[0].data.rglob("*") if path.is_file() and path.stat().st_size > 64),
-        key=lambda path: path.stat().st_mtime,
-    )
-    with newest.open("rb+") as file:
-        file.truncate(newest.stat().st_size - 1 - int(32 * fault.strength))
     try:
+        segment = _segment(hit[0])
+        end = torn_end(segment.read_bytes(), fault.strength)
+        if end is None:
+            raise trio.TooSlowError("the journal was begun anew in this very moment")
+        os.truncate(segment, end)
         yield at_front_ends(hit)
     finally:
         system.front_ends.start(hit[0].name)
+
+
+def _segment(one: FrontEnd) -> Path:
+    return max((one.data / "journal").glob("*.segment"))
+
+
+def torn_end(segment: bytes, strength: float) -> int | None:
+    """Where to cut a journal's segment so that its last batch is torn; None: it has but one.
+
+    Behind its last batch lies room that was taken in advance: what is cut off there was nothing.
+
+    Args:
+        strength: 0 … 1, how much of the batch goes.
+    """
+    written = read_batches(segment)
+    return written.end - 1 - int(_TORN_BYTES_MAX * strength) if written.number > 1 else None
 
 
 @asynccontextmanager

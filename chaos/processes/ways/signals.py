@@ -21,6 +21,11 @@ __all__ = ["WAYS", "send_to"]
 #: A SIGTERM is followed by unready, drain and good-byes; longer than this is a hang.
 _END_MAX_S: Final = 20.0
 
+#: How often an office that did not move is asked to, and how long each try may take, seconds.
+_TRIES: Final = 5
+_MOVES_MAX_S: Final = 2.0
+_LOOK_S: Final = 0.02
+
 
 def send_to(pids: Iterable[int], number: signal.Signals) -> None:
     """To each that still lives."""
@@ -67,15 +72,16 @@ async def _end(system: System, fault: Fault) -> AsyncIterator[Aim]:
 @asynccontextmanager
 async def _kill_worker(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
-    send_to(hit[0].worker_pids(), signal.SIGKILL)
+    send_to(await hit[0].wait_workers(), signal.SIGKILL)
     yield at_front_ends(hit)
 
 
 @asynccontextmanager
 async def _pause(system: System, fault: Fault, *, target: Target, who: str) -> AsyncIterator[Aim]:
     hit = await system.pick(target, fault)
-    pids = {"all": hit[0].pids, "worker": hit[0].worker_pids, "supervisor": hit[0].pids}[who]()
-    pids = pids[:1] if who == "supervisor" else pids
+    workers = await hit[0].wait_workers()
+    supervisor = hit[0].supervisor_pid()
+    pids = {"all": [supervisor, *workers], "worker": workers, "supervisor": [supervisor]}[who]
     send_to(pids, signal.SIGSTOP)
     try:
         yield at_front_ends(hit)
@@ -85,11 +91,27 @@ async def _pause(system: System, fault: Fault, *, target: Target, who: str) -> A
 
 @asynccontextmanager
 async def _hand_over(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    """Done when a later epoch has begun: an office that nobody gave away would prove nothing."""
     hit = await system.pick(Target.COORDINATOR, fault)
-    # An office that is changing hands already refuses; that is an answer, not a failure.
-    with contextlib.suppress(ProblemAnswerError, UnreachableError):
-        await trio.to_thread.run_sync(hit[0].admin().transfer_coordinator)
+    before = await _epoch(system)
+    for _ in range(_TRIES):
+        # An office that is changing hands already refuses: then it moves without being asked.
+        with contextlib.suppress(ProblemAnswerError, UnreachableError):
+            await trio.to_thread.run_sync(hit[0].admin().transfer_coordinator)
+        with trio.move_on_after(_MOVES_MAX_S):
+            while await _epoch(system) <= before:
+                await trio.sleep(_LOOK_S)
+            break
+    else:
+        raise trio.TooSlowError(f"{hit[0].name} did not give its office away")
     yield at_front_ends(hit)
+
+
+async def _epoch(system: System) -> int:
+    """Of the office, as somebody says who runs; 0 while nobody does."""
+    said = await system.front_ends.status()
+    office = None if said is None else said[1].coordinator
+    return 0 if office is None else office.epoch
 
 
 @asynccontextmanager
