@@ -24,16 +24,26 @@ from chaos.world import Scenario, World
 __all__ = ["main"]
 
 _WORLDS: Final = ("processes", "simulated", "pods", "cluster")
+_EVERY_KIND: Final = (*KINDS, *NETWORK_KINDS, *POD_KINDS)
+
+#: A few faults, or the worst of them again and again, may cost most of a short run's requests; a
+#: run that answers fewer than these shows nothing whatever its faults.
+_OK_SHARE_OF_FEW: Final = 0.25
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run from a command line; the exit status is 1 when a rule was broken, 3 when invalid."""
+    """Run from a command line.
+
+    Returns:
+        the exit status: 1 when a rule was broken, 2 when there is no such run (argparse's), 3 when
+        the run proves nothing.
+    """
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("scenario", choices=[*SCENARIOS, "list", "kinds"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, help="how many; the scenario's own number otherwise")
     parser.add_argument("--hours", type=float, help="for the soak: as many faults as fit in")
-    parser.add_argument("--kinds", help="only these kinds of fault, with commas")
+    parser.add_argument("--kinds", type=_kinds, help="only these kinds of fault, with commas")
     parser.add_argument("--client", choices=CLIENT_KINDS, help="only this kind of client")
     parser.add_argument("--rate", type=float, help="requests per second offered")
     parser.add_argument("--report", type=Path, help="write what happened here, as JSON")
@@ -50,7 +60,10 @@ def main(argv: list[str] | None = None) -> int:
         world = SimulatedWorld()
     elif options.world in ("pods", "cluster"):
         world = PodsWorld(say=_say, is_remote=options.world == "cluster")
-    judgement = run_scenario(scenario, world, options.seed)
+    try:
+        judgement = run_scenario(scenario, world, options.seed)
+    except NoSuchRunError as error:
+        parser.error(str(error))
     if options.report is not None:
         options.report.write_text(json.dumps(to_json(judgement), indent=1))
     words = sys.argv[1:] if argv is None else argv
@@ -60,16 +73,27 @@ def main(argv: list[str] | None = None) -> int:
     return 3 if judgement.invalid else 0
 
 
+class NoSuchRunError(ValueError):
+    """A scenario cannot be run in a world; the message says why, and what to do."""
+
+
 def run_scenario(scenario: Scenario, world: World, seed: int) -> Judgement:
     """Plan, run and judge.
 
     Raises:
-        ValueError: none of the scenario's kinds of fault is possible here, or the scenario makes
-            no sense in this world.
+        NoSuchRunError: none of the scenario's kinds of fault is possible here, or the scenario
+            makes no sense in this world.
     """
-    plan = make_plan(seed, scenario.profile, without=world.impossible())
     if world.name not in scenario.worlds:
-        raise ValueError(f"{scenario.name} makes no sense in the {world.name} world")
+        choices = " or ".join(sorted(scenario.worlds))
+        raise NoSuchRunError(
+            f"{scenario.name} makes no sense in the {world.name} world: --world {choices}"
+        )
+    impossible = world.impossible()
+    if impossible.keys() >= set(scenario.profile.kinds):
+        needs = (f"{name} needs {impossible[name]}" for name in scenario.profile.kinds)
+        raise NoSuchRunError(f"none of its faults can be done here: {'; '.join(needs)}")
+    plan = make_plan(seed, scenario.profile, without=impossible)
     return judge(world.run(scenario, plan), scenario.levels)
 
 
@@ -77,8 +101,11 @@ def _adapted(scenario: Scenario, options: argparse.Namespace) -> Scenario:
     """The scenario with what the command line says otherwise; levels that depend on it yield."""
     profile, levels, load = scenario.profile, scenario.levels, scenario.load
     if options.kinds:
-        profile = attrs.evolve(profile, kinds=tuple(options.kinds.split(",")))
+        profile = attrs.evolve(profile, kinds=options.kinds)
         levels = attrs.evolve(levels, kinds_min=1)
+    if options.kinds or (options.faults is not None and options.faults < levels.kinds_min):
+        share = min(levels.ok_share_min, _OK_SHARE_OF_FEW)
+        levels = attrs.evolve(levels, ok_share_min=share)
     if options.faults is not None:
         profile = attrs.evolve(profile, fault_count=options.faults)
         kinds_min = min(levels.kinds_min, options.faults)
@@ -95,9 +122,21 @@ def _adapted(scenario: Scenario, options: argparse.Namespace) -> Scenario:
     return attrs.evolve(scenario, profile=profile, levels=levels, load=load)
 
 
+def _kinds(text: str) -> tuple[str, ...]:
+    """Names of kinds of fault, as they stand on the command line."""
+    names = tuple(text.split(","))
+    unknown = set(names) - {kind.name for kind in _EVERY_KIND}
+    if unknown:
+        said = ", ".join(sorted(unknown))
+        raise argparse.ArgumentTypeError(
+            f"no such kind of fault: {said}; `python -m chaos kinds` lists them"
+        )
+    return names
+
+
 def _print_list(what: str) -> None:
     if what == "kinds":
-        for kind in (*KINDS, *NETWORK_KINDS, *POD_KINDS):
+        for kind in _EVERY_KIND:
             print(f"{kind.name:20} row {kind.row:2}  {kind.does}")
         return
     for name, scenario in SCENARIOS.items():

@@ -5,11 +5,12 @@ from typing import Any, Final
 
 import attrs
 
-from chaos.checkers import Levels, Violation, check, invalidity
+from chaos.checkers import Levels, Violation, check
 from chaos.faults import kind_named
 from chaos.gaps import coordinator_gaps, office_gaps
 from chaos.history import History, Outcome
 from chaos.slopes import growths, p99_drift
+from chaos.validity import invalidity
 
 __all__ = ["Judgement", "judge", "quantile", "shown", "to_json"]
 
@@ -58,6 +59,8 @@ def shown(judgement: Judgement, *, replay: str = "") -> str:
     ]
     if not history.has_executions:
         lines.append("SKIPPED I3, I4: replicas' own records are not on this machine")
+    if history.world != "simulated" and None in (history.before, history.after):
+        lines.append("SKIPPED I7: nobody counted what the system's processes hold in this world")
     lines += history.notes
     lines += _request_lines(history)
     lines += _fault_lines(history)

@@ -10,7 +10,7 @@ from chaos.history import History, Request, Sample
 
 __all__ = ["Growth", "growths", "p99_drift", "slope_per_h"]
 
-#: What a process takes while it warms up says nothing about leaks, seconds.
+#: What a process takes in its first seconds, while it warms up, says nothing about leaks.
 WARM_UP_S: Final = 600.0
 
 #: Fewer seconds than these after the warm-up say nothing about an hour.
@@ -35,13 +35,15 @@ class Growth:
 
 
 def growths(history: History) -> list[Growth]:
-    """Every process that lived beyond the warm-up."""
+    """Every process that lived beyond its own warm-up."""
     by_process: defaultdict[str, list[Sample]] = defaultdict(list)
     for sample in history.samples:
-        if sample.at >= history.began_at + WARM_UP_S:
-            by_process[sample.process].append(sample)
+        by_process[sample.process].append(sample)
     found = []
-    for process, samples in sorted(by_process.items()):
+    for process, every in sorted(by_process.items()):
+        samples = [sample for sample in every if sample.at >= every[0].at + WARM_UP_S]
+        if not samples:
+            continue
         times = [sample.at for sample in samples]
         watched_s = times[-1] - times[0]
         if watched_s > 0:

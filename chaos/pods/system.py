@@ -237,12 +237,14 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
         status = await self.status() or ClusterStatus(reporter="")
         rows = [row for one in status.endpoints for row in one.deployments]
         office = status.coordinator
+        # The coordinator alone knows: nobody who can say what runs is as bad as what runs.
+        unknown = sum(row.busy is None or row.queued is None for row in rows) or not rows
         return FinalRead(
             coordinator=office.name if office else "",
             epoch=office.epoch if office else 0,
             ready=tuple(name for name, _ in self._doors),
             unready=(),
-            busy=sum(row.busy or 0 for row in rows),
+            busy=sum(row.busy or 0 for row in rows) + unknown,
             queued=sum(row.queued or 0 for row in rows),
             replicas_ready=sum(row.ready_count for row in rows),
             replicas_wished=len(await self.replicas()),

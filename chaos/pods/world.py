@@ -23,7 +23,7 @@ from chaos.pods.ways import NEEDS_CONTAINERS, POD_WAYS
 from chaos.processes.census import marked
 from chaos.processes.logs import secrets_in_logs, tracebacks_in_logs
 from chaos.processes.starvation import watch_starvation
-from chaos.sim.kubernetes_cluster.containers import MARK
+from chaos.sim.kubernetes_cluster.containers import LOGS, MARK
 from chaos.workload.load import offer
 from chaos.world import Scenario
 
@@ -96,8 +96,9 @@ class PodsWorld:
             history.slots = dict.fromkeys(
                 {one.replica for one in history.executions}, scenario.setup.slots
             )
-            history.secrets = secrets_in_logs(folder, [system.key])
-            history.tracebacks = tracebacks_in_logs(folder)
+            logs = folder / LOGS
+            history.secrets = secrets_in_logs(logs, [system.key])
+            history.tracebacks = tracebacks_in_logs(logs, front_ends="trioroute-*")
             history.strays = [f"process {pid}" for pid in marked(MARK, str(folder))]
         return history
 

@@ -19,12 +19,15 @@ __all__ = ["CLOCKS", "LONG", "SCENARIO", "SLICE"]
 #: front-ends with the names that `no-names` needs, which threads resolve, do not agree in time.
 _ALL: Final = tuple(kind.name for kind in KINDS if kind.name != "wall-clock")
 
+#: Of all requests, crowds among them; runs on quiet machines had 96 to 98 %.
+_OK_SHARE_MIN: Final = 0.8
+
 #: `make chaos`: at most ten minutes.
 SCENARIO: Final = Scenario(
     name="nemesis",
     claim=__doc__,
     profile=Profile(kinds=_ALL, fault_count=64, hold_max_s=3.0),
-    levels=Levels(rate_min=200, kinds_min=12),
+    levels=Levels(rate_min=200, kinds_min=12, ok_share_min=_OK_SHARE_MIN),
     load=Load(rate=220),
     worlds=frozenset({"processes", "simulated"}),
 )
@@ -34,7 +37,7 @@ LONG: Final = Scenario(
     name="nemesis-long",
     claim=__doc__,
     profile=Profile(kinds=_ALL, fault_count=500),
-    levels=Levels(rate_min=200, kinds_min=20),
+    levels=Levels(rate_min=200, kinds_min=20, ok_share_min=_OK_SHARE_MIN),
     load=Load(rate=220),
 )
 
@@ -43,7 +46,7 @@ CLOCKS: Final = Scenario(
     name="clocks",
     claim="Neither wall clocks that jump nor other boot times change what is promised.",
     profile=Profile(kinds=("wall-clock", "other-boot-time"), fault_count=12, hold_max_s=3.0),
-    levels=Levels(rate_min=200),
+    levels=Levels(rate_min=200, ok_share_min=_OK_SHARE_MIN),
     load=Load(rate=220),
 )
 
@@ -61,6 +64,6 @@ SLICE: Final = Scenario(
         quiet_s=(0.5, 1.0),
         hold_max_s=1.5,
     ),
-    levels=Levels(rate_min=100, kinds_min=12),
+    levels=Levels(rate_min=100, kinds_min=12, ok_share_min=_OK_SHARE_MIN),
     load=Load(rate=110),
 )

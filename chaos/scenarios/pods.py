@@ -24,7 +24,7 @@ SCENARIO: Final = Scenario(
     name="pods",
     claim=__doc__,
     profile=Profile(kinds=tuple(kind.name for kind in POD_KINDS), fault_count=len(POD_KINDS)),
-    levels=Levels(rate_min=50, kinds_min=_KINDS_MIN),
+    levels=Levels(rate_min=50, kinds_min=_KINDS_MIN, ok_share_min=0.9),
     load=Load(rate=60, mix=_MIX),
     setup=Setup(replicas=3, has_chat=False),
     worlds=frozenset({"pods", "cluster"}),

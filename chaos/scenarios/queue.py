@@ -17,7 +17,7 @@ SCENARIO: Final = Scenario(
     claim=__doc__,
     # A fault that hurts nobody: what is shown here is the line, not the fault.
     profile=Profile(kinds=("bad-settings",), fault_count=1, first_s=8.0),
-    levels=Levels(rate_min=50, overtaking_max_s=0.6),
+    levels=Levels(rate_min=50, ok_share_min=0.9, overtaking_max_s=0.6),
     load=Load(rate=60, mix={"ordinary": 50, "new": 50}),
     setup=Setup(
         replicas=4,

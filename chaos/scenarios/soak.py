@@ -1,7 +1,8 @@
-"""Hours at half capacity with faults all the while: nothing grows, nothing gets slower.
+"""Hours at half capacity with faults all the while, and nothing grows.
 
 The faults are those that leave processes alive, for a new process has forgotten what its
-predecessor leaked.
+predecessor leaked. Whether answers got slower is told, and fails nothing: p99 is that of the
+faults, and each third of a run has others.
 """
 
 from typing import Final
@@ -31,6 +32,7 @@ SCENARIO: Final = Scenario(
     levels=Levels(
         rate_min=200,
         kinds_min=12,
+        ok_share_min=0.95,
         memory_growth=1.0,
         memory_slope_max=2 << 20,
         descriptors_slope_max=2.0,

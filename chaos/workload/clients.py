@@ -95,9 +95,10 @@ class Clients:
         return request
 
     async def close(self) -> None:
-        """Close what is kept open."""
+        """Close what is kept open; what came on it meanwhile is noted."""
         for wires in self._kept.values():
             for wire in wires:
+                self._is_quiet(wire)
                 await trio.aclose_forcefully(wire.stream)
         self._kept.clear()
 
@@ -261,13 +262,17 @@ class Clients:
         kept = self._kept.get(address, [])
         while kept:
             wire = kept.pop()
-            waiting = _peek(wire.stream.socket.fileno())
-            if waiting is None:
+            if self._is_quiet(wire):
                 return wire
-            if waiting:
-                self.unasked.append(f"{wire.front_end or 'somebody'} said {waiting!r} unasked")
             wire.stream.socket.close()
         return None
+
+    def _is_quiet(self, wire: Wire) -> bool:
+        """Whether an idle connection is open still and nothing came on it; what came is noted."""
+        waiting = _peek(wire.stream.socket.fileno())
+        if waiting:
+            self.unasked.append(f"{wire.front_end or 'somebody'} said {waiting!r} unasked")
+        return waiting is None
 
     async def _connect(self, name: str, address: Address) -> Wire | None:
         sock = trio.socket.socket()

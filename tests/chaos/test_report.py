@@ -36,6 +36,15 @@ def test_a_run_with_too_little_load_is_not_green() -> None:
     assert shown(judgement).splitlines()[-1].startswith("INVALID")
 
 
+def test_what_nobody_looked_at_is_said() -> None:
+    history = good()
+    history.has_executions, history.before = False, None
+    text = shown(judge(history, LEVELS))
+    assert "SKIPPED I3, I4" in text
+    assert "SKIPPED I7" in text
+    assert "SKIPPED I" not in shown(judge(good(), LEVELS))
+
+
 def test_machines_get_the_same_as_json() -> None:
     document = json.loads(json.dumps(to_json(judge(good(), LEVELS))))
     assert document["green"] is True
@@ -53,7 +62,7 @@ def test_growth_is_told_of_those_that_lived_long_enough_for_it() -> None:
     for name, until in (("worker 1", 1600), ("worker 2", 700)):
         history.samples += [
             Sample(at=float(at), process=name, memory_bytes=at, descriptors=3)
-            for at in range(600, until, 10)
+            for at in range(0, until, 10)
         ]
     lines = shown(judge(history, LEVELS)).splitlines()
     assert [line.split()[:2] for line in lines if "MiB/h" in line] == [["worker", "1"]]

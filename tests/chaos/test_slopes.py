@@ -24,6 +24,16 @@ def test_the_warm_up_does_not_count_and_a_short_watch_judges_nothing() -> None:
     assert (growth.memory_bytes_per_h, growth.watched_s, growth.is_judged) == (0.0, 100.0, False)
 
 
+def test_a_process_that_came_later_has_a_warm_up_of_its_own() -> None:
+    history = History(scenario="x", world="processes", seed=1)
+    history.samples = [
+        Sample(at=at, process="worker 1", memory_bytes=int(min(at, 2600.0)), descriptors=3)
+        for at in (2000.0, 2300.0, 2600.0, 2700.0)
+    ]
+    (growth,) = growths(history)
+    assert (growth.memory_bytes_per_h, growth.watched_s) == (0.0, 100.0)
+
+
 @pytest.mark.parametrize(("leak_per_h", "crowd"), [(0, 0), (0, 60), (6, 0), (6, 60)])
 def test_what_leaks_shows_and_a_crowd_does_not(leak_per_h: int, crowd: int) -> None:
     """A crowd comes every ninety seconds, and more often towards the end."""
@@ -38,7 +48,7 @@ def test_what_leaks_shows_and_a_crowd_does_not(leak_per_h: int, crowd: int) -> N
             + leak_per_h * (at - int(WARM_UP_S)) // 3600
             + crowd * (at % 90 == 0 or (at > WARM_UP_S + 1800 and at % 60 == 0)),
         )
-        for at in looks
+        for at in (0, *looks)
     ]
     (growth,) = growths(history)
     assert growth.descriptors_per_h == pytest.approx(leak_per_h, abs=0.5)

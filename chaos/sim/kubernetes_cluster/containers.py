@@ -27,12 +27,14 @@ from chaos.sim.kubernetes_cluster.kubelet import Addresses, Ready
 from chaos.sim.kubernetes_cluster.probes import Probed, look_after
 from trioroute.app.leash import NO_LIFELINE, leashed_command
 
-__all__ = ["MARK", "Containers", "Image", "bytes_of"]
+__all__ = ["LOGS", "MARK", "Containers", "Image", "bytes_of"]
 
 Json = dict[str, Any]
 
 #: In the environment of all that a run starts, so that whatever outlives it is found.
 MARK: Final = "TRIOROUTE_CHAOS_RUN"
+#: Where in the folder each pod has a log, by its name.
+LOGS: Final = "logs"
 
 _SHIM: Final = "chaos.sim.kubernetes_cluster.become:become"
 _QUANTITY: Final = re.compile(r"([0-9.]+)([A-Za-z]*)")
@@ -177,7 +179,7 @@ class Containers:
         return file.read_text(errors="replace") if file.exists() else ""
 
     def _log_file(self, pod: Json) -> Path:
-        return self._folder / "logs" / f"{pod['metadata']['name']}.log"
+        return self._folder / LOGS / f"{pod['metadata']['name']}.log"
 
     def _write(self, pod: Json, line: bytes) -> None:
         with self._log_file(pod).open("ab") as output:

@@ -20,3 +20,6 @@ def test_the_log_and_its_last_line_are_named(tmp_path: Path) -> None:
     (tmp_path / "replicas-0.log").write_text("Traceback (most recent call last):\n")
     assert tracebacks_in_logs(tmp_path) == ["fe-0.log: KeyError: 'y'"]
     assert secrets_in_logs(tmp_path, ["trk_other", "trk_secret"]) == ["fe-1.log"]
+    (tmp_path / "trioroute-0.log").write_text(TRACE)
+    found = tracebacks_in_logs(tmp_path, front_ends="trioroute-*")
+    assert found == ["trioroute-0.log: KeyError: 'y'"]

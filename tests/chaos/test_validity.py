@@ -1,0 +1,95 @@
+"""Whatever a rule needs to be able to fail is asked for: without it a run proves nothing."""
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from chaos.checkers import check
+from chaos.history import History, Sample
+from chaos.validity import invalidity
+from tests.chaos.test_checkers import ALL_LEVELS, LEVELS, execution, good, request
+
+
+def test_a_good_history_proves_what_it_is_held_to() -> None:
+    assert invalidity(good(), LEVELS) == []
+
+
+def test_too_little_load_or_too_few_kinds_prove_nothing() -> None:
+    (load,) = invalidity(good(), attrs.evolve(LEVELS, rate_min=200.0))
+    assert "200" in load
+    (kinds,) = invalidity(good(), attrs.evolve(LEVELS, kinds_min=12))
+    assert "12" in kinds
+    (few,) = invalidity(good(), attrs.evolve(LEVELS, requests_min=100_000))
+    assert "100000" in few
+
+
+def test_a_crowd_makes_up_for_no_stretch_without_load() -> None:
+    history = good()
+    levels = attrs.evolve(LEVELS, rate_min=10.0)
+    history.requests = [request(number, number / 10) for number in range(300)]
+    history.executions = [execution(number, number / 10) for number in range(300)]
+    assert invalidity(history, levels) == []
+    for late in history.requests[100:200]:
+        late.sent_at += 10.0
+    (stretch,) = invalidity(history, levels)
+    assert "for 10 s only 0 requests/s" in stretch
+
+
+def end_without_a_look(history: History) -> None:
+    """Nobody asks how the system is."""
+    history.final = None
+
+
+def miss_the_workers(history: History) -> None:
+    """As when their command line has changed: every fault of workers hits nobody then."""
+    assert history.before is not None
+    census = attrs.evolve(history.before, processes={"supervisor": 1})
+    history.before = history.after = census
+
+
+def count_no_tasks(history: History) -> None:
+    """As when nothing counts them any more."""
+    assert history.before is not None
+    history.before = history.after = attrs.evolve(history.before, tasks={"worker": 0})
+
+
+BLIND: dict[str, Callable[[History], object]] = {
+    "how it was at the end": end_without_a_look,
+    "who coordinated": lambda history: history.offices.clear(),
+    "no worker was found": miss_the_workers,
+    "the tasks of workers": count_no_tasks,
+}
+
+
+@pytest.mark.parametrize("says", BLIND)
+def test_a_rule_that_has_nothing_to_look_at_proves_nothing(says: str) -> None:
+    history = good()
+    BLIND[says](history)
+    assert check(history, LEVELS) == []
+    assert any(says in reason for reason in invalidity(history, LEVELS))
+
+
+def test_an_order_that_is_owed_needs_requests_that_wait() -> None:
+    levels = attrs.evolve(LEVELS, overtaking_max_s=0.5)
+    history = good()
+    (reason,) = invalidity(history, levels)
+    assert "0 requests had to wait" in reason
+    history.requests = [request(n, n / 100, ended_at=9.0) for n in range(20)]
+    history.executions = [execution(n, 1.0 + n / 10) for n in range(20)]
+    assert invalidity(history, levels) == []
+
+
+def test_slopes_that_are_owed_need_time() -> None:
+    levels = attrs.evolve(ALL_LEVELS, overtaking_max_s=None)
+    history = good()
+    assert len(invalidity(history, levels)) == 2
+    history.samples = [
+        Sample(at=float(at), process=process, memory_bytes=0, descriptors=3)
+        for process in ("supervisor 6", "worker 7")
+        for at in range(0, 1600, 10)
+    ]
+    assert invalidity(history, levels) == []
+    history.samples = [each for each in history.samples if each.process == "worker 7"]
+    (reason,) = invalidity(history, levels)
+    assert "no supervisor was watched for long enough" in reason
