@@ -1,6 +1,7 @@
 """The world of real processes: builds a system, offers load, does the plan, reads what happened."""
 
 import contextlib
+import itertools
 import shutil
 import tempfile
 import time
@@ -136,8 +137,9 @@ class ProcessesWorld:
             async with WAYS[fault.kind](system, fault) as aim:
                 span.target, span.front_ends = aim.target, aim.front_ends
                 await trio.sleep(fault.hold_s)
-        except* trio.TooSlowError:
-            span.failure = "could not be done, or nobody felt it"
+        except* trio.TooSlowError as late:
+            said = ", ".join(filter(None, map(str, late.exceptions)))
+            span.failure = f"could not be done, or nobody felt it; {said or 'it took too long'}"
         span.healed_at = time.monotonic()
         with trio.move_on_after(_RECOVERY_MAX_S):
             await system.wait_whole()
@@ -227,10 +229,10 @@ def _going(system: System, history: History, now: float) -> str:
 
 
 async def _watch_offices(system: System, history: History) -> None:
-    """Note who coordinates, as an onlooker sees it."""
+    """Note who coordinates, as an onlooker sees it who asks one front-end after the other."""
     watch = OfficeWatch(history)
-    while True:
-        said = await system.front_ends.status()
+    for name in itertools.cycle(system.front_ends.all):
+        said = await system.front_ends.status(of=name)
         asked = None if said is None else watch.see(said[1], time.monotonic())
         own = None if asked is None else await system.front_ends.status(of=asked)
         if own is not None:

@@ -2,6 +2,7 @@
 
 `python -m tests.chaos.selftest [NAME…]`: patches one copy after the other, runs what is meant to
 catch the bug, and prints which rule did and how fast. A patch that no longer applies fails too.
+`--control` runs the same commands without any bug: what turns red then has caught nothing before.
 """
 
 import argparse
@@ -72,27 +73,33 @@ def bugs() -> list[Bug]:
     return [Bug.read(patch) for patch in sorted(PLANTED.glob("*.patch"))]
 
 
-def apply(bug: Bug, folder: Path) -> None:
-    """Change a copy of the tree.
-
-    Raises:
-        subprocess.CalledProcessError: the patch does not apply any more.
-    """
+def copy_tree(folder: Path) -> None:
+    """Make a copy of what runs."""
     for part in _PARTS:
         source = ROOT / part
         if source.is_file():
             shutil.copy(source, folder / part)
         else:
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def apply(bug: Bug, folder: Path) -> None:
+    """Change a copy of the tree.
+
+    Raises:
+        subprocess.CalledProcessError: the patch does not apply any more.
+    """
     with bug.patch.open() as text:
         subprocess.run(["patch", "-s", "-p1"], cwd=folder, stdin=text, check=True, timeout=20)
 
 
-def try_bug(bug: Bug) -> Verdict:
-    """Plant one bug in a copy and run what must catch it."""
+def try_bug(bug: Bug, *, is_planted: bool = True) -> Verdict:
+    """Plant one bug in a copy, or leave it as it is, and run what must catch the bug."""
     with tempfile.TemporaryDirectory(prefix="planted-") as name:
         folder = Path(name)
-        apply(bug, folder)
+        copy_tree(folder)
+        if is_planted:
+            apply(bug, folder)
         began_at = time.monotonic()
         try:
             done = subprocess.run(
@@ -113,22 +120,25 @@ def try_bug(bug: Bug) -> Verdict:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Try every bug, or those that are named; exit 1 unless all are caught."""
+    """Try every bug, or those that are named; exit 1 unless all are caught (none, as a control)."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.selftest", description=__doc__)
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--control", action="store_true", help="the same without the bugs")
     options = parser.parse_args(argv)
     chosen = [bug for bug in bugs() if not options.names or bug.patch.stem in options.names]
-    missed = 0
+    wrong = 0
     for bug in chosen:
-        verdict = try_bug(bug)
-        missed += not verdict.is_caught
-        word = "caught" if verdict.is_caught else "MISSED"
+        verdict = try_bug(bug, is_planted=not options.control)
+        is_wrong = verdict.is_caught == options.control
+        wrong += is_wrong
+        word = "caught" if verdict.is_caught else "not caught" if options.control else "MISSED"
         rules = ", ".join(verdict.rules) or "nothing"
         print(f"{word} {bug.patch.stem:30} by {rules} in {verdict.took_s:.0f} s", flush=True)
-        if not verdict.is_caught:
+        if is_wrong:
             print(verdict.output[-2000:], flush=True)
-    print(f"{len(chosen) - missed} of {len(chosen)} planted bugs caught")
-    return 1 if missed or not chosen else 0
+    what = "commands without a bug caught nothing" if options.control else "planted bugs caught"
+    print(f"{len(chosen) - wrong} of {len(chosen)} {what}")
+    return 1 if wrong or not chosen else 0
 
 
 if __name__ == "__main__":

@@ -24,7 +24,20 @@ _LOSS_MAX_S: Final = 5.0
 _RESET_S: Final = 0.25
 
 
+def _every_line(system: System) -> list[Relay]:
+    """Between front-ends, wherever something lies between them.
+
+    Raises:
+        trio.TooSlowError: they call each other directly, so there is nothing to spoil.
+    """
+    lines = list(system.front_ends.lines.values())
+    if not lines:
+        raise trio.TooSlowError("no line lies between the front-ends of this scenario")
+    return lines
+
+
 def _lines(system: System, name: str) -> list[Relay]:
+    _every_line(system)
     dialled, accepted = system.front_ends.lines_of(name)
     return dialled + accepted
 
@@ -34,6 +47,7 @@ async def _cut(
     system: System, fault: Fault, *, target: Target, is_mute: bool, is_deaf: bool
 ) -> AsyncIterator[Aim]:
     hit = await system.pick(target, fault)
+    every = _lines(system, hit[0].name)
     dialled, accepted = system.front_ends.lines_of(hit[0].name)
     for line in dialled:
         line.forth.is_cut, line.back.is_cut = is_mute, is_deaf
@@ -42,13 +56,13 @@ async def _cut(
     try:
         yield at_front_ends(hit)
     finally:
-        for line in dialled + accepted:
+        for line in every:
             line.heal()
 
 
 @asynccontextmanager
 async def _delay(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    lines = list(system.front_ends.lines.values())
+    lines = _every_line(system)
     delay_s = 0.02 + 0.08 * fault.strength
     for line in lines:
         for direction in (line.forth, line.back):
@@ -65,7 +79,7 @@ async def _lose(system: System, fault: Fault, *, is_all: bool) -> AsyncIterator[
     """Some packets of every line, or all of one front-end's."""
     share = 1.0 if not is_all else 0.05 + 0.25 * fault.strength
     aim = Aim(target=f"{share:.0%} of all packets")
-    lines = list(system.front_ends.lines.values())
+    lines = _every_line(system)
     if not is_all:
         hit = await system.pick(Target.FRONT_END, fault)
         lines, aim = _lines(system, hit[0].name), at_front_ends(hit)
@@ -119,8 +133,9 @@ async def _reset(system: System, fault: Fault) -> AsyncIterator[Aim]:
 async def _no_names(system: System, fault: Fault) -> AsyncIterator[Aim]:
     assert system.names is not None, "probed before"
     hangs = fault.strength < 0.5
+    lines = _every_line(system)
     system.names.fail(hangs=hangs)
-    for line in system.front_ends.lines.values():
+    for line in lines:
         line.reset_all()
     try:
         yield Aim(target="names hang" if hangs else "names fail")
