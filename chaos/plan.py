@@ -48,11 +48,6 @@ class Plan:
         """The kinds that occur."""
         return frozenset(fault.kind for fault in self.faults)
 
-    @property
-    def ends_s(self) -> float:
-        """When the last fault heals, seconds after the load began, if nothing takes longer."""
-        return max((fault.at_s + fault.hold_s for fault in self.faults), default=0.0)
-
 
 def make_plan(seed: int, profile: Profile, *, without: Collection[str] = ()) -> Plan:
     """Deal out a run's faults. The same arguments make the same plan everywhere.

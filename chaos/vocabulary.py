@@ -23,7 +23,6 @@ class Need(enum.Enum):
     MOUNT = "mounting a small tmpfs"
     TRACER = "strace on processes of our own"
     LIMITS = "prlimit on processes of our own"
-    SOCKET_KILL = "ss -K"
     CLOCK_NAMESPACE = "unshare -T"
     FAKE_CLOCK = "libfaketime (pip install -e '.[chaos]')"
     HOSTS_FILE = "a mount namespace with a hosts file of its own"

@@ -2,20 +2,19 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 import attrs
 import trio
 
-from chaos.pods.site import Site
 from chaos.pods.system import FRONT_ENDS, PodSystem, is_ready
 from chaos.vocabulary import Fault
 from trioroute.demo.witness import find_family
 from trioroute.drills.kube.policies import CUT_LABEL, cut_policy
 
-__all__ = ["NEEDS_CONTAINERS", "POD_WAYS", "Hit", "Way", "front_end_pods", "missing_means"]
+__all__ = ["NEEDS_CONTAINERS", "POD_WAYS", "Hit", "Way", "front_end_pods"]
 
 Json = dict[str, Any]
 
@@ -249,10 +248,3 @@ POD_WAYS: Final[dict[str, Way]] = {
 NEEDS_CONTAINERS: Final = frozenset(
     {"crash-replica-pod", "freeze-replica-pod", "crash-front-end-pod", "freeze-coordinator-pod"}
 )
-
-
-def missing_means(site: Site) -> Mapping[str, str]:
-    """Kinds that cannot be done to pods there, and what each would need."""
-    if site.containers is not None:
-        return {}
-    return dict.fromkeys(NEEDS_CONTAINERS, "containers on this machine (a toy kubelet)")

@@ -95,7 +95,6 @@ _PROBES: Final[dict[Need, Callable[[], bool]]] = {
     Need.MOUNT: _mounts,
     Need.TRACER: _traces,
     Need.LIMITS: lambda: shutil.which("prlimit") is not None,
-    Need.SOCKET_KILL: lambda: os.geteuid() == 0 and shutil.which("ss") is not None,
     Need.CLOCK_NAMESPACE: lambda: _runs("unshare", "-T", "--monotonic", "60", "true"),
     Need.FAKE_CLOCK: lambda: fake_clock_library() is not None,
     Need.HOSTS_FILE: lambda: os.geteuid() == 0 and _runs("unshare", "-m", "true"),

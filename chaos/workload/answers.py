@@ -1,5 +1,6 @@
 """Reads HTTP answers by hand, strictly: a witness shares no code with what it judges."""
 
+import time
 from typing import Final
 
 import attrs
@@ -15,12 +16,12 @@ class AnswerBrokenError(Exception):
     """The connection ended, or said what is no HTTP, before an answer was complete.
 
     Attributes:
-        received: how many bytes of the answer had come.
+        first_byte_at: when the first of its bytes had come, None when none had.
     """
 
-    def __init__(self, text: str, received: int) -> None:
+    def __init__(self, text: str, first_byte_at: float | None) -> None:
         super().__init__(text)
-        self.received = received
+        self.first_byte_at = first_byte_at
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +59,7 @@ class Wire:
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise AnswerBrokenError(f"sending: {error.__cause__ or error}", 0) from None
+            raise AnswerBrokenError(f"sending: {error.__cause__ or error}", None) from None
 
     async def read_answer(self) -> Answer:
         """The next response, whole.
@@ -127,9 +128,10 @@ class Wire:
         if not data:
             raise self._broken("closed")
         if not self._received:
-            self._first_byte_at = trio.current_time()
+            self._first_byte_at = time.monotonic()
         self._received += len(data)
         self._buffer += data
 
     def _broken(self, text: str) -> AnswerBrokenError:
-        return AnswerBrokenError(f"{text} after {self._received} bytes", self._received)
+        first_byte_at = self._first_byte_at if self._received else None
+        return AnswerBrokenError(f"{text} after {self._received} bytes", first_byte_at)

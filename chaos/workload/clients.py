@@ -89,6 +89,7 @@ class Clients:
             try:
                 await act(self, request)
             except AnswerBrokenError as error:
+                request.first_byte_at = error.first_byte_at
                 self._end(request, Outcome.BROKEN, str(error))
         if scope.cancelled_caught:
             self._end(request, Outcome.HUNG)

@@ -1,5 +1,6 @@
 """The witness's reader takes whole answers and nothing else."""
 
+import time
 from typing import cast
 
 import pytest
@@ -58,3 +59,19 @@ async def test_anything_less_is_broken(data: bytes) -> None:
     with pytest.raises(ExceptionGroup) as raised:
         await read(data, piece=4096)
     assert raised.group_contains(AnswerBrokenError)
+
+
+@pytest.mark.parametrize(("data", "has_begun"), [(b"", False), (WHOLE[:-1], True)])
+async def test_an_answer_that_breaks_off_says_whether_it_had_begun(
+    data: bytes, *, has_begun: bool
+) -> None:
+    began_at = time.monotonic()
+    ours, theirs = trio.testing.memory_stream_pair()
+    await theirs.send_all(data)
+    await theirs.send_eof()
+    with pytest.raises(AnswerBrokenError) as raised:
+        await Wire(cast("trio.SocketStream", ours), "fe-0").read_answer()
+    assert (raised.value.first_byte_at is not None) == has_begun
+    # Of the clock by which a history tells everything else.
+    assert (raised.value.first_byte_at or began_at) >= began_at
+    assert (raised.value.first_byte_at or began_at) <= time.monotonic()
