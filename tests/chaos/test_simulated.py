@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from chaos.__main__ import run_scenario
+from chaos.__main__ import main, run_scenario
 from chaos.report import shown
 from chaos.scenarios import nemesis, restart
 from chaos.simulated import SimulatedWorld
@@ -17,6 +17,22 @@ def test_a_scenario_runs_simulated() -> None:
     assert judgement.is_green, shown(judgement)
     (note,) = judgement.history.notes
     assert "simulated seed 1000" in note
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("nemesis", "--kinds", "kill-all,nope"), "no such kind of fault: nope"),
+        (("rolling-restart", "--world", "simulated"), "--world processes"),
+    ],
+)
+def test_who_asks_for_no_such_run_is_told_what_to_do(
+    words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*words])
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_scenario_that_needs_sockets_is_refused() -> None:
