@@ -93,7 +93,10 @@ async def _pause(system: System, fault: Fault, *, target: Target, who: str) -> A
 async def _hand_over(system: System, fault: Fault) -> AsyncIterator[Aim]:
     """Done when a later epoch has begun: an office that nobody gave away would prove nothing."""
     hit = await system.pick(Target.COORDINATOR, fault)
-    before = await _epoch(system)
+    with trio.fail_after(_END_MAX_S):
+        # By its own word: another one may still tell of the epoch before.
+        while not (before := await _epoch(system, of=hit[0].name)):
+            await trio.sleep(_LOOK_S)
     for _ in range(_TRIES):
         # An office that is changing hands already refuses: then it moves without being asked.
         with contextlib.suppress(ProblemAnswerError, UnreachableError):
@@ -107,9 +110,9 @@ async def _hand_over(system: System, fault: Fault) -> AsyncIterator[Aim]:
     yield at_front_ends(hit)
 
 
-async def _epoch(system: System) -> int:
-    """Of the office, as somebody says who runs; 0 while nobody does."""
-    said = await system.front_ends.status()
+async def _epoch(system: System, *, of: str = "") -> int:
+    """Of the office, as somebody says who runs, or this front-end; 0 while it does not."""
+    said = await system.front_ends.status(of=of)
     office = None if said is None else said[1].coordinator
     return 0 if office is None else office.epoch
 
