@@ -5,6 +5,7 @@ traffic: peers, slot links, replicas, clients. Who is outside (model servers, cl
 shares one more namespace, the run's own: nothing of it is seen on the machine, and nothing is left.
 """
 
+import contextlib
 import os
 import random
 from collections.abc import Iterable, Sequence
@@ -51,7 +52,7 @@ class Networks:
     """The namespaces, and the switch.
 
     Attributes:
-        lost, passed: how many packets vanished, and how many did not.
+        lost, passed: how many packets vanished by their treatment, and how many arrived.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -140,9 +141,7 @@ class Networks:
         self._write(device, packet)
 
     def _write(self, device: int, packet: bytes) -> None:
-        try:
+        # Dropped as a full queue does: that is no fault's doing, and no proof that one was felt.
+        with contextlib.suppress(BlockingIOError):
             os.write(device, packet)
-        except BlockingIOError:
-            self.lost += 1  # as a full queue does
-        else:
             self.passed += 1
