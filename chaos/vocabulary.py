@@ -63,7 +63,8 @@ class Kind:
         reasons: what the router may say to anybody meanwhile (I5).
         hold_s: shortest and longest time between injecting and healing, seconds.
         settle_s: how long after healing its errors may still come: requests that were in doubt.
-        recover_s: goal: everything ready again so soon after healing, on an idle machine.
+        recover_s: goal: everything ready again so soon after healing, on an idle machine; held to
+            where a scenario's levels say so.
         severs: connections between router and replica end while the replica works on, and nobody
             can tell that from a replica that has stopped: its limit cannot be judged meanwhile.
         may_end: whether the target may end by itself: who starts front-ends starts it again.

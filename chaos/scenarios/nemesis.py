@@ -27,7 +27,7 @@ SCENARIO: Final = Scenario(
     name="nemesis",
     claim=__doc__,
     profile=Profile(kinds=_ALL, fault_count=64, hold_max_s=3.0),
-    levels=Levels(rate_min=200, kinds_min=12, ok_share_min=_OK_SHARE_MIN),
+    levels=Levels(rate_min=200, kinds_min=12, ok_share_min=_OK_SHARE_MIN, has_goals=True),
     load=Load(rate=220),
     worlds=frozenset({"processes", "simulated"}),
 )
@@ -37,7 +37,7 @@ LONG: Final = Scenario(
     name="nemesis-long",
     claim=__doc__,
     profile=Profile(kinds=_ALL, fault_count=500),
-    levels=Levels(rate_min=200, kinds_min=20, ok_share_min=_OK_SHARE_MIN),
+    levels=Levels(rate_min=200, kinds_min=20, ok_share_min=_OK_SHARE_MIN, has_goals=True),
     load=Load(rate=220),
 )
 

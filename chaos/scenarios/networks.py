@@ -24,6 +24,6 @@ SCENARIO: Final = Scenario(
     profile=Profile(
         kinds=(*(kind.name for kind in NETWORK_KINDS), *_OTHERS), fault_count=33, hold_max_s=4.0
     ),
-    levels=Levels(rate_min=200, kinds_min=len(NETWORK_KINDS), ok_share_min=0.8),
+    levels=Levels(rate_min=200, kinds_min=len(NETWORK_KINDS), ok_share_min=0.8, has_goals=True),
     load=Load(rate=220),
 )

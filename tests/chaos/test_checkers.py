@@ -303,6 +303,17 @@ def test_a_scenario_may_owe_more_than_its_faults_allow() -> None:
     assert [violation.rule for violation in check(good(), share)] == ["allowed_failures"]
 
 
+def test_a_recovery_is_held_to_its_kinds_goal_where_the_machine_had_time_for_it() -> None:
+    history = good()
+    history.spans[0].recovered_at = 26.5
+    assert check(history, LEVELS) == []
+    goals = attrs.evolve(LEVELS, has_goals=True)
+    (late,) = check(history, goals)
+    assert (late.rule, "recovered after 5.5 s, at most 5" in late.text) == ("recovers", True)
+    history.starved = [(20.5, 21.0)]
+    assert check(history, goals) == []
+
+
 def test_a_fault_excuses_as_much_lateness_as_it_lasted() -> None:
     history = good()
     # The fault was there from 20 to 23, its settling included, and a second belongs to the rule.
