@@ -54,6 +54,11 @@ class Wire:
         self._received = 0
         self._first_byte_at = 0.0
 
+    @property
+    def leftover(self) -> bytes:
+        """The beginning of what came behind the last answer that was read."""
+        return bytes(self._buffer[:40])
+
     async def send(self, data: bytes) -> None:
         """Send all of it; AnswerBrokenError when the connection has ended."""
         try:

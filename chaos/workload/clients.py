@@ -206,6 +206,7 @@ class Clients:
         if keeps and not answer.closes:
             self._kept.setdefault(wire.stream.socket.getpeername()[:2], []).append(wire)
         else:
+            self._is_quiet(wire)
             await trio.aclose_forcefully(wire.stream)
 
     def _judge(self, request: Request, answer: Answer, body: bytes) -> None:
@@ -270,7 +271,7 @@ class Clients:
 
     def _is_quiet(self, wire: Wire) -> bool:
         """Whether an idle connection is open still and nothing came on it; what came is noted."""
-        waiting = _peek(wire.stream.socket.fileno())
+        waiting = wire.leftover or _peek(wire.stream.socket.fileno())
         if waiting:
             self.unasked.append(f"{wire.front_end or 'somebody'} said {waiting!r} unasked")
         return waiting is None

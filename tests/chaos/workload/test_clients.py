@@ -1,0 +1,58 @@
+"""Clients note what they are told, and also what nobody asked for."""
+
+import hashlib
+from functools import partial
+
+import pytest
+import trio
+
+from chaos.workload.clients import Address, Clients, Shape
+
+SHAPE = Shape(path="/score", chat_path="/chat", service_s=0.0, deadline_s=5.0)
+
+
+class OneDoor:
+    """The only front-end there is."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def order(self, number: int) -> list[tuple[str, Address]]:
+        """Whatever the number."""
+        del number
+        return [("fe-0", ("127.0.0.1", self._port))]
+
+    def authorization(self) -> str:
+        """Nobody looks at it."""
+        return "Bearer x"
+
+
+async def answer(stream: trio.SocketStream, *, times: int) -> None:
+    """Answer every request as a model server of the suite does, so many times in one piece."""
+    async with stream:
+        data = b""
+        async for piece in stream:
+            data += piece
+            head, end, body = data.partition(b"\r\n\r\n")
+            fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+            if not end or len(body) < int(fields.get(b"content-length", b"0")):
+                continue
+            said = fields[b"chaos-nonce"] + b" " + hashlib.sha256(body).hexdigest().encode()
+            whole = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(said), said)
+            await stream.send_all(whole * times)
+            data = b""
+
+
+@pytest.mark.parametrize("kind", ["ordinary", "new", "get"])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_an_answer_that_nobody_asked_for_is_noted(kind: str, times: int) -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_listeners, partial(answer, times=times), [listener])
+        nursery.start_soon(serve)
+        clients = Clients(OneDoor(listener.socket.getsockname()[1]), SHAPE)
+        request = await clients.send(kind)
+        await clients.close()
+        nursery.cancel_scope.cancel()
+    assert (request.is_ok, request.is_own) == (True, True)
+    assert len(clients.unasked) == times - 1
