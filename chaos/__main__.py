@@ -9,12 +9,12 @@ from typing import Final
 import attrs
 
 from chaos.faults import KINDS
+from chaos.judging.report import Judgement, judge, shown, to_json
 from chaos.lines.kinds import NETWORK_KINDS
 from chaos.plan import make_plan
 from chaos.pods.kinds import POD_KINDS
 from chaos.pods.world import PodsWorld
 from chaos.processes.world import ProcessesWorld
-from chaos.report import Judgement, judge, shown, to_json
 from chaos.scenarios import soak
 from chaos.scenarios.table import SCENARIOS
 from chaos.simulated import SimulatedWorld

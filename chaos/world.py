@@ -5,8 +5,8 @@ from typing import Protocol
 
 import attrs
 
-from chaos.checkers import Levels
 from chaos.history import History
+from chaos.judging.levels import Levels
 from chaos.plan import Plan, Profile
 from chaos.workload.load import Load
 

@@ -7,8 +7,8 @@ over, everything is ready again and nothing has leaked.
 
 from typing import Final
 
-from chaos.checkers import Levels
 from chaos.faults import KINDS
+from chaos.judging.levels import Levels
 from chaos.plan import Profile
 from chaos.workload.load import Load
 from chaos.world import Scenario

@@ -7,7 +7,7 @@ notice, no replica is ever given more than its limit, and afterwards all is as i
 
 from typing import Final
 
-from chaos.checkers import Levels
+from chaos.judging.levels import Levels
 from chaos.lines.kinds import NETWORK_KINDS
 from chaos.plan import Profile
 from chaos.workload.load import Load

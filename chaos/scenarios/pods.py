@@ -7,7 +7,7 @@ request at all.
 
 from typing import Final
 
-from chaos.checkers import Levels
+from chaos.judging.levels import Levels
 from chaos.plan import Profile
 from chaos.pods.kinds import POD_KINDS
 from chaos.workload.load import Load

@@ -5,7 +5,7 @@ More is offered than the slots can do, so every request waits, and the line grow
 
 from typing import Final
 
-from chaos.checkers import Levels
+from chaos.judging.levels import Levels
 from chaos.plan import Profile
 from chaos.workload.load import Load
 from chaos.world import Scenario, Setup

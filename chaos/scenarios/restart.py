@@ -6,7 +6,7 @@ what waits in the socket's queue is taken by the others. Clients retry nothing.
 
 from typing import Final
 
-from chaos.checkers import Levels
+from chaos.judging.levels import Levels
 from chaos.plan import Profile
 from chaos.workload.load import Load
 from chaos.world import Scenario, Setup

@@ -7,7 +7,7 @@ faults, and each third of a run has others.
 
 from typing import Final
 
-from chaos.checkers import Levels
+from chaos.judging.levels import Levels
 from chaos.plan import Profile
 from chaos.workload.load import Load
 from chaos.world import Scenario

@@ -6,7 +6,7 @@ waiting for those who may still use it puts two requests on it.
 
 from typing import Final
 
-from chaos.checkers import Levels
+from chaos.judging.levels import Levels
 from chaos.plan import Profile
 from chaos.workload.load import Load
 from chaos.world import Scenario, Setup

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from chaos.__main__ import main, run_scenario
-from chaos.report import shown
+from chaos.judging.report import shown
 from chaos.scenarios import nemesis, restart
 from chaos.simulated import SimulatedWorld
 

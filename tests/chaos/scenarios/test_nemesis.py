@@ -4,10 +4,10 @@ import pytest
 
 from chaos.__main__ import run_scenario
 from chaos.faults import KINDS
+from chaos.judging.report import shown
 from chaos.lines.kinds import NETWORK_KINDS
 from chaos.processes.ways.table import WAYS
 from chaos.processes.world import ProcessesWorld
-from chaos.report import shown
 from chaos.scenarios import nemesis
 
 

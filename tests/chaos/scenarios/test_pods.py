@@ -3,8 +3,8 @@
 import pytest
 
 from chaos.__main__ import run_scenario
+from chaos.judging.report import shown
 from chaos.pods.world import PodsWorld
-from chaos.report import shown
 from chaos.scenarios import pods
 from tests.k8s.rendered import needs_kustomize
 

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from chaos.checkers import Levels, was_disturbed
 from chaos.history import Census, History
-from chaos.slopes import growths
+from chaos.judging.excuses import was_disturbed
+from chaos.judging.levels import Levels
+from chaos.judging.slopes import growths
 
 __all__ = ["invalidity"]
 

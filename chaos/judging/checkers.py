@@ -10,11 +10,20 @@ from typing import Final
 
 import attrs
 
-from chaos.faults import Reach, kind_named
+from chaos.faults import kind_named
 from chaos.history import Census, History, Outcome, Request, Span
-from chaos.slopes import growths
+from chaos.judging.excuses import (
+    delayed_s,
+    excuses,
+    is_late,
+    is_severed,
+    overlaps,
+    was_disturbed,
+)
+from chaos.judging.levels import Levels
+from chaos.judging.slopes import growths
 
-__all__ = ["CHECKERS", "Levels", "Violation", "check", "was_disturbed"]
+__all__ = ["CHECKERS", "Violation", "check"]
 
 #: I3: the first execution and two retries.
 _EXECUTIONS_MAX: Final = 3
@@ -23,58 +32,6 @@ _EXECUTIONS_MAX: Final = 3
 _NEVER_SENT: Final = frozenset(
     {"queue-timeout", "queue-full", "draining", "no-replica", "no-route"}
 )
-
-#: What waiting for a core leads to when it lasts; anything else is not the machine's doing.
-_STARVED_REASONS: Final = frozenset({"queue-timeout", "queue-full", "answer-timeout"})
-
-#: I1 allows a request its deadline and this.
-_LATE_S: Final = 1.0
-
-#: A client sees the end of its connection a moment before or after the fault is noted.
-_NOTED_S: Final = 0.25
-
-
-@attrs.frozen(kw_only=True)
-class Levels:
-    """The service levels a scenario states; a run outside them is a violation.
-
-    Attributes:
-        rate_min: requests per second offered, below which a run is invalid.
-        kinds_min: kinds of fault, below which a run is invalid.
-        requests_min: requests offered, below which a run is invalid.
-        recover_max_s: how long any fault's recovery may take on any machine.
-        has_goals: recoveries are held to their kinds' goals too, where no process waited for a core
-            meanwhile.
-        failed_max: how many requests of surviving front-ends may fail, None for what the kinds
-            of the run's faults allow.
-        ok_share_min: least share of all requests that got their replica's answer. Every scenario
-            owes one: each fault excuses what fails beside it, so a system that answers next to
-            nothing from the first fault to the last would break no other rule.
-        descriptors_growth: how many more descriptors a process may hold after than before, beside
-            one idle connection for every slot, which is what pools keep.
-        tasks_growth: how many more Trio tasks: offices and links move between front-ends.
-        memory_growth: by which share more memory; a soak owes less, over longer.
-        overtaking_max_s: by how much a later request may begin before an earlier one that waits,
-            None where the load cannot show it.
-        memory_slope_max, descriptors_slope_max: by how much a process may grow in an hour, bytes
-            and number, in runs long enough to tell.
-        starved_share_max: a run whose processes waited for a core for more of the time is invalid.
-    """
-
-    rate_min: float = 200.0
-    kinds_min: int = 1
-    requests_min: int = 0
-    recover_max_s: float = 30.0
-    has_goals: bool = False
-    failed_max: int | None = None
-    ok_share_min: float = 0.0
-    descriptors_growth: int = 12
-    tasks_growth: int = 12
-    memory_growth: float = 0.5
-    overtaking_max_s: float | None = None
-    starved_share_max: float = 0.5
-    memory_slope_max: float | None = None
-    descriptors_slope_max: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +59,7 @@ def one_outcome(history: History, _: Levels) -> _Complaints:
         numbers.add(request.number)
         if request.outcome is Outcome.RUNNING:
             yield f"{_name(request)} has no outcome", request.sent_at
-        elif _is_late(request, by_s=_delayed_s(history, request)):
+        elif is_late(request, by_s=delayed_s(history, request)):
             took_s = (request.ended_at or 0.0) - request.sent_at
             text = f"{_name(request)} took {took_s:.2f} s, its deadline is {request.deadline_s:g} s"
             yield text, request.sent_at
@@ -155,20 +112,10 @@ def within_limits(history: History, _: Levels) -> _Complaints:
                 running.discard(position)
                 continue
             running.add(position)
-            if len(running) > limit and not _is_severed(history, life, at):
+            if len(running) > limit and not is_severed(history, life, at):
                 numbers = sorted(history.executions[each].number for each in running)
                 ids = ", ".join(f"#{number}" for number in numbers)
                 yield f"{replica} works on {len(running)} requests, limit {limit}: {ids}", at
-
-
-def _is_severed(history: History, life: str, at: float) -> bool:
-    """Whether a fault has cut the replica off from requests that it still works on."""
-    return any(
-        kind_named(span.kind).severs
-        and life.startswith(f"{span.target}-")
-        and _overlaps(span, at, at)
-        for span in history.spans
-    )
 
 
 def allowed_failures(history: History, levels: Levels) -> _Complaints:
@@ -179,7 +126,7 @@ def allowed_failures(history: History, levels: Levels) -> _Complaints:
             continue
         if request.outcome is Outcome.ANSWERED and not request.reason and request.status >= 400:
             yield f"{_name(request)} got {request.status} without a reason", request.ended_at
-        elif not _excuses(history, request):
+        elif not excuses(history, request):
             unexcused += 1
             yield f"{_name(request)} failed: {_how(request)}", request.ended_at
     failed = sum(r.outcome is not Outcome.LEFT and not r.is_ok for r in _ended(history))
@@ -290,7 +237,7 @@ def epochs_rise(history: History, _: Levels) -> _Complaints:
 def nobody_dies(history: History, _: Levels) -> _Complaints:
     """A front-end ends by itself only when a fault leaves it no choice, never by a bug."""
     for death in history.deaths:
-        spans = [span for span in history.spans if _overlaps(span, death.at, death.at)]
+        spans = [span for span in history.spans if overlaps(span, death.at, death.at)]
         if not any(kind_named(s.kind).may_end and death.name in s.front_ends for s in spans):
             yield f"{death.name} ended by itself with status {death.status}", death.at
 
@@ -386,85 +333,3 @@ def _how(request: Request) -> str:
         return f"{request.status} {request.reason}"
     detail = f" ({request.detail})" if request.detail else ""
     return f"{request.outcome.value}{detail}"
-
-
-def _is_late(request: Request, *, by_s: float) -> bool:
-    """Whether it took longer than it may, and so much more."""
-    if request.ended_at is None or request.outcome is Outcome.LEFT:
-        return False
-    return request.ended_at - request.sent_at > request.deadline_s + _LATE_S + by_s
-
-
-def _delayed_s(history: History, request: Request) -> float:
-    """For how long faults, or a machine without a free core, may have held a request up."""
-    ended_at = float("inf") if request.ended_at is None else request.ended_at
-    if not _is_late(request, by_s=0.0):
-        return 0.0
-    if _was_starved(history, request):
-        return float("inf")
-    return sum(
-        min(_over_at(span), ended_at) - max(span.injected_at - _NOTED_S, request.sent_at)
-        for span in history.spans
-        if _overlaps(span, request.sent_at, ended_at) and _allows(span, request)
-    )
-
-
-def _over_at(span: Span) -> float:
-    """When the last of its errors may come."""
-    healed_at = span.recovered_at or span.healed_at
-    return float("inf") if healed_at is None else healed_at + kind_named(span.kind).settle_s
-
-
-def _overlaps(span: Span, begins_at: float, ends_at: float) -> bool:
-    return begins_at <= _over_at(span) and ends_at >= span.injected_at - _NOTED_S
-
-
-def was_disturbed(history: History, begins_at: float, ends_at: float) -> bool:
-    """Whether any fault, or what it left, was there between these times."""
-    return any(_overlaps(span, begins_at, ends_at) for span in history.spans)
-
-
-def _excuses(history: History, request: Request) -> bool:
-    """Whether some fault of that time allows this request to end as it did."""
-    if _was_starved(history, request):
-        return True
-    ended_at = float("inf") if request.ended_at is None else request.ended_at
-    spans = [span for span in history.spans if _overlaps(span, request.sent_at, ended_at)]
-    return any(_allows(span, request) for span in spans)
-
-
-def _was_starved(history: History, request: Request) -> bool:
-    """Whether it only took too long, while or soon after processes waited for a core."""
-    if not (_is_slowness(request) or _is_cut_for_time(request, history.request_timeout_s)):
-        return False
-    ended_at = float("inf") if request.ended_at is None else request.ended_at
-    return any(
-        begins - _NOTED_S <= ended_at and request.sent_at <= ends + request.deadline_s
-        for begins, ends in history.starved
-    )
-
-
-def _is_slowness(request: Request) -> bool:
-    """Whether it only took too long, by the router's account or its client's."""
-    if request.outcome is Outcome.ANSWERED:
-        return request.is_ok or request.reason in _STARVED_REASONS
-    return request.outcome is Outcome.HUNG
-
-
-def _is_cut_for_time(request: Request, timeout_s: float) -> bool:
-    """Whether an answer broke off when its time was over: who has sent a head can say no more."""
-    if request.outcome is not Outcome.BROKEN or request.first_byte_at is None:
-        return False
-    return request.ended_at is not None and request.ended_at - request.sent_at >= timeout_s
-
-
-def _allows(span: Span, request: Request) -> bool:
-    kind = kind_named(span.kind)
-    if request.outcome is Outcome.ANSWERED and not request.is_ok:
-        return request.reason in kind.reasons
-    if request.outcome is Outcome.UNREACHED:
-        return kind.reach is Reach.ANY_CLIENT
-    if kind.reach is Reach.ITS_CLIENTS:
-        # Where all share one socket nobody can say whose connection it was.
-        return not request.front_end or request.front_end in span.front_ends
-    return kind.reach is Reach.ANY_CLIENT

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from chaos.checkers import check
 from chaos.history import History, Sample
-from chaos.validity import invalidity
-from tests.chaos.test_checkers import ALL_LEVELS, LEVELS, execution, good, request
+from chaos.judging.checkers import check
+from chaos.judging.validity import invalidity
+from tests.chaos.judging.test_checkers import ALL_LEVELS, LEVELS, execution, good, request
 
 
 def test_a_good_history_proves_what_it_is_held_to() -> None:

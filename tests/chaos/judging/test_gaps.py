@@ -3,9 +3,9 @@
 import attrs
 import pytest
 
-from chaos.gaps import coordinator_gaps, epoch_of, office_gaps
 from chaos.history import Office
-from tests.chaos.test_checkers import execution, good
+from chaos.judging.gaps import coordinator_gaps, epoch_of, office_gaps
+from tests.chaos.judging.test_checkers import execution, good
 
 
 def test_the_gap_ends_with_the_first_request_of_a_later_epoch() -> None:

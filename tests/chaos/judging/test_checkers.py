@@ -5,7 +5,6 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from chaos.checkers import CHECKERS, Levels, check
 from chaos.history import (
     Census,
     Death,
@@ -18,7 +17,9 @@ from chaos.history import (
     Sample,
     Span,
 )
-from chaos.validity import invalidity
+from chaos.judging.checkers import CHECKERS, check
+from chaos.judging.levels import Levels
+from chaos.judging.validity import invalidity
 
 #: What a history of three requests in half a minute can be held to.
 LEVELS = Levels(rate_min=0.0)

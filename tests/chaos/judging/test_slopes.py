@@ -3,8 +3,8 @@
 import pytest
 
 from chaos.history import History, Sample
-from chaos.slopes import WARM_UP_S, growths, p99_drift, slope_per_h
-from tests.chaos.test_checkers import request
+from chaos.judging.slopes import WARM_UP_S, growths, p99_drift, slope_per_h
+from tests.chaos.judging.test_checkers import request
 
 
 def test_a_straight_line_has_its_own_slope() -> None:

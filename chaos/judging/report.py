@@ -5,12 +5,13 @@ from typing import Any, Final
 
 import attrs
 
-from chaos.checkers import Levels, Violation, check
 from chaos.faults import kind_named
-from chaos.gaps import coordinator_gaps, office_gaps
 from chaos.history import History, Outcome
-from chaos.slopes import growths, p99_drift
-from chaos.validity import invalidity
+from chaos.judging.checkers import Violation, check
+from chaos.judging.gaps import coordinator_gaps, office_gaps
+from chaos.judging.levels import Levels
+from chaos.judging.slopes import growths, p99_drift
+from chaos.judging.validity import invalidity
 
 __all__ = ["Judgement", "judge", "quantile", "shown", "to_json"]
 

@@ -5,8 +5,8 @@ import json
 import attrs
 
 from chaos.history import Sample
-from chaos.report import judge, quantile, shown, to_json
-from tests.chaos.test_checkers import LEVELS, good
+from chaos.judging.report import judge, quantile, shown, to_json
+from tests.chaos.judging.test_checkers import LEVELS, good
 
 
 def test_a_green_run_names_its_kinds_last() -> None:
