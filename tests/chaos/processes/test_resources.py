@@ -1,5 +1,7 @@
 """What is done to a journal is felt by whoever opens it next."""
 
+# house: tests chaos/processes/ways/resources.py, a folder deeper than tests have
+
 from pathlib import Path
 
 import pytest
