@@ -1,9 +1,11 @@
 """What `doctor` says of front-ends that are installed, well or not."""
 
+import json
 from typing import Any
 
 import pytest
 
+from chaos.sim.kubernetes.objects import Write
 from tests.cli.kube.test_requirements import Rows, doctor
 from tests.k8s.rendered import documents_of
 from tests.k8s.running import RunningCluster
@@ -186,4 +188,42 @@ def test_endpoints_their_pods_and_a_rival_scaler(
     }
     assert "traffic: too much" in rows["endpoint-iris"]["text"]
     assert "no module named numpy" in rows["replica-iris-blue-x"]["text"]
-    assert "kubectl logs --previous iris-blue-x" in rows["replica-iris-blue-x"]["fix"]
+    wanted = "kubectl -n models logs --previous iris-blue-x"
+    assert wanted in rows["replica-iris-blue-x"]["fix"]
+
+
+def test_models_in_several_namespaces_are_all_looked_at(
+    installed: RunningCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the component `models-in-several` puts them; the other namespace has no Role yet."""
+
+    def elsewhere(old: Json) -> Json:
+        changed: Json = json.loads(json.dumps(old))
+        (container,) = changed["spec"]["template"]["spec"]["containers"]
+        others = [one for one in container["env"] if one["name"] != "MODELS_NAMESPACE"]
+        said = {"name": "MODELS_NAMESPACE", "value": "models,team-b"}
+        container["env"] = [*others, said]
+        return changed
+
+    installed.do(installed.inner.change, "StatefulSet", "trioroute", elsewhere)
+    installed.make("Namespace", {"metadata": {"name": "team-b"}})
+    rose = {"metadata": {"name": "rose"}, "spec": {"name": "rose", "auth_mode": "key"}}
+    kind = installed.inner.kind("OnlineEndpoint")
+    create = installed.inner.api.objects.create
+    installed.do(create, kind, "team-b", rose, Write(manager="admin"))
+    rows = doctor(capsys)
+    assert bad(rows) == {"rights": "bad", "endpoint-rose": "bad"}
+    assert "in team-b" in rows["rights"]["text"]
+    assert "in models" not in rows["rights"]["text"]
+
+
+def test_a_number_of_voters_that_is_none_is_a_finding_and_no_crash(
+    installed: RunningCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.do(
+        installed.inner.change,
+        "ConfigMap",
+        "trioroute",
+        lambda old: {**old, "data": {**old["data"], "VOTERS": "three"}},
+    )
+    assert bad(doctor(capsys)) == {"voters": "warning", "budget": "warning"}

@@ -56,7 +56,7 @@ def test_before_anything_is_installed(
     for name in ("api", "version", "clock", "namespace", "crd-endpoint", "rights", "your-rights"):
         assert rows[name]["verdict"] == "good", rows[name]
     assert rows["trioroute-peers"]["verdict"] == "bad"
-    assert "trioroute certs --count 3 --seal -n models" in rows["trioroute-peers"]["fix"]
+    assert "certs --count 3 --seal --write -n models" in rows["trioroute-peers"]["fix"]
     assert (rows["nodes"]["verdict"], rows["storage"]["verdict"]) == ("bad", "warning")
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     for name in "abc":
@@ -97,7 +97,10 @@ def test_what_was_changed_by_hand_is_found(
     assert "not as this version" in rows["crd-endpoint"]["text"]
     assert rows["crd-deployment"]["verdict"] == "good"
     assert rows["rights"]["verdict"] == "bad"
-    assert "list pods; watch pods; patch pods" in rows["rights"]["text"]
+    assert "list pods; watch pods; patch pods in models" in rows["rights"]["text"]
+    cluster.do(cluster.inner.delete, "RoleBinding", "trioroute")
+    assert doctor(capsys, "--pre")["rights"]["verdict"] == "skipped"
+    assert doctor(capsys)["rights"]["verdict"] == "bad"
     assert (rows["trioroute-peers"]["verdict"], "days" in rows["trioroute-peers"]["text"]) == (
         "warning",
         True,
@@ -140,3 +143,5 @@ def test_a_secret_that_is_none_of_ours_is_found(
         "ca.crt of Secret trioroute-peers is no PEM certificate" in rows["trioroute-peers"]["text"]
     )
     assert rows["trioroute-secret"]["verdict"] == "bad"
+    # Its certificates are mended without a word about the other Secret, which keys are lost with.
+    assert "--seal" not in rows["trioroute-peers"]["fix"]

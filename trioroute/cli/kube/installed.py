@@ -57,6 +57,12 @@ def _config(look: Look) -> Json:
     return dict(found.get("data") or {})
 
 
+def _voters(config: Json) -> int:
+    """How many vote; 0 for what is no number: a front-end that reads it says so and ends."""
+    said = str(config.get("VOTERS") or 1)
+    return int(said) if said.isdecimal() else 0
+
+
 def _check_stateful_set(look: Look) -> Iterator[Check]:
     found = _stateful_set(look)
     if found is None:
@@ -88,7 +94,7 @@ def _check_voters(look: Look) -> Iterator[Check]:
         else f"PEERS names {', '.join(names) or 'nobody'}; the pods are {', '.join(pods)}",
         "PEERS has all pods in order; raise GENERATION with it (k8s/README.md, Procedures)",
     )
-    voters = min(int(config.get("VOTERS") or 1), len(names) or 1)
+    voters = min(_voters(config), len(names) or 1)
     yield judge(
         "kubernetes.voters",
         voters % 2 == 1,
@@ -140,14 +146,14 @@ def _why_not_ready(pod: Json) -> str:
 
 
 def _fix_of(pod: Json, reason: str) -> str:
-    name = pod["metadata"]["name"]
+    name, where = pod["metadata"]["name"], pod["metadata"]["namespace"]
     if reason.startswith(_PULL):
         return "is the image's name right, and may nodes pull it (imagePullSecrets, its registry)?"
     if "CrashLoopBackOff" in reason:
-        return f"kubectl logs --previous {name}"
+        return f"kubectl -n {where} logs --previous {name}"
     if "FailedMount" in reason or "secret" in reason.lower():
-        return "trioroute certs --count 3 --seal makes the Secrets that it mounts"
-    return f"kubectl describe pod {name}"
+        return "the checks of Secrets above say which one is missing, and what makes it"
+    return f"kubectl -n {where} describe pod {name}"
 
 
 def _check_claims(look: Look) -> Iterator[Check]:
@@ -159,7 +165,8 @@ def _check_claims(look: Look) -> Iterator[Check]:
         name = f"data-{_NAME}-{number}"
         claim = claims.get(name)
         phase = ((claim or {}).get("status") or {}).get("phase", "Pending")
-        fix = f"kubectl describe pvc {name}: a storage class, its quota, or ReadWriteOncePod"
+        where = look.access.namespace
+        fix = f"kubectl -n {where} describe pvc {name}: storage class, quota, or ReadWriteOncePod"
         text = f"volume {name} is {phase}" if claim else f"there is no volume claim {name}"
         yield judge(f"kubernetes.{name}", claim is not None and phase == "Bound", text, fix)
 
@@ -194,14 +201,14 @@ def _check_peers(look: Look) -> Iterator[Check]:
         "kubernetes.peers-dns",
         not missing,
         f"DNS has no name for {', '.join(missing)}" if missing else "DNS has a name for each peer",
-        f"kubectl exec {missing[0] if missing else _NAME} -- getent hosts {_PEERS}; CoreDNS' log",
+        f"kubectl -n {look.access.namespace} get endpointslices, and the log of the cluster's DNS",
         bad=Verdict.WARNING,
     )
 
 
 def _check_budget(look: Look) -> Iterator[Check]:
     found = look.get(f"{look.path('poddisruptionbudgets', 'policy/v1')}/{_NAME}")
-    voters = int(_config(look).get("VOTERS") or 1)
+    voters = _voters(_config(look))
     allowed = ((found or {}).get("spec") or {}).get("maxUnavailable")
     keeps = isinstance(allowed, int) and (voters == 1 or voters - allowed > voters / 2)
     yield judge(
@@ -249,29 +256,31 @@ def _check_service(look: Look) -> Iterator[Check]:
     )
 
 
-def _models(look: Look) -> str:
-    """Where the component models-elsewhere has put them, or where the front-ends are."""
-    template = ((_stateful_set(look) or {}).get("spec") or {}).get("template") or {}
-    for container in (template.get("spec") or {}).get("containers") or ():
-        for variable in container.get("env") or ():
-            if variable["name"] == "MODELS_NAMESPACE" and variable.get("value"):
-                return str(variable["value"])
-    return look.access.namespace
+def _of_models(look: Look, group: str, plural: str, **query: str) -> list[Json]:
+    """All of a kind where models are.
+
+    Args:
+        group: `api/v1`, or `apis/` with group and version.
+    """
+    return [
+        one
+        for namespace in look.models_namespaces()
+        for one in look.items(f"/{group}/namespaces/{namespace}/{plural}", **query)
+    ]
 
 
 def _check_resources(look: Look) -> Iterator[Check]:
     """What the coordinator says of each endpoint and deployment."""
-    root = f"/apis/trioroute.dev/v1alpha1/namespaces/{_models(look)}"
     count = 0
     for plural in ("onlineendpoints", "onlinedeployments"):
-        for one in look.items(f"{root}/{plural}"):
+        for one in _of_models(look, "apis/trioroute.dev/v1alpha1", plural):
             count += 1
             name = f"kubernetes.{plural[6:-1]}-{one['metadata']['name']}"
             conditions = {
                 each["type"]: each for each in (one.get("status") or {}).get("conditions") or ()
             }
             shown = f"{plural[:-1]} {one['metadata']['name']}"
-            fix = f"kubectl describe {shown}"
+            fix = f"kubectl -n {one['metadata']['namespace']} describe {shown}"
             if not conditions:
                 text = f"{shown}: no coordinator has looked at it"
                 yield Check(name, Verdict.BAD, text, "see stateful-set: is there a coordinator?")
@@ -289,25 +298,23 @@ def _check_resources(look: Look) -> Iterator[Check]:
 
 
 def _check_scalers(look: Look) -> Iterator[Check]:
-    where = f"/apis/autoscaling/v2/namespaces/{_models(look)}/horizontalpodautoscalers"
-    scalers = look.items(where)
-    deployments = f"/apis/apps/v1/namespaces/{_models(look)}/deployments"
-    ours = {
-        str(one["metadata"]["name"])
-        for one in (look.items(deployments, labelSelector=_REPLICAS) if scalers else ())
-    }
+    scalers = _of_models(look, "apis/autoscaling/v2", "horizontalpodautoscalers")
+    deployments = (
+        _of_models(look, "apis/apps/v1", "deployments", labelSelector=_REPLICAS) if scalers else []
+    )
+    ours = {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in deployments}
     for one in scalers:
-        target = one["spec"]["scaleTargetRef"]
-        if target["kind"] == "Deployment" and target["name"] in ours:
+        target, where = one["spec"]["scaleTargetRef"], one["metadata"]["namespace"]
+        if target["kind"] == "Deployment" and (where, target["name"]) in ours:
             name = one["metadata"]["name"]
             text = f"HorizontalPodAutoscaler {name} scales {target['name']}, which we scale"
-            fix = f"kubectl delete hpa {name}: two scalers fight, and ours stands back"
+            fix = f"kubectl -n {where} delete hpa {name}: two scalers fight, and ours stands back"
             yield Check(f"kubernetes.hpa-{name}", Verdict.WARNING, text, fix)
 
 
 def _check_replicas(look: Look) -> Iterator[Check]:
     """Pods that cannot start: an image that cannot be had, no room, a crash."""
-    pods = look.items(f"/api/v1/namespaces/{_models(look)}/pods", labelSelector=_REPLICAS)
+    pods = _of_models(look, "api/v1", "pods", labelSelector=_REPLICAS)
     bad = 0
     for pod in pods:
         reason = _why_not_ready(pod)

@@ -13,6 +13,9 @@ __all__ = ["Look"]
 
 Json = dict[str, Any]
 
+#: As the manifests have them: components put models elsewhere by this variable.
+_STATEFUL_SET: Final = "trioroute"
+_MODELS: Final = "MODELS_NAMESPACE"
 _NOT_FOUND: Final = 404
 _FORBIDDEN: Final = 403
 
@@ -46,17 +49,32 @@ class Look:
         items: list[Json] = (self.get(path, **query) or {}).get("items") or []
         return items
 
-    def may(self, right: tuple[str, str, str, str], *, user: str = "") -> bool:
-        """Whether somebody may do something in the front-ends' namespace. Raises KubeError.
+    def models_namespaces(self) -> list[str]:
+        """Where models are, as the StatefulSet says; else where the front-ends are.
+
+        Raises KubeError.
+        """
+        found = self.get(f"{self.path('statefulsets', 'apps/v1')}/{_STATEFUL_SET}") or {}
+        template = (found.get("spec") or {}).get("template") or {}
+        for container in (template.get("spec") or {}).get("containers") or ():
+            for variable in container.get("env") or ():
+                if variable["name"] == _MODELS and variable.get("value"):
+                    return [name.strip() for name in str(variable["value"]).split(",")]
+        return [self.access.namespace]
+
+    def may(self, right: tuple[str, str, str, str], *, user: str = "", namespace: str = "") -> bool:
+        """Whether somebody may do something in a namespace. Raises KubeError.
 
         Args:
             right: verb, group, resource, and a name or an empty one.
             user: whose rights; empty for our own.
+            namespace: where; empty for the front-ends' own.
         """
         verb, group, resource, name = right
         resource, _, subresource = resource.partition("/")
         attributes = {"verb": verb, "group": group, "resource": resource, "name": name}
-        attributes |= {"namespace": self.access.namespace, "subresource": subresource}
+        where = namespace or self.access.namespace
+        attributes |= {"namespace": where, "subresource": subresource}
         kind = "SubjectAccessReview" if user else "SelfSubjectAccessReview"
         spec: Json = {"resourceAttributes": attributes, **({"user": user} if user else {})}
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}

@@ -9,6 +9,7 @@ import base64
 import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from trioroute.cli.kube.access import Access
@@ -77,11 +78,12 @@ def check_requirements(access: Access, *, pre: bool) -> Iterator[Check]:
     yield from reached
     if reached[0].verdict is Verdict.BAD:
         return
-    parts = [_check_clock, _check_namespace, _check_definitions, _check_secrets, _check_rights]
+    parts = [_check_clock, _check_namespace, _check_definitions, _check_secrets]
     if pre:
         parts += [_check_machines, _check_storage]
     for part in parts:
         yield from look.carefully(part.__name__.removeprefix("_check_"), part)
+    yield from look.carefully("rights", partial(_check_rights, pre=pre))
     wanted = _INSTALL_RIGHTS if pre else _USER_RIGHTS
     yield from look.carefully("your-rights", lambda _: _check_own_rights(look, wanted))
 
@@ -168,21 +170,35 @@ def _check_definitions(look: Look) -> Iterator[Check]:
 
 
 def _check_secrets(look: Look) -> Iterator[Check]:
-    fix = f"trioroute certs --count 3 --seal -n {look.access.namespace} | kubectl apply -f -"
-    for name in (PEERS_SECRET, SEAL_SECRET):
-        found = look.get(f"{look.path('secrets')}/{name}")
-        if found is None:
-            yield Check(f"kubernetes.{name}", Verdict.BAD, f"Secret {name} is missing", fix)
-        elif name == SEAL_SECRET:
-            has_key = "secret.key" in (found.get("data") or {})
-            yield judge(f"kubernetes.{name}", has_key, f"Secret {name} holds secret.key", fix)
-        else:
-            yield from _check_certificates(found.get("data") or {}, fix)
+    """Each with a way of its own: what mends one must not make the other anew."""
+    where = look.access.namespace
+    found = look.get(f"{look.path('secrets')}/{PEERS_SECRET}")
+    if found is None:
+        # Written, not applied: a seal that is there stays.
+        fix = f"trioroute certs --count 3 --seal --write -n {where}"
+        text = f"Secret {PEERS_SECRET} is missing"
+        yield Check(f"kubernetes.{PEERS_SECRET}", Verdict.BAD, text, fix)
+    else:
+        yield from _check_certificates(found.get("data") or {})
+    found = look.get(f"{look.path('secrets')}/{SEAL_SECRET}")
+    has_key = "secret.key" in ((found or {}).get("data") or {})
+    yield judge(
+        f"kubernetes.{SEAL_SECRET}",
+        has_key,
+        f"Secret {SEAL_SECRET} holds secret.key"
+        if has_key
+        else f"Secret {SEAL_SECRET} " + ("is missing" if found is None else "has no secret.key"),
+        "put back what sealed the endpoints' keys, if any are; else kubectl "
+        f"-n {where} create secret generic {SEAL_SECRET} "
+        '--from-literal=secret.key="$(openssl rand -hex 32)"',
+    )
 
 
-def _check_certificates(data: Json, fix: str) -> Iterator[Check]:
+def _check_certificates(data: Json) -> Iterator[Check]:
     from cryptography import x509
 
+    # Not by a fresh authority at once: front-ends with the old one would not know the others.
+    fix = "renew them: k8s/README.md, Rotation (trioroute certs --count N --authority FILE --write)"
     ends = {}
     for name, value in data.items():
         if name.endswith(".crt"):
@@ -203,40 +219,55 @@ def _check_certificates(data: Json, fix: str) -> Iterator[Check]:
         f"kubernetes.{PEERS_SECRET}",
         days >= _EXPIRES_DAYS,
         f"{name} is the first certificate to end, in {days} days",
-        f"{fix}; then kubectl rollout restart statefulset/trioroute",
+        fix,
         bad=Verdict.BAD if days < 0 else Verdict.WARNING,
     )
 
 
-def _check_rights(look: Look) -> Iterator[Check]:
-    """Of the front-ends' account; only an administrator may ask that from outside."""
+def _check_rights(look: Look, *, pre: bool) -> Iterator[Check]:
+    """Of the front-ends' account where models are; only an administrator may ask that."""
     account = f"system:serviceaccount:{look.access.namespace}:trioroute"
     try:
-        missing = [right for right in ROUTER_RIGHTS if not look.may(right, user=account)]
+        missing = {
+            where: [
+                right
+                for right in ROUTER_RIGHTS
+                if not look.may(right, user=account, namespace=where)
+            ]
+            for where in look.models_namespaces()
+        }
     except KubeError as error:
         if error.status != _FORBIDDEN:
             raise
         text = "you may not ask what the front-ends' account may do"
         yield Check("kubernetes.rights", Verdict.SKIPPED, text)
         return
-    shown = "; ".join(f"{verb} {resource}" for verb, _, resource, _ in missing)
+    lacking = sum(map(len, missing.values()))
+    if pre and lacking == len(ROUTER_RIGHTS) * len(missing):
+        text = "the front-ends' account has no rights yet: the overlay brings them"
+        yield Check("kubernetes.rights", Verdict.SKIPPED, text)
+        return
+    shown = ", ".join(f"{_named(rights)} in {where}" for where, rights in missing.items() if rights)
     yield judge(
         "kubernetes.rights",
-        not missing,
+        not lacking,
         f"service account trioroute may not: {shown}"
-        if missing
-        else f"service account trioroute has its {len(ROUTER_RIGHTS)} rights",
+        if lacking
+        else f"service account trioroute has {len(ROUTER_RIGHTS)} rights in {', '.join(missing)}",
         "apply k8s/base/rights (or the overlay); for models elsewhere, a Role there as well",
     )
 
 
+def _named(rights: Sequence[Right]) -> str:
+    return "; ".join(f"{verb} {resource}" for verb, _, resource, _ in rights)
+
+
 def _check_own_rights(look: Look, wanted: Sequence[Right]) -> Iterator[Check]:
     missing = [right for right in wanted if not look.may(right)]
-    shown = "; ".join(f"{verb} {resource}" for verb, _, resource, _ in missing)
     yield judge(
         "kubernetes.your-rights",
         not missing,
-        f"you may not: {shown}" if missing else "you have the rights that this takes",
+        f"you may not: {_named(missing)}" if missing else "you have the rights that this takes",
         "ask who administers the cluster; meanwhile kubectl port-forward by somebody else serves",
         bad=Verdict.WARNING,
     )
