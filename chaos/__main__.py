@@ -13,6 +13,7 @@ from chaos.judging.report import Judgement, judge, shown, to_json
 from chaos.lines.kinds import NETWORK_KINDS
 from chaos.plan import make_plan
 from chaos.pods.kinds import POD_KINDS
+from chaos.pods.remote import check_remote
 from chaos.pods.world import PodsWorld
 from chaos.processes.world import ProcessesWorld
 from chaos.scenarios import soak
@@ -20,6 +21,7 @@ from chaos.scenarios.table import SCENARIOS
 from chaos.simulated import SimulatedWorld
 from chaos.workload.clients import CLIENT_KINDS
 from chaos.world import Scenario, World
+from trioroute.errors import ConfigError, ControlError
 
 __all__ = ["main"]
 
@@ -35,8 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run from a command line.
 
     Returns:
-        the exit status: 1 when a rule was broken, 2 when there is no such run (argparse's), 3 when
-        the run proves nothing.
+        the exit status: 1 when a rule was broken, 2 when there is no such run (argparse's) or
+        the cluster of KUBECONFIG cannot be used, 3 when the run proves nothing.
     """
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("scenario", choices=[*SCENARIOS, "list", "kinds"])
@@ -60,6 +62,11 @@ def main(argv: list[str] | None = None) -> int:
         world = SimulatedWorld()
     elif options.world in ("pods", "cluster"):
         world = PodsWorld(say=_say, is_remote=options.world == "cluster")
+    if options.world == "cluster":
+        try:
+            check_remote()
+        except (ConfigError, ControlError) as error:
+            parser.error(str(error))
     try:
         judgement = run_scenario(scenario, world, options.seed)
     except NoSuchRunError as error:

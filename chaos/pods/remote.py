@@ -7,6 +7,7 @@ afterwards, and the definitions of the custom resources, which stay.
 import json
 import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,8 +22,9 @@ from chaos.sim.kubernetes_cluster.plane import kubeconfig_of
 from trioroute.cli.kube.access import Access, open_access
 from trioroute.client.saved.settings import find_settings
 from trioroute.discovery.kube.calls import MERGE, KubeError
+from trioroute.errors import ConfigError
 
-__all__ = ["RemoteKube", "has_toy_kubelet", "open_remote", "remote_site"]
+__all__ = ["RemoteKube", "check_remote", "has_toy_kubelet", "open_remote", "remote_site"]
 
 Json = dict[str, Any]
 
@@ -169,6 +171,33 @@ def has_toy_kubelet() -> bool:
     return os.environ.get("TOY_KUBELET") == "1"
 
 
+def check_remote() -> None:
+    """Find out early that the cluster of KUBECONFIG cannot be used, in one sentence. Blocking.
+
+    Raises:
+        ConfigError: no image is named, there is no kubeconfig, or no `kubectl` to render manifests.
+        ClusterRefusedError: nobody answers there.
+    """
+    _image()
+    if shutil.which("kubectl") is None:
+        raise ConfigError("kubectl renders the manifests, and there is none on the PATH")
+    access, _ = open_remote()
+    try:
+        access.ask("GET", "/version")
+    except KubeError as error:
+        raise access.refusal("cannot ask for the version", error) from None
+
+
+def _image() -> str:
+    """Raises ConfigError."""
+    image = os.environ.get("TRIOROUTE_IMAGE", "trioroute" if has_toy_kubelet() else "")
+    if not image:
+        raise ConfigError(
+            "TRIOROUTE_IMAGE: name an image that the cluster can pull, or TOY_KUBELET=1"
+        )
+    return image
+
+
 @asynccontextmanager
 async def remote_site(folder: Path) -> AsyncIterator[Site]:
     """The cluster of KUBECONFIG, with a namespace that is ours.
@@ -177,15 +206,9 @@ async def remote_site(folder: Path) -> AsyncIterator[Site]:
     image with front-ends that it can pull, and pods' addresses have to be reachable from here.
 
     Raises:
-        ValueError: neither is given.
-        ConfigError: there is no kubeconfig.
+        ConfigError: neither is given, or there is no kubeconfig.
     """
-    has_toy = has_toy_kubelet()
-    image = os.environ.get("TRIOROUTE_IMAGE", "trioroute" if has_toy else "")
-    if not image:
-        raise ValueError(
-            "TRIOROUTE_IMAGE: name an image that the cluster can pull, or TOY_KUBELET=1"
-        )
+    image = _image()
     access, cluster = open_remote()
     site = Site(
         kube=RemoteKube(access),
@@ -195,7 +218,7 @@ async def remote_site(folder: Path) -> AsyncIterator[Site]:
         image=image,
     )
     try:
-        if has_toy:
+        if has_toy_kubelet():
             async with run_pods(site):
                 yield site
         else:
