@@ -140,6 +140,26 @@ def test_an_eviction_leaves_a_majority_of_the_voters(name: str) -> None:
         assert selector["matchLabels"].items() <= labels.items()
 
 
+@pytest.mark.parametrize("name", [name for name in OVERLAYS if name not in ("single", "dev")])
+def test_front_ends_stand_on_three_nodes_or_wait(name: str) -> None:
+    """Without `minDomains` two nodes, or one, would count as evenly used."""
+    constraints = one(overlay(name), "StatefulSet")["spec"]["template"]["spec"][
+        "topologySpreadConstraints"
+    ]
+    on_nodes = [each for each in constraints if each["topologyKey"] == "kubernetes.io/hostname"]
+    (strict,) = (each for each in on_nodes if each["whenUnsatisfiable"] == "DoNotSchedule")
+    assert strict["minDomains"] == 3
+    front_ends = one(overlay(name), "StatefulSet")["spec"]["replicas"]
+    # On three nodes they all find a place, and not all of them on two.
+    assert 3 * strict["maxSkew"] >= front_ends > 2 * strict["maxSkew"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_connections_of_one_address_are_not_capped_behind_a_load_balancer(name: str) -> None:
+    """Decision 19: the addresses that are seen there are its own, or the nodes'."""
+    assert "--no-address-cap" in arguments_of(name)
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_the_grace_period_is_longer_than_the_drain(name: str) -> None:
     options = options_of(name)

@@ -1,6 +1,7 @@
 """What `doctor` says of front-ends that are installed, well or not."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,8 +19,12 @@ _LABELS = {
 }
 
 
-def install(cluster: RunningCluster) -> None:
-    """The base's objects, and what a cluster makes of them when all is well."""
+def install(cluster: RunningCluster, machines: Sequence[int] = (0, 1, 2)) -> None:
+    """The base's objects, and what a cluster makes of them when all is well.
+
+    Args:
+        machines: where each front-end runs.
+    """
     for document in documents_of("base"):
         if document["kind"] not in ("Namespace", "Role", "RoleBinding", "ServiceAccount"):
             document["metadata"].pop("namespace", None)
@@ -27,10 +32,10 @@ def install(cluster: RunningCluster) -> None:
     status(cluster, "StatefulSet", "trioroute", {"readyReplicas": 3, "replicas": 3})
     balancer = {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}
     status(cluster, "Service", "trioroute", balancer)
-    for number in range(3):
+    for number, machine in enumerate(machines):
         name = f"trioroute-{number}"
         container = {"name": "front-end", "image": "trioroute:0.1.0"}
-        spec = {"containers": [container], "nodeName": f"machine-{number}"}
+        spec = {"containers": [container], "nodeName": f"machine-{machine}"}
         cluster.make("Pod", {"metadata": {"name": name, "labels": _LABELS}, "spec": spec})
         ready = {"type": "Ready", "status": "True"}
         status(cluster, "Pod", name, {"phase": "Running", "conditions": [ready]})
@@ -215,6 +220,22 @@ def test_models_in_several_namespaces_are_all_looked_at(
     assert bad(rows) == {"rights": "bad", "endpoint-rose": "bad"}
     assert "in team-b" in rows["rights"]["text"]
     assert "in models" not in rows["rights"]["text"]
+
+
+def test_voters_on_one_machine_are_told(
+    cluster: RunningCluster, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    del environment
+    install(cluster, machines=(0, 0, 2))
+    assert bad(doctor(capsys)) == {"spread": "warning"}
+
+
+def test_a_front_end_without_a_vote_may_stand_beside_a_voter(
+    installed: RunningCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = {"containers": [{"name": "front-end", "image": "i"}], "nodeName": "machine-0"}
+    installed.make("Pod", {"metadata": {"name": "trioroute-3", "labels": _LABELS}, "spec": spec})
+    assert doctor(capsys)["spread"]["verdict"] == "good"
 
 
 def test_a_number_of_voters_that_is_none_is_a_finding_and_no_crash(

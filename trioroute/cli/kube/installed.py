@@ -108,13 +108,16 @@ def _check_pods(look: Look) -> Iterator[Check]:
     pods = look.items(look.path("pods"), labelSelector=FRONT_ENDS)
     for pod in sorted(pods, key=lambda one: str(one["metadata"]["name"])):
         yield _judge_pod(f"kubernetes.{pod['metadata']['name']}", pod)
-    places = Counter(one["spec"].get("nodeName") for one in pods if one["spec"].get("nodeName"))
-    if len(pods) > 1 and places:
+    # Only voters make a majority; the others may stand where they like.
+    voters = {f"{_NAME}-{number}" for number in range(_voters(_config(look)))}
+    voting = [one["spec"] for one in pods if one["metadata"]["name"] in voters]
+    places = Counter(spec["nodeName"] for spec in voting if spec.get("nodeName"))
+    if len(voting) > 1 and places:
         (place, count), *_ = places.most_common(1)
         yield judge(
             "kubernetes.spread",
-            2 * count < len(pods) or count == 1,
-            f"at most {count} of {len(pods)} front-ends are on one machine",
+            2 * count < len(voting) or count == 1,
+            f"at most {count} of {len(voting)} voters are on one machine",
             f"{place} takes the majority with it when it goes: overlay ha spreads them",
             bad=Verdict.WARNING,
         )
