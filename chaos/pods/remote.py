@@ -8,23 +8,33 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import trio
 
 from chaos.pods.site import Site, run_pods
 from chaos.sim.kubernetes.kinds import BUILT_IN
 from chaos.sim.kubernetes_cluster.plane import kubeconfig_of
 from trioroute.cli.kube.access import Access, open_access
+from trioroute.cli.kube.forward import Tunnel
+from trioroute.client.errors import UnreachableError
 from trioroute.client.saved.settings import find_settings
 from trioroute.discovery.kube.calls import MERGE, KubeError
 from trioroute.errors import ConfigError
 
-__all__ = ["RemoteKube", "check_remote", "has_toy_kubelet", "open_remote", "remote_site"]
+__all__ = [
+    "RemoteKube",
+    "check_remote",
+    "forwarded",
+    "has_toy_kubelet",
+    "open_remote",
+    "remote_site",
+]
 
 Json = dict[str, Any]
 
@@ -222,10 +232,28 @@ async def remote_site(folder: Path) -> AsyncIterator[Site]:
             async with run_pods(site):
                 yield site
         else:
-            yield site
+            with forwarded(attrs.evolve(access, namespace=site.namespace)) as site.admin_urls:
+                yield site
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _REMOVE_MAX_S):
             await _remove(site)
+
+
+@contextmanager
+def forwarded(access: Access) -> Iterator[Callable[[], Sequence[str]]]:
+    """Asks for the admin addresses of the front-ends that run, brought here by port-forwards."""
+    tunnel = Tunnel(access, print)
+
+    def urls() -> Sequence[str]:
+        try:
+            return tuple(tunnel.reach().admin_urls.values())
+        except UnreachableError:
+            return ()
+
+    try:
+        yield urls
+    finally:
+        tunnel.close()
 
 
 async def _remove(site: Site) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import random
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +38,8 @@ class Site:
         image: of front-ends and replicas.
         plane: the control plane when it is a fake of this process: it can be hurt.
         kubelet, containers: when our pods are processes of this machine.
+        admin_urls: asks for those of the front-ends that run, where pods have a loopback of their
+            own: through the API server. None where theirs is their address.
     """
 
     kube: Kube
@@ -48,6 +50,7 @@ class Site:
     plane: ControlPlane | None = None
     kubelet: Kubelet | None = None
     containers: Containers | None = None
+    admin_urls: Callable[[], Sequence[str]] | None = None
 
 
 @asynccontextmanager

@@ -19,6 +19,8 @@ pytestmark = needs_kustomize
 
 #: The oldest and the newest, and those between.
 VERSIONS: Final = [f"1.{minor}" for minor in range(28, 37)]
+#: Kinds that an operator of somebody else's defines, whose schemas are not here.
+OTHERS: Final = ("cert-manager.io/", "monitoring.coreos.com/")
 COMPONENTS: Final = sorted(path.name for path in (FOLDER / "components").iterdir())
 
 
@@ -55,9 +57,7 @@ def test_it_is_valid_and_changes_something(name: str, tmp_path: Path) -> None:
     made = with_component(name, tmp_path)
     plain = overlay("tls" if name == "allow-insecure" else "ha")
     known = [
-        each
-        for each in made
-        if each not in plain and not each["apiVersion"].startswith("cert-manager.io/")
+        each for each in made if each not in plain and not each["apiVersion"].startswith(OTHERS)
     ]
     assert known
     for version in VERSIONS:
@@ -112,6 +112,27 @@ def test_cert_manager_makes_the_files_that_front_ends_are_told_of(tmp_path: Path
     authority = one(made, "Certificate", "trioroute-peers-authority")["spec"]
     assert {each["issuerRef"]["name"] for each in leaves} == {"trioroute-peers"}
     assert issuers["trioroute-peers"]["ca"]["secretName"] == authority["secretName"]
+
+
+def test_prometheus_finds_the_port_that_only_reads_and_is_let_in(tmp_path: Path) -> None:
+    made = with_component("monitoring", tmp_path)
+    spec = one(made, "ServiceMonitor")["spec"]
+    (endpoint,) = spec["endpoints"]
+    wanted = spec["selector"]["matchLabels"].items()
+    doors = [
+        each["metadata"]["name"]
+        for each in made
+        if each["kind"] == "Service"
+        and wanted <= each["metadata"]["labels"].items()
+        and any(port["name"] == endpoint["port"] for port in each["spec"]["ports"])
+    ]
+    assert doors == ["trioroute-admin"]
+    rules = [one(each, "NetworkPolicy")["spec"]["ingress"] for each in (overlay("ha"), made)]
+    ((before, rule),) = (each for each in zip(*rules, strict=True) if each[0] != each[1])
+    assert [port["port"] for port in rule["ports"]] == [endpoint["port"]]
+    added = [each for each in rule["from"] if each not in before["from"]]
+    namespace = {"kubernetes.io/metadata.name": "monitoring"}
+    assert added == [{"namespaceSelector": {"matchLabels": namespace}}]
 
 
 def test_models_in_several_have_a_role_in_each_and_nowhere_else(tmp_path: Path) -> None:

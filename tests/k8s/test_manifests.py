@@ -5,14 +5,17 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
+import yaml
 
 from tests.k8s.rendered import FOLDER, OVERLAYS, documents_of, needs_kustomize, overlay
 from trioroute.app.host.certificates import peer_files
+from trioroute.app.host.ports import is_loopback
 from trioroute.app.settings import FrontEndConfig, cluster_settings, parse_front_end
 from trioroute.cli.front_end import front_end
 from trioroute.cli.kubecrd import KINDS, custom_resource_definition
@@ -122,7 +125,7 @@ def test_ports_agree_everywhere(name: str) -> None:
     assert (internal["type"], internal["ports"][0]["port"]) == ("ClusterIP", 9001)
     policy = one(overlay(name), "NetworkPolicy")["spec"]
     opened = {port["port"] for rule in policy["ingress"] for port in rule.get("ports", [])}
-    assert opened == set(ports)
+    assert opened == set(ports) - {"admin"}
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -204,7 +207,7 @@ def _container_offences(container: Json) -> Iterator[str]:
         yield "capabilities"
     if not own.get("readOnlyRootFilesystem"):
         yield "writable root"
-    if any("hostPort" in port for port in container["ports"]):
+    if any("hostPort" in port for port in container.get("ports", ())):
         yield "host port"
     if not container["resources"].get("limits") or not container["resources"].get("requests"):
         yield "no resources"
@@ -225,6 +228,20 @@ def test_probes_are_apart_and_liveness_does_not_ask_for_readiness(name: str) -> 
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
+def test_nobody_in_the_cluster_reaches_the_admin_port(name: str) -> None:
+    """Model servers stand beside front-ends, and a Host that names loopback is easily said."""
+    container = container_of(name)
+    assert is_loopback(options_of(name)["admin-host"])
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["port"] == "read-only"
+    # From inside the pod, as a port-forward comes too.
+    (address,) = (
+        word for word in container["lifecycle"]["preStop"]["exec"]["command"] if ":" in word
+    )
+    assert address == f"http://{options_of(name)['admin-host']}:{options_of(name)['admin-port']}"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
 def test_the_role_reaches_no_secret_and_no_other_namespace(name: str) -> None:
     documents = overlay(name)
     assert not of_kind(documents, "ClusterRole") + of_kind(documents, "ClusterRoleBinding")
@@ -237,6 +254,27 @@ def test_the_role_reaches_no_secret_and_no_other_namespace(name: str) -> None:
         assert not deletes or rule["apiGroups"] == ["trioroute.dev"]
     (named,) = (rule["resourceNames"] for rule in rules if "resourceNames" in rule)
     assert named == [INSTANCE_TYPES]
+
+
+def test_growing_gives_the_second_voter_the_journal_of_the_first() -> None:
+    claim, job = yaml.safe_load_all((FOLDER / "grow.yaml").read_text(encoding="utf-8"))
+    for version in VERSIONS:
+        for document in (claim, job):
+            kubernetes_validate.validate(document, version, strict=True)
+    (template,) = one(overlay("ha"), "StatefulSet")["spec"]["volumeClaimTemplates"]
+    assert claim["spec"] == template["spec"]
+    assert claim["metadata"]["labels"] == template["metadata"]["labels"]
+    names = [f"{template['metadata']['name']}-trioroute-{number}" for number in (0, 1)]
+    spec = job["spec"]["template"]["spec"]
+    assert [v["persistentVolumeClaim"]["claimName"] for v in spec["volumes"]] == names
+    assert claim["metadata"]["name"] == names[1]
+    assert list(_offences(spec)) == []
+    # A pod with front-ends' labels would be sent requests.
+    assert "labels" not in job["spec"]["template"].get("metadata", {})
+    (mount,) = (m for m in container_of("ha")["volumeMounts"] if m["name"] == "data")
+    journal = Path(options_of("ha")["data"]).relative_to(mount["mountPath"]) / "journal"
+    (container,) = spec["containers"]
+    assert f"cp -a /from/{journal} " in container["command"][-1]
 
 
 def test_every_secret_that_is_mounted_is_named_in_the_manual() -> None:

@@ -9,9 +9,13 @@ from typing import Final
 
 import pytest
 
-from chaos.pods.remote import check_remote
+from chaos.pods.remote import check_remote, forwarded
 from chaos.sim.kubernetes_cluster.plane import kubeconfig_of
 from tests.house.tree import ROOT
+from tests.k8s.cluster import NAMESPACE
+from tests.k8s.running import running_cluster
+from trioroute.cli.kube.access import open_access
+from trioroute.client.saved.settings import find_settings
 from trioroute.errors import ConfigError, ControlError
 
 _OURS: Final = ("TRIOROUTE_IMAGE", "TOY_KUBELET")
@@ -37,6 +41,22 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="kubectl renders the manifests"):
         check_remote()
+
+
+def test_admin_apis_of_real_pods_are_reached_through_the_api_server(tmp_path: Path) -> None:
+    with running_cluster() as cluster:
+        named = {
+            "TRIOROUTE_NAMESPACE": NAMESPACE,
+            "TRIOROUTE_KUBECONFIG": str(cluster.write_kubeconfig(tmp_path / "kubeconfig")),
+            "TRIOROUTE_CONFIG": str(tmp_path / "contexts.json"),
+        }
+        with forwarded(open_access(find_settings(None, None, named))) as urls:
+            assert urls() == ()
+            cluster.make_front_end("trioroute-0", "http://127.0.0.1:9090")
+            (url,) = urls()
+            # A port of this machine, not the pod's own.
+            assert url.startswith("http://127.0.0.1:")
+            assert not url.endswith(":9090")
 
 
 def test_the_suite_says_it_and_ends() -> None:

@@ -230,9 +230,9 @@ def _check_policy(look: Look) -> Iterator[Check]:
     yield judge(
         "kubernetes.policy",
         found is not None,
-        "a NetworkPolicy closes the peers' and the admin port to others"
+        "a NetworkPolicy closes the peers' port to others"
         if found
-        else "every pod may connect to the peers' and the admin port",
+        else "every pod may connect to the peers' port",
         "apply k8s/base/network-policy.yaml (and have a network plugin that enforces it)",
         bad=Verdict.WARNING,
     )
