@@ -84,6 +84,12 @@ def test_addresses_need_no_image() -> None:
         (IMAGE + "model: {path: ./model}\n", "model.path", "TR0403", "./model is not in"),
         (IMAGE + "model: azureml:fraud:1\n", "model", "TR0403", "is not in the cluster"),
         (
+            IMAGE + "model: {path: pvc://data-trioroute-0/front-end}\n",
+            "model.path",
+            "TR0403",
+            "a front-end's own volume",
+        ),
+        (
             IMAGE + 'environment_variables: {TOKEN: "secret://hub"}\n',
             "environment_variables.TOKEN",
             "TR0403",

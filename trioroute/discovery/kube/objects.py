@@ -292,8 +292,8 @@ def found_replica(pod: Json, networks: Sequence[Network] = POD_NETWORKS) -> Foun
 
 
 def pod_name_of(replica: str) -> str:
-    """The pod that a replica's id names."""
-    return replica.partition(".")[0]
+    """The pod that a replica's id names; a pod's own name may have dots in it."""
+    return replica.rsplit(".", 2)[0]
 
 
 def _state(pod: Json, address: str, networks: Sequence[Network]) -> tuple[FoundState, str]:

@@ -135,6 +135,8 @@ class KubeRegistry:
         readings = [self._read(resource) for resource in sorted(resources, key=_age)]
         self._forget_others(resources)
         plan = plan_registry(self._log.state, readings)
+        waiting = {_identity_of(reading) for _, reading in plan.changes if reading is not None}
+        self._refused = {one: why for one, why in self._refused.items() if one in waiting}
         for command, reading in plan.changes:
             await self._commit(command, reading)
         live = {_identity(resource): resource for resource in resources}
@@ -149,12 +151,11 @@ class KubeRegistry:
         if known is None or known.version != version:
             known = _Known(version, read_resource(resource, dev=self._dev))
             self._known[identity] = known
-            self._refused.pop(identity, None)
         return known.reading
 
     def _forget_others(self, resources: tuple[Json, ...]) -> None:
         there = {_identity(resource) for resource in resources}
-        for kept in (self._known, self._refused, self._written_at):
+        for kept in (self._known, self._written_at):
             for identity in [one for one in kept if one not in there]:
                 del kept[identity]
 
@@ -164,10 +165,12 @@ class KubeRegistry:
             endpoint = attrs.evolve(command.endpoint, key_digests=digests)
             command = attrs.evolve(command, endpoint=endpoint, sealed_keys=sealed)
         result = await self._log.commit(command)
-        if result.error:
+        # Tried again at each look, since what it lacks may come; said once.
+        known = "" if reading is None else self._refused.get(_identity_of(reading), "")
+        if result.error and result.error != known:
             _LOG.warning("%s: %s", type(command).__name__, result.error)
         if reading is not None:
-            self._refused[reading.key] = result.error
+            self._refused[_identity_of(reading)] = result.error
 
     async def _write_halt(self, resource: Json, traffic: Mapping[str, int]) -> None:
         """Write what the canary guard decided, at the version that it was decided under."""
@@ -192,7 +195,8 @@ class KubeRegistry:
 
     async def _report(self, verdict: Verdict, resource: Json) -> None:
         """Write one resource's status, if it says something else."""
-        refused = self._refused.get(verdict.reading.key, "")
+        identity = _identity(resource)
+        refused = self._refused.get(identity, "")
         if refused and verdict.acceptance is Acceptance.ACCEPTED:
             verdict = attrs.evolve(verdict, acceptance=Acceptance.REFUSED, message=refused)
         live = resource.get("status") or {}
@@ -201,7 +205,6 @@ class KubeRegistry:
         status = status_of(verdict, self._system(), live, now=now, problem=problem)
         if status == live:
             return
-        identity = _identity(resource)
         since_s = trio.current_time() - self._written_at.get(identity, -_FIGURES_S)
         if differs_only_in_figures(status, live) and since_s < _FIGURES_S:
             return

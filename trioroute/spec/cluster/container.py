@@ -34,8 +34,10 @@ __all__ = [
 CONFIG_MAP: Final = "configmap://"
 CLAIM: Final = "pvc://"
 SECRET: Final = "secret://"  # noqa: S105 - how one is named
-#: Secrets of this prefix are the front-ends' own: no model gets to see them.
+#: Secrets and volumes of these prefixes are the front-ends' own: no model gets to see them, and a
+#: volume that it had would be none that a front-end can start with.
 _OWN_SECRETS: Final = "trioroute-"
+_OWN_CLAIMS: Final = "data-trioroute-"
 #: Where they are inside the container.
 CODE_FOLDER: Final = "/var/azureml-app"
 MODEL_FOLDER: Final = "/var/azureml-models"
@@ -158,11 +160,13 @@ def _find_model(file: ReadFile, spec: azure.Deployment) -> tuple[str | None, str
     if not given:
         return "", ""
     claim, _, inside = _below(CLAIM, given).partition("/")
-    if claim:
-        return claim, inside
     where = ("model",) if isinstance(model, str) else ("model", "path")
     message = f"{given} is not in the cluster"
     hint = f"{CLAIM}CLAIM/FOLDER, or build it into the image and leave model out"
+    if claim.startswith(_OWN_CLAIMS):
+        message = f"{claim} is a front-end's own volume"
+    elif claim:
+        return claim, inside
     file.below(*where).error(file.at(*where), "TR0403", message, hint)
     return None, ""
 
