@@ -1,5 +1,6 @@
 """Custom resources made from the declarations that read Azure's files."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,17 @@ def test_the_schema_is_structural(kind: str) -> None:
             check(schema["items"], f"{path}[]")
 
     check(_spec_schema(kind), kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rule_walks_only_through_maps_that_have_an_end(kind: str) -> None:
+    """The API server refuses definitions whose rules could cost too much."""
+    schema = _spec_schema(kind)
+    walks = r"self\.(\w+)\.(?:map|all|exists|filter)\("
+    rules = [rule["rule"] for rule in schema["x-kubernetes-validations"]]
+    walked = {name for rule in rules for name in re.findall(walks, rule)}
+    assert walked == ({"traffic"} if kind == "endpoint" else set())
+    assert all(schema["properties"][name]["maxProperties"] <= 100 for name in walked)
 
 
 def _checked(spec: Json) -> list[str]:

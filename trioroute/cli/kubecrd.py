@@ -40,9 +40,18 @@ _KEPT: Final = (
 )
 _ANYTHING: Final[Json] = {"x-kubernetes-preserve-unknown-fields": True}
 
+#: Deployments that one endpoint's traffic may name. The API server estimates what a rule costs by
+#: the longest map that a request could hold, which here comes to three quarters of all that it
+#: allows a rule: a definition above that is refused.
+_TRAFFIC_MAX: Final = 100
+
 _COLUMNS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "endpoint": (("TRAFFIC", ".status.traffic"), ("COORDINATOR", ".status.coordinator")),
-    "deployment": (("ENDPOINT", ".spec.endpoint_name"), ("UTIL", ".status.utilization")),
+    "deployment": (
+        ("ENDPOINT", ".spec.endpoint_name"),
+        ("TRAFFIC", ".status.traffic"),
+        ("UTIL", ".status.utilization"),
+    ),
 }
 
 _CONDITION: Final[Json] = {
@@ -90,6 +99,7 @@ def custom_resource_definition(kind: str) -> Json:
         spec["required"] = ["name", "endpoint_name", "environment"]
     else:
         spec["required"] = ["name"]
+        spec["properties"]["traffic"]["maxProperties"] = _TRAFFIC_MAX
     spec["x-kubernetes-validations"] = list(_RULES[kind])
     version = {
         "name": VERSION,
