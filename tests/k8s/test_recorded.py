@@ -84,7 +84,7 @@ REPLAYED: Final[Mapping[str, Mapping[int, str]]] = {
     "watch-streaming-list": {},
 }
 
-_CONTROLLERS: Final = "shows what controllers do; ours are tested in test_cluster.py"
+_CONTROLLERS: Final = "shows what controllers do; ours make pods without ReplicaSets in between"
 _UNUSED: Final = "nothing of ours asks for this"
 _OUTAGE: Final = "outages are made in tests/discovery/kube, through the official client"
 _KUBECTL: Final = (

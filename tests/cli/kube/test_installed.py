@@ -222,6 +222,34 @@ def test_models_in_several_namespaces_are_all_looked_at(
     assert "in models" not in rows["rights"]["text"]
 
 
+def test_requests_that_take_longer_than_a_front_end_waits_are_told(
+    installed: RunningCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctor(capsys)["drain"]["text"] == "a front-end that ends gives requests 20 s"
+    spec = {"name": "blue", "endpoint_name": "slow", "environment": {"image": "i:1"}}
+    cases: list[Json] = [
+        {"request_settings": {"request_timeout_ms": 60000}},
+        {"properties": {"trioroute.stream_max_s": "600"}},
+        {},
+    ]
+    for number, said in enumerate(cases):
+        body = {"metadata": {"name": f"slow-{number}"}, "spec": {**spec, **said}}
+        installed.make("OnlineDeployment", body)
+    row = doctor(capsys)["drain"]
+    assert row["verdict"] == "warning"
+    assert "those of slow-1 may take 600 s" in row["text"]
+    for knob, wanted in (("601", "good"), ("20", "warning")):
+        installed.do(
+            installed.inner.change,
+            "ConfigMap",
+            "trioroute",
+            lambda old, knob=knob: {**old, "data": {**old["data"], "DRAIN_S": knob}},
+        )
+        assert doctor(capsys)["drain"]["verdict"] == wanted
+        # 45 s of grace are enough for 20 s and for no ten minutes.
+        assert doctor(capsys)["grace"]["verdict"] == ("good" if knob == "20" else "warning")
+
+
 def test_voters_on_one_machine_are_told(
     cluster: RunningCluster, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

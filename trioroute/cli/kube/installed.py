@@ -22,6 +22,10 @@ _PEERS: Final = "trioroute-peers"
 _INSTALL: Final = "kubectl apply -k k8s/overlays/ha (k8s/README.md)"
 #: Reasons of a container that waits which mean that its image cannot be had.
 _PULL: Final = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
+#: For handing the office over and the last entry in the log, seconds; see base/stateful-set.yaml.
+_LEAVING_S: Final = 10
+#: Azure's default for `request_timeout_ms`.
+_REQUEST_S: Final = 5.0
 _REPLICAS: Final = "app.kubernetes.io/managed-by=trioroute"
 
 
@@ -38,6 +42,7 @@ def check_installed(access: Access) -> Iterator[Check]:
         _check_claims,
         _check_peers,
         _check_budget,
+        _check_drain,
         _check_policy,
         _check_service,
         _check_resources,
@@ -223,6 +228,52 @@ def _check_budget(look: Look) -> Iterator[Check]:
         "apply k8s/base/disruption-budget.yaml",
         bad=Verdict.WARNING,
     )
+
+
+def _check_drain(look: Look) -> Iterator[Check]:
+    """A front-end that ends gives requests some time, and Kubernetes gives some to it."""
+    config = _config(look)
+    drain_s, unready_s = _number(config.get("DRAIN_S")), _number(config.get("UNREADY_S"))
+    template = ((_stateful_set(look) or {}).get("spec") or {}).get("template") or {}
+    grace_s = int((template.get("spec") or {}).get("terminationGracePeriodSeconds", 30))
+    yield judge(
+        "kubernetes.grace",
+        grace_s >= drain_s + unready_s + _LEAVING_S,
+        f"a front-end that ends takes up to {drain_s + unready_s:.0f} s and has {grace_s} s",
+        f"terminationGracePeriodSeconds has to be {_LEAVING_S} s above DRAIN_S and UNREADY_S",
+        bad=Verdict.WARNING,
+    )
+    deployments = _of_models(look, "apis/trioroute.dev/v1alpha1", "onlinedeployments")
+    longest_s, name = max(
+        ((_longest_s(one["spec"]), one["metadata"]["name"]) for one in deployments),
+        default=(0.0, ""),
+    )
+    yield judge(
+        "kubernetes.drain",
+        drain_s >= longest_s,
+        f"a front-end that ends gives requests {drain_s:.0f} s"
+        + (f"; those of {name} may take {longest_s:.0f} s" if name else ""),
+        "raise DRAIN_S, and terminationGracePeriodSeconds with it: longer ones break at a restart",
+        bad=Verdict.WARNING,
+    )
+
+
+def _longest_s(spec: Json) -> float:
+    """How long a request of a deployment may last (MAXREQ; decision 14), as far as it says so."""
+    said = (spec.get("request_settings") or {}).get("request_timeout_ms")
+    properties = spec.get("properties") or {}
+    more = (
+        _number(properties.get(f"trioroute.{name}")) for name in ("stream_max_s", "upgrade_max_s")
+    )
+    return max(_number(said) / 1000 or _REQUEST_S, *more)
+
+
+def _number(said: object) -> float:
+    """What is no number is somebody else's to refuse: 0."""
+    try:
+        return float(str(said))
+    except ValueError:
+        return 0.0
 
 
 def _check_policy(look: Look) -> Iterator[Check]:
