@@ -125,7 +125,7 @@ def test_ports_agree_everywhere(name: str) -> None:
     assert (internal["type"], internal["ports"][0]["port"]) == ("ClusterIP", 9001)
     policy = one(overlay(name), "NetworkPolicy")["spec"]
     opened = {port["port"] for rule in policy["ingress"] for port in rule.get("ports", [])}
-    assert opened == set(ports) - {"admin"}
+    assert opened == set(ports)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -234,6 +234,13 @@ def test_nobody_in_the_cluster_reaches_the_admin_port(name: str) -> None:
     assert is_loopback(options_of(name)["admin-host"])
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["port"] == "read-only"
+    policy = one(overlay(name), "NetworkPolicy")["spec"]
+    (rule,) = (each for each in policy["ingress"] if {"port": "admin"} in each["ports"])
+    labels = policy["podSelector"]["matchLabels"]
+    assert rule == {
+        "ports": [{"port": "admin"}],
+        "from": [{"podSelector": {"matchLabels": labels}}],
+    }
     # From inside the pod, as a port-forward comes too.
     (address,) = (
         word for word in container["lifecycle"]["preStop"]["exec"]["command"] if ":" in word

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from trioroute.spec.cluster.forms import IGNORED
+from trioroute.spec.cluster.resources import GROUP, VERSION
 from trioroute.spec.editor import json_schema
 
 __all__ = ["KINDS", "custom_resource_definition", "write_definitions"]
 
 Json = dict[str, Any]
-
-GROUP: Final = "trioroute.dev"
-VERSION: Final = "v1alpha1"
 
 #: Kind of file → kind of resource, and what `kubectl get` shows of it.
 KINDS: Final[Mapping[str, str]] = {"endpoint": "OnlineEndpoint", "deployment": "OnlineDeployment"}
@@ -207,7 +205,7 @@ def _plainest(schema: Json) -> Json:
         if "enum" in form:
             return form | said
     types = {form.get("type") for form in forms}
-    if types == {"string"} and len(forms) > 0:
+    if types == {"string"}:
         return {"type": "string"} | said
     return _ANYTHING | said
 

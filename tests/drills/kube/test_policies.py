@@ -17,7 +17,7 @@ from trioroute.drills.kube.policies import (
 Json = dict[str, Any]
 
 PEERS = 7946
-OPEN = (8080, 9091)
+OPEN = (8080, 9090, 9091)
 HERE = front_end("trioroute-0", **{CUT_LABEL: "trioroute-0"})
 THERE = front_end("trioroute-1")
 STRANGER: Json = {"metadata": {"labels": {"app": "other"}}, "spec": {"containers": [{}]}}
@@ -44,13 +44,13 @@ def test_what_was_closed_before_stays_closed() -> None:
     made = cut_policy(front_end("trioroute-0"), [shut], until="")
     assert made["spec"]["ingress"] == [{"ports": [{"port": "scoring"}]}]
     assert made["spec"]["egress"] == []
-    assert not may_dial([made], THERE, HERE, 9091)
+    assert not may_dial([made], THERE, HERE, 9090)
 
 
 def test_without_any_policy_all_other_ports_stay_open() -> None:
     made = cut_policy(front_end("trioroute-0"), [], until="")
     assert "egress" not in made["spec"]
-    assert [may_dial([made], THERE, HERE, port) for port in (*OPEN, PEERS)] == [True, True, False]
+    assert [may_dial([made], THERE, HERE, port) for port in (*OPEN, PEERS)] == [True] * 3 + [False]
 
 
 @pytest.mark.parametrize(

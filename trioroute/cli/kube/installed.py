@@ -281,7 +281,7 @@ def _check_policy(look: Look) -> Iterator[Check]:
     yield judge(
         "kubernetes.policy",
         found is not None,
-        "a NetworkPolicy closes the peers' port to others"
+        "a NetworkPolicy closes the peers' and the admin port to others"
         if found
         else "every pod may connect to the peers' port",
         "apply k8s/base/network-policy.yaml (and have a network plugin that enforces it)",
