@@ -1,5 +1,7 @@
 """One kind's objects, through connections that break."""
 
+import logging
+
 import pytest
 import trio
 
@@ -16,7 +18,9 @@ def _watch(cluster: FakeCluster) -> KubeWatch:
         namespaces=(NAMESPACE,), host=f"http://127.0.0.1:{cluster.server.port}", token="admin"
     )
     (api,) = connect(settings)
-    return KubeWatch(api.deployments(), namespace=NAMESPACE, changed=lambda: None)
+    return KubeWatch(
+        api.deployments(), what="Deployments", namespace=NAMESPACE, changed=lambda: None
+    )
 
 
 def _deployment(name: str) -> dict[str, object]:
@@ -63,6 +67,29 @@ async def test_what_was_deleted_unseen_is_gone_after_a_410() -> None:
         await wait_until(lambda: _names(watch) == ["new", "old"])
         await wait_until(lambda: not watch.problem)
         nursery.cancel_scope.cancel()
+
+
+async def test_an_outage_is_in_the_log_when_it_begins_and_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "trioroute.discovery.kube.watch")
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watch = _watch(cluster)
+        nursery.start_soon(watch.run)
+        await wait_until(lambda: watch.is_synced)
+        cluster.server.faults.throttle()
+        cluster.server.cut_all()
+        asked = len(cluster.server.log)
+        await wait_until(lambda: len(cluster.server.log) >= asked + 3)
+        cluster.server.faults.heal()
+        await wait_until(lambda: not watch.problem)
+        nursery.cancel_scope.cancel()
+    # Of three tries; the connection that broke may be told apart from the refusals after it.
+    first, *more, last = [record.getMessage() for record in caplog.records]
+    assert first.startswith("cannot watch Deployments in namespace models: ")
+    assert first.endswith("; what was known last counts")
+    assert len(more) <= 1
+    assert last == "watching Deployments in namespace models again"
 
 
 async def test_a_frozen_server_goes_on_where_it_stopped() -> None:

@@ -114,7 +114,9 @@ class KubeRegistry:
             ControlError: the log cannot be written: the office is lost.
         """
         watches = [
-            KubeWatch(api.resources.lister(kind), namespace=name, changed=self._poke)
+            KubeWatch(
+                api.resources.lister(kind), what=f"{kind}s", namespace=name, changed=self._poke
+            )
             for name, api in self._apis.items()
             for kind in (ENDPOINT_KIND, DEPLOYMENT_KIND)
         ]

@@ -99,8 +99,8 @@ class KubeReplicaSource:
 
     def _open_watches(self) -> None:
         watch = partial(KubeWatch, namespace=self._api.namespace, changed=self._poke)
-        self._pods = watch(self._api.pods(), selector=PODS)
-        self._deployments = watch(self._api.deployments(), selector=PODS)
+        self._pods = watch(self._api.pods(), what="pods", selector=PODS)
+        self._deployments = watch(self._api.deployments(), what="Deployments", selector=PODS)
 
     async def set_desired(
         self,

@@ -26,6 +26,8 @@ __all__ = ["KubeWatch"]
 
 Json = dict[str, Any]
 
+_LOG: Final = logging.getLogger(__name__)
+
 #: Pauses after a failure, seconds. The most is what an API server that is back waits for us.
 _PAUSE_FIRST_S: Final = 0.2
 _PAUSE_MAX_S: Final = 3.0
@@ -55,16 +57,19 @@ class KubeWatch:
         self,
         lister: Lister,
         *,
+        what: str,
         namespace: str,
         changed: Callable[[], None],
         selector: str | None = None,
     ) -> None:
         """Args:
+        what: these objects in words, for the log.
         changed: called on the Trio thread after one or several changes.
         """
         self.objects: dict[str, Json] = {}
         self.is_synced = False
         self.problem = ""
+        self._name = f"{what} in namespace {namespace}"
         self._changed = changed
         self._lister = lister
         self._news: dict[str, Json | None] = {}
@@ -196,9 +201,10 @@ class KubeWatch:
     def _take_news(self) -> None:
         with self._lock:
             news, self._news = self._news, {}
-            self.problem = self._trouble
+            before, self.problem = self.problem, self._trouble
             is_first = self._has_listed and not self.is_synced
             self.is_synced = self._has_listed
+        self._say_trouble(before)
         for uid, obj in news.items():
             if obj is None:
                 self.objects.pop(uid, None)
@@ -207,9 +213,24 @@ class KubeWatch:
         if news or is_first:
             self._changed()
 
+    def _say_trouble(self, before: str) -> None:
+        """Log where trouble begins, becomes another, and ends: each try would be a flood."""
+        if _reason_of(before) == _reason_of(self.problem):
+            return
+        if self.problem:
+            known = "what was known last counts" if self.is_synced else "nothing is known yet"
+            _LOG.warning("cannot watch %s: %s; %s", self._name, self.problem, known)
+        else:
+            _LOG.info("watching %s again", self._name)
+
 
 class _StoppedError(Exception):
     """Ends the informer's call when it is being stopped; never leaves its thread."""
+
+
+def _reason_of(trouble: str) -> str:
+    """Without what differs from try to try."""
+    return trouble.partition(":")[0]
 
 
 def _version_of(obj: Json) -> int:
