@@ -17,6 +17,7 @@ from consensus import PeerAddress, boottime
 from consensus.certificates import PeerTls
 from trioroute.app.handdown import worker_end
 from trioroute.app.host.certificates import ListenerFiles, PeerFiles, load_peer_tls, replica_files
+from trioroute.app.host.memory import keep_small, quieten_collector
 from trioroute.app.host.network import Network, TcpNetwork
 from trioroute.app.host.ports import ScoringSockets
 from trioroute.app.host.slices import use_usual_slice
@@ -138,7 +139,9 @@ class ComposedPlane:
 
     async def serve(self, listening: ScoringSockets, *, task_status: trio.TaskStatus[None]) -> None:
         """Accept and serve until cancelled."""
+        quieten_collector()
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_small)
             if self._access_log is not None:
                 nursery.start_soon(_flush_for_ever, self._access_log)
             await self._server.serve(

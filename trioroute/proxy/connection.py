@@ -134,7 +134,8 @@ class ClientConnection:
 
     def end_exchange(self) -> None:
         """Back to waiting for a head."""
-        self.exchange = self.seen_exchange = None
+        # A raised exception knows its frames, and they this connection: a cycle otherwise.
+        self.exchange = self.seen_exchange = self._interruption = None
         self._plane.sweep.active.discard(self)
         self._idle_since = self._plane.sweep.now
         self._is_head_begun = False

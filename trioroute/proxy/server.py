@@ -8,7 +8,6 @@ Task tree (W3 and W4 of the architecture's picture; outer outlives inner)::
 """
 
 import contextlib
-import gc
 import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
@@ -39,9 +38,6 @@ __all__ = ["ProxyServer", "ProxyStatistics"]
 
 #: How often to look whether the certificate files changed.
 _TLS_LOOK_S: Final = 5.0
-
-#: Container objects made and not freed before the collector runs: some hundred exchanges' worth.
-_COLLECT_AFTER: Final = 20_000
 
 #: How often a drain looks for connections that became idle.
 _DRAIN_LOOK_S: Final = 0.02
@@ -156,7 +152,6 @@ class ProxyServer:
             raise InvariantError("TLS sockets without a certificate")
         plane = self._plane
         plane.sweep.now = trio.current_time()
-        _quieten_collector()
         try:
             async with trio.open_nursery() as outer:
                 outer.start_soon(plane.sweep.run)
@@ -285,17 +280,6 @@ class ProxyServer:
             stream.send_nowait(encode_answer(answer, own_lines=b"", date=date, must_close=True))
         stream.shutdown_send()
         stream.close()
-
-
-def _quieten_collector() -> None:
-    """Look for reference cycles less often: an exchange leaves none behind.
-
-    With Python's own threshold (700 objects) it was a tenth of all CPU time under load. What exists
-    by now lives as long as the process and need never be looked at again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 50)
 
 
 async def _follow_files(tls: ServerTls) -> None:
