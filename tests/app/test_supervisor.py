@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from tests.app.composed import Group, running_echo, running_group, score
-from trioroute.core.status import ClusterStatus, Role
+from trioroute.core.status import ClusterStatus, FrontEndStatus, Role
 
 
 async def coordinator_of(status: ClusterStatus | None) -> str:
@@ -39,6 +39,36 @@ async def test_requests_go_on_when_the_coordinator_dies(tmp_path: Path) -> None:
         second = await coordinator_of(await group.door.status())
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
     assert second != first
+
+
+async def own_row(group: Group, name: str) -> FrontEndStatus:
+    """What a front-end says of itself."""
+    status = await group.door.status(name)
+    assert status is not None
+    return next(row for row in status.front_ends if row.name == name)
+
+
+def is_at_home(group: Group, name: str) -> bool:
+    """Has its worker a home, as far as it knows itself?"""
+    homes = group.front_ends[name].supervisor.state.homes.get("echo/blue", {})
+    return any(f"{name}/0" in masks for masks in homes.values())
+
+
+async def test_without_a_quorum_who_serves_from_home_stays_ready(tmp_path: Path) -> None:
+    """Faults row 5: were all unready, a load balancer would have nobody to send requests to."""
+    async with running_echo(tmp_path, 3) as group:
+        first = await coordinator_of(await group.door.status())
+        left = next(name for name in group.front_ends if name != first)
+        with trio.fail_after(20):
+            while not is_at_home(group, left) or (await own_row(group, left)).unready_reason:  # noqa: ASYNC110 - no event to wait for
+                await trio.sleep(0.05)
+            for name in group.front_ends.keys() - {left}:
+                group.front_ends[name].scope.cancel()
+                await group.front_ends[name].ended.wait()
+            while not (row := await own_row(group, left)).isolated:
+                assert row.unready_reason == ""
+                await trio.sleep(0.05)
+    assert "serves from its homes for" in row.isolated
 
 
 async def test_a_drain_hands_the_office_over_and_loses_nothing(tmp_path: Path) -> None:

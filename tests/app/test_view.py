@@ -13,6 +13,7 @@ from consensus import Member, MemberConfig, MemoryJournal, PeerAddress, boottime
 from consensus.memory import MemoryNetwork
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
 from trioroute.app.replicated import RegistryLog, RegistryMachine
+from trioroute.app.routing.readiness import Readiness
 from trioroute.app.settings import ClusterSettings, FrontEndConfig
 from trioroute.app.view import FrontEndView
 from trioroute.coordinator.service import Coordinator
@@ -70,7 +71,7 @@ async def one_of(count: int, *, cluster: ClusterSettings | None = None) -> Async
         coordinator=coordinator,
         found=lambda: found,
         office_age_s=lambda: None,
-        unready_reason=lambda: "; ".join(unready),
+        readiness=lambda: Readiness(unready_reason="; ".join(unready)),
         start_unready=lambda: unready.append("draining"),
     )
     async with trio.open_nursery() as nursery:
@@ -163,6 +164,7 @@ async def test_readiness_is_what_it_is_told(autojump_clock: trio.testing.MockClo
         assert situation.view.is_ready() == (True, "serving")
         await situation.view.drain()
         assert situation.view.is_ready() == (False, "draining")
+        assert situation.view.status().front_ends[0].unready_reason == "draining"
 
 
 async def test_only_the_coordinator_can_hand_its_office_over(

@@ -95,6 +95,30 @@ async def test_what_a_worker_reports_is_what_the_seat_shows() -> None:
     assert (shown.incarnation, shown.restarts) == (100, 0)
 
 
+async def test_a_link_that_was_there_is_lost_once(autojump_clock: trio.testing.MockClock) -> None:
+    """Tries to find the next coordinator end as the link did, and are no later end of it."""
+    lost, there = LinkState(connected=False, epoch=9), LinkState(connected=True, epoch=9)
+    seen: list[float | None] = []
+    seated = trio.Event()
+
+    async def life(incarnation: int, end: WorkerEnd) -> None:
+        await seated.wait()
+        for state in (lost, there, lost, lost, there):
+            await end.send(state)
+            await trio.testing.wait_all_tasks_blocked()
+            seen.append(seat.statistics().link_lost_at)
+        await sit(incarnation, end)
+
+    async with running_seat(life) as seat:
+        seated.set()
+        while len(seen) < 5:
+            await trio.testing.wait_all_tasks_blocked()
+    never, up, lost_at, tried, again = seen
+    assert (never, up, again) == (None, None, None)
+    assert lost_at is not None
+    assert tried == lost_at
+
+
 async def test_a_worker_that_ends_is_replaced_by_a_higher_incarnation(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

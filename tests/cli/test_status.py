@@ -147,6 +147,9 @@ def test_every_configured_front_end_has_a_row() -> None:
     draining = FrontEndStatus(name="fe-1", unready_reason="draining")
     (row,) = front_end_rows(ClusterStatus(reporter="x", front_ends=(draining,)))
     assert (row[2], row[8]) == ("unready", "draining")
+    isolated = FrontEndStatus(name="fe-1", isolated="no link to the coordinator")
+    (row,) = front_end_rows(ClusterStatus(reporter="x", front_ends=(isolated,)))
+    assert (row[2], row[8]) == ("isolated", "no link to the coordinator")
     full = FrontEndStatus(
         name="fe-1",
         overhead_p50_s=0.0009,

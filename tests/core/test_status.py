@@ -67,6 +67,10 @@ def test_a_replica_that_starts_beside_a_ready_one_is_no_problem() -> None:
             ),
             "front-end fe-2 is not ready: draining",
         ),
+        (
+            attrs.evolve(WELL, front_ends=(FrontEndStatus(name="fe-2", isolated="no link"),)),
+            "front-end fe-2 is isolated: no link",
+        ),
         (with_deployment(traffic_percent=0), "endpoint echo has no deployment with traffic"),
         (with_deployment(replicas=()), "echo/blue has no ready replica: none is ready"),
         (with_deployment(replicas=(STARTING,)), "echo/blue has no ready replica: importing"),

@@ -54,6 +54,7 @@ from trioroute.app.host.predecessor import prove_predecessor_dead
 from trioroute.app.plane import ComposedPlane
 from trioroute.app.replicated import RegistryLog, RegistryMachine
 from trioroute.app.routing.feed import RoutingPictures
+from trioroute.app.routing.readiness import Readiness, readiness_of
 from trioroute.app.secret import load_secret
 from trioroute.app.settings import END_TOGETHER, FrontEndConfig
 from trioroute.app.view import FrontEndView
@@ -139,7 +140,7 @@ class Supervisor:
             coordinator=self._coordinator,
             found=lambda: self._found,
             office_age_s=self._office_age_s,
-            unready_reason=self._unready_reason,
+            readiness=self._readiness,
             start_unready=self._start_unready,
         )
         secret = load_secret(config.runner or config.data, os.environ)
@@ -287,15 +288,10 @@ class Supervisor:
     def _start_unready(self) -> None:
         self._is_unready = True
 
-    def _unready_reason(self) -> str:
+    def _readiness(self) -> Readiness:
         if self._is_unready:
-            return "draining"
-        waiting = [seat.holder for seat in self._seats if not seat.statistics().is_ready]
-        if waiting:
-            return f"not accepting yet: {', '.join(waiting)}"
-        if not any(seat.statistics().link.connected for seat in self._seats):
-            return "no link to the coordinator"
-        return ""
+            return Readiness(unready_reason="draining")
+        return readiness_of([seat.statistics() for seat in self._seats], self.state, boottime())
 
     def _seat(self, index: int) -> Seat:
         config = self._config

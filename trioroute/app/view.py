@@ -18,6 +18,7 @@ from consensus import (
 )
 from consensus import Role as RaftRole
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
+from trioroute.app.routing.readiness import Readiness
 from trioroute.app.settings import FrontEndConfig
 from trioroute.app.workers import Seat
 from trioroute.coordinator.service import Coordinator
@@ -84,7 +85,7 @@ class FrontEndView:
         coordinator: Coordinator,
         found: Callable[[], Sequence[FoundReplica]],
         office_age_s: Callable[[], float | None],
-        unready_reason: Callable[[], str],
+        readiness: Callable[[], Readiness],
         start_unready: Callable[[], None],
     ) -> None:
         """Look at these from now on.
@@ -93,7 +94,7 @@ class FrontEndView:
             coordinator: this front-end's, in office or not.
             found: the replicas that the runner knows.
             office_age_s: since when this front-end coordinates; None when it does not.
-            unready_reason: why to send no requests here; empty when there is no reason.
+            readiness: whether load balancers should send requests here, and why.
             start_unready: tell load balancers to go elsewhere.
         """
         self._config = config
@@ -104,7 +105,7 @@ class FrontEndView:
         self._found = found
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
         self._office_age_s = office_age_s
-        self._unready_reason = unready_reason
+        self._readiness = readiness
         self._start_unready = start_unready
 
     async def run_rate(self) -> None:
@@ -114,9 +115,9 @@ class FrontEndView:
             await trio.sleep(_SAMPLE_S)
 
     def is_ready(self) -> tuple[bool, str]:
-        """Whether to send requests here, and why not."""
-        reason = self._unready_reason()
-        return not reason, reason or "serving"
+        """Whether to send requests here, and why not or for how long yet."""
+        readiness = self._readiness()
+        return readiness.is_ready, readiness.text
 
     def worker_stats(self) -> WorkerStats:
         """The counts of all workers that this supervisor ever had."""
@@ -304,6 +305,7 @@ class FrontEndView:
                 is_up=is_up,
                 error="" if is_up else "not connected",
             )
+        readiness = self._readiness()
         overheads = [stats.overhead for stats in self.worker_stats().deployments]
         overhead = reduce(add, overheads, DeploymentStats(endpoint="", deployment="").overhead)
         return FrontEndStatus(
@@ -316,6 +318,8 @@ class FrontEndView:
             version=version("trioroute"),
             admin_url=_url(self._config.admin_host, self._config.admin_port),
             scoring_url=_url(self._config.scoring_host, self._config.scoring_port),
+            unready_reason=readiness.unready_reason,
+            isolated=readiness.isolated,
         )
 
 

@@ -77,13 +77,19 @@ Launch = Callable[[int], AbstractAsyncContextManager[SupervisorEnd]]
 
 @attrs.frozen(kw_only=True)
 class SeatStatistics:
-    """One worker as its supervisor sees it."""
+    """One worker as its supervisor sees it.
+
+    Attributes:
+        link_lost_at: when its link was last there, seconds on the clock of leases; None while it
+            is there, and for a worker that never had one.
+    """
 
     holder: str
     incarnation: int
     is_ready: bool
     link: LinkState
     restarts: int
+    link_lost_at: float | None = None
 
 
 class Seat:
@@ -109,6 +115,7 @@ class Seat:
         self._left = trio.Event()
         self._is_ready = False
         self._link = LinkState(connected=False, epoch=0)
+        self._link_lost_at: float | None = None
         self._stats = WorkerStats()
         self._earlier_stats = WorkerStats()
         self._is_ending = False
@@ -143,6 +150,7 @@ class Seat:
             is_ready=self._is_ready,
             link=self._link,
             restarts=max(self._launches - 1, 0),
+            link_lost_at=self._link_lost_at,
         )
 
     async def _run_once(self) -> None:
@@ -213,6 +221,10 @@ class Seat:
             case Stats():
                 self._stats = report.counts(WorkerStats)
             case LinkState():
+                if report.connected:
+                    self._link_lost_at = None
+                elif self._link.connected:  # each try that fails is reported too
+                    self._link_lost_at = boottime()
                 self._link = report
 
     def _vacate(self) -> None:
@@ -222,6 +234,7 @@ class Seat:
         self._earlier_stats, self._stats = self.worker_stats(), WorkerStats()
         self._is_ready = False
         self._link = LinkState(connected=False, epoch=0)
+        self._link_lost_at = None
         self._end = None
         self._left.set()
         self._left = trio.Event()

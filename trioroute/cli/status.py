@@ -191,14 +191,16 @@ def front_end_rows(status: ClusterStatus) -> Iterator[tuple[str, ...]]:
             _number(one.slots_held),
             _number(one.applied_index),
             one.version or _UNKNOWN,
-            one.error or one.unready_reason,
+            one.error or one.unready_reason or one.isolated,
         )
 
 
 def _state(one: FrontEndStatus) -> str:
     if not one.is_up:
         return "DOWN"
-    return "unready" if one.unready_reason else "up"
+    if one.unready_reason:
+        return "unready"
+    return "isolated" if one.isolated else "up"
 
 
 def deployment_rows(status: ClusterStatus) -> Iterator[tuple[str, ...]]:

@@ -84,6 +84,7 @@ class FrontEndStatus:
         slots_held: slots its workers hold leases on now.
         admin_url, scoring_url: as it listens; on 0.0.0.0 it is any of the machine's addresses.
         unready_reason: why load balancers should send nothing to it; empty when they should.
+        isolated: why it serves from its homes alone and for how long yet; empty when it does not.
     """
 
     name: str
@@ -99,6 +100,7 @@ class FrontEndStatus:
     scoring_url: str = ""
     unready_reason: str = ""
     error: str = ""
+    isolated: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -224,6 +226,8 @@ class ClusterStatus:
                 yield f"front-end {front_end.name} is down: {front_end.error or 'no answer'}"
             elif front_end.unready_reason:
                 yield f"front-end {front_end.name} is not ready: {front_end.unready_reason}"
+            elif front_end.isolated:
+                yield f"front-end {front_end.name} is isolated: {front_end.isolated}"
         for endpoint in self.endpoints:
             yield from _problems_of(endpoint)
 
