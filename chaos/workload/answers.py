@@ -55,9 +55,23 @@ class Wire:
         self._first_byte_at = 0.0
 
     @property
+    def received(self) -> int:
+        """So many bytes have come of the answer that is awaited."""
+        return self._received
+
+    @property
+    def first_byte_at(self) -> float | None:
+        """When the first of them came, None when none has."""
+        return self._first_byte_at if self._received else None
+
+    @property
     def leftover(self) -> bytes:
         """The beginning of what came behind the last answer that was read."""
         return bytes(self._buffer[:40])
+
+    def begin(self) -> None:
+        """Another request goes out: what came for the one before counts no more."""
+        self._received = len(self._buffer)
 
     async def send(self, data: bytes) -> None:
         """Send all of it; AnswerBrokenError when the connection has ended."""
@@ -72,7 +86,6 @@ class Wire:
         Raises:
             AnswerBrokenError: it ended early or is no HTTP/1.1.
         """
-        self._received = len(self._buffer)
         head = await self.read_head()
         if head.fields.get("transfer-encoding", "").lower() == "chunked":
             body = await self._read_chunks()
@@ -138,5 +151,4 @@ class Wire:
         self._buffer += data
 
     def _broken(self, text: str) -> AnswerBrokenError:
-        first_byte_at = self._first_byte_at if self._received else None
-        return AnswerBrokenError(f"{text} after {self._received} bytes", first_byte_at)
+        return AnswerBrokenError(f"{text} after {self._received} bytes", self.first_byte_at)

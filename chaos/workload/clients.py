@@ -68,6 +68,8 @@ class Clients:
         self.requests: list[Request] = []
         #: Bytes that came on idle connections: an answer that nobody asked for (I1).
         self.unasked: list[str] = []
+        #: The connections of requests that have not ended.
+        self.under_way: dict[int, Wire] = {}
         self._door = door
         self._shape = shape
         self._kept: dict[Address, list[Wire]] = {}
@@ -91,8 +93,12 @@ class Clients:
             except AnswerBrokenError as error:
                 request.first_byte_at = error.first_byte_at
                 self._end(request, Outcome.BROKEN, str(error))
+        wire = self.under_way.pop(request.number, None)
         if scope.cancelled_caught:
-            self._end(request, Outcome.HUNG)
+            # Whose answer had begun was cut off from its end; that is another thing than silence.
+            request.first_byte_at = wire.first_byte_at if wire else None
+            heard = f"after {wire.received} bytes" if wire else "while connecting"
+            self._end(request, Outcome.HUNG, heard)
         return request
 
     async def close(self) -> None:
@@ -252,6 +258,8 @@ class Clients:
                 if wire is None:
                     wire = await self._connect(name, address)
                 if wire is not None:
+                    wire.begin()
+                    self.under_way[request.number] = wire
                     request.front_end = name
                     return wire
                 request.refusals += 1

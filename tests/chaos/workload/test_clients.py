@@ -5,7 +5,9 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
+from chaos.history import Outcome
 from chaos.workload.clients import Address, Clients, Shape
 
 SHAPE = Shape(path="/score", chat_path="/chat", service_s=0.0, deadline_s=5.0)
@@ -56,3 +58,32 @@ async def test_an_answer_that_nobody_asked_for_is_noted(kind: str, times: int) -
         nursery.cancel_scope.cancel()
     assert (request.is_ok, request.is_own) == (True, True)
     assert len(clients.unasked) == times - 1
+
+
+async def begin_to_answer(stream: trio.SocketStream, *, begun: bytes) -> None:
+    """Take a request, and say no more than this."""
+    async with stream:
+        await stream.receive_some()
+        await stream.send_all(begun)
+        await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"])
+async def test_a_hang_says_whether_an_answer_had_begun(
+    mock_clock: trio.testing.MockClock, begun: bytes
+) -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        silent = partial(begin_to_answer, begun=begun)
+        nursery.start_soon(partial(trio.serve_listeners, silent, [listener]))
+        clients = Clients(OneDoor(listener.socket.getsockname()[1]), SHAPE)
+        async with trio.open_nursery() as sending:
+            sending.start_soon(clients.send, "stream")
+            await trio.testing.wait_all_tasks_blocked()
+            while not clients.under_way or clients.under_way[1].received < len(begun):
+                await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(60.0)
+        nursery.cancel_scope.cancel()
+    (request,) = clients.requests
+    assert (request.outcome, request.detail) == (Outcome.HUNG, f"after {len(begun)} bytes")
+    assert (request.first_byte_at is not None) is bool(begun)
