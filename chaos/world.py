@@ -27,6 +27,7 @@ class Setup:
         shares_socket: front-ends accept from one listening socket, as under `up`, instead of each
             from a port of its own behind clients that retry refused connects.
         has_chat: a second deployment that may be upgraded.
+        chat_max_s: how long its conversations may last, and so its slots are doubted.
         has_lines: front-ends call each other over lines that can be made bad. A line takes calls
             for somebody dead, so the refusal that proves it at once does not come through.
     """
@@ -40,6 +41,7 @@ class Setup:
     queue_wait_max_s: float = 8.0
     shares_socket: bool = False
     has_chat: bool = True
+    chat_max_s: float = 5.0
     has_lines: bool = True
 
     @property

@@ -20,6 +20,7 @@ from chaos.judging.excuses import (
     overlaps,
     was_disturbed,
 )
+from chaos.judging.gaps import quantile, undisturbed_office_gaps
 from chaos.judging.levels import Levels
 from chaos.judging.slopes import growths
 
@@ -234,6 +235,16 @@ def epochs_rise(history: History, _: Levels) -> _Complaints:
         newest[office.reporter] = max(before, office.epoch)
 
 
+def office_is_taken_over(history: History, levels: Levels) -> _Complaints:
+    """A lost coordinator has a successor in time, where a scenario owes that."""
+    most_s = levels.office_gap_p99_max_s
+    gaps = undisturbed_office_gaps(history)
+    gap_s = quantile(gaps, 0.99)
+    if most_s is not None and gap_s > most_s:
+        text = f"nobody coordinated for {gap_s:.2f} s (p99 of {len(gaps)} losses)"
+        yield f"{text}, at most {most_s:g}", None
+
+
 def nobody_dies(history: History, _: Levels) -> _Complaints:
     """A front-end ends by itself only when a fault leaves it no choice, never by a bug."""
     for death in history.deaths:
@@ -298,6 +309,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     nothing_leaks,
     nothing_grows,
     epochs_rise,
+    office_is_taken_over,
     nobody_dies,
     speaks_in_words,
     no_secrets,

@@ -1,11 +1,12 @@
 """How long nobody coordinated: by the successor's own account, and by what replicas saw. Pure."""
 
 import bisect
+from collections.abc import Sequence
 from typing import Final
 
 from chaos.history import Execution, History, Span
 
-__all__ = ["coordinator_gaps", "epoch_of", "office_gaps"]
+__all__ = ["coordinator_gaps", "epoch_of", "office_gaps", "quantile", "undisturbed_office_gaps"]
 
 #: Faults after which another one coordinates.
 _LOSSES: Final = frozenset({"kill-coordinator", "kill-all"})
@@ -41,10 +42,30 @@ def office_gaps(history: History) -> list[float]:
 
     From before the fault was done, so longer by the choice of whom to hit.
     """
+    return [until - since for since, until in _vacancies(history)]
+
+
+def undisturbed_office_gaps(history: History) -> list[float]:
+    """Those of the office gaps in which no process waited for a core, seconds."""
+    return [
+        until - since
+        for since, until in _vacancies(history)
+        if not any(begins <= until and ends >= since for begins, ends in history.starved)
+    ]
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which a share of all lie; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def _vacancies(history: History) -> list[tuple[float, float]]:
+    """For each lost coordinator: when, and when its successor's office began."""
     begun = sorted({each.began_at for each in history.offices if each.began_at is not None})
     lost = [span.injected_at for span in history.spans if span.kind in _LOSSES]
     later = [(at, bisect.bisect_right(begun, at)) for at in lost]
-    return [begun[index] - at for at, index in later if index < len(begun)]
+    return [(at, begun[index]) for at, index in later if index < len(begun)]
 
 
 def _gap(span: Span, times: list[float], newest: list[int]) -> float | None:

@@ -29,6 +29,9 @@ class Levels:
             None where the load cannot show it.
         memory_slope_max, descriptors_slope_max: by how much a process may grow in an hour, bytes
             and number, in runs long enough to tell.
+        office_gap_p99_max_s: for how long nobody may coordinate after a coordinator is lost, at the
+            99th percentile of the losses in which no process waited for a core; None where faults
+            end coordinators in ways that are noticed more slowly, or none.
         starved_share_max: a run whose processes waited for a core for more of the time is invalid.
     """
 
@@ -43,6 +46,7 @@ class Levels:
     tasks_growth: int = 12
     memory_growth: float = 0.5
     overtaking_max_s: float | None = None
+    office_gap_p99_max_s: float | None = None
     starved_share_max: float = 0.5
     memory_slope_max: float | None = None
     descriptors_slope_max: float | None = None

@@ -8,12 +8,12 @@ import attrs
 from chaos.faults import kind_named
 from chaos.history import History, Outcome
 from chaos.judging.checkers import Violation, check
-from chaos.judging.gaps import coordinator_gaps, office_gaps
+from chaos.judging.gaps import coordinator_gaps, office_gaps, quantile
 from chaos.judging.levels import Levels
 from chaos.judging.slopes import growths, p99_drift
 from chaos.judging.validity import invalidity
 
-__all__ = ["Judgement", "judge", "quantile", "shown", "to_json"]
+__all__ = ["Judgement", "judge", "shown", "to_json"]
 
 #: More than these of one rule say no more than that there are many.
 _SHOWN_MAX: Final = 5
@@ -42,12 +42,6 @@ def judge(history: History, levels: Levels) -> Judgement:
         violations=tuple(check(history, levels)),
         invalid=tuple(invalidity(history, levels)),
     )
-
-
-def quantile(values: list[float], share: float) -> float:
-    """The value below which a share of all lie; 0 of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
 def shown(judgement: Judgement, *, replay: str = "") -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 from chaos.history import Census, History
 from chaos.judging.excuses import was_disturbed
+from chaos.judging.gaps import undisturbed_office_gaps
 from chaos.judging.levels import Levels
 from chaos.judging.slopes import growths
 
@@ -40,6 +41,7 @@ def invalidity(history: History, levels: Levels) -> list[str]:
         reasons += _nobody_looked(history)
     reasons += _not_grown_old(history, levels)
     reasons += _nobody_waited(history, levels)
+    reasons += _no_vacancy(history, levels)
     return reasons
 
 
@@ -110,3 +112,9 @@ def _nobody_waited(history: History, levels: Levels) -> Iterator[str]:
     )
     if waiters < _WAITERS_MIN:
         yield f"{waiters} requests had to wait, at least {_WAITERS_MIN} show an order: offer more"
+
+
+def _no_vacancy(history: History, levels: Levels) -> Iterator[str]:
+    """A successor is owed in time, and nobody saw one come on a machine that had time for it."""
+    if levels.office_gap_p99_max_s is not None and not undisturbed_office_gaps(history):
+        yield "of no lost coordinator it is known when its successor's office began"

@@ -31,9 +31,6 @@ MOUNT_NEEDS: Final = frozenset({Need.MOUNT, Need.HOSTS_FILE})
 ENDPOINT: Final = "work"
 CHAT: Final = "chat"
 
-#: How long upgraded connections may last: no client stays longer, so MAXREQ is short.
-_CHAT_S: Final = 5.0
-
 _START_MAX_S: Final = 60.0
 _LOOK_S: Final = 0.15
 
@@ -162,7 +159,7 @@ class System:
         deployments = [self._deployment(ENDPOINT, self.replicas.ordinary, None)]
         if self.setup.has_chat:
             endpoints.append(Endpoint(name=CHAT, traffic={"blue": 100}, key_digests=digests))
-            deployments.append(self._deployment(CHAT, self.replicas.chat, _CHAT_S))
+            deployments.append(self._deployment(CHAT, self.replicas.chat, self.setup.chat_max_s))
         while True:
             for one in self.front_ends.all.values():
                 with contextlib.suppress(UnreachableError, ProblemAnswerError):

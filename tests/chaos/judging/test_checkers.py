@@ -26,7 +26,11 @@ LEVELS = Levels(rate_min=0.0)
 
 #: And what longer runs, or fuller ones, are held to besides.
 ALL_LEVELS = attrs.evolve(
-    LEVELS, overtaking_max_s=0.5, memory_slope_max=2 << 20, descriptors_slope_max=2
+    LEVELS,
+    overtaking_max_s=0.5,
+    memory_slope_max=2 << 20,
+    descriptors_slope_max=2,
+    office_gap_p99_max_s=0.5,
 )
 
 
@@ -73,7 +77,10 @@ def good() -> History:
         executions=[execution(1, 1.02), execution(2, 2.02), execution(3, 20.02)],
         spans=[killed()],
         slots={"r": 1},
-        offices=[Office(at=0.5, epoch=1, name="fe-0"), Office(at=21.0, epoch=2, name="fe-1")],
+        offices=[
+            Office(at=0.5, epoch=1, name="fe-0"),
+            Office(at=21.0, epoch=2, name="fe-1", began_at=20.3),
+        ],
         before=census,
         after=census,
         final=FinalRead(coordinator="fe-1", epoch=2),
@@ -102,6 +109,11 @@ def refuse_what_ran(history: History) -> None:
     """The router says that it never sent a request that did run."""
     set_on(history, 2, status=503, reason="queue-timeout", outcome=Outcome.ANSWERED)
     history.spans.append(attrs.evolve(killed(), kind="pause-coordinator"))
+
+
+def come_late(history: History) -> None:
+    """The successor's office begins after more than half a second."""
+    history.offices[1] = attrs.evolve(history.offices[1], began_at=20.6)
 
 
 def overtake(history: History) -> None:
@@ -209,6 +221,7 @@ BREAKS: dict[str, list[Callable[[History], object]]] = {
         lambda h: h.offices.append(Office(at=25.0, epoch=1, name="fe-0")),
         lambda h: h.offices.append(Office(at=25.0, epoch=2, name="fe-2")),
     ],
+    "office_is_taken_over": [come_late],
     "nobody_dies": [
         lambda h: h.deaths.append(Death(at=20.5, name="fe-0", status=1)),
         fill_the_disk_of_another,
@@ -313,6 +326,18 @@ def test_a_recovery_is_held_to_its_kinds_goal_where_the_machine_had_time_for_it(
     assert (late.rule, "recovered after 5.5 s, at most 5" in late.text) == ("recovers", True)
     history.starved = [(20.5, 21.0)]
     assert check(history, goals) == []
+
+
+def test_a_successor_is_owed_in_time_only_where_a_scenario_says_so() -> None:
+    history = good()
+    come_late(history)
+    assert check(history, LEVELS) == []
+    owed = attrs.evolve(LEVELS, office_gap_p99_max_s=0.5)
+    (late,) = check(history, owed)
+    assert (late.rule, late.at) == ("office_is_taken_over", None)
+    assert late.text == "nobody coordinated for 0.60 s (p99 of 1 losses), at most 0.5"
+    history.starved = [(20.1, 20.4)]
+    assert check(history, owed) == []
 
 
 def test_a_fault_excuses_as_much_lateness_as_it_lasted() -> None:

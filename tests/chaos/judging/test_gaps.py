@@ -4,7 +4,13 @@ import attrs
 import pytest
 
 from chaos.history import Office
-from chaos.judging.gaps import coordinator_gaps, epoch_of, office_gaps
+from chaos.judging.gaps import (
+    coordinator_gaps,
+    epoch_of,
+    office_gaps,
+    quantile,
+    undisturbed_office_gaps,
+)
 from tests.chaos.judging.test_checkers import execution, good
 
 
@@ -38,3 +44,18 @@ def test_without_a_successors_account_there_is_no_figure() -> None:
     history = good()
     history.offices = [Office(at=21.0, epoch=2, name="fe-1")]
     assert office_gaps(history) == []
+
+
+def test_a_gap_in_which_a_process_waited_for_a_core_is_not_judged() -> None:
+    history = good()
+    history.offices = [Office(at=21.0, epoch=2, name="fe-1", began_at=20.7)]
+    history.starved = [(18.0, 19.9), (20.8, 25.0)]
+    assert undisturbed_office_gaps(history) == [pytest.approx(0.7)]
+    history.starved = [(20.6, 20.9)]
+    assert undisturbed_office_gaps(history) == []
+    assert office_gaps(history) == [pytest.approx(0.7)]
+
+
+def test_quantiles() -> None:
+    values = [float(number) for number in range(100)]
+    assert (quantile(values, 0.5), quantile(values, 0.99), quantile([], 0.5)) == (50.0, 99.0, 0.0)

@@ -5,7 +5,7 @@ import json
 import attrs
 
 from chaos.history import Sample
-from chaos.judging.report import judge, quantile, shown, to_json
+from chaos.judging.report import judge, shown, to_json
 from tests.chaos.judging.test_checkers import LEVELS, good
 
 
@@ -50,11 +50,6 @@ def test_machines_get_the_same_as_json() -> None:
     assert document["green"] is True
     assert [fault["kind"] for fault in document["faults"]] == ["kill-coordinator"]
     assert [row["outcome"] for row in document["not_ok"]] == ["broken"]
-
-
-def test_quantiles() -> None:
-    values = [float(number) for number in range(100)]
-    assert (quantile(values, 0.5), quantile(values, 0.99), quantile([], 0.5)) == (50.0, 99.0, 0.0)
 
 
 def test_growth_is_told_of_those_that_lived_long_enough_for_it() -> None:

@@ -80,8 +80,17 @@ def test_an_order_that_is_owed_needs_requests_that_wait() -> None:
     assert invalidity(history, levels) == []
 
 
+def test_a_successor_that_is_owed_in_time_needs_a_loss_that_was_seen() -> None:
+    levels = attrs.evolve(LEVELS, office_gap_p99_max_s=0.5)
+    history = good()
+    assert invalidity(history, levels) == []
+    history.starved = [(20.1, 20.4)]
+    (reason,) = invalidity(history, levels)
+    assert "no lost coordinator" in reason
+
+
 def test_slopes_that_are_owed_need_time() -> None:
-    levels = attrs.evolve(ALL_LEVELS, overtaking_max_s=None)
+    levels = attrs.evolve(ALL_LEVELS, overtaking_max_s=None, office_gap_p99_max_s=None)
     history = good()
     assert len(invalidity(history, levels)) == 2
     history.samples = [
