@@ -19,6 +19,7 @@ from trioroute.discovery.kube.objects import (
     deployment_of,
     found_replica,
     other_scaler,
+    person_who_scaled,
     pod_name_of,
     problem_of,
     service_of,
@@ -252,12 +253,33 @@ def test_only_private_addresses_are_routed_to(address: Any) -> None:
     assert found.state == "starting" or address.is_private or str(address).startswith("100.")
 
 
+def managed(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"managedFields": list(entries)}}
+
+
 def test_somebody_else_who_scales_is_named() -> None:
     ours = {"manager": "trioroute", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
     hpa = {**ours, "manager": "kube-controller-manager"}
-    label = {"manager": "kubectl", "fieldsV1": {"f:metadata": {}}}
-    assert other_scaler({"metadata": {"managedFields": [ours, label]}}) == ""
-    assert other_scaler({"metadata": {"managedFields": [ours, hpa]}}) == "kube-controller-manager"
+    label = {"manager": "flux", "fieldsV1": {"f:metadata": {}}}
+    for is_adopted in (False, True):
+        assert other_scaler(managed(ours, label), is_adopted=is_adopted) == ""
+    assert other_scaler(managed(ours, hpa), is_adopted=False) == "kube-controller-manager"
+    assert other_scaler(managed(ours, hpa), is_adopted=True) == "", "it may be who made it"
+    scaled = managed(ours, {**hpa, "subresource": "scale"})
+    assert other_scaler(scaled, is_adopted=True) == "kube-controller-manager"
+
+
+def test_a_person_who_scaled_is_no_scaler() -> None:
+    number: dict[str, Any] = {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    scaled = {**number, "manager": "kubectl", "subresource": "scale"}
+    edited = {**number, "manager": "kubectl-edit"}
+    for entry, is_adopted in ((scaled, False), (scaled, True), (edited, False)):
+        deployment = managed(entry)
+        assert other_scaler(deployment, is_adopted=is_adopted) == ""
+        assert person_who_scaled(deployment, is_adopted=is_adopted) == entry["manager"]
+    assert person_who_scaled(managed(edited), is_adopted=True) == "", "it may be who made it"
+    hpa = {**scaled, "manager": "kube-controller-manager"}
+    assert person_who_scaled(managed(hpa), is_adopted=False) == ""
 
 
 def test_a_quota_that_keeps_pods_away_is_told() -> None:

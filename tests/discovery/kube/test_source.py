@@ -1,5 +1,7 @@
 """Discovery on Kubernetes, through the official client, against the fake API server."""
 
+from functools import partial
+
 import attrs
 import pytest
 import trio
@@ -281,6 +283,31 @@ async def test_what_somebody_else_scales_is_reported_and_left_alone() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_what_a_person_scales_is_set_back_once_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        watcher, source = Watcher(), cluster.source()
+        await nursery.start(watcher.run, source)
+        await source.set_desired(1, [(cluster.iris, 3)])
+        await wait_until(lambda: watcher.states() == ["running"] * 3)
+        scale = partial(
+            cluster.api.objects.scale, cluster.kind("Deployment"), NAMESPACE, "iris-blue"
+        )
+        scale(replicas=1, write=_KUBECTL)
+        await wait_until(lambda: "1 replicas were set with kubectl, and are 3" in caplog.text)
+        await wait_until(lambda: watcher.states() == ["running"] * 3)
+        assert source.problems == {}
+        await source.set_desired(1, [(cluster.iris, 2)])
+        await wait_until(lambda: watcher.states() == ["running"] * 2)
+        assert caplog.text.count("were set with kubectl") == 1, "what we write is no person's"
+        scale(replicas=1, write=_KUBECTL)
+        await wait_until(lambda: "again after it was set" in source.problems.get("iris/blue", ""))
+        await _wait_quiet(cluster)
+        assert (cluster.get("Deployment", "iris-blue") or {})["spec"]["replicas"] == 1
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_deployment_without_an_image_says_so_in_its_missing_replica() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
@@ -431,6 +458,7 @@ async def _wait_quiet(cluster: FakeCluster) -> None:
         await trio.sleep(0.3)
 
 
+_KUBECTL = Write(manager="kubectl", subresource="scale")
 _HPA = Write(manager="horizontal-pod-autoscaler", subresource="scale")
 _OTHER = {"name": "other", "image": "registry.example/other:1"}
 

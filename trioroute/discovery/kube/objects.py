@@ -9,7 +9,7 @@ no later pod repeats.
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final
@@ -34,9 +34,9 @@ __all__ = [
     "deployment_of",
     "found_replica",
     "other_scaler",
+    "person_who_scaled",
     "pod_name_of",
     "problem_of",
-    "scaler_of_adopted",
     "service_of",
 ]
 
@@ -45,6 +45,9 @@ Network = IPv4Network | IPv6Network
 
 #: Whose fields these are, in server-side apply.
 FIELD_MANAGER: Final = "trioroute"
+
+#: How the field managers of people's tool begin (also `kubectl-edit`, `kubectl-client-side-apply`).
+_PERSONS: Final = "kubectl"
 
 _MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 ENDPOINT: Final = "trioroute.dev/endpoint"
@@ -375,23 +378,35 @@ def _seconds(text: str | None) -> float:
     return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
-def other_scaler(deployment: Json) -> str:
-    """Who else writes the number of replicas (an HPA, a person); empty when only we do."""
+def other_scaler(deployment: Json, *, is_adopted: bool) -> str:
+    """What else keeps changing the number of replicas (an HPA); empty when nothing does.
+
+    Args:
+        is_adopted: others made it, and wrote a number when they did: only scaling counts then.
+    """
+    return next((one for one in _scalers(deployment, is_adopted) if not _is_person(one)), "")
+
+
+def person_who_scaled(deployment: Json, *, is_adopted: bool) -> str:
+    """By what tool somebody has set the number of replicas that stands there; empty when we did.
+
+    kubectl writes once and when somebody says so: that is no scaler which ours would fight with.
+    """
+    return next((one for one in _scalers(deployment, is_adopted) if _is_person(one)), "")
+
+
+def _scalers(deployment: Json, is_adopted: bool) -> Iterator[str]:
+    """The field managers, other than ours, that have the number of replicas."""
     for entry in deployment["metadata"].get("managedFields") or []:
+        if is_adopted and entry.get("subresource") != "scale":
+            continue
         fields = entry.get("fieldsV1", {}).get("f:spec", {})
         if "f:replicas" in fields and entry["manager"] != FIELD_MANAGER:
-            return str(entry["manager"])
-    return ""
+            yield str(entry["manager"])
 
 
-def scaler_of_adopted(deployment: Json) -> str:
-    """As `other_scaler`, of a Deployment that people have written before: only machines count."""
-    for entry in deployment["metadata"].get("managedFields") or []:
-        is_scaling = entry.get("subresource") == "scale"
-        is_ours = entry["manager"] == FIELD_MANAGER or entry["manager"].startswith("kubectl")
-        if is_scaling and not is_ours and "f:replicas" in entry["fieldsV1"].get("f:spec", {}):
-            return str(entry["manager"])
-    return ""
+def _is_person(manager: str) -> bool:
+    return manager.startswith(_PERSONS)
 
 
 def problem_of(deployment: Json) -> str:

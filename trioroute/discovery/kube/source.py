@@ -34,9 +34,9 @@ from trioroute.discovery.kube.objects import (
     deployment_of,
     found_replica,
     other_scaler,
+    person_who_scaled,
     pod_name_of,
     problem_of,
-    scaler_of_adopted,
     service_of,
 )
 from trioroute.discovery.kube.watch import KubeWatch
@@ -66,6 +66,10 @@ _PAUSE_MAX_S: Final = 3.0
 #: When a field belongs to somebody else: how long until it is tried again, seconds.
 _CONFLICT_S: Final = 30.0
 _CONFLICT: Final = 409
+_OVERRULED: Final = (
+    "%s: %d replicas were set with %s, and are %d again: scaling is ours; "
+    "say min_instances and max_instances instead"
+)
 _NOT_FOUND: Final = 404
 
 
@@ -89,6 +93,7 @@ class KubeReplicaSource:
         self._wish = _Wish(epoch=0, deployments={}, retire=frozenset())
         self._problems: dict[str, str] = {}
         self._try_at: dict[str, float] = {}
+        self._overruled_at: dict[str, float] = {}
         self._obeyed_epoch = 0
         self._dirty = trio.Event()
         self._shown = trio.Event()
@@ -312,21 +317,39 @@ class KubeReplicaSource:
 
     async def _scale(self, wish: _Wish, deployment: Deployment, *, live: Json, count: int) -> str:
         is_adopted = not any(one["kind"] == DEPLOYMENT_KIND for one in _owners(live))
-        rival = scaler_of_adopted(live) if is_adopted else other_scaler(live)
+        rival = other_scaler(live, is_adopted=is_adopted)
         if rival:
             return f"{rival} changes the number of replicas too: remove it, or give up scaling here"
         if count < int(live["spec"].get("replicas", 1)):
             problem = await self._mark_retired(wish, deployment)
             if problem:
                 return problem
+        person = person_who_scaled(live, is_adopted=is_adopted)
+        if person:
+            self._refuse_to_fight(deployment.key, person)
         name, version = live["metadata"]["name"], live["metadata"]["resourceVersion"]
         scaled = await self._call(partial(self._api.scale, name, count, version=version))
         version = scaled["metadata"]["resourceVersion"]
-        metadata = {**live["metadata"], "resourceVersion": version}
+        # The number is ours now; what others write later the watch tells.
+        metadata = {**live["metadata"], "resourceVersion": version, "managedFields": []}
         spec = {**live["spec"], "replicas": count}
         self._deployments.note({**live, "metadata": metadata, "spec": spec})
+        if person:
+            self._overruled_at[deployment.key] = trio.current_time()
+            _LOG.warning(_OVERRULED, deployment.key, live["spec"].get("replicas", 1), person, count)
         _LOG.info("%s: %d replicas", deployment.key, count)
         return ""
+
+    def _refuse_to_fight(self, key: str, person: str) -> None:
+        """What a person sets is overruled once; a script that repeats it is a second writer.
+
+        Raises:
+            KubeError: it was overruled a short while ago.
+        """
+        overruled_at = self._overruled_at.get(key)
+        if overruled_at is not None and trio.current_time() - overruled_at < _CONFLICT_S:
+            conflict = f".spec.replicas of {person}, again after it was set back"
+            raise KubeError(_CONFLICT, "Conflict", conflict, conflicts=(conflict,))
 
     async def _mark_retired(self, wish: _Wish, deployment: Deployment) -> str:
         """Make the pods that may go the cheapest. Returns why it is too early to shrink.
