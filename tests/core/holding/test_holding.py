@@ -207,6 +207,23 @@ def test_the_waiting_clock_stands_still_in_a_gap_up_to_the_grace() -> None:
     assert holding.wait_credit_s(number, 9.0) == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize(("gap_s", "doubt_s"), [(4.0, 0.0), (0.3, 5.0)])
+def test_take_over_after_take_over_makes_nobody_wait_for_ever(gap_s: float, doubt_s: float) -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.0, now=0.0)
+    for epoch in range(2, 12):
+        died_at = 4.3 * (epoch - 1)
+        holding.link.close(died_at)
+        now = died_at + gap_s
+        holding.link.open(now)
+        holding.link.receive(m.Welcome(version=1, epoch=epoch), now)
+        lease(holding, now)
+        holding.link.receive(m.Expect(deployment=KEY, wait_s=doubt_s), now)
+        assert holding.wait_credit_s(number, now) <= TIMINGS.failover_grace_s
+        assert now + holding.burst_wait_s(number, now) <= max(now, TIMINGS.burst_wait_max_s)
+    assert holding.burst_wait_s(number, 44.0) == 0.0
+
+
 def test_a_replica_that_goes_is_given_back_idle_now_and_busy_at_its_end() -> None:
     holding = opened(r0=1, r1=1)
     grant = acquired(holding)

@@ -181,10 +181,14 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
             self._held.session.say(m.Cancel(number=number))
 
     def wait_credit_s(self, number: int, now: float) -> float:
-        """How much longer the request may wait because there was no coordinator meanwhile."""
+        """How much longer the request may wait because there was no coordinator meanwhile.
+
+        In all, however often: coordinators that come and go must not make it wait for ever.
+        """
         if (waiter := self._held.waiters.get(number)) is None:
             return 0.0
-        return self._held.gap.total_s(now) - waiter.credit_at_arrival_s
+        credit_s = self._held.gap.total_s(now) - waiter.credit_at_arrival_s
+        return min(credit_s, self._held.timings.failover_grace_s)
 
     def burst_wait_s(self, number: int, now: float) -> float:
         """How much longer the request may wait because replicas are being started for it."""

@@ -34,7 +34,8 @@ class SlotTimings:
         order_s: how long after a take-over nothing is granted to waiting requests while holders
             that are there have yet to tell of theirs. As long as a link may take to come up.
         reclaim_after_min_s: lower bound of `reclaim_after` (decision 26).
-        failover_grace_s: how long waiting requests' clocks stand still without a coordinator.
+        failover_grace_s: how long a waiting request's clock stands still without a coordinator,
+            in all.
         burst_wait_max_s: how long a request may wait for replicas that are being started, whatever
             `queue_wait_max_s` says: a burst is delayed, not failed.
         goodbye_keep_s: how long the home of a holder that said goodbye is kept for its return.
