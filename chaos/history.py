@@ -210,8 +210,11 @@ class History:
 
     @property
     def starved_share(self) -> float:
-        """For which share of the run the machine was too busy for it."""
-        starved_s = sum(ends - begins for begins, ends in self.starved)
+        """For which share of the run, its warm-up left out, the machine was too busy for it."""
+        starved_s = sum(
+            max(0.0, min(ends, self.ended_at) - max(begins, self.began_at))
+            for begins, ends in self.starved
+        )
         return starved_s / self.duration_s if self.duration_s > 0 else 0.0
 
     @property

@@ -105,7 +105,7 @@ class ProcessesWorld:
     async def _torment(
         self, system: System, scenario: Scenario, plan: Plan, history: History
     ) -> None:
-        await _load_for(system, scenario, plan.seed, _WARM_UP_S)
+        await _warm_up(system, scenario, plan.seed, history)
         history.before = await _quiet_census(system)
         stop = trio.Event()
         async with trio.open_nursery() as nursery:
@@ -165,12 +165,16 @@ def _told(span: Span, history: History) -> str:
     return f"{at_s:6.1f} s {span.kind} {span.target} for {held_s:.1f} s, whole after {took_s:.1f} s"
 
 
-async def _load_for(system: System, scenario: Scenario, seed: int, duration_s: float) -> None:
+async def _warm_up(system: System, scenario: Scenario, seed: int, history: History) -> None:
+    """Its requests are judged like all others, so the machine is watched here already."""
     stop = trio.Event()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(offer, system.clients, scenario.load, seed, stop)
-        await trio.sleep(duration_s)
-        stop.set()
+    async with trio.open_nursery() as watching:
+        watching.start_soon(watch_starvation, history, system.front_ends.pids)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(offer, system.clients, scenario.load, seed, stop)
+            await trio.sleep(_WARM_UP_S)
+            stop.set()
+        watching.cancel_scope.cancel()
 
 
 async def _quiet_census(system: System) -> Census:

@@ -89,6 +89,17 @@ def test_a_successor_that_is_owed_in_time_needs_a_loss_that_was_seen() -> None:
     assert "no lost coordinator" in reason
 
 
+def test_a_warm_up_on_a_busy_machine_excuses_slowness_and_counts_for_no_share() -> None:
+    history = good()
+    history.began_at = 10.0
+    refused = {"status": 504, "reason": "answer-timeout", "is_own": None}
+    history.requests[0] = request(1, 1.0, **refused)
+    assert [violation.rule for violation in check(history, LEVELS)] == ["allowed_failures"]
+    history.starved = [(0.5, 1.5), (9.0, 12.0), (28.0, 33.0)]
+    assert check(history, LEVELS) == []
+    assert history.starved_share == pytest.approx((2.0 + 2.0) / 20.0)
+
+
 def test_slopes_that_are_owed_need_time() -> None:
     levels = attrs.evolve(ALL_LEVELS, overtaking_max_s=None, office_gap_p99_max_s=None)
     history = good()
