@@ -24,6 +24,7 @@ STATUS = ClusterStatus(
     version="0.1.0",
     coordinator=CoordinatorStatus(name="fe-0", epoch=3),
     raft=RaftStatus(term=4, commit_index=12, applied_index=11, voters=3, connected=2),
+    kubernetes_problem="",
     front_ends=(
         FrontEndStatus(name="fe-0", role=Role.COORDINATOR, requests_per_s=812.0),
         FrontEndStatus(name="fe-2", is_up=False, error="connection refused"),

@@ -77,6 +77,7 @@ def test_a_deployment_s_values(name: str, labels: dict[str, str], value: float) 
         ("raft_commit_index", {}, 12),
         ("raft_applied_index", {}, 11),
         ("raft_peers_connected", {}, 1),
+        ("kubernetes_api_up", {}, 1),
         ("build_info", {"version": "0.1.0"}, 1),
         (
             "requests_total",
@@ -115,6 +116,13 @@ def test_slots_of_an_unknown_count_are_left_out() -> None:
 def test_a_follower_is_not_the_coordinator() -> None:
     found = scrape(attrs.evolve(STATUS, reporter="fe-1"))
     assert found["trioroute_coordinator", frozenset()] == 0
+
+
+def test_an_api_that_cannot_be_watched_is_not_up() -> None:
+    found = scrape(attrs.evolve(STATUS, kubernetes_problem="Forbidden: pods"))
+    assert found["trioroute_kubernetes_api_up", frozenset()] == 0
+    elsewhere = scrape(attrs.evolve(STATUS, kubernetes_problem=None))
+    assert ("trioroute_kubernetes_api_up", frozenset()) not in elsewhere
 
 
 def test_openmetrics_is_valid_too() -> None:

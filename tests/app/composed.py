@@ -16,7 +16,7 @@ from trioroute.app.data_folder import DataFolder
 from trioroute.app.host.admin import AdminListeners
 from trioroute.app.host.ports import ScoringSockets, open_listening_socket
 from trioroute.app.laptop.door import AdminDoor
-from trioroute.app.settings import FrontEndConfig, voter_count
+from trioroute.app.settings import ClusterSettings, FrontEndConfig, voter_count
 from trioroute.app.supervisor import Supervisor
 from trioroute.core.model import Deployment, Endpoint, StaticSource
 from trioroute.errors import LinkLostError
@@ -72,6 +72,7 @@ async def running_group(
     count: int,
     *,
     change_listeners: Callable[[AdminListeners], AdminListeners] = lambda found: found,
+    cluster: ClusterSettings | None = None,
 ) -> AsyncIterator[Group]:
     """So many front-ends with a coordinator; their data plane is in the supervisors' loop."""
     peers = tuple(PeerAddress(name=f"fe-{n}", host="127.0.0.1", port=1) for n in range(count))
@@ -92,6 +93,7 @@ async def running_group(
                     peers=peers,
                     voters=voter_count(count),
                     workers=0,
+                    cluster=cluster,
                 )
                 supervisor = Supervisor(
                     config,

@@ -7,7 +7,17 @@ import pytest
 import trio
 
 from tests.app.composed import Group, running_echo, running_group, score
+from trioroute.app.settings import ClusterSettings
 from trioroute.core.status import ClusterStatus, FrontEndStatus, Role
+
+NOBODY_LISTENS = """\
+apiVersion: v1
+kind: Config
+current-context: here
+clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: me, user: {token: secret}}]
+contexts: [{name: here, context: {cluster: here, user: me}}]
+"""
 
 
 async def coordinator_of(status: ClusterStatus | None) -> str:
@@ -138,6 +148,20 @@ async def test_the_status_of_the_coordinator_tells_everything(tmp_path: Path) ->
     assert (deployment.ready_count, deployment.slots, deployment.queued) == (1, 8, 0)
     assert status.raft is not None
     assert (status.raft.voters, status.raft.connected) == (3, 3)
+
+
+async def test_a_cluster_that_cannot_be_watched_is_a_problem_of_the_coordinator(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(NOBODY_LISTENS)
+    nowhere = ClusterSettings(namespaces=("models",), kubeconfig=file)
+    async with running_group(tmp_path, 1, cluster=nowhere) as group:
+        with trio.fail_after(20):
+            while not (status := await group.door.status()) or not status.kubernetes_problem:  # noqa: ASYNC110 - no event
+                await trio.sleep(0.05)
+    (problem,) = [one for one in status.problems() if "Kubernetes" in one]
+    assert "nothing scales" in problem
 
 
 async def test_the_request_rate_is_that_of_the_last_seconds(tmp_path: Path) -> None:

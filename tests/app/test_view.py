@@ -73,6 +73,7 @@ async def one_of(count: int, *, cluster: ClusterSettings | None = None) -> Async
         office_age_s=lambda: None,
         readiness=lambda: Readiness(unready_reason="; ".join(unready)),
         start_unready=lambda: unready.append("draining"),
+        kubernetes_problem=lambda: None if cluster is None else "Forbidden: pods",
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(member.run)
@@ -136,6 +137,15 @@ async def test_on_kubernetes_the_registry_is_put_by_nobody(
     async with one_of(1, cluster=ClusterSettings(namespaces=("models",))) as situation:
         with pytest.raises(RefusedError, match=r"models say.*kubectl or trioroute apply"):
             await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))
+
+
+async def test_trouble_with_the_kubernetes_api_is_in_the_status(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_of(1, cluster=ClusterSettings(namespaces=("models",))) as situation:
+        assert situation.view.status().kubernetes_problem == "Forbidden: pods"
+    async with one_of(1) as situation:
+        assert situation.view.status().kubernetes_problem is None
 
 
 async def test_a_replica_that_nobody_uses_yet_says_why(

@@ -68,6 +68,11 @@ def test_a_replica_that_starts_beside_a_ready_one_is_no_problem() -> None:
             "front-end fe-2 is not ready: draining",
         ),
         (
+            attrs.evolve(WELL, kubernetes_problem="Forbidden: pods"),
+            "the Kubernetes API cannot be watched; requests go by what was known last, "
+            "nothing scales: Forbidden: pods",
+        ),
+        (
             attrs.evolve(WELL, front_ends=(FrontEndStatus(name="fe-2", isolated="no link"),)),
             "front-end fe-2 is isolated: no link",
         ),

@@ -108,6 +108,8 @@ def _front_end(status: ClusterStatus) -> Iterator[Family]:
     yield _family(names.RAFT_COMMIT_INDEX, [((), raft.commit_index if raft else None)])
     yield _family(names.RAFT_APPLIED_INDEX, [((), raft.applied_index if raft else None)])
     yield _family(names.RAFT_PEERS_CONNECTED, [((), raft.connected - 1 if raft else None)])
+    problem = status.kubernetes_problem
+    yield _family(names.KUBERNETES_API_UP, [((), None if problem is None else float(not problem))])
     yield _family(names.BUILD_INFO, [((status.version,), 1)])
 
 

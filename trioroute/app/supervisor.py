@@ -142,9 +142,9 @@ class Supervisor:
             office_age_s=self._office_age_s,
             readiness=self._readiness,
             start_unready=self._start_unready,
+            kubernetes_problem=self._kubernetes_problem,
         )
-        secret = load_secret(config.runner or config.data, os.environ)
-        vault = KeyVault(secret)
+        vault = KeyVault(load_secret(config.runner or config.data, os.environ))
         desk = RegistryDesk(self._member, machine.registry, vault=vault, source=self._source)
         self._desk: Desk = desk if cluster is None else cluster.desk(desk, self._member)
         self._copyist = None if cluster is None else cluster.registry(log, vault, self._view.status)
@@ -287,6 +287,11 @@ class Supervisor:
 
     def _start_unready(self) -> None:
         self._is_unready = True
+
+    def _kubernetes_problem(self) -> str | None:
+        if self._copyist is None or self._office_began_at is None:
+            return None  # only whoever coordinates watches it
+        return self._copyist.api_problem
 
     def _readiness(self) -> Readiness:
         if self._is_unready:

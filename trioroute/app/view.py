@@ -87,6 +87,7 @@ class FrontEndView:
         office_age_s: Callable[[], float | None],
         readiness: Callable[[], Readiness],
         start_unready: Callable[[], None],
+        kubernetes_problem: Callable[[], str | None],
     ) -> None:
         """Look at these from now on.
 
@@ -96,6 +97,7 @@ class FrontEndView:
             office_age_s: since when this front-end coordinates; None when it does not.
             readiness: whether load balancers should send requests here, and why.
             start_unready: tell load balancers to go elsewhere.
+            kubernetes_problem: why its API cannot be watched; None where nobody watches it.
         """
         self._config = config
         self._member = member
@@ -107,6 +109,7 @@ class FrontEndView:
         self._office_age_s = office_age_s
         self._readiness = readiness
         self._start_unready = start_unready
+        self._kubernetes_problem = kubernetes_problem
 
     async def run_rate(self) -> None:
         """Keep the request rate of the last seconds, until cancelled."""
@@ -145,6 +148,7 @@ class FrontEndView:
             ),
             front_ends=tuple(self._front_end(peer.name) for peer in self._config.peers),
             endpoints=tuple(self._endpoints()),
+            kubernetes_problem=self._kubernetes_problem(),
         )
 
     async def put_registry(

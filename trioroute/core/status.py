@@ -205,6 +205,8 @@ class ClusterStatus:
         reporter: the front-end that says so.
         version: of trioroute, at the reporter.
         coordinator: None while nobody is known to hold the office.
+        kubernetes_problem: why its API cannot be watched; empty while it can. None where that is
+            not known: without a cluster, or to whom does not coordinate.
     """
 
     reporter: str
@@ -213,6 +215,7 @@ class ClusterStatus:
     raft: RaftStatus | None = None
     front_ends: tuple[FrontEndStatus, ...] = ()
     endpoints: tuple[EndpointStatus, ...] = ()
+    kubernetes_problem: str | None = None
 
     def problems(self) -> Iterator[str]:
         """What is wrong now, one sentence each; nothing when all is well.
@@ -221,6 +224,11 @@ class ClusterStatus:
         """
         if self.coordinator is None:
             yield "no coordinator: limits hold and requests are served from homes, nothing scales"
+        if self.kubernetes_problem:
+            yield (
+                "the Kubernetes API cannot be watched; requests go by what was known last, "
+                f"nothing scales: {self.kubernetes_problem}"
+            )
         for front_end in self.front_ends:
             if not front_end.is_up:
                 yield f"front-end {front_end.name} is down: {front_end.error or 'no answer'}"

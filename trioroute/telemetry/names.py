@@ -137,6 +137,12 @@ RAFT_APPLIED_INDEX: Final = Metric(
 RAFT_PEERS_CONNECTED: Final = Metric(
     "trioroute_raft_peers_connected", "gauge", "Other members this one has a link to."
 )
+KUBERNETES_API_UP: Final = Metric(
+    "trioroute_kubernetes_api_up",
+    "gauge",
+    "1 while the Kubernetes API can be watched, 0 while the system goes by what was known last. "
+    "Known to the coordinator, absent elsewhere.",
+)
 BUILD_INFO: Final = Metric("trioroute_build_info", "gauge", "Always 1.", ("version",))
 
 #: For the documentation's and the exposition's tests.

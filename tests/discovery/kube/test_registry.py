@@ -58,6 +58,23 @@ async def test_resources_are_copied_and_say_so() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_an_api_that_cannot_be_watched_is_said_until_it_can() -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        copyist = RegistryOfTest(cluster)
+        nursery.start_soon(copyist.run)
+        blue = "OnlineDeployment", "iris-blue"
+        await wait_until(lambda: bool(copyist.conditions(*blue)))
+        assert copyist.copyist.api_problem == ""
+        cluster.server.faults.throttle()
+        cluster.server.cut_all()
+        await wait_until(lambda: "HTTP 429" in copyist.copyist.api_problem)
+        cluster.server.faults.heal()
+        await wait_until(lambda: copyist.copyist.api_problem == "")
+        copyist.problems["api"] = "Forbidden: pods"
+        assert copyist.copyist.api_problem == "Forbidden: pods", "what discovery says counts too"
+        nursery.cancel_scope.cancel()
+
+
 async def test_copying_again_changes_nothing_and_keys_survive_changes() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         cluster.make("OnlineEndpoint", _endpoint())

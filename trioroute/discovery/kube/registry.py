@@ -93,7 +93,8 @@ class KubeRegistry:
             not known of must not look as if it was deleted.
         new_keys: called for an endpoint with keys that has none yet.
         system: what runs, as this front-end sees it.
-        problems: deployment key to what keeps its objects from being as wished.
+        problems: deployment key to what keeps its objects from being as wished, `api` to why
+            replicas cannot be watched.
         dev: whether settings for development only are allowed.
         """
         self._apis = {api.namespace: api for api in apis}
@@ -106,6 +107,13 @@ class KubeRegistry:
         self._refused: dict[str, str] = {}
         self._written_at: dict[str, float] = {}
         self._dirty = trio.Event()
+        self._watches: list[KubeWatch] = []
+
+    @property
+    def api_problem(self) -> str:
+        """Why this or discovery cannot watch the API; empty while both can, or nobody does."""
+        trouble = next((one.problem for one in self._watches if one.problem), "")
+        return trouble or self._problems().get("api", "")
 
     async def run(self) -> None:
         """Copy until cancelled.
@@ -113,7 +121,7 @@ class KubeRegistry:
         Raises:
             ControlError: the log cannot be written: the office is lost.
         """
-        watches = [
+        watches = self._watches = [
             KubeWatch(
                 api.resources.lister(kind), what=f"{kind}s", namespace=name, changed=self._poke
             )
