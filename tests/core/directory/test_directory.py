@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.slots.slotworld import KEY, TIMINGS, World, settle
+from tests.core.slots.slotworld import KEY, TIMINGS, World, directory_of, settle
 from trioroute.core.directory.book import LONG_AGO, SlotBook
 from trioroute.core.directory.directory import SlotDirectory
 from trioroute.core.directory.hearing import Hearing
@@ -66,6 +66,12 @@ def inject_fault(world: World, dice: float) -> bool:
     elif dice < 0.009 and victim.reachable:
         restart_in_order(world, victim.name)
     return False
+
+
+def cut_off(world: World, name: str) -> None:
+    """Nothing reaches it, and nothing comes from it, until it is `reachable` again."""
+    world.workers[name].reachable = False
+    world.hang_up(world.workers[name])
 
 
 def restart_in_order(world: World, name: str) -> None:
@@ -171,6 +177,45 @@ def test_survivors_go_on_through_a_take_over_and_the_dead_holders_slots_wait() -
     assert world.directory.demand(KEY).in_doubt == 2, "a silent holder's home waits for a fence"
     settle(world, TIMINGS.reclaim_s(1.0))
     assert world.directory.demand(KEY).in_doubt == 0
+
+
+def test_who_has_told_what_it_has_and_is_silent_again_keeps_nothing_in_doubt() -> None:
+    """Its home was another's loan, as its report says; cut off, it cannot have come by it."""
+    world = World(holders=3, replicas=2, request_max_s=1.0, isolation=Isolation.SERVE)
+    settle(world, 3)
+    lender, borrower = (name for by in world.registry.state.homes[KEY].values() for name in by)
+    (other,) = {*world.workers} - {lender, borrower}
+    for _ in range(2):
+        world.request(borrower)
+        settle(world, 0.05)
+    assert {run.holder for run in world.running} == {borrower}
+    assert len(world.running) == 2
+    cut_off(world, borrower)
+    world.elect()
+    settle(world, 0.1)
+    cut_off(world, lender)
+    world.request(lender)  # it may serve from its home, and knows that it has none of it
+    settle(world, TIMINGS.doubt_s(1.0))
+    assert directory_of(world).demand(KEY).in_doubt == 1, "the home of who never reported"
+    assert [run.holder for run in world.running] == []
+    world.request(other)
+    settle(world, 0.02)
+    assert [run.holder for run in world.running] == [other]
+    world.workers[lender].reachable = world.workers[borrower].reachable = True
+    settle(world, 2)
+    assert len(world.served) == 4
+    assert not world.over_limit
+
+
+def test_what_is_told_of_before_the_silence_is_kept_for_who_may_serve_from_it() -> None:
+    world = World(holders=2, replicas=2, request_max_s=1.0, isolation=Isolation.SERVE)
+    settle(world, 3)
+    cut_off(world, "w0")
+    world.elect()
+    settle(world, 0.1)
+    cut_off(world, "w1")
+    settle(world, TIMINGS.doubt_s(1.0))
+    assert directory_of(world).demand(KEY).in_doubt == 2
 
 
 def test_a_restarted_holder_proves_its_predecessor_dead() -> None:

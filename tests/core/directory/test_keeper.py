@@ -5,7 +5,7 @@ import pytest
 
 from tests.core.slots.slotworld import KEY, TIMINGS, Running, World, directory_of, settle
 from trioroute.core.directory.book import SlotBook
-from trioroute.core.model import CommandSource, Endpoint, Replica
+from trioroute.core.model import CommandSource, Endpoint, Isolation, Replica
 from trioroute.core.registry import PutHomes, PutRegistry, PutReplicas
 from trioroute.core.slots import messages as m
 
@@ -61,6 +61,20 @@ def test_a_rebuilt_deployment_waits_for_who_does_not_report() -> None:
     settle(world, 1.0)
     assert directory_of(world).demand(KEY).in_doubt >= 1, "what w1 runs is told by nobody"
     settle(world, TIMINGS.doubt_s(1.0))
+    settle(world, TIMINGS.reclaim_s(1.0))
+    assert directory_of(world).demand(KEY).in_doubt == 0
+
+
+def test_what_was_told_before_a_fault_says_nothing_of_what_came_after_it() -> None:
+    """Who is silent from then on may serve from what it was leased since it had told."""
+    world = World(holders=2, replicas=2, request_max_s=1.0, isolation=Isolation.SERVE)
+    settle(world, 3)
+    world.elect()
+    settle(world, 0.5)
+    world.workers["w1"].reachable = False
+    corrupt(world)
+    settle(world, TIMINGS.doubt_s(1.0) + 0.1)
+    assert directory_of(world).demand(KEY).in_doubt == 1
     settle(world, TIMINGS.reclaim_s(1.0))
     assert directory_of(world).demand(KEY).in_doubt == 0
 

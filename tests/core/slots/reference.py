@@ -44,12 +44,16 @@ Place = Free | Owned | Limbo
 
 @attrs.define
 class Known:
-    """What is known of one holder."""
+    """What is known of one holder.
+
+    Attributes:
+        owes_report: it may have slots from before the take-over, and has told of none yet.
+    """
 
     incarnation: int = -1
     in_session: bool = False
     reported: bool = False
-    is_silent: bool = True
+    owes_report: bool = False
     orderly: int | None = None
     born_by: float = 0.0
     expires_at: float | None = None
@@ -75,7 +79,7 @@ class Reference:
             for slot in slots_of({replica: mask})
         }
         self.holders = {
-            name: Known(is_silent=name not in state.clean, orderly=state.orderly.get(name))
+            name: Known(owes_report=name not in state.clean, orderly=state.orderly.get(name))
             for name in state.holders
         }
         unknown = [name for name in state.holders if name not in state.clean]
@@ -91,7 +95,7 @@ class Reference:
     # -- events -----------------------------------------------------------------------------
 
     def hello(self, name: str, hello: m.Hello, now: float) -> None:
-        holder = self.holders.setdefault(name, Known(is_silent=False))
+        holder = self.holders.setdefault(name, Known())
         holder.in_session, holder.reported = True, False
         holder.born_by = now - hello.uptime_s * (1 - self.timings.rate_margin)
         if hello.incarnation != holder.incarnation:
@@ -106,7 +110,7 @@ class Reference:
         holder = self.holders[name]
         if holder.reported:
             return
-        holder.reported, holder.is_silent = True, False
+        holder.reported, holder.owes_report = True, False
         held, busy = slots_of(unpack_all(renew.held)), slots_of(unpack_all(renew.busy))
         dead_by = holder.born_by + self.request_s
         if holder.orderly == holder.incarnation:
@@ -157,7 +161,7 @@ class Reference:
                 until = NEVER if self.home.get(slot) == name else ended_at + self.request_s
                 self.places[slot] = Limbo(name, until)
             self.leave_the_line(name)
-            holder.expires_at, holder.is_silent = None, True
+            holder.expires_at = None
             holder.reported = holder.in_session = False
 
     # -- the judgement ----------------------------------------------------------------------
@@ -219,8 +223,8 @@ class Reference:
             for slot, place in self.places.items():
                 if isinstance(place, Limbo) and place.by == UNKNOWN_HOLDER:
                     home = self.home.get(slot, "")
-                    is_silent = home in self.pending and self.holders[home].is_silent
-                    self.places[slot] = Limbo(home, NEVER) if is_silent else Free()
+                    is_waited_for = home in self.holders and self.holders[home].owes_report
+                    self.places[slot] = Limbo(home, NEVER) if is_waited_for else Free()
         for slot, place in self.places.items():
             if isinstance(place, Limbo) and place.until <= now:
                 self.places[slot] = Free()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.core.slots.reference import Reference, slots_of
@@ -175,8 +175,27 @@ slow_is_fine = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
+#: It reports and lapses while others are waited for.
+TOLD: list[tuple[Any, ...]] = [
+    ("hello", "w1", 1, 0.0),
+    ("renew", "w1", {}, {}),
+    ("tick", 2.5),
+    ("tick", 2.5),
+]
+#: It leaves before its report: one that the log does not know, or knows to have ended cleanly.
+LEFT: list[tuple[Any, ...]] = [
+    ("hello", "w1", 2, 0.0),
+    ("lost", "w1"),
+    ("tick", 2.5),
+    ("tick", 2.5),
+]
+
 
 @slow_is_fine
+@example(known=1, clean=0, orderly=0, events=TOLD)
+@example(known=2, clean=0, orderly=0, events=TOLD)
+@example(known=1, clean=0, orderly=0, events=LEFT)
+@example(known=3, clean=2, orderly=0, events=LEFT)
 @given(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.lists(operations, max_size=40))
 def test_the_directory_agrees_with_its_model(
     known: int, clean: int, orderly: int, events: list[tuple[Any, ...]]

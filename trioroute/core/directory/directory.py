@@ -79,6 +79,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             self._holders[name] = HolderRecord(
                 name,
                 silent_since=silent,
+                owes_report=name not in state.clean,
                 goodbye_at=ended,
                 orderly=state.orderly.get(name),
             )

@@ -116,6 +116,7 @@ class Hearing:
             return
         holder.reported = True
         holder.silent_since = None
+        holder.owes_report = False
         self._keeper.touched.update(self._keeper.lines)
         self._keeper.each(partial(self._take_report, holder, held), now)
         for key, line in self._keeper.lines.items():

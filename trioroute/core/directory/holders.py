@@ -17,6 +17,8 @@ class HolderRecord:
         born_by: the latest moment (our clock) at which its process can have started.
         expires_at: when its lease ends as booked here; None while it has none.
         silent_since: since when nothing is known of it; None while it reports.
+        owes_report: whether it may have slots that this office has not given it, or of which
+            nothing said so far counts, and has told of none since.
         dead: the newest incarnation that is proven to have ended (decision 25).
         orderly: an incarnation before which all had ended with nothing in flight, as the log said
             at the take-over; None once another one has spoken since.
@@ -37,6 +39,7 @@ class HolderRecord:
     born_by: float = 0.0
     expires_at: float | None = None
     silent_since: float | None = None
+    owes_report: bool = False
     routing_version: int = 0
     busy: Mapping[str, int] = attrs.field(factory=dict)
 

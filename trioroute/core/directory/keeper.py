@@ -132,9 +132,12 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         return self.gone.may_run(holder)
 
     def silent(self) -> list[str]:
-        """Holders that say nothing and may live on: cut off, they may serve from their homes."""
-        holders = self.holders.values()
-        return [h.name for h in holders if h.silent_since is not None and not h.is_dead]
+        """Holders that may serve on, cut off, from homes of which nobody told.
+
+        Not who has reported: what it had not, only this office could have given it since.
+        """
+        owing = [h for h in self.holders.values() if h.owes_report and not h.is_dead]
+        return [h.name for h in owing if h.silent_since is not None]
 
     def doubt_wait_s(self, line: Line, now: float) -> float:
         """In how long waiting requests get slots that a take-over left in doubt; 0 for none.
@@ -326,6 +329,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             fresh.books[name].known = book.known
             self.line_of[name] = fresh
         for holder in self.holders.values():
+            holder.owes_report = True
             if holder.in_session:
                 holder.hang_up()
                 self.say(holder.name, None)
