@@ -53,9 +53,9 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.split(".post")[0]))
 
 
-def pins() -> dict[str, str]:
-    """Name to exact version of everything the image installs."""
-    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+def pins(file: str = "requirements.txt") -> dict[str, str]:
+    """Name to exact version of everything the image installs, or of what builds it."""
+    text = (ROOT / file).read_text(encoding="utf-8")
     return {canonical(found["name"]): found["version"] for found in _PIN.finditer(text)}
 
 
@@ -140,8 +140,18 @@ def test_each_dependency_is_pinned_within_its_bounds(wanted: Requirement) -> Non
     assert wanted.is_met_by(release(version)), f"{wanted.name} {version} is not what is asked for"
 
 
-def test_each_pin_has_a_hash() -> None:
-    blocks = re.split(r"\n(?=\w)", (ROOT / "requirements.txt").read_text(encoding="utf-8"))
+def test_the_build_backend_is_pinned_within_its_bounds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (line,) = project["build-system"]["requires"]
+    wanted = _WANTED.match(line)
+    assert wanted is not None
+    version = pins("requirements-build.txt")[canonical(wanted["name"])]
+    assert release(version) >= release(wanted["version"])
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-build.txt"])
+def test_each_pin_has_a_hash(file: str) -> None:
+    blocks = re.split(r"\n(?=\w)", (ROOT / file).read_text(encoding="utf-8"))
     named = [block for block in blocks if _PIN.match(block)]
-    assert len(named) == len(pins())
+    assert len(named) == len(pins(file))
     assert [block for block in named if "--hash=sha256:" not in block] == []
