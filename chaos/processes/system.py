@@ -197,7 +197,9 @@ class System:
         return (
             status.coordinator is not None
             and ready == wished
-            and all(row.is_up and not row.unready_reason for row in status.front_ends)
+            and all(
+                row.is_up and not (row.unready_reason or row.isolated) for row in status.front_ends
+            )
         )
 
     async def _read(self, one: FrontEnd) -> ClusterStatus | None:

@@ -3,7 +3,7 @@
 import attrs
 
 from tests.drills.small_drill import NAMES, WHOLE, replica, view, views, with_deployment
-from trioroute.core.status import CoordinatorStatus, RaftStatus, ReplicaCondition
+from trioroute.core.status import CoordinatorStatus, FrontEndStatus, RaftStatus, ReplicaCondition
 from trioroute.drills.wholeness import best_view, look_of, lost, rifts, whole_of
 
 
@@ -58,6 +58,12 @@ def test_rifts_in_the_group_are_named() -> None:
     said = list(rifts(seen, NAMES))
     assert said[:2] == ["fe-0 knows no coordinator", "fe-1 is connected to 2 of 3 voters"]
     assert "fe-0 in epoch 1, fe-2 in epoch 2" in said[2]
+
+
+def test_who_serves_from_its_homes_alone_is_not_back_yet() -> None:
+    rows = (FrontEndStatus(name="fe-0", isolated="no link"), FrontEndStatus(name="fe-1"))
+    seen = views() | {name: view(name, front_ends=rows) for name in ("fe-0", "fe-1")}
+    assert list(rifts(seen, NAMES)) == ["fe-0 serves from its homes alone"]
 
 
 def test_what_is_lost_is_named_and_what_is_gained_is_not() -> None:
