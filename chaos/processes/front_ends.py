@@ -257,13 +257,18 @@ class FrontEnds:
         return dialled, accepted
 
     async def status(self, *, of: str = "") -> tuple[str, ClusterStatus] | None:
-        """What the first one that answers says, or this one; its name with it."""
+        """What the first one that answers says, or this one; its name with it.
+
+        One that is isolated is not heard: it knows of earlier offices only.
+        """
         for name, one in self.all.items():
             if one.is_wanted and of in ("", name):
                 try:
-                    return name, await trio.to_thread.run_sync(one.admin().status)
+                    said = await trio.to_thread.run_sync(one.admin().status)
                 except UnreachableError:
                     continue
+                if not said.is_isolated:
+                    return name, said
         return None
 
     async def coordinator(self, *, patience_s: float = 15.0) -> str:

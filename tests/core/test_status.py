@@ -86,6 +86,13 @@ def test_each_problem_is_named_once(status: ClusterStatus, problem: str) -> None
     assert problem in found
 
 
+def test_only_the_reporter_s_own_isolation_is_its_own() -> None:
+    rows = (FrontEndStatus(name="fe-1", isolated="no link"), FrontEndStatus(name="fe-2"))
+    assert attrs.evolve(WELL, reporter="fe-1", front_ends=rows).is_isolated
+    assert not attrs.evolve(WELL, reporter="fe-2", front_ends=rows).is_isolated
+    assert not WELL.is_isolated
+
+
 def test_no_replica_is_fine_when_none_is_wanted() -> None:
     assert list(with_deployment(replicas=(), replicas_desired=0).problems()) == []
 

@@ -217,6 +217,11 @@ class ClusterStatus:
     endpoints: tuple[EndpointStatus, ...] = ()
     kubernetes_problem: str | None = None
 
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the reporter has no coordinator: what it says of the others is old then."""
+        return any(row.isolated for row in self.front_ends if row.name == self.reporter)
+
     def problems(self) -> Iterator[str]:
         """What is wrong now, one sentence each; nothing when all is well.
 

@@ -82,7 +82,7 @@ def rifts(views: Mapping[str, ClusterStatus], names: Collection[str]) -> Iterato
             yield f"{name} knows no coordinator"
         elif view.raft is not None and view.raft.connected < view.raft.voters:
             yield f"{name} is connected to {view.raft.connected} of {view.raft.voters} voters"
-        elif any(row.name == name and row.isolated for row in view.front_ends):
+        elif view.is_isolated:
             # It is ready, which is not yet to have its share of what the coordinator grants.
             yield f"{name} serves from its homes alone"
     seen = {
