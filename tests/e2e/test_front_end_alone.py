@@ -122,6 +122,7 @@ def running_pods(folder: Path, *options: str, service_s: float) -> Iterator[Pods
 
 def score_and_end(pods: Pods, name: str, *signals: signal.Signals) -> int | None:
     """Score at a front-end and signal it meanwhile, until it has ended; the status."""
+    address = ("127.0.0.1", pods.scoring[name])
 
     async def end() -> None:
         while not read_records(pods.folder).begun:  # noqa: ASYNC110 - a file has no event
@@ -134,7 +135,10 @@ def score_and_end(pods: Pods, name: str, *signals: signal.Signals) -> int | None
     async def run() -> int | None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(end)
-            outcome = await score(("127.0.0.1", pods.scoring[name]), "in-flight")
+            # Its supervisor knows the replica; its worker may be about to hear of it.
+            while (outcome := await score(address, "in-flight")).status == 404:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+            assert read_records(pods.folder).begun, outcome
         return outcome.status
 
     return trio.run(run)
