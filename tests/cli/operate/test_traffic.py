@@ -11,6 +11,15 @@ def test_traffic_is_told_old_to_new_and_how_to_undo_it(console: Console) -> None
     assert console("traffic fraud") == "blue=90 green=10\n"
 
 
+def test_the_first_traffic_is_undone_by_what_is_told(console: Console) -> None:
+    console(f"apply {console.write('blue')}")
+    console("online-endpoint update -n fraud --traffic blue=0")
+    console("traffic fraud blue=100")
+    undo = console.err.rpartition("undo: trioroute ")[2].strip()
+    console(undo)
+    assert not any(console.desk.state.endpoints["fraud"].traffic.values())
+
+
 def test_mirrored_traffic_is_set_and_ended(console: Console) -> None:
     console(f"apply {console.write('blue', 'green')}")
     console("traffic fraud --mirror green=10")

@@ -59,7 +59,9 @@ def traffic(
         lines.append(f"mirror: {_words(old.mirror_traffic)} → {_words(mirrored)}")
     reply("\n".join(lines), value, output, query)
     if changed.old != changed.new:
-        tell(f"undo: trioroute traffic {endpoint} {_words(changed.old)}")
+        # Where nothing had a share, saying so takes a name.
+        before = changed.old or dict.fromkeys(changed.new, 0)
+        tell(f"undo: trioroute traffic {endpoint} {_words(before)}")
 
 
 def _words(shares: Mapping[str, int]) -> str:
