@@ -20,10 +20,37 @@ request_settings: {max_concurrent_requests_per_instance: 4, max_queue_wait_ms: 1
 properties: {trioroute.command: "COMMAND"}
 """
 
+#: Runs a scoring script as Azure's server does: the body's text in, what `run` returns as JSON out.
+SERVER = """\
+import json, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import score
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer({})
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.answer(score.run(body.decode()))
+    def answer(self, value):
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+score.init()
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
 
 def write(folder: Path, name: str) -> None:
     (folder / "records").mkdir(parents=True)
-    command = f"{sys.executable} {REPLICA} {{port}} {folder / 'records'} 0"
+    write_files(folder, name, f"{REPLICA} {{port}} {folder / 'records'} 0")
+
+
+def write_files(folder: Path, name: str, server: str) -> None:
+    command = f"{sys.executable} {server}"
     (folder / "e.yml").write_text(f"name: {name}\nauth_mode: key\ntraffic: {{blue: 100}}\n")
     text = DEPLOYMENT.replace("COMMAND", command).replace("NAME", name)
     (folder / "d.yml").write_text(text)
@@ -31,10 +58,15 @@ def write(folder: Path, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_the_readme_s_fixture_works_as_it_stands_there(tmp_path: Path) -> None:
-    blocks = README.read_text().split("```python\n")[1:]
-    (shown,) = [block.split("```")[0] for block in blocks if "local_cluster" in block]
-    write(tmp_path / "fraud", "fraud")
+def test_the_readme_s_fixture_works_with_the_readme_s_scoring_script(tmp_path: Path) -> None:
+    blocks = [block.split("```")[0] for block in README.read_text().split("```python\n")[1:]]
+    (shown,) = [block for block in blocks if "local_cluster" in block]
+    (script,) = [block for block in blocks if "def run(data)" in block]
+    folder = tmp_path / "fraud"
+    folder.mkdir()
+    (folder / "score.py").write_text(script)
+    (folder / "server.py").write_text(SERVER)
+    write_files(folder, "fraud", f"{folder / 'server.py'} {{port}}")
     (tmp_path / "test_fraud.py").write_text(shown)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_fraud.py"],
