@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.drills.small_drill import NAMES, replica, view, views, with_deployment
+from tests.drills.small_drill import NAMES, deployment, replica, view, views, with_deployment
 from trioroute.core.status import (
     ClusterStatus,
     CoordinatorStatus,
+    EndpointStatus,
     FrontEndStatus,
     RaftStatus,
     ReplicaCondition,
@@ -126,6 +127,19 @@ def test_the_last_replica_is_not_killed() -> None:
     alone = views(**with_deployment(count=1))
     assert "echo/blue would have no replica left" in said("replica", alone)
     assert "echo/blue would have no replica left" in said("frozen-replica", alone)
+
+
+@pytest.mark.parametrize("drill", ["replica", "frozen-replica"])
+def test_a_replica_of_the_deployment_with_most_is_hit_and_the_others_may_have_one(
+    drill: str,
+) -> None:
+    """The packaged example: three of blue, one of green. README says so."""
+    green = deployment(1, name="green", replicas=(replica("g0"),))
+    blue = deployment(3, name="blue")
+    seen = views(endpoints=(EndpointStatus(name="echo", deployments=(green, blue)),))
+    targets = choose_targets(drill_named(drill), seen, NAMES)
+    assert [target.name[0] for target in targets] == ["r"]
+    assert not [*objections(drill_named(drill), seen, READY, targets)]
 
 
 @pytest.mark.parametrize("drill", ["coordinator", "rolling-restart", "partition"])
