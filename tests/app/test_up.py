@@ -80,6 +80,22 @@ async def test_a_locked_folder_is_left_alone(files: Path) -> None:
     folder.close()
 
 
+@pytest.mark.parametrize("standing", [3, 1])
+async def test_another_number_of_voters_is_refused_before_anything_starts(
+    standing: int, files: Path
+) -> None:
+    """Else those who are back without what one alone agreed on may elect one of themselves."""
+    data = files / "data"
+    for number in range(standing):
+        (data / f"fe-{number}" / "journal").mkdir(parents=True)
+    wanted = 4 - standing
+    config = UpConfig(paths=[files], data=data, port=0, admin_port=0, front_ends=wanted)
+    assert f"was made with {standing}," in await fail(config, ConfigError)
+    assert not (data / "log").exists()
+    folder = await DataFolder.open(data, patience_s=0)
+    folder.close()
+
+
 #: The scoring port itself, or the admin port of the second front-end: each has the next. So the
 #: port below has to be free, which no port that the system gives promises.
 @pytest.mark.parametrize("is_scoring", [True, False])

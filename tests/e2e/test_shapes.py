@@ -14,6 +14,7 @@ import trio
 from tests.e2e.system import (
     REPLICA,
     Outcome,
+    command_line,
     offer_load,
     read_records,
     running_up,
@@ -76,6 +77,18 @@ def test_a_trusted_proxys_request_id_is_kept(tmp_path: Path, workers: str) -> No
             assert answer.status == 200
             assert (answer.getheader("x-request-id") == "edge-7") is believed
             connection.close()
+
+
+def test_a_folder_keeps_its_number_of_voters(tmp_path: Path) -> None:
+    write_files(tmp_path, replicas=1, service_s=0.01, request_timeout_ms=20_000)
+    with running_up(tmp_path, "--front-ends", "1") as system:
+        data = system.data
+    line = command_line("up", "--data", data, "--port", 0, "--admin-port", 0, "--front-ends", 3)
+    refused = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2, refused.stderr
+    assert "was made with 1, of which 1 votes" in refused.stderr
+    with running_up(tmp_path) as system:
+        assert [*system.admin_urls] == ["fe-0"]
 
 
 def test_for_seconds_it_ends_by_itself(tmp_path: Path) -> None:

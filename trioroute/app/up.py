@@ -41,6 +41,7 @@ from trioroute.app.laptop.front_ends import (
     Layout,
     make_peer_files,
 )
+from trioroute.app.laptop.group import choose_front_ends, remember_front_ends
 from trioroute.app.laptop.registering import register
 from trioroute.app.laptop.upkeep import bound_logs, watch_front_ends
 from trioroute.app.secret import ensure_secret
@@ -88,6 +89,7 @@ class UpConfig:
     Attributes:
         paths: endpoint and deployment files, or folders of them.
         data: the data folder.
+        front_ends: how many; None: as many as the data folder's group has, else three.
         host: where the scoring port listens; everything else stays on this machine.
         port, admin_port: 0 lets the kernel choose. Front-end number i has admin_port + i.
         read_only_port: likewise, for what only reads; None: nowhere.
@@ -104,7 +106,7 @@ class UpConfig:
     paths: Sequence[Path]
     data: Path
     demo: bool = False
-    front_ends: int = 3
+    front_ends: int | None = None
     workers: int = 1
     host: str = "127.0.0.1"
     port: int = 8080
@@ -201,17 +203,19 @@ async def _watch_signals(
             stop.cancel()
 
 
-def _lay_out(config: UpConfig, folder: DataFolder, resources: contextlib.ExitStack) -> Layout:
+def _lay_out(
+    config: UpConfig, count: int, folder: DataFolder, resources: contextlib.ExitStack
+) -> Layout:
     """Choose names and ports, and take the scoring port.
 
     Args:
+        count: of front-ends.
         resources: keeps what the layout names, for as long as processes are started with it.
 
     Raises:
         ConfigError: a port is taken.
     """
-    names = [f"fe-{number}" for number in range(config.front_ends)]
-    count = len(names)
+    names = [f"fe-{number}" for number in range(count)]
     admin_ports = _ports(config.admin_port, count, resources, option="--admin-port")
     read_only_ports: list[int] = []
     if config.read_only_port is not None:
@@ -307,8 +311,10 @@ class _System:
         config.proxy.replica_files.check()
         folder = await DataFolder.open(self._data, patience_s=_LOCK_PATIENCE_S)
         self._resources.callback(folder.close)
-        layout = _lay_out(config, folder, self._resources)
+        count = choose_front_ends(folder.path, config.front_ends)
+        layout = _lay_out(config, count, folder, self._resources)
         ensure_secret(folder.path)
+        remember_front_ends(folder.path, count)
         self._processes.start_soon(run_restarting, partial(self._run_runner, layout))
         self._front_ends = FrontEnds(layout)
         self._front_ends.start(self._processes)

@@ -78,7 +78,11 @@ def _shown(path: Path) -> Path:
 
 @click.command("up")
 @click.argument("paths", nargs=-1, type=_PATH)
-@click.option("--front-ends", default=3, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--front-ends",
+    type=click.IntRange(1, 64),
+    help="How many [default: the data folder's, else 3].",
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(0, 64))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=_PORT, help="Scoring; 0: any.")
@@ -99,7 +103,7 @@ def _shown(path: Path) -> Path:
 def up(  # house: one parameter per option is Click's own form
     *,
     paths: tuple[Path, ...],
-    front_ends: int,
+    front_ends: int | None,
     workers: int,
     host: str,
     port: int,
