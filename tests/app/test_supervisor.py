@@ -146,6 +146,7 @@ async def test_the_status_of_the_coordinator_tells_everything(tmp_path: Path) ->
     assert [row.role for row in status.front_ends].count(Role.COORDINATOR) == 1
     (deployment,) = status.endpoints[0].deployments
     assert (deployment.ready_count, deployment.slots, deployment.queued) == (1, 8, 0)
+    assert deployment.in_doubt is not None
     assert status.raft is not None
     assert (status.raft.voters, status.raft.connected) == (3, 3)
 

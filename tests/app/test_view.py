@@ -121,6 +121,7 @@ async def test_what_was_put_is_shown(autojump_clock: trio.testing.MockClock) -> 
     (deployment,) = endpoint.deployments
     assert (deployment.key, deployment.traffic_percent) == ("wine/blue", 100)
     assert deployment.ready_count == 0
+    assert deployment.replicas_max == 1
 
 
 async def test_a_registry_that_contradicts_itself_is_refused(
@@ -164,9 +165,14 @@ async def test_a_replica_that_nobody_uses_yet_says_why(
                 reason="exited with status 1",
             )
         )
-        ((replica,),) = [d.replicas for d in situation.view.status().endpoints[0].deployments]
+        status = situation.view.status()
+        ((replica,),) = [d.replicas for d in status.endpoints[0].deployments]
     assert replica.state is ReplicaCondition.BACKING_OFF
     assert (replica.restarts, replica.reason, replica.address) == (3, "exited with status 1", "")
+    assert [text for text in status.problems() if "wine/blue" in text] == [
+        "deployment wine/blue failed and has no ready replica: exited with status 1 "
+        "(see trioroute logs wine/blue)"
+    ]
 
 
 async def test_readiness_is_what_it_is_told(autojump_clock: trio.testing.MockClock) -> None:

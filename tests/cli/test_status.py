@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -64,6 +65,37 @@ def test_a_system_with_a_front_end_down_exits_with_1_and_names_it(
         assert run("--admin", url) == 1
     out = capsys.readouterr().out
     assert "‼ front-end fe-2 is down: connection refused" in out
+
+
+def with_blue(**changes: Any) -> ClusterStatus:
+    """A system that is well but for what is changed of its one deployment."""
+    (blue,) = _ECHO.deployments
+    endpoint = attrs.evolve(_ECHO, deployments=(attrs.evolve(blue, **changes),))
+    return attrs.evolve(WELL, endpoints=(endpoint,))
+
+
+def test_a_deployment_that_failed_beside_what_serves_exits_with_1_and_says_why(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    why = "ImportError: x; 1 of the version before go on serving"
+    failed = with_blue(provisioning_state="Failed", provisioning_reason=why)
+    with running_admin(SmallView(current=failed)) as url:
+        assert run("--admin", url) == 1
+        out = capsys.readouterr().out
+        assert run("--admin", url, "-o", "json") == 1
+    assert f"‼ deployment echo/blue failed: {why} (see trioroute logs echo/blue)" in out
+    assert "steady" not in out
+
+
+def test_slots_in_doubt_are_a_note_and_the_exit_code_stays_0(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with running_admin(SmallView(current=with_blue(in_doubt=1))) as url:
+        assert run("--admin", url) == 0
+    out = capsys.readouterr().out
+    assert "steady; 1 slot held back" in out
+    assert "note: deployment echo/blue: 1 slot held back" in out
+    assert "‼" not in out
 
 
 @pytest.mark.parametrize(("current", "code"), [(WELL, 0), (STATUS, 1)])

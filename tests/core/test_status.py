@@ -79,6 +79,22 @@ def test_a_replica_that_starts_beside_a_ready_one_is_no_problem() -> None:
         (with_deployment(traffic_percent=0), "endpoint echo has no deployment with traffic"),
         (with_deployment(replicas=()), "echo/blue has no ready replica: none is ready"),
         (with_deployment(replicas=(STARTING,)), "echo/blue has no ready replica: importing"),
+        (
+            with_deployment(provisioning_state="Failed", provisioning_reason="ImportError: x"),
+            "deployment echo/blue failed: ImportError: x (see trioroute logs echo/blue)",
+        ),
+        (
+            with_deployment(provisioning_state="Failed", replicas=(STARTING,)),
+            "deployment echo/blue failed and has no ready replica: replicas do not start (see",
+        ),
+        (
+            with_deployment(replicas=(), replicas_desired=0, replicas_max=0),
+            "echo/blue gets 100 % of the traffic and may have no replica",
+        ),
+        (
+            with_deployment(replicas=(), replicas_max=0),
+            "echo/blue gets 100 % of the traffic and may have no replica",
+        ),
     ],
 )
 def test_each_problem_is_named_once(status: ClusterStatus, problem: str) -> None:
@@ -94,7 +110,42 @@ def test_only_the_reporter_s_own_isolation_is_its_own() -> None:
 
 
 def test_no_replica_is_fine_when_none_is_wanted() -> None:
-    assert list(with_deployment(replicas=(), replicas_desired=0).problems()) == []
+    scaled_to_zero = with_deployment(replicas=(), replicas_desired=0, replicas_max=2)
+    assert list(scaled_to_zero.problems()) == []
+
+
+def test_a_new_deployment_that_failed_is_a_problem_before_it_has_traffic() -> None:
+    green = attrs.evolve(
+        BLUE,
+        name="green",
+        traffic_percent=0,
+        replicas=(STARTING,),
+        provisioning_state="Failed",
+        provisioning_reason="ImportError: x",
+    )
+    status = attrs.evolve(WELL, endpoints=(EndpointStatus(name="echo", deployments=(BLUE, green)),))
+    assert list(status.problems()) == [
+        "deployment echo/green failed: ImportError: x (see trioroute logs echo/green)"
+    ]
+    without = attrs.evolve(BLUE, replicas=(), replicas_max=0, traffic_percent=0)
+    assert not without.problem()
+
+
+@pytest.mark.parametrize(("in_doubt", "said"), [(1, "1 slot held back"), (2, "2 slots held back")])
+def test_slots_in_doubt_are_noted_and_no_problem(in_doubt: int, said: str) -> None:
+    status = with_deployment(in_doubt=in_doubt, reason="steady")
+    assert list(status.problems()) == []
+    (note,) = status.notes()
+    assert note.startswith(f"deployment echo/blue: {said}, because")
+    assert status.endpoints[0].deployments[0].standing == f"steady; {said}"
+    assert list(with_deployment(in_doubt=0).notes()) == []
+
+
+def test_where_a_deployment_stands_is_its_reason_until_it_failed() -> None:
+    one = attrs.evolve(BLUE, reason="steady", provisioning_reason="1 of 2 ready")
+    assert one.standing == "steady"
+    failed = attrs.evolve(one, provisioning_state="Failed", in_doubt=1)
+    assert failed.standing == "failed: 1 of 2 ready"
 
 
 def test_every_state_of_the_model_can_be_shown() -> None:

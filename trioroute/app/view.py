@@ -25,7 +25,7 @@ from trioroute.coordinator.service import Coordinator
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Endpoint, Replica
 from trioroute.core.registry import PutRegistry, Registry
-from trioroute.core.resources.provisioning import provisioning_of
+from trioroute.core.resources.provisioning import most_count, provisioning_of
 from trioroute.core.scaling import ScaleDecision
 from trioroute.core.status import (
     ClusterStatus,
@@ -252,6 +252,8 @@ class FrontEndView:
             provisioning_state=provisioning.state.value,
             provisioning_reason=provisioning.reason,
             resource_version=self._registry.state.versions.get(key, 0),
+            replicas_max=most_count(deployment),
+            in_doubt=None if demand is None else demand.in_doubt,
         )
 
     def _reason(

@@ -153,6 +153,8 @@ def _show_table(seen: ClusterStatus) -> None:
     console.print(_table(_DEPLOYMENT_COLUMNS, deployment_rows(seen)))
     for problem in seen.problems():
         console.print(f"‼ {problem}", markup=False)
+    for note in seen.notes():
+        console.print(f"note: {note}", markup=False)
 
 
 def _table(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> "Table":
@@ -221,7 +223,7 @@ def _load_of(one: DeploymentStatus) -> tuple[str, ...]:
         f"{_percent(one.utilization)}/{_percent(one.target_utilization)}",
         _pair_ms(one.p50_s, one.p99_s),
         str(one.server_errors),
-        one.reason,
+        one.standing,
     )
 
 

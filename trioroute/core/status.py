@@ -14,6 +14,7 @@ import attrs
 from trioroute.core.model import AuthMode, ReplicaState, deployment_key
 
 __all__ = [
+    "PROVISIONING_FAILED",
     "ClusterStatus",
     "CoordinatorStatus",
     "DeploymentStatus",
@@ -27,6 +28,9 @@ __all__ = [
 
 #: An ideal wait below this is nothing to compare with, seconds.
 _IDEAL_MIN_S: Final = 1e-5
+
+#: Azure's word where what was registered does not start.
+PROVISIONING_FAILED: Final = "Failed"
 
 
 class Role(enum.Enum):
@@ -130,8 +134,9 @@ class DeploymentStatus:
 
     Attributes:
         traffic_percent: its part of the endpoint's traffic.
-        replicas_desired: how many the coordinator wants.
+        replicas_desired: how many the coordinator wants; `replicas_max` as many as it may want.
         busy, slots: of ready replicas; `queued` requests wait.
+        in_doubt: slots of them held back: requests of who has gone may still run there.
         utilization: (busy + queued) / slots of ready replicas.
         wait_s, wait_ideal_s: mean wait for a slot over the last minute, and what one perfect queue
             would have made of the same requests.
@@ -161,6 +166,8 @@ class DeploymentStatus:
     provisioning_state: str = ""
     provisioning_reason: str = ""
     resource_version: int = 0
+    replicas_max: int | None = None
+    in_doubt: int | None = None
 
     @property
     def key(self) -> str:
@@ -178,6 +185,46 @@ class DeploymentStatus:
     def ready_count(self) -> int:
         """How many replicas may be sent requests."""
         return sum(replica.state is ReplicaCondition.READY for replica in self.replicas)
+
+    @property
+    def standing(self) -> str:
+        """`reason` and what goes before it: that it failed, or that slots are held back."""
+        if self.provisioning_state == PROVISIONING_FAILED:
+            return f"failed: {self.provisioning_reason}"
+        if not self.in_doubt:
+            return self.reason
+        return "; ".join(filter(None, (self.reason, f"{_slots(self.in_doubt)} held back")))
+
+    def problem(self) -> str:
+        """What is wrong with it now and what to do, in one sentence; empty when nothing is."""
+        is_live = self.traffic_percent > 0
+        if self.provisioning_state == PROVISIONING_FAILED:
+            what = (
+                "failed and has no ready replica" if is_live and not self.ready_count else "failed"
+            )
+            why = self.provisioning_reason or "replicas do not start"
+            return f"deployment {self.key} {what}: {why} (see trioroute logs {self.key})"
+        if is_live and self.replicas_max == 0 and not self.ready_count:
+            return (
+                f"deployment {self.key} gets {self.traffic_percent} % of the traffic and may have "
+                "no replica, so these requests wait in vain and get 503: trioroute scale "
+                f"{self.key} 1, or send the traffic elsewhere (trioroute traffic)"
+            )
+        # None desired is the user's wish (min_instances 0): the first request starts one.
+        if is_live and self.replicas_desired != 0 and not self.ready_count:
+            why = next((r.reason for r in self.replicas if r.reason), "none is ready")
+            return f"deployment {self.key} has no ready replica: {why}"
+        return ""
+
+    def note(self) -> str:
+        """What is unusual about it now and ends by itself, in one sentence; empty for nothing."""
+        if not self.in_doubt:
+            return ""
+        return (
+            f"deployment {self.key}: {_slots(self.in_doubt)} held back, because requests of a "
+            "front-end or worker that went may still run there; free again when those must be "
+            "over, as a rule the deployment's request_timeout_ms after it went"
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -244,6 +291,11 @@ class ClusterStatus:
         for endpoint in self.endpoints:
             yield from _problems_of(endpoint)
 
+    def notes(self) -> Iterator[str]:
+        """What is unusual now and no problem, one sentence each: it ends by itself."""
+        for endpoint in self.endpoints:
+            yield from filter(None, (deployment.note() for deployment in endpoint.deployments))
+
 
 def _problems_of(endpoint: EndpointStatus) -> Iterator[str]:
     for name, why in endpoint.halted.items():
@@ -251,10 +303,8 @@ def _problems_of(endpoint: EndpointStatus) -> Iterator[str]:
         yield f"{key} was halted: {why}; it gets no traffic until it is given some again"
     if not any(deployment.traffic_percent for deployment in endpoint.deployments):
         yield f"endpoint {endpoint.name} has no deployment with traffic"
-    for deployment in endpoint.deployments:
-        # None desired is the user's wish (min_instances 0): the first request starts one.
-        if deployment.traffic_percent and deployment.replicas_desired != 0:
-            ready = deployment.ready_count
-            if not ready:
-                why = next((r.reason for r in deployment.replicas if r.reason), "none is ready")
-                yield f"deployment {deployment.key} has no ready replica: {why}"
+    yield from filter(None, (deployment.problem() for deployment in endpoint.deployments))
+
+
+def _slots(count: int) -> str:
+    return "1 slot" if count == 1 else f"{count} slots"

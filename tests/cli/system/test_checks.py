@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -89,6 +90,25 @@ def test_replicas_that_do_not_listen_are_found() -> None:
     assert {check.verdict for check in found.values()} <= {Verdict.BAD, Verdict.WARNING}
     assert all("trioroute logs" in check.fix for check in found.values())
     assert any(check.verdict is Verdict.BAD for check in problems.values())
+
+
+def test_a_deployment_that_failed_is_bad_and_slots_in_doubt_are_a_warning() -> None:
+    (echo,) = STATUS.endpoints
+    (blue,) = echo.deployments
+
+    def config(**changes: Any) -> dict[str, Check]:
+        endpoint = attrs.evolve(echo, deployments=(attrs.evolve(blue, **changes),))
+        current = attrs.evolve(STATUS, front_ends=STATUS.front_ends[:1], endpoints=(endpoint,))
+        with running_admin(SmallView(current=current)) as url:
+            return look("config", patient_at(url))
+
+    failed = config(provisioning_state="Failed", provisioning_reason="ImportError: x")["config.1"]
+    assert failed.verdict is Verdict.BAD
+    assert failed.text.startswith("deployment echo/blue failed: ImportError: x")
+    doubted = config(in_doubt=1)
+    assert doubted["config.note-1"].verdict is Verdict.WARNING
+    assert "1 slot held back" in doubted["config.note-1"].text
+    assert not any(check.verdict is Verdict.BAD for check in doubted.values())
 
 
 def test_without_a_system_nothing_is_claimed() -> None:

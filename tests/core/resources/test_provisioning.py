@@ -6,6 +6,7 @@ from trioroute.core.model import CommandSource, Deployment, ScaleKind, ScaleSett
 from trioroute.core.resources.provisioning import (
     ProvisioningState,
     least_count,
+    most_count,
     provisioning_of,
 )
 from trioroute.core.status import ReplicaCondition, ReplicaStatus
@@ -63,3 +64,13 @@ def test_how_many_there_will_be_without_load() -> None:
     assert least_count(Deployment(endpoint="e", name="d", source=SOURCE, scale=scale)) == 0
     static = StaticSource(addresses=(("h", 1),))
     assert least_count(Deployment(endpoint="e", name="d", source=static, scale=scale)) == 1
+
+
+def test_how_many_there_may_be_under_load() -> None:
+    scale = ScaleSettings(kind=ScaleKind.TARGET_UTILIZATION, min_instances=0, max_instances=4)
+    assert most_count(TWO) == 2
+    assert most_count(Deployment(endpoint="e", name="d", source=SOURCE, scale=scale)) == 4
+    none = ScaleSettings(instance_count=0)
+    assert most_count(Deployment(endpoint="e", name="d", source=SOURCE, scale=none)) == 0
+    static = StaticSource(addresses=(("h", 1), ("h", 2)))
+    assert most_count(Deployment(endpoint="e", name="d", source=static, scale=none)) == 2

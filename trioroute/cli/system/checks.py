@@ -278,6 +278,9 @@ def _check_config(patient: Patient) -> Iterator[Check]:
     for number, problem in enumerate(problems, 1):
         fix = "trioroute status shows it in full"
         yield Check(f"config.{number}", Verdict.BAD, problem, fix)
+    for number, note in enumerate(status.notes(), 1):
+        fix = "wait; if it stays so, trioroute status names the front-end that is away"
+        yield Check(f"config.note-{number}", Verdict.WARNING, note, fix)
     count = len(status.front_ends)
     yield judge(
         "config.front-ends",

@@ -10,9 +10,9 @@ from typing import Final
 import attrs
 
 from trioroute.core.model import Deployment, ScaleKind, StaticSource
-from trioroute.core.status import ReplicaCondition, ReplicaStatus
+from trioroute.core.status import PROVISIONING_FAILED, ReplicaCondition, ReplicaStatus
 
-__all__ = ["Provisioning", "ProvisioningState", "least_count", "provisioning_of"]
+__all__ = ["Provisioning", "ProvisioningState", "least_count", "most_count", "provisioning_of"]
 
 #: Starts that a replica may fail before it counts as one that will not start: the first may have
 #: met a port that was taken, the second says it again.
@@ -26,7 +26,7 @@ class ProvisioningState(enum.Enum):
     UPDATING = "Updating"
     SCALING = "Scaling"
     SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
+    FAILED = PROVISIONING_FAILED
 
 
 @attrs.frozen
@@ -43,6 +43,14 @@ def least_count(deployment: Deployment) -> int:
         return 1
     scale = deployment.scale
     return scale.instance_count if scale.kind is ScaleKind.DEFAULT else scale.min_instances
+
+
+def most_count(deployment: Deployment) -> int:
+    """How many replicas there may be under any load."""
+    if isinstance(deployment.source, StaticSource):
+        return len(deployment.source.addresses)
+    scale = deployment.scale
+    return scale.instance_count if scale.kind is ScaleKind.DEFAULT else scale.max_instances
 
 
 def provisioning_of(deployment: Deployment, replicas: Sequence[ReplicaStatus]) -> Provisioning:
