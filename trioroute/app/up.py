@@ -375,7 +375,7 @@ class _System:
             endpoints=registered.endpoints,
             keys=keys,
             takes_tokens=registered.takes_tokens,
-            samples={} if demo is None else {ENDPOINT: _write_sample(demo)},
+            samples=registered.samples,
             status=status,
             started_in_s=trio.current_time() - started_at,
             demo=demo,
@@ -429,14 +429,6 @@ class _System:
         """Not on a leash of SIGKILL: the runner watches the lifeline itself and ends replicas."""
         module = [sys.executable, "-P", "-m", "trioroute.discovery.runner"]
         return [*module, "--data", str(self._data), "--lifeline", str(lifeline)]
-
-
-def _write_sample(demo: PreparedDemo) -> Path:
-    """One request of the example in a file of its own, for whoever wants to send it by hand."""
-    first = json.loads(demo.requests.read_text().partition("\n")[0])
-    sample = demo.requests.with_name("request.json")
-    sample.write_text(json.dumps(first["request"]))
-    return sample
 
 
 def _write_summary(running: Running) -> None:

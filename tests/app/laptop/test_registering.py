@@ -47,6 +47,16 @@ async def test_what_the_files_say_is_all_there_is_and_keys_stay(tmp_path: Path) 
     await trio.lowlevel.checkpoint()
 
 
+async def test_a_request_beside_the_endpoints_file_is_told_again_later(tmp_path: Path) -> None:
+    with running_admin(SmallView(), desk=SmallDesk()) as url:
+        made = await register([url], files(tmp_path / "one", "wine"), lambda _: None)
+        assert made.samples == {}
+        (tmp_path / "one" / "request.json").write_text("{}")
+        # `up` without files, which runs what ran last.
+        made = await register([url], Loaded(endpoints=(), deployments=()), lambda _: None)
+        assert made.samples == {"wine": tmp_path / "one" / "request.json"}
+
+
 async def test_which_endpoints_tokens_open_is_told(tmp_path: Path) -> None:
     (tmp_path / "e.yml").write_text("name: tok\nauth_mode: aml_token\n")
     with running_admin(SmallView(), desk=SmallDesk()) as url:

@@ -1,6 +1,7 @@
 """Registers what `up` was given, as `trioroute apply` does, and says what there is then."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -22,6 +23,9 @@ __all__ = ["Registered", "register"]
 #: `up` starts a front-end again that dies meanwhile; with one front-end nobody else answers.
 _RESTART_S: Final = 10.0
 
+#: Beside an endpoint's file: one scoring request, as the packaged example has it.
+_SAMPLE: Final = "request.json"
+
 
 @attrs.frozen(kw_only=True)
 class Registered:
@@ -31,12 +35,14 @@ class Registered:
         endpoints: name to the path where it is scored.
         keys: of every endpoint that has some.
         takes_tokens: names of the endpoints that tokens of ours open.
+        samples: files that each hold one scoring request, of the endpoints that have one.
         wished: deployment key to how many replicas there will be without any load.
     """
 
     endpoints: Mapping[str, str]
     keys: dict[str, EndpointKeys]
     takes_tokens: frozenset[str]
+    samples: dict[str, Path]
     wished: Mapping[str, int]
 
 
@@ -83,8 +89,19 @@ def _register(client: ResourceClient, loaded: Loaded, say: Callable[[str], None]
         takes_tokens=frozenset(
             one.name for one in registry.endpoints if one.auth_mode == AuthMode.AML_TOKEN.value
         ),
+        samples=_find_samples(registry),
         wished={deployment.key: least_count(deployment) for deployment in loaded.deployments},
     )
+
+
+def _find_samples(registry: Resources) -> dict[str, Path]:
+    samples = {}
+    for endpoint in registry.endpoints:
+        if endpoint.document:
+            sample = Path(Document.decode(endpoint.document).folder, _SAMPLE)
+            if sample.is_file():
+                samples[endpoint.name] = sample
+    return samples
 
 
 def _load_again(registry: Resources, say: Callable[[str], None]) -> Loaded:
