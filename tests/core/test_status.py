@@ -146,6 +146,21 @@ def test_where_a_deployment_stands_is_its_reason_until_it_failed() -> None:
     assert one.standing == "steady"
     failed = attrs.evolve(one, provisioning_state="Failed", in_doubt=1)
     assert failed.standing == "failed: 1 of 2 ready"
+    assert "no replica wanted" in attrs.evolve(one, replicas=(), replicas_max=0).standing
+
+
+def test_what_keeps_failing_has_failed_while_it_is_tried_once_more_too() -> None:
+    again = attrs.evolve(STARTING, failures=2, last_failure="ImportError: x")
+    one = attrs.evolve(BLUE, replicas=(READY, again), provisioning_state="Updating")
+    assert one.failure == "ImportError: x; it is being started again"
+    assert one.problem().startswith("deployment echo/blue failed: ImportError: x; it is")
+    for well in (
+        attrs.evolve(one, provisioning_state="Succeeded"),
+        attrs.evolve(one, replicas=(READY, attrs.evolve(again, failures=1))),
+        attrs.evolve(one, replicas=(READY, attrs.evolve(again, is_outdated=True))),
+        attrs.evolve(one, replicas=(attrs.evolve(again, state=ReplicaCondition.READY),)),
+    ):
+        assert (well.failure, well.problem()) == ("", "")
 
 
 def test_every_state_of_the_model_can_be_shown() -> None:

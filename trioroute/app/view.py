@@ -292,6 +292,8 @@ class FrontEndView:
                 address=f"{replica.host}:{replica.port}",
                 pid=None if source is None else source.pid,
                 restarts=0 if source is None else source.restarts,
+                failures=0 if source is None else source.failures,
+                last_failure="" if source is None else source.last_failure,
                 reason="not seen by its source yet" if is_missing else reason,
                 is_outdated=source is not None and source.is_outdated(deployment.source),
             )
@@ -347,5 +349,7 @@ def _unused_replica(found: FoundReplica, reason: str, deployment: Deployment) ->
         address=f"{found.host}:{found.port}" if found.port else "",
         pid=found.pid,
         restarts=found.restarts,
+        failures=found.failures,
+        last_failure=found.last_failure,
         reason=reason,
     )

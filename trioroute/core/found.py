@@ -25,6 +25,8 @@ class FoundReplica:
         deployment: the deployment's key.
         port: 0 while none is chosen (its runtime is still being built).
         restarts: how often its place had to be filled again since it was asked for.
+        failures: replicas of its place that ended, one after the other, since one of them was
+            healthy; `last_failure` is why the last of them did.
         reason: one line why it does not run, or what it is waiting for; else empty.
         last_lines: the end of what it printed, when it did not live.
         started_at: seconds since 1970, 0.0 before the first start.
@@ -42,6 +44,8 @@ class FoundReplica:
     last_lines: tuple[str, ...] = ()
     started_at: float = 0.0
     made_from: str = ""
+    failures: int = 0
+    last_failure: str = ""
 
     def is_outdated(self, source: Source) -> bool:
         """Whether it runs something else than this source."""

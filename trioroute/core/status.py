@@ -14,6 +14,7 @@ import attrs
 from trioroute.core.model import AuthMode, ReplicaState, deployment_key
 
 __all__ = [
+    "FAILED_STARTS",
     "PROVISIONING_FAILED",
     "ClusterStatus",
     "CoordinatorStatus",
@@ -28,6 +29,10 @@ __all__ = [
 
 #: An ideal wait below this is nothing to compare with, seconds.
 _IDEAL_MIN_S: Final = 1e-5
+
+#: Starts that a replica may fail before it counts as one that will not start: the first may have
+#: met a port that was taken, the second says it again.
+FAILED_STARTS: Final = 2
 
 #: Azure's word where what was registered does not start.
 PROVISIONING_FAILED: Final = "Failed"
@@ -115,6 +120,8 @@ class ReplicaStatus:
         busy: slots with a request in flight.
         reason: one line why it is not ready, with the last log line where there is one.
         is_outdated: it runs an earlier source of its deployment.
+        failures: replicas in its place that ended, one after the other, since one was healthy;
+            `last_failure` is why the last of them did.
     """
 
     id: str
@@ -126,6 +133,8 @@ class ReplicaStatus:
     restarts: int = 0
     reason: str = ""
     is_outdated: bool = False
+    failures: int = 0
+    last_failure: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -187,10 +196,29 @@ class DeploymentStatus:
         return sum(replica.state is ReplicaCondition.READY for replica in self.replicas)
 
     @property
-    def standing(self) -> str:
-        """`reason` and what goes before it: that it failed, or that slots are held back."""
+    def failure(self) -> str:
+        """Why it does not start, also while it is tried once more; empty when it may start."""
         if self.provisioning_state == PROVISIONING_FAILED:
-            return f"failed: {self.provisioning_reason}"
+            return self.provisioning_reason or "replicas do not start"
+        # Succeeded: more than it must have are wanted, and those that it must have are there.
+        if self.provisioning_state not in ("", "Succeeded"):
+            for each in self.replicas:
+                is_starting = each.state is ReplicaCondition.STARTING and not each.is_outdated
+                if is_starting and each.failures >= FAILED_STARTS:
+                    return f"{each.last_failure}; it is being started again"
+        return ""
+
+    @property
+    def _has_vain_traffic(self) -> bool:
+        return self.traffic_percent > 0 and self.replicas_max == 0 and not self.ready_count
+
+    @property
+    def standing(self) -> str:
+        """`reason` and what goes before it: what is wrong, or that slots are held back."""
+        if self.failure:
+            return f"failed: {self.failure}"
+        if self._has_vain_traffic:
+            return "traffic, and no replica wanted"
         if not self.in_doubt:
             return self.reason
         return "; ".join(filter(None, (self.reason, f"{_slots(self.in_doubt)} held back")))
@@ -198,13 +226,12 @@ class DeploymentStatus:
     def problem(self) -> str:
         """What is wrong with it now and what to do, in one sentence; empty when nothing is."""
         is_live = self.traffic_percent > 0
-        if self.provisioning_state == PROVISIONING_FAILED:
+        if self.failure:
             what = (
                 "failed and has no ready replica" if is_live and not self.ready_count else "failed"
             )
-            why = self.provisioning_reason or "replicas do not start"
-            return f"deployment {self.key} {what}: {why} (see trioroute logs {self.key})"
-        if is_live and self.replicas_max == 0 and not self.ready_count:
+            return f"deployment {self.key} {what}: {self.failure} (see trioroute logs {self.key})"
+        if self._has_vain_traffic:
             return (
                 f"deployment {self.key} gets {self.traffic_percent} % of the traffic and may have "
                 "no replica, so these requests wait in vain and get 503: trioroute scale "

@@ -111,5 +111,6 @@ async def test_what_cannot_be_started_is_told_and_tried_again(
         nursery.cancel_scope.cancel()
     assert found.state == "backing-off"
     assert found.reason.startswith(reason)
+    assert (found.failures, found.last_failure) == (3, found.reason), "of those before it"
     # Pauses of at least half of 0.5, 1 and 2 seconds.
     assert trio.current_time() >= 1.75

@@ -5,18 +5,18 @@ Derived from what is seen whenever somebody asks, never stored: it cannot be out
 
 import enum
 from collections.abc import Sequence
-from typing import Final
 
 import attrs
 
 from trioroute.core.model import Deployment, ScaleKind, StaticSource
-from trioroute.core.status import PROVISIONING_FAILED, ReplicaCondition, ReplicaStatus
+from trioroute.core.status import (
+    FAILED_STARTS,
+    PROVISIONING_FAILED,
+    ReplicaCondition,
+    ReplicaStatus,
+)
 
 __all__ = ["Provisioning", "ProvisioningState", "least_count", "most_count", "provisioning_of"]
-
-#: Starts that a replica may fail before it counts as one that will not start: the first may have
-#: met a port that was taken, the second says it again.
-_FAILED_STARTS: Final = 2
 
 
 class ProvisioningState(enum.Enum):
@@ -63,7 +63,7 @@ def provisioning_of(deployment: Deployment, replicas: Sequence[ReplicaStatus]) -
     failing = [
         each
         for each in new
-        if each.state is ReplicaCondition.BACKING_OFF and each.restarts >= _FAILED_STARTS
+        if each.state is ReplicaCondition.BACKING_OFF and each.restarts >= FAILED_STARTS
     ]
     if ready < wanted and failing:
         kept = f"; {len(old)} of the version before go on serving" if old else ""

@@ -75,6 +75,7 @@ class Place:
         self._grace_s = min(deployment.request_max_s, _END_GRACE_MAX_S)
         self._old_logs: list[Path] = []
         self._not_installed: tuple[str, ...] = ()
+        self._failures = 0
         self.found = self._new_replica(restarts=0)
 
     @property
@@ -112,7 +113,8 @@ class Place:
                 lines = read_last_lines(self.log)
                 self._show(state="backing-off", pid=None, reason=died_of, last_lines=lines)
                 await trio.sleep(self._backoff.next_s())
-                self._replace()
+                self._failures += 1
+                self._replace(died_of)
 
     async def _run_replica(self) -> str:
         """Start a replica and stay with it; return why it ended."""
@@ -163,6 +165,7 @@ class Place:
         lived_s = trio.current_time() - begun_at
         if self.found.state == "running" and lived_s >= _HEALTHY_S:
             self._backoff.reset()
+            self._failures = 0
         why = tell_why(read_last_lines(self.log))
         if _MODULE_MISSING in why:
             why = ". ".join((why, *self._not_installed))
@@ -177,13 +180,14 @@ class Place:
             await trio.sleep(_LOG_ROUND_S)
             cap_log(self.log)
 
-    def _replace(self) -> None:
+    def _replace(self, died_of: str) -> None:
         self._old_logs.append(self.log)
         for old in self._old_logs[:-_OLD_LOGS_KEPT]:
             with contextlib.suppress(OSError):
                 old.unlink()
         del self._old_logs[:-_OLD_LOGS_KEPT]
-        self.found = self._new_replica(restarts=self.found.restarts + 1)
+        new = self._new_replica(restarts=self.found.restarts + 1)
+        self.found = attrs.evolve(new, failures=self._failures, last_failure=died_of)
         self._workshop.changed()
 
     def _new_replica(self, *, restarts: int) -> FoundReplica:
