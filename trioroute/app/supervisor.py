@@ -43,6 +43,7 @@ from trioroute.app.desk import RegistryDesk
 from trioroute.app.handdown import WorkerEnd
 from trioroute.app.host.admin import AdminListeners, open_admin_listeners
 from trioroute.app.host.certificates import load_peer_tls
+from trioroute.app.host.memory import keep_small, quieten_collector
 from trioroute.app.host.network import SLOTS_PROTOCOL, Network, TcpNetwork
 from trioroute.app.host.ports import (
     ScoringSockets,
@@ -197,6 +198,8 @@ class Supervisor:
             control.start_soon(run_with_authority, self._member, self._run_office)
             control.start_soon(self._resign_when_asked)
             control.start_soon(self._view.run_rate)
+            if self._config.workers:  # else the data plane in this process does so
+                control.start_soon(keep_small)
             control.start_soon(self._feed.follow_issuers)
             # We hold the lock: whatever ran under it before us has ended.
             prove = partial(prove_predecessor_dead, self._config.name, clock=boottime)
@@ -389,6 +392,8 @@ async def run_front_end(config: FrontEndConfig) -> None:
                 listening=listening,
                 admin=admin,
             )
+            if config.workers:
+                quieten_collector()
             await _run_while_disk_works(supervisor, config.data)
     finally:
         folder.close()

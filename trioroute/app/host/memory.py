@@ -1,10 +1,10 @@
-"""The memory of a worker: what is garbage is taken out, and what is free is given back.
+"""The memory of a front-end's processes: garbage is taken out, what is free is given back.
 
 Python looks for cycles after so many objects more were made than freed. With its own number (700)
 that was a tenth of a worker's time, so it is raised; but what a lost session leaves behind is few
 objects and much memory (a cancelled task, its frames, and in them a TLS session that the count does
 not see), and stayed for many minutes. What a burst of requests took stayed with the C library, for
-ever. In an hour of faults that made a worker 4 to 5 MiB larger, and each next one less.
+ever. An hour of faults made a worker 4 to 5 MiB larger, and a supervisor up to 2.
 """
 
 import contextlib
@@ -39,12 +39,13 @@ def quieten_collector() -> None:
 
 async def keep_small() -> None:
     """Take the garbage out and give free memory back, now and then, until cancelled."""
+    took_s = 0.0
     while True:
+        await trio.sleep(max(_PAUSE_MIN_S, took_s * _PAUSE_SHARE))
         begun_at = time.perf_counter()
         gc.collect()
         _give_back()
         took_s = time.perf_counter() - begun_at
-        await trio.sleep(max(_PAUSE_MIN_S, took_s * _PAUSE_SHARE))
 
 
 def _give_back() -> None:
