@@ -88,7 +88,9 @@ def test_after_ctrl_c_the_next_start_has_nothing_in_doubt(front_ends: int, tmp_p
         command = next(line for line in text.splitlines() if "trioroute.command" in line)
         deployment.write_text(text.replace(command, f'  trioroute.addresses: "{address}"'))
         for is_second in (False, True):
-            with running_up(tmp_path, "--front-ends", str(front_ends)) as system:
+            number = () if is_second else ("--front-ends", str(front_ends))
+            with running_up(tmp_path, *number) as system:
+                assert len(system.admin_urls) == front_ends, "the folder's, where nobody says"
                 if not is_second:  # as a slow disk makes it do
                     hand_the_office_over(system)
                 outcome = trio.run(score, system.scoring, "at-once")
