@@ -146,7 +146,7 @@ def test_sigkill_leaves_nothing_behind_and_the_folder_can_be_used_again(tmp_path
         system.process.kill()
         system.process.wait()
         wait_until_nothing_runs(system.data)
-    with running_up(tmp_path, "--front-ends", "1") as system:
+    with running_up(tmp_path) as system:
         assert trio.run(score, system.scoring, "again").status == 200
 
 
