@@ -135,7 +135,8 @@ def score_and_end(pods: Pods, name: str, *signals: signal.Signals) -> int | None
     async def run() -> int | None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(end)
-            # Its supervisor knows the replica; its worker may be about to hear of it.
+            # Its supervisor knows the replica; its worker may be about to hear of it, in another
+            # process, which tells nobody when it has.
             while (outcome := await score(address, "in-flight")).status == 404:  # noqa: ASYNC110
                 await trio.sleep(0.02)
             assert read_records(pods.folder).begun, outcome

@@ -21,8 +21,8 @@ __all__ = ["keep_small", "quieten_collector"]
 #: exchanges' worth.
 _COLLECT_AFTER: Final = 20_000
 
-#: Time between two rounds, seconds: at least this, and what makes them a ten-thousandth of all. A
-#: round takes 2 ms in a small worker, a tenth of a second in one of ten thousand connections.
+#: Time between two rounds, seconds: at least this, and what makes them a ten-thousandth of all: the
+#: more a process keeps, the longer a round takes, and the fewer there are.
 _PAUSE_MIN_S: Final = 20.0
 _PAUSE_SHARE: Final = 10_000
 
