@@ -27,6 +27,8 @@ class RegistryOfTest:
         self.seen: dict[str, DeploymentStatus] = {}
         #: Endpoint/deployment → what keeps it from being as wished.
         self.problems: dict[str, str] = {}
+        #: Who is said to coordinate.
+        self.office = "fe-0"
         self._cluster = cluster
         self.copyist = KubeRegistry(
             apis or [cluster.router_api()],
@@ -54,7 +56,7 @@ class RegistryOfTest:
         """What the registry has, with what the test says about it."""
         return ClusterStatus(
             reporter="fe-0",
-            coordinator=CoordinatorStatus(name="fe-0", epoch=1),
+            coordinator=CoordinatorStatus(name=self.office, epoch=1),
             endpoints=tuple(
                 EndpointStatus(
                     name=name,

@@ -52,13 +52,17 @@ def test_an_endpoint_from_its_file_to_its_deletion(kubectl: Kubectl) -> None:
     assert "rose serverside-applied" in kubectl(*server, "--force-conflicts", stdin=theirs)
     ready = {"type": "Ready", "status": "True", "reason": "Serving", "message": "it serves"}
     ready["lastTransitionTime"] = "2026-01-01T00:00:00Z"
-    patch = json.dumps({"status": {"conditions": [ready]}})
+    seen = {"utilization": "30%", "coordinator": "fe-1"}
+    patch = json.dumps({"status": {"conditions": [ready], **seen}})
     kubectl("patch", *models, "oe", "rose", "--subresource=status", "--type=merge", "-p", patch)
     kubectl("wait", *models, "--for=condition=Ready", "oe/rose", "--timeout=30s")
     head, row = kubectl("get", *models, "onlineendpoints").splitlines()
-    assert head.split() == ["NAME", "READY", "TRAFFIC", "COORDINATOR", "REASON", "AGE"]
-    assert row.split()[:2] == ["rose", "True"]
-    assert "Serving" in row
+    columns = ["NAME", "READY", "TRAFFIC", "UTIL", "COORDINATOR", "REASON", "AGE"]
+    assert head.split() == columns
+    # Its traffic is a status of a coordinator, and there is none.
+    assert row.split()[:5] == ["rose", "True", "30%", "fe-1", "Serving"]
+    head, *_ = kubectl("get", *models, "onlinedeployments").splitlines()
+    assert head.split() == [columns[0], columns[1], "ENDPOINT", *columns[2:]]
     assert "auth_mode: key" in kubectl("get", *models, "oe", "rose", "-o", "yaml")
     described = kubectl("describe", *models, "oe", "rose")
     assert "auth_mode:  key" in described

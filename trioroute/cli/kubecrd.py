@@ -43,13 +43,14 @@ _ANYTHING: Final[Json] = {"x-kubernetes-preserve-unknown-fields": True}
 #: allows a rule: a definition above that is refused.
 _TRAFFIC_MAX: Final = 100
 
+_SEEN: Final = (
+    ("TRAFFIC", ".status.traffic"),
+    ("UTIL", ".status.utilization"),
+    ("COORDINATOR", ".status.coordinator"),
+)
 _COLUMNS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    "endpoint": (("TRAFFIC", ".status.traffic"), ("COORDINATOR", ".status.coordinator")),
-    "deployment": (
-        ("ENDPOINT", ".spec.endpoint_name"),
-        ("TRAFFIC", ".status.traffic"),
-        ("UTIL", ".status.utilization"),
-    ),
+    "endpoint": _SEEN,
+    "deployment": (("ENDPOINT", ".spec.endpoint_name"), *_SEEN),
 }
 
 _CONDITION: Final[Json] = {

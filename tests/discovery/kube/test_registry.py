@@ -17,6 +17,10 @@ pytestmark = pytest.mark.slow
 Json = dict[str, Any]
 
 
+def _resources(cluster: FakeCluster) -> list[Json]:
+    return [*cluster.list("OnlineEndpoint"), *cluster.list("OnlineDeployment")]
+
+
 def _endpoint(**spec: Any) -> Json:
     return {
         "metadata": {"name": "iris"},
@@ -50,11 +54,19 @@ async def test_resources_are_copied_and_say_so() -> None:
             replicas=(ReplicaStatus(id="a", state=ReplicaCondition.READY, slots=1),),
             provisioning_state="Succeeded",
             utilization=0.5,
+            slots=1,
         )
         await wait_until(lambda: copyist.reason("OnlineEndpoint", "iris", "Ready") == "Serving")
         await wait_until(lambda: copyist.reason(*blue, "Ready") == "Succeeded")
         status = (cluster.get(*blue) or {})["status"]
         assert (status["utilization"], status["coordinator"]) == ("50%", "fe-0")
+        status = (cluster.get("OnlineEndpoint", "iris") or {})["status"]
+        assert (status["utilization"], status["coordinator"]) == ("50%", "fe-0")
+        # A new coordinator's name is no reason to write at once what is well.
+        written = [one["metadata"]["resourceVersion"] for one in _resources(cluster)]
+        copyist.office = "fe-1"
+        await trio.sleep(1.5)  # another look
+        assert [one["metadata"]["resourceVersion"] for one in _resources(cluster)] == written
         nursery.cancel_scope.cancel()
 
 

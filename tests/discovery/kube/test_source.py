@@ -388,7 +388,8 @@ async def test_rights_that_are_missing_are_named_and_asked_for_slowly() -> None:
 async def test_the_role_allows_exactly_what_discovery_asks_for() -> None:
     """Every call of a whole life: what the fake saw and what the Role grants are the same set."""
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
-        cluster.make("ConfigMap", {"metadata": {"name": INSTANCE_TYPES}, "data": {"small": "{}"}})
+        types = {"small": '{"tolerations": [{"key": "gpu", "operator": "Exists"}]}'}
+        cluster.make("ConfigMap", {"metadata": {"name": INSTANCE_TYPES}, "data": types})
         small = attrs.evolve(
             cluster.iris, source=attrs.evolve(_container(cluster), instance_type="small")
         )
@@ -396,6 +397,8 @@ async def test_the_role_allows_exactly_what_discovery_asks_for() -> None:
         await nursery.start(watcher.run, source)
         await source.set_desired(1, [(small, 2)])
         await wait_until(lambda: watcher.states() == ["running"] * 2)
+        tolerated = [pod["spec"].get("tolerations") for pod in cluster.list("Pod")]
+        assert tolerated == [[{"key": "gpu", "operator": "Exists"}]] * 2
         await source.set_desired(1, [(small, 1)], [watcher.running()[0].id])
         await wait_until(lambda: len(watcher.running()) == 1)
         cluster.make(

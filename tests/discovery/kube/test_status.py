@@ -8,13 +8,14 @@ import pytest
 from trioroute.core.model import ContainerSource, Deployment, Endpoint
 from trioroute.core.status import (
     ClusterStatus,
+    CoordinatorStatus,
     DeploymentStatus,
     EndpointStatus,
     ReplicaCondition,
     ReplicaStatus,
 )
 from trioroute.discovery.kube.plan import Acceptance, Verdict
-from trioroute.discovery.kube.status import differs_only_in_figures, status_of
+from trioroute.discovery.kube.status import FiguresPace, differs_only_in_figures, status_of
 from trioroute.spec.cluster.resources import Reading
 
 READY = ReplicaStatus(id="a", state=ReplicaCondition.READY, slots=1)
@@ -138,3 +139,56 @@ def test_a_problem_blocks_what_is_not_there_yet(state: str, reason: str) -> None
     status = status_of(deployment(), system(seen), {}, now="t1", problem="no such instance type")
     assert said(status)["Degraded"] == (str(reason == "Blocked"), reason)
     assert status["conditions"][1]["message"] == "no such instance type"
+
+
+def test_an_endpoint_is_as_busy_as_its_slots_are() -> None:
+    """Three of ten slots, by their number and not by deployments."""
+    big = attrs.evolve(BLUE, utilization=0.25, slots=8)
+    small = attrs.evolve(BLUE, name="green", utilization=0.5, slots=2)
+    unknown = attrs.evolve(BLUE, name="red", utilization=None, slots=4)
+    for deployments, shown in (
+        ((big, small, unknown), "30%"),
+        ((big,), "25%"),
+        ((unknown,), ""),
+        ((), ""),
+    ):
+        status = status_of(endpoint(blue=100), system(*deployments), {}, now="t1")
+        assert status["utilization"] == shown
+    refused = status_of(verdict(None, "iris"), system(big), {}, now="t1")
+    assert refused["utilization"] == "25%", "what was accepted before serves on"
+
+
+def test_another_coordinator_is_a_figure_too() -> None:
+    seen = system(BLUE)
+    offices = [CoordinatorStatus(name=f"fe-{number}", epoch=number) for number in (1, 2)]
+    before, after = (
+        status_of(deployment(), attrs.evolve(seen, coordinator=one), {}, now="t1")
+        for one in offices
+    )
+    assert (before["coordinator"], after["coordinator"]) == ("fe-1", "fe-2")
+    assert differs_only_in_figures(before, after)
+
+
+def test_a_take_over_writes_few_figures_a_second_and_all_of_them_in_the_end() -> None:
+    resources = [f"r-{number}" for number in range(25)]
+    pace = FiguresPace(now=100.0)
+    assert pace.due(resources, 109.0) == []
+    written: list[str] = []
+    for quarter in range(12):
+        left = [one for one in resources if one not in written]
+        written += pace.due(left, 110.0 + quarter / 4)
+        assert len(written) <= 10 * (1 + quarter // 4)
+    assert sorted(written) == sorted(resources)
+
+
+def test_figures_of_one_resource_are_seldom_and_of_many_in_turn() -> None:
+    resources = [f"r-{number:02}" for number in range(25)]
+    pace = FiguresPace(now=0.0)
+    pace.note("r-00", 15.0)
+    first = pace.due(resources, 20.0)
+    assert first == resources[1:11]
+    assert pace.due(first, 29.9) == []
+    # Whose figures change all the time keeps nobody waiting for ever.
+    assert pace.due(resources, 30.0) == [*resources[11:], "r-00"][:10]
+    pace.keep({"r-20"})
+    assert pace.due(["r-20", "r-01"], 31.0) == ["r-01"], "another of that name is new"

@@ -1,5 +1,8 @@
 """What an instance type adds to a container."""
 
+import json
+from typing import Any
+
 import pytest
 
 from trioroute.core.model import ContainerSource
@@ -43,3 +46,45 @@ def test_instance_types_are_json() -> None:
     for text in ("{", "[]", "3"):
         with pytest.raises(ValueError, match="instance type odd: expected JSON"):
             read_instance_types({"odd": text})
+
+
+def test_tolerations_go_to_the_workload() -> None:
+    text = '{"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}'
+    types = read_instance_types({"gpu": text})
+    source = ContainerSource(image="i:1", instance_type="gpu")
+    (one,) = workload_of(source, types).tolerations
+    assert one == {"key": "nvidia.com/gpu", "operator": "Exists"}
+    assert workload_of(IRIS, types).tolerations == ()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"nodeselector": {}}, "nodeselector: unknown field; there are nodeSelector, resources"),
+        ({"tolerations": {"key": "a"}}, "tolerations: expected a list"),
+        ({"tolerations": ["a"]}, r"tolerations\[0\]: expected an object"),
+        ({"tolerations": [{"kex": "a", "operator": "Exists"}]}, r"\[0\].kex: unknown field"),
+        (
+            {"tolerations": [{"key": "a"}, {"key": "a", "operator": "In"}]},
+            r"\[1\].operator: expected one of Exists, Equal, got In",
+        ),
+        ({"tolerations": [{"key": "a", "effect": "Never"}]}, "effect: expected one of NoSchedule"),
+        ({"tolerations": [{"key": 1}]}, "key: expected text, got 1"),
+        ({"tolerations": [{"value": "a"}]}, "key: only operator Exists does without one"),
+        (
+            {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]},
+            "value: none with operator Exists",
+        ),
+        (
+            {"tolerations": [{"key": "a", "tolerationSeconds": 5}]},
+            "tolerationSeconds: only with effect NoExecute",
+        ),
+        (
+            {"tolerations": [{"key": "a", "effect": "NoExecute", "tolerationSeconds": "5"}]},
+            "tolerationSeconds: expected a whole number",
+        ),
+    ],
+)
+def test_a_wrong_instance_type_names_its_field(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"instance type odd: .*{message}"):
+        read_instance_types({"fine": "{}", "odd": json.dumps(entry)})

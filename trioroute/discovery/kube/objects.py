@@ -135,6 +135,8 @@ def deployment_of(
     }
     if workload.node_selector:
         spec["template"]["spec"]["nodeSelector"] = dict(workload.node_selector)
+    if workload.tolerations:
+        spec["template"]["spec"]["tolerations"] = [dict(one) for one in workload.tolerations]
     if not spec["template"]["spec"]["volumes"]:
         del spec["template"]["spec"]["volumes"]
     body["spec"] = spec

@@ -20,7 +20,7 @@ from trioroute.core.status import ClusterStatus
 from trioroute.discovery.kube.api import KubeApi
 from trioroute.discovery.kube.calls import KubeError
 from trioroute.discovery.kube.plan import Acceptance, Verdict, plan_registry
-from trioroute.discovery.kube.status import differs_only_in_figures, status_of
+from trioroute.discovery.kube.status import FiguresPace, differs_only_in_figures, status_of
 from trioroute.discovery.kube.watch import KubeWatch
 from trioroute.spec.cluster.resources import (
     DEPLOYMENT_KIND,
@@ -37,8 +37,6 @@ _LOG: Final = logging.getLogger(__name__)
 
 #: How often what runs is compared with what the resources say of it, seconds.
 _LOOK_S: Final = 1.0
-#: Figures alone are written this often at most, seconds.
-_FIGURES_S: Final = 10.0
 _NOT_FOUND: Final = 404
 
 
@@ -105,7 +103,7 @@ class KubeRegistry:
         self._dev = dev
         self._known: dict[str, _Known] = {}
         self._refused: dict[str, str] = {}
-        self._written_at: dict[str, float] = {}
+        self._pace = FiguresPace(0.0)
         self._dirty = trio.Event()
         self._watches: list[KubeWatch] = []
 
@@ -128,6 +126,7 @@ class KubeRegistry:
             for name, api in self._apis.items()
             for kind in (ENDPOINT_KIND, DEPLOYMENT_KIND)
         ]
+        self._pace = FiguresPace(trio.current_time())
         async with trio.open_nursery() as nursery:
             for watch in watches:
                 nursery.start_soon(watch.run)
@@ -152,8 +151,7 @@ class KubeRegistry:
         live = {_identity(resource): resource for resource in resources}
         for reading, traffic in plan.halts:
             await self._write_halt(live[_identity_of(reading)], traffic)
-        for verdict in plan.verdicts:
-            await self._report(verdict, live[_identity_of(verdict.reading)])
+        await self._report(plan.verdicts, live)
 
     def _read(self, resource: Json) -> Reading:
         identity, version = _identity(resource), _spec_version(resource)
@@ -165,9 +163,9 @@ class KubeRegistry:
 
     def _forget_others(self, resources: tuple[Json, ...]) -> None:
         there = {_identity(resource) for resource in resources}
-        for kept in (self._known, self._written_at):
-            for identity in [one for one in kept if one not in there]:
-                del kept[identity]
+        self._pace.keep(there)
+        for identity in [one for one in self._known if one not in there]:
+            del self._known[identity]
 
     async def _commit(self, command: ResourceCommand, reading: Reading | None) -> None:
         if isinstance(command, PutEndpoint) and self._needs_keys(command.endpoint):
@@ -203,22 +201,32 @@ class KubeRegistry:
         has_keys = known is not None and bool(known.key_digests)
         return endpoint.auth_mode is AuthMode.KEY and not endpoint.anonymous and not has_keys
 
-    async def _report(self, verdict: Verdict, resource: Json) -> None:
-        """Write one resource's status, if it says something else."""
-        identity = _identity(resource)
-        refused = self._refused.get(identity, "")
+    async def _report(self, verdicts: Sequence[Verdict], live: Mapping[str, Json]) -> None:
+        """Write every status that says something else; figures alone when it is their turn."""
+        waiting: dict[str, Json] = {}
+        for verdict in verdicts:
+            identity = _identity_of(verdict.reading)
+            there = live[identity].get("status") or {}
+            status = self._status_of(verdict, there)
+            if status == there:
+                continue
+            if differs_only_in_figures(status, there):
+                waiting[identity] = status
+                continue
+            self._pace.note(identity, trio.current_time())
+            await self._write_status(live[identity], status)
+        for identity in self._pace.due(waiting, trio.current_time()):
+            await self._write_status(live[identity], waiting[identity])
+
+    def _status_of(self, verdict: Verdict, live: Json) -> Json:
+        refused = self._refused.get(_identity_of(verdict.reading), "")
         if refused and verdict.acceptance is Acceptance.ACCEPTED:
             verdict = attrs.evolve(verdict, acceptance=Acceptance.REFUSED, message=refused)
-        live = resource.get("status") or {}
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         problem = self._problems().get(verdict.reading.key, "")
-        status = status_of(verdict, self._system(), live, now=now, problem=problem)
-        if status == live:
-            return
-        since_s = trio.current_time() - self._written_at.get(identity, -_FIGURES_S)
-        if differs_only_in_figures(status, live) and since_s < _FIGURES_S:
-            return
-        self._written_at[identity] = trio.current_time()
+        return status_of(verdict, self._system(), live, now=now, problem=problem)
+
+    async def _write_status(self, resource: Json, status: Json) -> None:
         try:
             await trio.to_thread.run_sync(
                 partial(
@@ -232,7 +240,7 @@ class KubeRegistry:
         except KubeError as error:
             # What is deleted has no status; anything else is tried again at the next look.
             if error.status != _NOT_FOUND:
-                _LOG.warning("status of %s: %s", identity, error)
+                _LOG.warning("status of %s: %s", _identity(resource), error)
 
 
 def _identity(resource: Json) -> str:

@@ -1,6 +1,6 @@
 """What a custom resource's status says: conditions with a reason and a message, always. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -9,12 +9,17 @@ from trioroute.core.model import Endpoint
 from trioroute.core.status import ClusterStatus, DeploymentStatus
 from trioroute.discovery.kube.plan import Acceptance, Verdict
 
-__all__ = ["differs_only_in_figures", "status_of"]
+__all__ = ["FiguresPace", "differs_only_in_figures", "status_of"]
 
 Json = dict[str, Any]
 
-#: Parts that change with the load; they are not worth a write a second.
-_FIGURES: Final = frozenset({"utilization"})
+#: Parts that change with the load, and the one that changes everywhere at once when the office
+#: changes hands; they are not worth a write a second, nor one of each resource at that moment.
+_FIGURES: Final = frozenset({"utilization", "coordinator"})
+#: One resource's figures alone are written this often at most, seconds.
+_FIGURES_S: Final = 10.0
+#: Of all resources: 60 endpoints and 100 deployments (Azure's limits) take 16 s.
+_FIGURES_PER_S: Final = 10
 
 
 @attrs.frozen
@@ -68,6 +73,50 @@ def status_of(
     }
 
 
+class FiguresPace:
+    """When figures alone are written: each resource's seldom, few in a second, and late at first.
+
+    A new coordinator knows no figures yet, and writing its name into every resource is no hurry.
+    """
+
+    def __init__(self, now: float) -> None:
+        """Args:
+        now: when this coordinator began; seconds of any clock, which the others are of too.
+        """
+        self._began_at = now
+        self._written_at: dict[str, float] = {}
+        self._second_began_at = now
+        self._left = _FIGURES_PER_S
+
+    def due(self, waiting: Collection[str], now: float) -> list[str]:
+        """Which of these to write now, those that have waited longest first; they count as written.
+
+        Args:
+            waiting: resources whose status differs from what stands there in figures only.
+        """
+        if now >= self._second_began_at + 1.0:
+            self._second_began_at, self._left = now, _FIGURES_PER_S
+        ripe = sorted(
+            (one for one in waiting if now - self._since(one) >= _FIGURES_S), key=self._since
+        )
+        chosen = ripe[: self._left]
+        self._left -= len(chosen)
+        for one in chosen:
+            self.note(one, now)
+        return chosen
+
+    def note(self, resource: str, now: float) -> None:
+        """Its whole status is written now, figures and all."""
+        self._written_at[resource] = now
+
+    def keep(self, there: Collection[str]) -> None:
+        """Forget what is no longer there."""
+        self._written_at = {one: at for one, at in self._written_at.items() if one in there}
+
+    def _since(self, resource: str) -> float:
+        return self._written_at.get(resource, self._began_at)
+
+
 def differs_only_in_figures(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether the difference can wait for the next write."""
     names = {*one, *other} - _FIGURES
@@ -85,10 +134,9 @@ def _of_deployment(
         return conditions, {"replicas": 0, "utilization": ""}
     state = seen.provisioning_state or "Unknown"
     message = seen.provisioning_reason or seen.reason or f"{seen.ready_count} replicas ready"
-    used = seen.utilization
     figures = {
         "replicas": len(seen.replicas),
-        "utilization": "" if used is None else f"{used:.0%}",
+        "utilization": _share(seen.utilization),
         "traffic": f"{seen.traffic_percent}%",
     }
     # Zero replicas is as few as some want: what is asked for next makes the first one start.
@@ -116,7 +164,7 @@ def _of_endpoint(
         conditions = _conditions(
             progressing=False, ready=served, degraded=True, reason=reason, message=message
         )
-        return conditions, {"traffic": ""}
+        return conditions, {"traffic": "", "utilization": _share(_utilization(deployments))}
     known = {one.name: one for one in deployments}
     missing = sorted(name for name in said.traffic if name not in known)
     waiting = sorted(name for name in said.traffic if name in known and not known[name].ready_count)
@@ -140,7 +188,21 @@ def _of_endpoint(
         reason=reason,
         message=message,
     )
-    return conditions, {"traffic": traffic}
+    return conditions, {"traffic": traffic, "utilization": _share(_utilization(deployments))}
+
+
+def _utilization(deployments: Sequence[DeploymentStatus]) -> float | None:
+    """Of all slots of an endpoint: each deployment's share counts by its slots.
+
+    Requests that wait count as they do for a deployment, so an endpoint with one shows the same.
+    """
+    known = [(one.utilization, one.slots) for one in deployments if one.utilization is not None]
+    slots = sum(each or 0 for _, each in known)
+    return sum(used * (each or 0) for used, each in known) / slots if slots else None
+
+
+def _share(used: float | None) -> str:
+    return "" if used is None else f"{used:.0%}"
 
 
 def _unregistered(verdict: Verdict) -> tuple[str, str]:
