@@ -276,6 +276,29 @@ async def test_a_drain_waits_for_who_is_shaking_hands(
         world.nursery.cancel_scope.cancel()
 
 
+async def test_a_drain_does_not_wait_for_who_connects_and_never_says_a_word(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    tls, _ = certified(tmp_path)
+    async with open_world(ok) as world:
+        server = server_over_tls(world, tls)
+        with listening_socket() as sealed:
+            async with trio.open_nursery() as serving:
+                await serving.start(partial(server.serve, [], tls_sockets=[sealed]))
+                silent = await trio.open_tcp_stream(*sealed.getsockname())
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                began_at = trio.current_time()
+                await server.drain(timeout_s=60.0)
+                waited_s = trio.current_time() - began_at
+                still_open = server.statistics().listener.open
+                serving.cancel_scope.cancel()
+            await trio.aclose_forcefully(silent)
+        world.nursery.cancel_scope.cancel()
+    # A minute of the drain's, ten seconds of the handshake's own; the clock is simulated.
+    assert still_open == 0
+    assert waited_s < 2.0
+
+
 async def drain_and_end(server: ProxyServer, serving: trio.CancelScope) -> None:
     await server.drain(timeout_s=5.0)
     serving.cancel()

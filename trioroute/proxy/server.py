@@ -42,6 +42,10 @@ _TLS_LOOK_S: Final = 5.0
 #: How often a drain looks for connections that became idle.
 _DRAIN_LOOK_S: Final = 0.02
 
+#: How long a handshake may still take once a drain has begun, seconds: a client that is there
+#: needs two round trips, and has sent no request that could be lost.
+_DRAIN_HANDSHAKE_S: Final = 1.0
+
 
 @attrs.frozen(kw_only=True)
 class ProxyStatistics:
@@ -127,6 +131,7 @@ class ProxyServer:
         self._tls_listener = self._new_listener(self._serve_tls, per_address)
         self._accepting: trio.CancelScope | None = None
         self._accepted_last = trio.Event()
+        self._handshakes: set[trio.CancelScope] = set()
 
     def apply_snapshot(self, snapshot: RoutingSnapshot) -> None:
         """Route by a new picture from the next request on; pools of vanished replicas close."""
@@ -170,6 +175,9 @@ class ProxyServer:
     async def drain(self, *, timeout_s: float) -> None:
         """Stop accepting, end quiet connections, and wait for what is in flight.
 
+        TLS handshakes under way are waited for a second only: whoever connects and says nothing
+        must not hold up the others' restart.
+
         Returns when nothing is in flight or the time is up; the caller then cancels `serve`.
         """
         plane = self._plane
@@ -178,6 +186,9 @@ class ProxyServer:
             self._accepting.cancel()
             # Who was woken in this very turn accepts once more before being told to end.
             await self._accepted_last.wait()
+        for handshake in self._handshakes:
+            latest = trio.current_time() + _DRAIN_HANDSHAKE_S
+            handshake.deadline = min(handshake.deadline, latest)
         with trio.move_on_after(timeout_s):
             # Asked again and again: a connection may be between two states at any one time. The
             # listeners count those too whose tasks have not begun, and those in a handshake.
@@ -257,13 +268,26 @@ class ProxyServer:
             return  # a handshake is the dearest thing to do for a connection that is refused
         stream = TlsStream(sock, self._tls.context)
         stream.receive_bytes = self._plane.limits.relay_bytes_max
+        if await self._shake_hands(stream):
+            await ClientConnection(self._plane, stream, address, is_tls=True).run()
+
+    async def _shake_hands(self, stream: TlsStream) -> bool:
+        """Whether the client did its part in time; otherwise the connection is reset."""
+        plane = self._plane
+        limit_s = plane.limits.head_read_s
+        if plane.is_draining:
+            limit_s = min(limit_s, _DRAIN_HANDSHAKE_S)
         try:
-            with trio.fail_after(self._plane.limits.head_read_s):
-                await stream.do_handshake()
+            with trio.fail_after(limit_s) as scope:
+                self._handshakes.add(scope)
+                try:
+                    await stream.do_handshake()
+                finally:
+                    self._handshakes.discard(scope)
         except (StreamBrokenError, StreamInterruptedError, trio.TooSlowError):
             stream.reset()
-            return
-        await ClientConnection(self._plane, stream, address, is_tls=True).run()
+            return False
+        return True
 
     def _refuse(self, stream: SocketStream, address: str) -> None:
         """Beyond the cap: 503 and close, without a wait (contract, section 3)."""
