@@ -1,5 +1,6 @@
 """Runtimes: what is in them, that they are built once and whole, and what failure says."""
 
+import fcntl
 import subprocess
 import textwrap
 from pathlib import Path
@@ -157,6 +158,39 @@ async def test_a_cancelled_build_ends_its_processes_and_is_not_found(tmp_path: P
         await store.ensure(requirements, lambda _: scope.cancel())
     assert scope.cancelled_caught
     assert store.find(requirements) is None
+
+
+#: A package that says where its builder puts temporary files, leaves one there, and fails.
+BACKEND = """
+import pathlib, tempfile
+def get_requires_for_build_wheel(config_settings=None):
+    folder = tempfile.mkdtemp(prefix="left-behind-")
+    pathlib.Path("../told.txt").write_text(folder)
+    raise SystemExit("no")
+prepare_metadata_for_build_wheel = build_wheel = get_requires_for_build_wheel
+"""
+
+
+@pytest.mark.slow
+async def test_what_builds_left_behind_is_removed_and_never_lies_in_tmp(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "backend.py").write_text(BACKEND)
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    store = tmp_path / "runtimes"
+    for key in ("killed", "building"):
+        (store / f"{key}.tmp").mkdir(parents=True)
+        (store / f"{key}.lock").touch()
+    with (store / "building.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(RuntimeBuildError):
+            await RuntimeStore(store).ensure(Requirements((str(package),)), lambda _: None)
+    folder = Path((tmp_path / "told.txt").read_text())
+    assert folder.is_relative_to(store)
+    # Its own, and what a killed one left; not that of one which still builds.
+    assert [path.name for path in store.glob("*.tmp")] == ["building.tmp"]
 
 
 async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

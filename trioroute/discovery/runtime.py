@@ -4,7 +4,9 @@ The model server lives in its own environment, never in the router's (decision 1
 keyed by what is in it, so two data folders could share one: `folder` is the caller's choice.
 A virtual environment has its own path written into its programs, so it cannot be built elsewhere
 and renamed; instead a marker file, written last, says that it is whole. What lacks the marker is
-removed and built again. A file lock keeps two builders of the same runtime apart.
+removed and built again. A file lock keeps two builders of the same runtime apart. What pip unpacks
+on the way goes into a folder beside the runtime: a pip that is killed leaves hundreds of MiB, and in
+/tmp nobody would know whose they are.
 """
 
 import contextlib
@@ -16,6 +18,7 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +52,9 @@ _ALWAYS_THERE: Final = frozenset({"python", "pip", "setuptools", "wheel"})
 
 #: Its presence says that the runtime is whole.
 _MARKER: Final = ".trioroute-complete"
+
+#: A build's temporary files, behind the runtime's key.
+_SCRATCH: Final = ".tmp"
 
 #: How often the builder looks at its lock and its log, seconds: a line a person can follow.
 _LOOK_S: Final = 0.2
@@ -152,9 +158,24 @@ class RuntimeStore:
 
     async def _build(self, requirements: Requirements, progress: Progress) -> Path:
         runtime = self._folder / requirements.key
+        scratch = self._folder / f"{requirements.key}{_SCRATCH}"
+        await trio.to_thread.run_sync(_remove, runtime)
+        await trio.to_thread.run_sync(_remove, scratch)
+        await trio.to_thread.run_sync(_remove_interrupted, self._folder)
+        try:
+            scratch.mkdir()
+            python = await self._fill(requirements, scratch, progress)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(_remove, scratch)
+        (runtime / _MARKER).touch()
+        return python
+
+    async def _fill(self, requirements: Requirements, scratch: Path, progress: Progress) -> Path:
+        """Make the virtual environment and install what it needs; its interpreter."""
+        runtime = self._folder / requirements.key
         log = self._folder / f"{requirements.key}.log"
         log.unlink(missing_ok=True)
-        await trio.to_thread.run_sync(_remove, runtime)
         python = runtime / "bin" / "python"
         listed = self._folder / f"{requirements.key}.txt"
         listed.write_text("\n".join(requirements.pip) + "\n")
@@ -163,18 +184,19 @@ class RuntimeStore:
         venv = [sys.executable, "-m", "venv", str(runtime)]
         # Our own pip can install into it; without one, it gets a pip of its own, 3 s later.
         has_pip = importlib.util.find_spec("pip") is not None
-        await _run([*venv, "--without-pip"] if has_pip else venv, log, progress)
+        run = partial(_run, log=log, scratch=scratch, progress=progress)
+        await run([*venv, "--without-pip"] if has_pip else venv)
         ours = [sys.executable, "-m", "pip", "--python", str(python)]
         pip = [*(ours if has_pip else [str(python), "-m", "pip"]), "--disable-pip-version-check"]
         # Compiling everything takes longer than importing what is used: 20 s became 12 s.
         install = ["install", "--no-input", "--no-compile", "--progress-bar", "off"]
-        await _run([*pip, *install, "--requirement", str(listed)], log, progress)
-        (runtime / _MARKER).touch()
+        await run([*pip, *install, "--requirement", str(listed)])
         return python
 
 
-async def _run(command: Sequence[str], log: Path, progress: Progress) -> None:
-    process = LeashedProcess.start(command, environment=os.environ, cwd=log.parent, log=log)
+async def _run(command: Sequence[str], *, log: Path, scratch: Path, progress: Progress) -> None:
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    process = LeashedProcess.start(command, environment=environment, cwd=log.parent, log=log)
     ended = False
     try:
         async with trio.open_nursery() as nursery:
@@ -235,9 +257,21 @@ def _lock_nowait(descriptor: int) -> bool:
     return True
 
 
-def _remove(runtime: Path) -> None:
-    if runtime.exists():
-        shutil.rmtree(runtime)
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _remove_interrupted(folder: Path) -> None:
+    """Remove what builds left that were killed, of other runtimes too: nobody may build them again.
+
+    A scratch folder is somebody's only while the lock of its runtime is held.
+    """
+    for scratch in folder.glob(f"*{_SCRATCH}"):
+        lock = scratch.with_name(scratch.name.removesuffix(_SCRATCH) + ".lock")
+        with contextlib.suppress(OSError), lock.open() as file:
+            if _lock_nowait(file.fileno()):
+                shutil.rmtree(scratch)
 
 
 def _pip_lines(dependencies: Sequence[Any]) -> list[str]:
