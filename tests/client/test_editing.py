@@ -12,6 +12,7 @@ from trioroute.client.resources import ResourceClient
 from trioroute.client.system import System
 from trioroute.core.resources.commands import SetTraffic
 from trioroute.errors import ConfigError
+from trioroute.spec.problems import SpecError
 
 
 def test_a_faster_writer_s_change_is_kept(tmp_path: Path) -> None:
@@ -26,6 +27,25 @@ def test_a_faster_writer_s_change_is_kept(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="describes an endpoint, not a deployment"):
             load_one(client, "deployment", file)
     assert desk.state.endpoints["echo"].tags == {"b": 2}
+
+
+def test_a_change_of_traffic_names_what_exists_and_others_are_not_held_up(tmp_path: Path) -> None:
+    endpoint, blue = tmp_path / "e.yml", tmp_path / "blue.yml"
+    endpoint.write_text("name: echo\nauth_mode: key\ntraffic: {green: 100}\n")
+    blue.write_text(
+        "name: blue\nendpoint_name: echo\ntype: kubernetes\n"
+        "properties: {trioroute.addresses: '127.0.0.1:9401'}\n"
+    )
+    with running_admin(SmallView(), desk=SmallDesk()) as url:
+        client = ResourceClient(System(admin_urls=(url,)))
+        create(client, load_one(client, "endpoint", endpoint))
+        create(client, load_one(client, "deployment", blue))
+        with pytest.raises(SpecError, match="no deployment bleu") as caught:
+            update(client, "echo", None, Changes(sets=["traffic.bleu=100", "traffic.green=0"]))
+        assert caught.value.problems[0].hint == "did you mean blue?"
+        # The share that green has for when it comes was given before.
+        update(client, "echo", None, Changes(sets=["tags.b=2"]))
+        assert client.endpoint("echo").traffic == {"green": 100}
 
 
 def test_a_file_changes_only_what_it_names() -> None:

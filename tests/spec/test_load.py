@@ -235,11 +235,30 @@ def test_an_unreadable_endpoint_does_not_make_its_deployments_orphans(folder: Fo
     assert (problem.code, problem.field) == ("TR0105", "auth_mode")
 
 
-def test_traffic_to_a_deployment_that_is_not_there_is_a_warning(folder: Folder) -> None:
-    folder.write("endpoint.yml", "name: fraud\ntraffic: {gren: 100}\n")
+@pytest.mark.parametrize("field", ["traffic: {gren: 100}", "mirror_traffic: {gren: 10}"])
+def test_traffic_to_a_deployment_that_is_not_there_is_an_error(folder: Folder, field: str) -> None:
+    folder.write("endpoint.yml", f"name: fraud\nauth_mode: key\n{field}\n")
     folder.write("green.yml", GREEN + "    type: kubernetes\n")
+    (problem,) = rejected(folder.path)
+    assert (problem.code, problem.line, problem.hint) == ("TR0304", 3, "did you mean green?")
+    assert problem.field == f"{field.partition(':')[0]}.gren"
+    # Files that are only looked at may be some of several.
+    warnings = load_paths([folder.path], starting=False).warnings
+    assert "TR0304" in [warning.code for warning in warnings]
+
+
+def test_what_is_registered_counts_for_traffic_like_what_is_in_the_files(folder: Folder) -> None:
+    folder.write("endpoint.yml", "name: fraud\ntraffic: {blue: 90, green: 10}\n")
+    assert load_paths([folder.path], registered={"fraud": ["blue", "green"]}).warnings == ()
+    with pytest.raises(SpecError, match="there is no deployment green") as caught:
+        load_paths([folder.path], registered={"fraud": ["blue"]})
+    assert caught.value.problems[0].hint == "give its file as well; there is blue"
+
+
+def test_traffic_may_be_set_before_there_is_any_deployment(folder: Folder) -> None:
+    folder.write("endpoint.yml", "name: fraud\ntraffic: {green: 100}\n")
     (warning,) = load_paths([folder.path]).warnings
-    assert (warning.code, warning.hint) == ("TR0304", "did you mean green?")
+    assert (warning.code, warning.hint) == ("TR0304", "")
 
 
 def test_an_endpoint_without_traffic_is_a_warning(folder: Folder) -> None:

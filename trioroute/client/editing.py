@@ -153,13 +153,17 @@ def _changed(
     change: Callable[[Mapping[str, Any]], dict[str, Any]],
 ) -> Callable[[], Written]:
     """Read, change and check; what comes back writes it."""
-    is_cluster = client.registry().is_cluster
+    registry = client.registry()
+    is_cluster = registry.is_cluster
     if deployment is None:
         old = client.endpoint(endpoint)
         document = Document.decode(old.document)
         # The traffic may have been changed since the file was written.
         document = attrs.evolve(document, content=change(shown_endpoint(old)))
-        loaded = load_documents([document], loopback=True, cluster=is_cluster)
+        names = registered_names(registry)
+        # What has a share already is no mistake of this change.
+        names[old.name] = [*names.get(old.name, ()), *old.traffic, *old.mirror_traffic]
+        loaded = load_documents([document], loopback=True, registered=names, cluster=is_cluster)
         (new,) = loaded.endpoints
         text = loaded.documents[new.name].encode()
         return lambda: client.put_endpoint(new, text, version=old.resource_version)

@@ -133,12 +133,18 @@ class Endpoints:
         """Make it what is given; traffic that is not named stays as it is."""
         document = _document(self._client, endpoint, "endpoint")
         (name,) = [str(document.content["name"])]
-        known = {one.name: one for one in self._client.registry().endpoints}
+        registry = self._client.registry()
+        known = {one.name: one for one in registry.endpoints}
         content = dict(document.content)
         if name in known and "traffic" not in content:
             content["traffic"] = dict(known[name].traffic)
         changed = attrs.evolve(document, content=content)
-        create(self._client, load_documents([changed], loopback=True), is_new=False)
+        names = registered_names(registry)
+        if name in known:
+            names[name] = [*names[name], *known[name].traffic]
+        create(
+            self._client, load_documents([changed], loopback=True, registered=names), is_new=False
+        )
         return Poller(self.get(name))
 
     def update(self, endpoint: Given) -> Resource:

@@ -5,8 +5,8 @@ keyed by what is in it, so two data folders could share one: `folder` is the cal
 A virtual environment has its own path written into its programs, so it cannot be built elsewhere
 and renamed; instead a marker file, written last, says that it is whole. What lacks the marker is
 removed and built again. A file lock keeps two builders of the same runtime apart. What pip unpacks
-on the way goes into a folder beside the runtime: a pip that is killed leaves hundreds of MiB, and in
-/tmp nobody would know whose they are.
+on the way goes into a folder beside the runtime: a pip that is killed leaves hundreds of MiB, and
+in /tmp nobody would know whose they are.
 """
 
 import contextlib

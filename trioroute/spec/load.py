@@ -105,11 +105,13 @@ def load_documents(
     loopback: bool = False,
     assets: Mapping[str, Path] | None = None,
     starting: bool = True,
+    registered: Mapping[str, Collection[str]] | None = None,
     cluster: bool = False,
 ) -> Loaded:
     """Read documents that were changed, as if their user had written them into a file.
 
     Args: as in `load_paths`, and
+        registered: None: what the documents name beside themselves is not looked for.
         cluster: whether replicas are containers there, not processes here.
 
     Raises:
@@ -128,6 +130,9 @@ def load_documents(
         for each in documents
     ]
     found = [file for file in read if file is not None]
+    if registered is not None:
+        is_complete = len(found) == len(documents)
+        _check_links(found, registered, is_complete=is_complete, starting=starting)
     known = {name: Path(path) for each in documents for name, path in each.assets.items()}
     local = SourceFinder({**known, **(assets or {})}, starting)
     finder = ContainerFinder() if cluster else local
@@ -264,7 +269,8 @@ def _check_links(
                 _report_no_endpoint(file, endpoint, endpoints, starting=starting)
     for file in files:
         if is_complete and isinstance(file.spec, azure.Endpoint):
-            _check_traffic_names(file, file.spec, deployments.get(file.spec.name, set()))
+            known = deployments.get(file.spec.name, set())
+            _check_traffic_names(file, file.spec, known, starting=starting)
 
 
 def _report_no_endpoint(
@@ -281,20 +287,37 @@ def _report_no_endpoint(
     )
 
 
-def _check_traffic_names(file: ReadFile, spec: azure.Endpoint, known: set[str]) -> None:
-    """Traffic may be set before its deployments exist (D6): worth a warning only."""
-    named = {name: percent for name, percent in (spec.traffic or {}).items() if percent}
-    for name in named:
-        if name.lower() not in known:
-            scope = file.below("traffic", name)
-            word = nearest(name, known)
-            hint = f"did you mean {word}?" if word else ""
-            message = f"no deployment {name} is among the files; its share gets 503 until it exists"
-            scope.warn(file.at("traffic", name), "TR0304", message, hint)
-    if known and not named:
+def _check_traffic_names(
+    file: ReadFile, spec: azure.Endpoint, known: Collection[str], *, starting: bool
+) -> None:
+    """Traffic goes to deployments that exist.
+
+    An endpoint without any deployment is one that is just being made: its traffic may be set before
+    they exist (D6), and that is worth a warning. Beside others an unknown name is a typo, or a
+    share that nobody answers, and Azure takes traffic for existing deployments only.
+    """
+    for field in ("traffic", "mirror_traffic"):
+        for name, percent in (getattr(spec, field) or {}).items():
+            if percent and name.lower() not in known:
+                _report_no_deployment(file, field, name, known, starting=starting)
+    if known and not any((spec.traffic or {}).values()):
         example = " ".join(f"{name}: 100" for name in sorted(known)[:1])
         message = "no deployment gets traffic; requests are answered 404 unless they name one"
         file.below("traffic").warn(file.at("name"), "TR0305", message, f"traffic: {{{example}}}")
+
+
+def _report_no_deployment(
+    file: ReadFile, field: str, name: str, known: Collection[str], *, starting: bool
+) -> None:
+    scope = file.below(field, name)
+    word = nearest(name, known)
+    hint = f"did you mean {word}?" if word else ""
+    message = f"there is no deployment {name}; its share would get 503 until it exists"
+    if known and starting:
+        hint = hint or f"give its file as well; there is {', '.join(sorted(known))}"
+        scope.error(file.at(field, name), "TR0304", message, hint)
+    else:
+        scope.warn(file.at(field, name), "TR0304", message, hint)
 
 
 def _load_endpoint(file: ReadFile, *, dev: bool, loopback: bool) -> Endpoint | None:

@@ -44,7 +44,7 @@ CODES: Final = {
     "TR0301": "two endpoints have one name",
     "TR0302": "two deployments of one endpoint have one name",
     "TR0303": "the deployment's endpoint is not among the files",
-    "TR0304": "traffic names a deployment that is not among the files",
+    "TR0304": "traffic names a deployment that does not exist",
     "TR0305": "no deployment of the endpoint receives traffic",
     "TR0401": "the conda file is missing or cannot be used",
     "TR0402": "a local file or folder is missing",

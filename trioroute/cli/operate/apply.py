@@ -141,7 +141,7 @@ def delete(
     if files:
         # Deployments of an endpoint that goes too go with it, traffic or not.
         packs_code = _is_reached_through_cluster(admin, data)
-        loaded = _load(client.registry(), files, dev=True, packs_code=packs_code)
+        loaded = _load(client.registry(), files, dev=True, packs_code=packs_code, starting=False)
         endpoints = {one.name for one in loaded.endpoints}
         inner = [one.key for one in loaded.deployments if one.endpoint not in endpoints]
         wanted += [*inner, *endpoints]
@@ -203,9 +203,11 @@ def _load(
     dev: bool,
     packs_code: bool,
     assets: Path | None = None,
+    starting: bool = True,
 ) -> "Loaded":
     """Args:
     packs_code: whether code folders can be brought into a cluster.
+    starting: whether what the files name has to be there.
     """
     from trioroute.client.editing import registered_names
     from trioroute.spec.cluster.container import ContainerFinder
@@ -219,6 +221,7 @@ def _load(
         dev=dev,
         loopback=True,
         assets=read_assets(assets) if assets else None,
+        starting=starting,
         registered=registered_names(registry),
         cluster=ContainerFinder(packs_code=packs_code) if registry.is_cluster else None,
     )
