@@ -53,6 +53,18 @@ def test_readiness_tells_why(readiness: tuple[bool, str]) -> None:
         assert AdminClient(url).readiness() == readiness
 
 
+def test_the_date_of_an_answer_is_its_clock() -> None:
+    with running_admin(SmallView()) as url:
+        ahead = AdminClient(url).clock_ahead_s()
+    assert ahead is not None
+    assert abs(ahead) < 5
+    for line, seen in ((b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", True), (b"", False)):
+        with listening_port(b"HTTP/1.1 200 OK\r\n" + line + b"content-length: 0\r\n\r\n") as port:
+            ahead = AdminClient(f"http://127.0.0.1:{port}").clock_ahead_s()
+        assert (ahead is not None) is seen
+        assert ahead is None or ahead < -1e9
+
+
 def test_a_registry_arrives_as_it_was_given() -> None:
     view = SmallView()
     with running_admin(view) as url:

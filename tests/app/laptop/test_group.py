@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trioroute.app.laptop.group import choose_front_ends, remember_front_ends
+from trioroute.app.laptop.group import choose_front_ends, find_voters, remember_front_ends
 from trioroute.errors import ConfigError
 
 
@@ -57,6 +57,13 @@ def test_the_journals_tell_of_a_group_that_was_made_before_this_was_kept(
     assert choose_front_ends(tmp_path, None) == made
     with pytest.raises(ConfigError, match=f"was made with {made},"):
         choose_front_ends(tmp_path, other)
+
+
+@pytest.mark.parametrize(("made", "voters"), [(1, 1), (2, 1), (4, 3)])
+def test_how_many_vote_is_told(made: int, voters: int, tmp_path: Path) -> None:
+    assert find_voters(tmp_path) is None
+    run(tmp_path, made)
+    assert find_voters(tmp_path) == voters
 
 
 def test_a_start_that_made_no_group_binds_nobody(tmp_path: Path) -> None:

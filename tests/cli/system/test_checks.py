@@ -1,20 +1,21 @@
 """Each check finds what it is for."""
 
 import socket
-from pathlib import Path
+import time
+from email.utils import formatdate
 from typing import Any
 
 import attrs
-import pytest
 
 from tests.admin.small_view import STATUS, SmallView
-from tests.client.running_admin import running_admin
-from trioroute.cli.system import checks
-from trioroute.cli.system.checks import GROUPS, Patient
+from tests.client.running_admin import listening_port, running_admin
+from trioroute.cli.system.checks import GROUPS
+from trioroute.cli.system.patient import Patient
 from trioroute.cli.system.verdicts import Check, Verdict
+from trioroute.client.http import AdminClient
 from trioroute.client.resources import ResourceClient
 from trioroute.client.system import System
-from trioroute.core.status import CoordinatorStatus
+from trioroute.core.status import CoordinatorStatus, ReplicaCondition, ReplicaStatus
 
 DEAD = "http://127.0.0.1:9"
 
@@ -27,44 +28,6 @@ def patient_at(*urls: str, endpoint: str = "") -> Patient:
     names = tuple(f"fe-{number}" for number in range(len(urls)))
     system = System(admin_urls=urls, names=names)
     return Patient(data=None, client=ResourceClient(system), endpoint=endpoint)
-
-
-def test_this_machine_can_run_it() -> None:
-    found = look("runtime", Patient(data=None))
-    assert not [check for check in found.values() if check.verdict is Verdict.BAD]
-    assert found["runtime.python"].verdict is Verdict.GOOD
-
-
-def test_what_this_machine_lacks_is_said_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_DESCRIPTORS_MIN", 10**9)
-    monkeypatch.setattr(checks, "_CPUS_MIN", 10**6)
-    found = look("runtime", Patient(data=None))
-    for name in ("runtime.descriptors", "runtime.cpus"):
-        assert found[name].verdict is Verdict.WARNING
-        assert found[name].fix
-
-
-def test_a_secret_that_others_can_read_is_found(tmp_path: Path) -> None:
-    secret = tmp_path / "secret.key"
-    secret.write_bytes(b"s" * 32)
-    secret.chmod(0o644)
-    found = look("data", Patient(data=tmp_path))
-    assert found["data.secret"].verdict is Verdict.BAD
-    assert "chmod 600" in found["data.secret"].fix
-    secret.chmod(0o600)
-    assert look("data", Patient(data=tmp_path))["data.secret"].verdict is Verdict.GOOD
-    assert look("data", Patient(data=tmp_path / "new"))["data.folder"].text.endswith("can be made")
-
-
-def test_a_taken_port_names_who_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        monkeypatch.setattr(checks, "_PORTS", {port: "--port"})
-        found = look("ports", Patient(data=tmp_path))[f"ports.{port}"]
-    assert found.verdict is Verdict.BAD
-    assert f"port {port} is taken: " in found.text
-    assert "--port N" in found.fix
-    assert look("ports", Patient(data=tmp_path))[f"ports.{port}"].verdict is Verdict.GOOD
 
 
 def test_front_ends_that_disagree_or_are_silent_are_found() -> None:
@@ -126,3 +89,77 @@ def test_a_request_is_sent_only_when_asked_for() -> None:
         assert look("edge", quiet)["edge.invoke"].verdict is Verdict.SKIPPED
         asked = attrs.evolve(quiet, endpoint="missing")
         assert "no endpoint named missing" in look("edge", asked)["edge.invoke"].text
+
+
+def test_front_ends_whose_clocks_differ_are_told_and_why_it_matters() -> None:
+    with running_admin(SmallView()) as one:
+        status = AdminClient(one).ask("GET", "/v1/status")
+        for late_s, verdict in ((60, Verdict.WARNING), (0, Verdict.GOOD)):
+            date = formatdate(time.time() - late_s, usegmt=True)
+            answer = (
+                f"HTTP/1.1 200 OK\r\ndate: {date}\r\ncontent-length: {len(status)}\r\n\r\n"
+            ).encode() + status
+            with listening_port(answer) as other:
+                found = look("system", patient_at(one, f"http://127.0.0.1:{other}"))
+            assert found["system.clocks"].verdict is verdict
+            if late_s:
+                assert "the clock of fe-0 is 60 s ahead of that of fe-1" in (
+                    found["system.clocks"].text.replace("59 s", "60 s").replace("61 s", "60 s")
+                )
+                assert "leases and elections count no wall clock" in found["system.clocks"].fix
+
+
+def test_front_ends_of_different_versions_and_terms_are_told() -> None:
+    assert STATUS.raft is not None
+    other = attrs.evolve(STATUS, version="9.9.9", raft=attrs.evolve(STATUS.raft, term=9))
+    with running_admin(SmallView()) as one, running_admin(SmallView(current=other)) as two:
+        found = look("system", patient_at(one, two))
+    assert found["system.versions"].verdict is Verdict.WARNING
+    assert "9.9.9" in found["system.versions"].text
+    assert found["system.term"].verdict is Verdict.WARNING
+    assert "fe-0 4, fe-1 9" in found["system.term"].text
+
+
+def test_a_front_end_without_a_majority_is_bad() -> None:
+    assert STATUS.raft is not None
+    alone = attrs.evolve(STATUS, raft=attrs.evolve(STATUS.raft, connected=1))
+    with running_admin(SmallView(current=alone)) as url:
+        found = look("system", patient_at(url))
+    assert found["system.fe-0-peers"].verdict is Verdict.BAD
+    assert "1 of 3 voters" in found["system.fe-0-peers"].text
+
+
+def test_an_even_number_of_front_ends_is_told() -> None:
+    with running_admin(SmallView()) as url:
+        found = look("config", patient_at(url))
+    assert found["config.front-ends"].verdict is Verdict.WARNING
+    assert found["config.front-ends"].text == "2 front-ends"
+
+
+def test_an_address_where_nobody_listens_is_a_dead_replica() -> None:
+    (echo,) = STATUS.endpoints
+    (blue,) = echo.deployments
+
+    def replicas(port: int) -> Check:
+        replica = ReplicaStatus(
+            id="r1", state=ReplicaCondition.READY, slots=1, address=f"127.0.0.1:{port}"
+        )
+        endpoint = attrs.evolve(echo, deployments=(attrs.evolve(blue, replicas=(replica,)),))
+        with running_admin(SmallView(current=attrs.evolve(STATUS, endpoints=(endpoint,)))) as url:
+            return look("replicas", patient_at(url))["replicas.r1"]
+
+    assert replicas(9).verdict is Verdict.BAD
+    assert "Connection refused" in replicas(9).text
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        assert replicas(there.getsockname()[1]).verdict is Verdict.GOOD
+
+
+def test_a_scoring_address_that_takes_no_connections_is_bad() -> None:
+    with running_admin(SmallView()) as url:
+        closed = System(admin_urls=(url,), scoring_url="http://127.0.0.1:9")
+        found = look("edge", Patient(data=None, client=ResourceClient(closed)))
+        assert found["edge.scoring"].verdict is Verdict.BAD
+        unknown = System(admin_urls=(url,))
+        found = look("edge", Patient(data=None, client=ResourceClient(unknown)))
+        assert found["edge.scoring"].verdict is Verdict.WARNING
+        assert "TRIOROUTE_URL" in found["edge.scoring"].fix

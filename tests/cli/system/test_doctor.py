@@ -41,7 +41,7 @@ def test_every_failure_is_named_at_the_end(
 
 def test_before_anything_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     _, out, _ = run(capsys, f"--pre --skip ports --data {tmp_path} -o json")
-    assert {row["group"] for row in json.loads(out)} == {"runtime", "data", "kubernetes"}
+    assert {row["group"] for row in json.loads(out)} == {"runtime", "data", "dns", "kubernetes"}
 
 
 def test_a_group_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,3 +53,13 @@ def test_a_group_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) 
 def test_nobody_at_the_named_address_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "--only system --admin http://127.0.0.1:9")
     assert "nobody answers at http://127.0.0.1:9" in out
+
+
+def test_a_check_that_was_not_made_is_no_good_news(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, _, err = run(capsys, "--only runtime.pyhton")
+    assert status == 2
+    assert "did you mean runtime.python?" in err
+    status, _, err = run(capsys, f"--only data.nothing-alike --data {tmp_path}")
+    assert status == 2

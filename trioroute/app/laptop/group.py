@@ -13,7 +13,7 @@ from trioroute.app.data_folder import write_private
 from trioroute.app.settings import voter_count
 from trioroute.errors import ConfigError
 
-__all__ = ["choose_front_ends", "remember_front_ends"]
+__all__ = ["choose_front_ends", "find_voters", "remember_front_ends"]
 
 #: In the data folder.
 _FILE: Final = "group.json"
@@ -47,6 +47,16 @@ def choose_front_ends(data: Path, wanted: int | None) -> int:
     if voter_count(wanted) != group.voters:
         raise ConfigError(_refusal(data, group, wanted))
     return wanted
+
+
+def find_voters(data: Path) -> int | None:
+    """How many front-ends vote in the group whose journals are here; None where there is none.
+
+    Raises:
+        ConfigError: the folder's own word on it cannot be read.
+    """
+    group = _find_group(data)
+    return None if group is None else group.voters
 
 
 def remember_front_ends(data: Path, count: int) -> None:

@@ -54,7 +54,7 @@ def check_installed(access: Access) -> Iterator[Check]:
 
 
 def _stateful_set(look: Look) -> Json | None:
-    return look.get(f"{look.path('statefulsets', 'apps/v1')}/{_NAME}")
+    return look.get(look.stateful_set)
 
 
 def _config(look: Look) -> Json:
@@ -243,7 +243,7 @@ def _check_drain(look: Look) -> Iterator[Check]:
         f"terminationGracePeriodSeconds has to be {_LEAVING_S} s above DRAIN_S and UNREADY_S",
         bad=Verdict.WARNING,
     )
-    deployments = _of_models(look, "apis/trioroute.dev/v1alpha1", "onlinedeployments")
+    deployments = look.of_models("apis/trioroute.dev/v1alpha1", "onlinedeployments")
     longest_s, name = max(
         ((_longest_s(one["spec"]), one["metadata"]["name"]) for one in deployments),
         default=(0.0, ""),
@@ -310,24 +310,11 @@ def _check_service(look: Look) -> Iterator[Check]:
     )
 
 
-def _of_models(look: Look, group: str, plural: str, **query: str) -> list[Json]:
-    """All of a kind where models are.
-
-    Args:
-        group: `api/v1`, or `apis/` with group and version.
-    """
-    return [
-        one
-        for namespace in look.models_namespaces()
-        for one in look.items(f"/{group}/namespaces/{namespace}/{plural}", **query)
-    ]
-
-
 def _check_resources(look: Look) -> Iterator[Check]:
     """What the coordinator says of each endpoint and deployment."""
     count = 0
     for plural in ("onlineendpoints", "onlinedeployments"):
-        for one in _of_models(look, "apis/trioroute.dev/v1alpha1", plural):
+        for one in look.of_models("apis/trioroute.dev/v1alpha1", plural):
             count += 1
             name = f"kubernetes.{plural[6:-1]}-{one['metadata']['name']}"
             conditions = {
@@ -352,9 +339,9 @@ def _check_resources(look: Look) -> Iterator[Check]:
 
 
 def _check_scalers(look: Look) -> Iterator[Check]:
-    scalers = _of_models(look, "apis/autoscaling/v2", "horizontalpodautoscalers")
+    scalers = look.of_models("apis/autoscaling/v2", "horizontalpodautoscalers")
     deployments = (
-        _of_models(look, "apis/apps/v1", "deployments", labelSelector=_REPLICAS) if scalers else []
+        look.of_models("apis/apps/v1", "deployments", labelSelector=_REPLICAS) if scalers else []
     )
     ours = {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in deployments}
     for one in scalers:
@@ -368,7 +355,7 @@ def _check_scalers(look: Look) -> Iterator[Check]:
 
 def _check_replicas(look: Look) -> Iterator[Check]:
     """Pods that cannot start: an image that cannot be had, no room, a crash."""
-    pods = _of_models(look, "api/v1", "pods", labelSelector=_REPLICAS)
+    pods = look.of_models("api/v1", "pods", labelSelector=_REPLICAS)
     bad = 0
     for pod in pods:
         reason = _why_not_ready(pod)

@@ -35,6 +35,11 @@ class Look:
         root = f"/apis/{group}" if group else "/api/v1"
         return f"{root}/namespaces/{self.access.namespace}/{plural}"
 
+    @property
+    def stateful_set(self) -> str:
+        """Where the front-ends' StatefulSet is."""
+        return f"{self.path('statefulsets', 'apps/v1')}/{_STATEFUL_SET}"
+
     def get(self, path: str, **query: str) -> Json | None:
         """An object or a list; None when there is none. Raises KubeError."""
         try:
@@ -54,13 +59,25 @@ class Look:
 
         Raises KubeError.
         """
-        found = self.get(f"{self.path('statefulsets', 'apps/v1')}/{_STATEFUL_SET}") or {}
+        found = self.get(self.stateful_set) or {}
         template = (found.get("spec") or {}).get("template") or {}
         for container in (template.get("spec") or {}).get("containers") or ():
             for variable in container.get("env") or ():
                 if variable["name"] == _MODELS and variable.get("value"):
                     return [name.strip() for name in str(variable["value"]).split(",")]
         return [self.access.namespace]
+
+    def of_models(self, group: str, plural: str, **query: str) -> list[Json]:
+        """All of a kind where models are. Raises KubeError.
+
+        Args:
+            group: `api/v1`, or `apis/` with group and version.
+        """
+        return [
+            one
+            for namespace in self.models_namespaces()
+            for one in self.items(f"/{group}/namespaces/{namespace}/{plural}", **query)
+        ]
 
     def may(self, right: tuple[str, str, str, str], *, user: str = "", namespace: str = "") -> bool:
         """Whether somebody may do something in a namespace. Raises KubeError.

@@ -3,7 +3,7 @@
 import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,8 @@ import click
 
 from trioroute.cli.options import output_options, system_of, system_options
 from trioroute.cli.output import show
-from trioroute.cli.system.checks import GROUPS, PRE, Patient
+from trioroute.cli.system.checks import GROUPS, PRE
+from trioroute.cli.system.patient import Patient
 from trioroute.cli.system.verdicts import Check, Verdict
 from trioroute.client.resources import ResourceClient
 from trioroute.client.saved.settings import find_settings
@@ -47,18 +48,22 @@ def doctor(
 ) -> int:
     """Check this machine and the running system; exits with 1 when something is wrong.
 
-    Changes nothing. Groups: runtime, data, ports, system, replicas, config, edge,
+    Changes nothing. Groups: runtime, data, ports, dns, system, replicas, config, edge,
     kubernetes.
     """
     wanted, unwanted = _names(only, "--only"), _names(skip, "--skip")
     patient = _find_patient(admin, data, endpoint, is_pre=pre)
     found: dict[str, list[Check]] = {}
+    seen: list[str] = []
     for name, look in GROUPS.items():
         if (pre and name not in PRE) or not _is_group_wanted(name, wanted, unwanted):
             continue
-        checks = [c for c in look(patient) if _is_wanted(c.id, name, wanted, unwanted)]
+        made = list(look(patient))
+        seen += [check.id for check in made]
+        checks = [check for check in made if _is_wanted(check.id, name, wanted, unwanted)]
         if checks:
             found[name] = checks
+    _refuse_silence(found, wanted, seen)
     bad = [c for checks in found.values() for c in checks if c.verdict is Verdict.BAD]
     if output == "text" and query is None:
         _tell(found, bad, is_plain=plain or not _can_show_marks())
@@ -99,6 +104,16 @@ def _names(given: str | None, option: str) -> tuple[str, ...]:
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(GROUPS)}"
             raise click.UsageError(f"{option}: there is no group {group}: {hint}")
     return names
+
+
+def _refuse_silence(found: Collection[str], only: Sequence[str], seen: Sequence[str]) -> None:
+    """A misspelt check that was never made must not look like one that is well."""
+    if only and not found:
+        near = [one for name in only for one in difflib.get_close_matches(name, seen, n=1)]
+        hint = (
+            f"did you mean {near[0]}?" if near else "some are made only where they find something"
+        )
+        raise click.UsageError(f"--only {','.join(only)}: no such check was made: {hint}")
 
 
 def _is_group_wanted(group: str, only: Sequence[str], skip: Sequence[str]) -> bool:
