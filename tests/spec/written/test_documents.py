@@ -14,7 +14,7 @@ ENDPOINT = """\
 $schema: https://azuremlschemas.azureedge.net/latest/managedOnlineEndpoint.schema.json
 name: fraud
 auth_mode: key
-traffic: {blue: 90, green: 10}
+traffic: {blue: 100}
 tags: {since: 2026-01-01, ratio: 1.5}
 properties: {trioroute.priority: "true"}
 """
