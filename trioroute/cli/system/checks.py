@@ -218,8 +218,8 @@ def _check_kubernetes(patient: Patient) -> Iterator[Check]:
         return
     try:
         from trioroute.cli.kube.access import open_access
-        from trioroute.cli.kube.installed import check_installed
-        from trioroute.cli.kube.requirements import check_requirements
+        from trioroute.cli.kubedoctor.installed import check_installed
+        from trioroute.cli.kubedoctor.requirements import check_requirements
     except ModuleNotFoundError as error:
         text = f"the package {error.name} is missing"
         yield Check("kubernetes.client", Verdict.BAD, text, "pip install 'trioroute[k8s]'")

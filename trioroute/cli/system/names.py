@@ -110,7 +110,7 @@ def _of(patient: Patient) -> Iterator[Named]:
     if patient.cluster is not None:
         try:
             from trioroute.cli.kube.access import open_access
-            from trioroute.cli.kube.names import names_of_cluster
+            from trioroute.cli.kubedoctor.names import names_of_cluster
 
             yield from names_of_cluster(open_access(patient.cluster))
         except (ModuleNotFoundError, ConfigError):

@@ -1,13 +1,14 @@
 """What `doctor` says of front-ends that are installed, well or not."""
 
 import json
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from chaos.sim.kubernetes.objects import Write
-from tests.cli.kube.test_requirements import Rows, doctor
+from tests.cli.kubedoctor.test_requirements import Rows, doctor
 from tests.k8s.rendered import documents_of
 from tests.k8s.running import RunningCluster
 
@@ -19,19 +20,30 @@ _LABELS = {
 }
 
 
-def install(cluster: RunningCluster, machines: Sequence[int] = (0, 1, 2)) -> None:
+@pytest.fixture
+def door() -> Iterator[int]:
+    """Where a load balancer would listen."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def install(
+    cluster: RunningCluster, machines: Sequence[int] = (0, 1, 2), *, door: int = 80
+) -> None:
     """The base's objects, and what a cluster makes of them when all is well.
 
     Args:
         machines: where each front-end runs.
+        door: the load balancer's port.
     """
     for document in documents_of("base"):
         if document["kind"] not in ("Namespace", "Role", "RoleBinding", "ServiceAccount"):
             document["metadata"].pop("namespace", None)
             cluster.make(document["kind"], document)
     status(cluster, "StatefulSet", "trioroute", {"readyReplicas": 3, "replicas": 3})
-    balancer = {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}
+    balancer = {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}
     status(cluster, "Service", "trioroute", balancer)
+    respec(cluster, "Service", "trioroute", {"ports": [{"name": "http", "port": door}]})
     for number, machine in enumerate(machines):
         name = f"trioroute-{number}"
         container = {"name": "front-end", "image": "trioroute:0.1.0"}
@@ -63,6 +75,12 @@ def status(cluster: RunningCluster, kind: str, name: str, new: Json) -> None:
     )
 
 
+def respec(cluster: RunningCluster, kind: str, name: str, new: Json) -> None:
+    cluster.do(
+        cluster.inner.change, kind, name, lambda old: {**old, "spec": {**old["spec"], **new}}
+    )
+
+
 def bad(rows: Rows) -> dict[str, str]:
     """What is not well, besides the Secrets that no test made here."""
     secrets = ("trioroute-peers", "trioroute-secret")
@@ -74,9 +92,9 @@ def bad(rows: Rows) -> dict[str, str]:
 
 
 @pytest.fixture
-def installed(cluster: RunningCluster, environment: dict[str, str]) -> RunningCluster:
+def installed(cluster: RunningCluster, environment: dict[str, str], door: int) -> RunningCluster:
     del environment
-    install(cluster)
+    install(cluster, door=door)
     return cluster
 
 
@@ -93,7 +111,8 @@ def test_all_well(installed: RunningCluster, capsys: pytest.CaptureFixture[str])
     del installed
     rows = doctor(capsys)
     assert bad(rows) == {}
-    assert "203.0.113.7" in rows["service"]["text"]
+    assert "127.0.0.1" in rows["service"]["text"]
+    assert any(name.startswith("door-") for name in rows)
 
 
 def test_each_fault_is_named_with_what_to_do(
@@ -141,11 +160,9 @@ def test_each_fault_is_named_with_what_to_do(
 def test_endpoints_their_pods_and_a_rival_scaler(
     installed: RunningCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = {"name": "iris", "auth_mode": "key"}
     for name in ("iris", "wine", "seen"):
-        installed.make(
-            "OnlineEndpoint", {"metadata": {"name": name}, "spec": {**spec, "name": name}}
-        )
+        said = {"name": name, "auth_mode": "key"}
+        installed.make("OnlineEndpoint", {"metadata": {"name": name}, "spec": said})
     refused = {
         "type": "Accepted",
         "status": "False",
@@ -226,14 +243,14 @@ def test_requests_that_take_longer_than_a_front_end_waits_are_told(
     installed: RunningCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert doctor(capsys)["drain"]["text"] == "a front-end that ends gives requests 20 s"
-    spec = {"name": "blue", "endpoint_name": "slow", "environment": {"image": "i:1"}}
+    slow = {"name": "blue", "endpoint_name": "slow", "environment": {"image": "i:1"}}
     cases: list[Json] = [
         {"request_settings": {"request_timeout_ms": 60000}},
         {"properties": {"trioroute.stream_max_s": "600"}},
         {},
     ]
     for number, said in enumerate(cases):
-        body = {"metadata": {"name": f"slow-{number}"}, "spec": {**spec, **said}}
+        body = {"metadata": {"name": f"slow-{number}"}, "spec": {**slow, **said}}
         installed.make("OnlineDeployment", body)
     row = doctor(capsys)["drain"]
     assert row["verdict"] == "warning"
@@ -251,18 +268,21 @@ def test_requests_that_take_longer_than_a_front_end_waits_are_told(
 
 
 def test_voters_on_one_machine_are_told(
-    cluster: RunningCluster, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+    cluster: RunningCluster,
+    environment: dict[str, str],
+    door: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     del environment
-    install(cluster, machines=(0, 0, 2))
+    install(cluster, (0, 0, 2), door=door)
     assert bad(doctor(capsys)) == {"spread": "warning"}
 
 
 def test_a_front_end_without_a_vote_may_stand_beside_a_voter(
     installed: RunningCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = {"containers": [{"name": "front-end", "image": "i"}], "nodeName": "machine-0"}
-    installed.make("Pod", {"metadata": {"name": "trioroute-3", "labels": _LABELS}, "spec": spec})
+    beside = {"containers": [{"name": "front-end", "image": "i"}], "nodeName": "machine-0"}
+    installed.make("Pod", {"metadata": {"name": "trioroute-3", "labels": _LABELS}, "spec": beside})
     assert doctor(capsys)["spread"]["verdict"] == "good"
 
 
@@ -276,3 +296,32 @@ def test_a_number_of_voters_that_is_none_is_a_finding_and_no_crash(
         lambda old: {**old, "data": {**old["data"], "VOTERS": "three"}},
     )
     assert bad(doctor(capsys)) == {"voters": "warning", "budget": "warning"}
+
+
+def test_a_door_that_nobody_opens_is_told(
+    installed: RunningCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    respec(installed, "Service", "trioroute", {"ports": [{"name": "http", "port": 9}]})
+    rows = doctor(capsys)
+    assert bad(rows) == {"door-9": "warning"}
+    assert "from this machine: Connection refused" in rows["door-9"]["text"]
+    installed.do(installed.inner.delete, "Service", "trioroute")
+    assert doctor(capsys)["service"]["verdict"] == "bad"
+
+
+def test_peers_that_only_find_the_ready_ones_never_get_ready(
+    installed: RunningCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    respec(installed, "Service", "trioroute-peers", {"publishNotReadyAddresses": False})
+    rows = doctor(capsys)
+    assert bad(rows) == {"peers-service": "bad"}
+    assert "has to be headless with publishNotReadyAddresses" in rows["peers-service"]["text"]
+
+
+def test_a_replica_that_waits_for_its_image_and_a_budget_that_is_gone(
+    installed: RunningCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.do(installed.inner.delete, "PodDisruptionBudget", "trioroute")
+    rows = doctor(capsys)
+    assert bad(rows) == {"budget": "warning"}
+    assert rows["budget"]["text"] == "nothing keeps evictions from taking the majority"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from trioroute.cli.kube.access import Access
-from trioroute.cli.kube.looking import Look
+from trioroute.cli.kubedoctor.looking import Look
 from trioroute.cli.system.names import Named, issuer_hosts
 from trioroute.cli.system.verdicts import Verdict
 from trioroute.discovery.kube.calls import KubeError

@@ -5,12 +5,14 @@ cluster says of it: endpoints that its DNS answers with, pods that are ready. Wh
 reach one another is in the group `system`, from their own mouths.
 """
 
+import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from trioroute.cli.kube.access import FRONT_ENDS, Access
-from trioroute.cli.kube.looking import Look
+from trioroute.cli.kubedoctor.capacity import check_capacity, check_limits
+from trioroute.cli.kubedoctor.looking import Look
 from trioroute.cli.system.verdicts import Check, Verdict, judge
 
 __all__ = ["check_installed"]
@@ -26,6 +28,8 @@ _PULL: Final = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImag
 _LEAVING_S: Final = 10
 #: Azure's default for `request_timeout_ms`.
 _REQUEST_S: Final = 5.0
+#: A load balancer somewhere on earth, seconds.
+_CONNECT_S: Final = 2.0
 _REPLICAS: Final = "app.kubernetes.io/managed-by=trioroute"
 
 
@@ -48,9 +52,11 @@ def check_installed(access: Access) -> Iterator[Check]:
         _check_resources,
         _check_scalers,
         _check_replicas,
+        check_limits,
+        check_capacity,
     )
     for part in parts:
-        yield from look.carefully(part.__name__.removeprefix("_check_"), part)
+        yield from look.carefully(part.__name__.lstrip("_").removeprefix("check_"), part)
 
 
 def _stateful_set(look: Look) -> Json | None:
@@ -308,6 +314,31 @@ def _check_service(look: Look) -> Iterator[Check]:
         "is there a cloud controller (or MetalLB)? else use the component node-port or cluster-ip",
         bad=Verdict.WARNING,
     )
+    for place in places[:1] if kind == "LoadBalancer" else ():
+        yield from _check_door(str(place), found["spec"].get("ports") or ())
+
+
+def _check_door(place: str, ports: Sequence[Json]) -> Iterator[Check]:
+    """Whether the load balancer takes connections from this machine."""
+    for port in ports:
+        number = int(port["port"])
+        try:
+            socket.create_connection((place, number), _CONNECT_S).close()
+            problem = ""
+        except OSError as error:
+            problem = (
+                "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            )
+        yield judge(
+            f"kubernetes.door-{number}",
+            not problem,
+            f"{place}:{number} takes connections from this machine"
+            if not problem
+            else f"{place}:{number} cannot be reached from this machine: {problem}",
+            "is it meant for this machine (internal-load-balancer is not)? else health checks of "
+            "the load balancer, its firewall, source ranges",
+            bad=Verdict.WARNING,
+        )
 
 
 def _check_resources(look: Look) -> Iterator[Check]:

@@ -7,8 +7,8 @@ import pytest
 
 from tests.k8s.running import RunningCluster
 from trioroute.cli.kube.access import open_access
-from trioroute.cli.kube.looking import Look
-from trioroute.cli.kube.names import names_of_cluster, outside_hosts, registry_of
+from trioroute.cli.kubedoctor.looking import Look
+from trioroute.cli.kubedoctor.names import names_of_cluster, outside_hosts, registry_of
 from trioroute.cli.main import main
 from trioroute.client.saved.settings import find_settings
 

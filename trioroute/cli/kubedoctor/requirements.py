@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from trioroute.cli.kube.access import Access
 from trioroute.cli.kube.certs import PEERS_SECRET, SEAL_SECRET
-from trioroute.cli.kube.looking import Look
 from trioroute.cli.kubecrd import KINDS, custom_resource_definition
+from trioroute.cli.kubedoctor.looking import Look
 from trioroute.cli.system.verdicts import Check, Verdict, judge
 from trioroute.discovery.kube.calls import KubeError
 

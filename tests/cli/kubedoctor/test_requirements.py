@@ -3,14 +3,20 @@
 # house: the checks of requirements.py and installed.py are seen through the verb
 
 import base64
+import datetime as dt
 import json
+import time
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from chaos.sim.kubernetes_shown import discovery
 from tests.k8s.rendered import documents_of
 from tests.k8s.running import RunningCluster
-from trioroute.cli.kube.requirements import ROUTER_RIGHTS
+from trioroute.cli.kubedoctor.requirements import ROUTER_RIGHTS
 from trioroute.cli.main import main
 
 Json = dict[str, Any]
@@ -145,3 +151,58 @@ def test_a_secret_that_is_none_of_ours_is_found(
     assert rows["trioroute-secret"]["verdict"] == "bad"
     # Its certificates are mended without a word about the other Secret, which keys are lost with.
     assert "--seal" not in rows["trioroute-peers"]["fix"]
+
+
+def test_an_old_server_a_wrong_clock_and_a_strict_namespace_are_told(
+    cluster: RunningCluster,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    del environment
+    monkeypatch.setattr(discovery, "_VERSION", {"minor": "27", "gitVersion": "v1.27.0"})
+    monkeypatch.setattr(cluster.inner.api.objects, "_clock", lambda: time.time() - 60)
+    labels = {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+    cluster.do(
+        cluster.inner.change,
+        "Namespace",
+        "models",
+        lambda old: {**old, "metadata": {**old["metadata"], **labels}},
+    )
+    cluster.do(cluster.inner.delete, "CustomResourceDefinition", "onlinedeployments.trioroute.dev")
+    rows = doctor(capsys, "--pre")
+    assert rows["version"]["verdict"] == "bad"
+    assert "update to 1.30" in rows["version"]["fix"]
+    assert rows["clock"]["verdict"] == "warning"
+    assert rows["clock"]["text"].split(" s ")[0].endswith(("59", "60", "61"))
+    assert rows["namespace"]["verdict"] == "warning"
+    assert rows["crd-deployment"]["verdict"] == "bad"
+    assert "the definition of OnlineDeployment is missing" in rows["crd-deployment"]["text"]
+
+
+def test_a_namespace_that_is_not_there_and_certificates_that_ended_are_bad(
+    cluster: RunningCluster,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    del environment
+    text = base64.b64encode(_ended_certificate()).decode()
+    data = {"ca.crt": text, "trioroute-0.crt": text}
+    cluster.make("Secret", {"metadata": {"name": "trioroute-peers"}, "data": data})
+    row = doctor(capsys, "--pre")["trioroute-peers"]
+    assert row["verdict"] == "bad"
+    assert "in -2 days" in row["text"]
+    monkeypatch.setenv("TRIOROUTE_NAMESPACE", "elsewhere")
+    rows = doctor(capsys, "--pre")
+    assert rows["namespace"]["verdict"] == "bad"
+    assert "kubectl create namespace elsewhere" in rows["namespace"]["fix"]
+
+
+def _ended_certificate() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "trioroute-0")])
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1)
+    ended = builder.not_valid_before(now - dt.timedelta(9)).not_valid_after(now - dt.timedelta(1.5))
+    return ended.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.k8s.running import RunningCluster
 from trioroute.cli.kube.access import open_access
-from trioroute.cli.kube.looking import Look
+from trioroute.cli.kubedoctor.looking import Look
 from trioroute.cli.system.verdicts import Check, Verdict
 from trioroute.client.saved.settings import find_settings
 from trioroute.discovery.kube.calls import KubeError

@@ -1,0 +1,1 @@
+"""Tests of what `trioroute doctor` looks at in a cluster."""

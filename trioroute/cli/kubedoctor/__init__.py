@@ -1,0 +1,1 @@
+"""What `trioroute doctor` looks at in a cluster."""
