@@ -14,11 +14,11 @@ from chaos.sim.kubernetes.kinds import Kind
 from chaos.sim.kubernetes.objects import Write, key_of
 from chaos.sim.kubernetes.rights import User, service_account
 from chaos.sim.kubernetes.store import Store
-from chaos.sim.kubernetes_cluster.controllers import Controllers
 from chaos.sim.kubernetes_cluster.kube import LocalKube
 from chaos.sim.kubernetes_cluster.kubelet import Addresses, Idle, Kubelet, Runtime
 from chaos.sim.kubernetes_cluster.server import ApiServer
 from chaos.sim.kubernetes_cluster.tls import ServerTls
+from chaos.sim.kubernetes_controllers.manager import Controllers
 from tests.k8s.rendered import documents_of
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment

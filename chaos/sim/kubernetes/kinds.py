@@ -138,6 +138,13 @@ def _fill_stateful_set(obj: Json) -> None:
     obj.setdefault("status", {"replicas": 0, "availableReplicas": 0})
 
 
+def _fill_replica_set(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    _fill_template(spec)
+    obj.setdefault("status", {"replicas": 0})
+
+
 def _fill_template(spec: Json) -> None:
     template = spec.setdefault("template", {})
     template.setdefault("metadata", {})
@@ -254,6 +261,7 @@ _DEFAULTS: Final[Mapping[str, Callable[[Json], None]]] = {
     "Secret": _fill_secret,
     "Deployment": _fill_deployment,
     "StatefulSet": _fill_stateful_set,
+    "ReplicaSet": _fill_replica_set,
     "Pod": _fill_pod,
     "Service": _fill_service,
 }
@@ -362,6 +370,7 @@ _KINDS: Final = (
         subresources=_SCALED,
         generation=_SPEC,
     ),
+    Kind(group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision"),
     Kind(
         group="autoscaling",
         version="v2",

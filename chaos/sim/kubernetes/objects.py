@@ -27,10 +27,15 @@ from chaos.sim.kubernetes.kinds import BUILT_IN, Kind
 from chaos.sim.kubernetes.store import Key, Store
 from chaos.sim.kubernetes_rules.schemas import check_object, conform
 
-__all__ = ["Objects", "Write", "key_of"]
+__all__ = ["FOREGROUND", "ORPHAN", "Objects", "Write", "key_of"]
 
 Json = dict[str, Any]
 Body = Mapping[str, Any]
+
+#: Finalizers by which a deletion waits for what the object owns.
+FOREGROUND: Final = "foregroundDeletion"
+ORPHAN: Final = "orphan"
+_PROPAGATION: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 
 _NAMESPACES: Final = next(kind for kind in BUILT_IN if kind.plural == "namespaces")
 _SUFFIXES: Final = itertools.count(1)
@@ -302,9 +307,12 @@ class Objects:
             at = {"deletionTimestamp": self.timestamp()}
             ending = {**obj, "status": {**obj["status"], "phase": "Terminating"}}
             return self.store.put(key, {**ending, "metadata": {**obj["metadata"], **at}})
-        if obj["metadata"].get("finalizers"):
+        waits = _PROPAGATION.get(options.get("propagationPolicy", ""))
+        finalizers = [*obj["metadata"].get("finalizers", ()), *([waits] if waits else ())]
+        if finalizers:
             if "deletionTimestamp" in obj["metadata"]:
                 return obj
+            obj = {**obj, "metadata": {**obj["metadata"], "finalizers": finalizers}}
             return self.store.put(key, self._marked(kind, obj, 0))
         return self.store.remove(key)
 

@@ -60,6 +60,10 @@ class Store:
         #: No watch from a version below this one: the server has started since.
         self.forgotten = 0
 
+    def items(self) -> list[tuple[Key, Json]]:
+        """Everything that exists, of every kind."""
+        return list(self._objects.items())
+
     def get(self, key: Key) -> Json | None:
         """The newest state."""
         return self._objects.get(key)

@@ -8,9 +8,9 @@ import trio
 from chaos.sim.kubernetes.api import Api
 from chaos.sim.kubernetes.rights import User
 from chaos.sim.kubernetes.store import Store
-from chaos.sim.kubernetes_cluster.controllers import Controllers
 from chaos.sim.kubernetes_cluster.server import ApiServer
 from chaos.sim.kubernetes_cluster.tls import ServerTls
+from chaos.sim.kubernetes_controllers.manager import Controllers
 
 __all__ = ["ADMIN_TOKEN", "ControlPlane", "kubeconfig_of"]
 

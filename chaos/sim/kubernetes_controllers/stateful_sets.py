@@ -4,25 +4,31 @@ Pods come in order or all at once as `podManagementPolicy` says; a change replac
 highest number down, one at a time, each when the one before is ready; claims outlive their pods.
 """
 
-import hashlib
-import json
+from collections.abc import Sequence
 from typing import Any, Final
 
-from chaos.sim.kubernetes.errors import ApiError
-from chaos.sim.kubernetes.kinds import BUILT_IN
-from chaos.sim.kubernetes.objects import Objects, Write, key_of
+from chaos.sim.kubernetes.objects import Objects, key_of
+from chaos.sim.kubernetes_controllers.pods import (
+    KINDS,
+    STATUS,
+    WRITE,
+    end,
+    hash_of,
+    is_ready,
+    of_owner,
+    owned_by,
+    stays,
+)
 
 __all__ = ["StatefulSets"]
 
 Json = dict[str, Any]
 
-_KINDS: Final = {kind.kind: kind for kind in BUILT_IN}
-_POD: Final = _KINDS["Pod"]
-_CLAIM: Final = _KINDS["PersistentVolumeClaim"]
-_STATEFUL_SET: Final = _KINDS["StatefulSet"]
+_POD: Final = KINDS["Pod"]
+_CLAIM: Final = KINDS["PersistentVolumeClaim"]
+_STATEFUL_SET: Final = KINDS["StatefulSet"]
+_REVISIONS: Final = KINDS["ControllerRevision"]
 _REVISION: Final = "controller-revision-hash"
-_WRITE: Final = Write(manager="kube-controller-manager")
-_STATUS: Final = Write(manager="kube-controller-manager", subresource="status")
 
 
 class StatefulSets:
@@ -34,10 +40,12 @@ class StatefulSets:
     def step(self) -> None:
         """One look at everything."""
         for stateful in self._objects.store.list(_STATEFUL_SET):
-            self._keep(stateful)
+            if "deletionTimestamp" not in stateful["metadata"]:
+                self._keep(stateful)
 
     def _keep(self, stateful: Json) -> None:
-        wanted, revision = stateful["spec"]["replicas"], _hash(stateful["spec"]["template"])
+        wanted = stateful["spec"]["replicas"]
+        revision = self._keep_revision(stateful)
         pods = self._pods(stateful)
         is_parallel = stateful["spec"]["podManagementPolicy"] == "Parallel"
         for number in range(wanted):
@@ -47,8 +55,8 @@ class StatefulSets:
                 break
         surplus = sorted((number for number in pods if number >= wanted), reverse=True)
         for number in surplus if is_parallel else surplus[:1]:
-            self._end(pods[number])
-        if all(_is_whole(pods.get(number)) for number in range(wanted)):
+            end(self._objects, _POD, pods[number])
+        if is_parallel or all(_is_whole(pods.get(number)) for number in range(wanted)):
             self._roll(stateful, pods, revision)
         self._write_status(stateful, revision)
 
@@ -58,7 +66,8 @@ class StatefulSets:
         for number in sorted(pods, reverse=True):
             is_old = pods[number]["metadata"]["labels"].get(_REVISION) != revision
             if is_old and number >= partition:
-                self._end(pods[number])
+                end(self._objects, _POD, pods[number])
+            if is_old or not _is_whole(pods[number]):
                 return
 
     def _pods(self, stateful: Json) -> dict[int, Json]:
@@ -81,13 +90,6 @@ class StatefulSets:
             "statefulset.kubernetes.io/pod-name": name,
             "apps.kubernetes.io/pod-index": str(number),
         }
-        owner = {
-            "apiVersion": "apps/v1",
-            "kind": "StatefulSet",
-            "name": metadata["name"],
-            "uid": metadata["uid"],
-            "controller": True,
-        }
         template = spec["template"]
         pod_spec = {
             **template["spec"],
@@ -96,8 +98,11 @@ class StatefulSets:
             "volumes": [*template["spec"].get("volumes", []), *self._claims(stateful, name)],
         }
         pod_metadata = {**template["metadata"], "name": name, "labels": labels}
-        body = {"metadata": {**pod_metadata, "ownerReferences": [owner]}, "spec": pod_spec}
-        self._objects.create(_POD, metadata["namespace"], body, _WRITE)
+        body = {
+            "metadata": {**pod_metadata, "ownerReferences": [owned_by(stateful)]},
+            "spec": pod_spec,
+        }
+        self._objects.create(_POD, metadata["namespace"], body, WRITE)
 
     def _claims(self, stateful: Json, pod: str) -> list[Json]:
         """The pod's volumes from the templates; claims are made once and kept."""
@@ -107,38 +112,62 @@ class StatefulSets:
             name = f"{template['metadata']['name']}-{pod}"
             if self._objects.store.get(key_of(_CLAIM, namespace, name)) is None:
                 body = {"metadata": {**template["metadata"], "name": name}}
-                self._objects.create(_CLAIM, namespace, {**body, "spec": template["spec"]}, _WRITE)
+                self._objects.create(_CLAIM, namespace, {**body, "spec": template["spec"]}, WRITE)
             claim = {"claimName": name}
             volumes.append({"name": template["metadata"]["name"], "persistentVolumeClaim": claim})
         return volumes
 
-    def _end(self, pod: Json) -> None:
-        metadata = pod["metadata"]
-        if "deletionTimestamp" in metadata:
-            return
-        try:
-            self._objects.delete(
-                _POD, metadata["namespace"], metadata["name"], options={}, is_dry=False
-            )
-        except ApiError as error:
-            if error.code != 404:  # else it has gone meanwhile
-                raise
+    def _keep_revision(self, stateful: Json) -> str:
+        """The name of the present template's; a template that comes back is the newest again."""
+        metadata, spec = stateful["metadata"], stateful["spec"]
+        namespace = metadata["namespace"]
+        listed = self._objects.store.list(_REVISIONS, namespace)
+        kept = sorted(of_owner(listed, metadata["uid"]), key=lambda one: int(one["revision"]))
+        name = f"{metadata['name']}-{hash_of(spec['template'])}"
+        number = (kept[-1]["revision"] if kept else 0) + 1
+        if any(one["metadata"]["name"] == name for one in kept):
+            if kept[-1]["metadata"]["name"] != name:
+                self._objects.patch(
+                    _REVISIONS,
+                    namespace,
+                    name,
+                    change=lambda old: {**old, "revision": number},
+                    write=WRITE,
+                )
+            return name
+        labels = {**spec["template"]["metadata"].get("labels", {}), _REVISION: name}
+        head = {"name": name, "labels": labels, "ownerReferences": [owned_by(stateful)]}
+        data = {"spec": {"template": {**spec["template"], "$patch": "replace"}}}
+        body = {"metadata": head, "data": data, "revision": number}
+        self._objects.create(_REVISIONS, namespace, body, WRITE)
+        self._forget(stateful, kept)
+        return name
+
+    def _forget(self, stateful: Json, kept: Sequence[Json]) -> None:
+        used = {stateful["status"].get(name) for name in ("currentRevision", "updateRevision")}
+        old = [one for one in kept if one["metadata"]["name"] not in used]
+        for one in old[: max(len(old) - stateful["spec"]["revisionHistoryLimit"], 0)]:
+            end(self._objects, _REVISIONS, one)
 
     def _write_status(self, stateful: Json, revision: str) -> None:
         pods = list(self._pods(stateful).values())
-        updated = [pod for pod in pods if pod["metadata"]["labels"].get(_REVISION) == revision]
-        ready = sum(map(_is_whole, pods))
         # What was rolled before stays the current one until the last pod has the new one.
         before = stateful["status"].get("currentRevision", revision)
-        current = revision if len(updated) >= stateful["spec"]["replicas"] else before
+        is_rolled = _count(pods, revision) >= stateful["spec"]["replicas"]
+        current = revision if is_rolled else before
+        counts = {
+            "readyReplicas": sum(map(is_ready, pods)),
+            "currentReplicas": _count(pods, current),
+            "updatedReplicas": _count(pods, revision),
+        }
         status = {
-            "replicas": len(pods),
-            "currentRevision": current,
-            "readyReplicas": ready,
-            "availableReplicas": ready,
-            "updatedReplicas": len(updated),
-            "updateRevision": revision,
             "observedGeneration": stateful["metadata"]["generation"],
+            "replicas": len(pods),
+            **{name: number for name, number in counts.items() if number},
+            "currentRevision": current,
+            "updateRevision": revision,
+            "collisionCount": 0,
+            "availableReplicas": counts["readyReplicas"],
         }
         if stateful["status"] != status:
             metadata = stateful["metadata"]
@@ -147,17 +176,15 @@ class StatefulSets:
                 metadata["namespace"],
                 metadata["name"],
                 change=lambda old: {**old, "status": status},
-                write=_STATUS,
+                write=STATUS,
             )
 
 
-def _hash(template: Json) -> str:
-    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+def _count(pods: Sequence[Json], revision: str) -> int:
+    """Of a revision, and meant to stay."""
+    return sum(stays(pod) and pod["metadata"]["labels"].get(_REVISION) == revision for pod in pods)
 
 
 def _is_whole(pod: Json | None) -> bool:
     """Ready and meant to stay."""
-    if pod is None or "deletionTimestamp" in pod["metadata"]:
-        return False
-    conditions = pod["status"].get("conditions") or []
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return pod is not None and stays(pod) and is_ready(pod)

@@ -1,0 +1,1 @@
+"""What a cluster's controller manager does, on the fake's objects."""

@@ -1,0 +1,105 @@
+"""What becomes of what was owned: it goes with its owner, before it, or stays as an orphan."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from chaos.sim.kubernetes.kinds import Kind
+from chaos.sim.kubernetes.objects import FOREGROUND, ORPHAN, Objects, key_of
+from chaos.sim.kubernetes_controllers.pods import WRITE, end
+
+__all__ = ["Garbage"]
+
+Json = dict[str, Any]
+_WAITING: Final = frozenset({FOREGROUND, ORPHAN})
+
+
+class Garbage:
+    """The garbage collector, and what empties a namespace, of one fake cluster."""
+
+    def __init__(self, objects: Objects, kinds: Callable[[], list[Kind]]) -> None:
+        """Args:
+        kinds: all that are served now.
+        """
+        self._objects = objects
+        self._kinds = kinds
+
+    def step(self) -> None:
+        """One look at everything."""
+        kinds = self._kinds()
+        self._empty_namespaces(kinds)
+        by_resource = {kind.full_name: kind for kind in kinds}
+        everything = [
+            (by_resource[key.resource], obj)
+            for key, obj in self._objects.store.items()
+            if key.resource in by_resource
+        ]
+        owned = [each for each in everything if each[1]["metadata"].get("ownerReferences")]
+        for kind, obj in everything:
+            if _WAITING & set(obj["metadata"].get("finalizers", ())):
+                self._prepare(kind, obj, owned)
+        uids = self._objects.store.uids()
+        for kind, obj in owned:
+            if all(one["uid"] not in uids for one in obj["metadata"]["ownerReferences"]):
+                end(self._objects, kind, obj)
+
+    def _prepare(self, kind: Kind, owner: Json, owned: Sequence[tuple[Kind, Json]]) -> None:
+        """What has to happen to what it owns before it may go; then it may."""
+        uid, finalizers = owner["metadata"]["uid"], owner["metadata"]["finalizers"]
+        if "deletionTimestamp" not in owner["metadata"]:
+            return
+        theirs = [(each, one) for each, one in owned if _refers(one, uid)]
+        if ORPHAN in finalizers:
+            for each, one in theirs:
+                self._change(
+                    each,
+                    one,
+                    ownerReferences=[
+                        ref for ref in one["metadata"]["ownerReferences"] if ref["uid"] != uid
+                    ],
+                )
+        elif blocking := [each for each in theirs if _blocks(each[1], uid)]:
+            for each, one in blocking:
+                has_more = any(_refers(other, one["metadata"]["uid"]) for _, other in owned)
+                end(self._objects, each, one, policy="Foreground" if has_more else "Background")
+            return
+        left = [one for one in finalizers if one not in _WAITING]
+        self._change(kind, owner, finalizers=left)
+
+    def _change(self, kind: Kind, obj: Json, **parts: Any) -> None:
+        metadata = obj["metadata"]
+        self._objects.patch(
+            kind,
+            metadata.get("namespace", ""),
+            metadata["name"],
+            change=lambda old: {**old, "metadata": {**old["metadata"], **parts}},
+            write=WRITE,
+        )
+
+    def _empty_namespaces(self, kinds: Sequence[Kind]) -> None:
+        """One look at all that are being deleted; those that are empty go."""
+        namespaces = next(kind for kind in kinds if kind.kind == "Namespace")
+        for namespace in self._objects.store.list(namespaces):
+            if "deletionTimestamp" not in namespace["metadata"]:
+                continue
+            name = namespace["metadata"]["name"]
+            if not self._empty([kind for kind in kinds if kind.is_namespaced], name):
+                self._objects.store.remove(key_of(namespaces, "", name))
+
+    def _empty(self, kinds: Sequence[Kind], namespace: str) -> bool:
+        """Delete what is in it; returns whether something still is, which has to end first."""
+        store = self._objects.store
+        for kind in kinds:
+            for obj in store.list(kind, namespace):
+                if "deletionTimestamp" not in obj["metadata"]:
+                    name = obj["metadata"]["name"]
+                    self._objects.delete(kind, namespace, name, options={}, is_dry=False)
+        return any(store.list(kind, namespace) for kind in kinds)
+
+
+def _refers(obj: Json, uid: str) -> bool:
+    return any(ref["uid"] == uid for ref in obj["metadata"]["ownerReferences"])
+
+
+def _blocks(obj: Json, uid: str) -> bool:
+    refs = obj["metadata"]["ownerReferences"]
+    return any(ref["uid"] == uid and ref.get("blockOwnerDeletion") for ref in refs)
