@@ -20,6 +20,7 @@ from chaos.sim.kubernetes.rights import User, service_account
 from chaos.sim.kubernetes.store import Store
 from chaos.sim.kubernetes_cluster.server import ApiServer
 from tests.k8s.recorded_before import BEFORE
+from tests.k8s.recorded_controllers import ACTIONS, CONTROLLED, RecordedNames, at_rest, control
 
 __all__ = ["FOLDER", "replay"]
 
@@ -31,6 +32,7 @@ FOLDER: Final = Path(__file__).resolve().parents[3] / "shared" / "cases" / "kube
 _EPOCH_S: Final = 1_767_225_600.0  # 2026-01-01, where the recordings are shifted to
 _TIMES: Final = re.compile(r"(Time|Timestamp|At)$|^time$")
 _AGE: Final = re.compile(r"([0-9]+[smhd])+")
+_SERVICE_ADDRESS: Final = re.compile(r"198\.51\.100\.[0-9]+")
 _GENERATED: Final = re.compile(r"\b[a-z0-9-]+-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 
 
@@ -91,7 +93,7 @@ class _WatchRun:
     """A watch of ours that runs beside the steps."""
 
     recorded: Json
-    events: list[Json] = attrs.field(factory=list)
+    events: list[tuple[float, Json]] = attrs.field(factory=list)
     status: int = 0
     has_ended: bool = False
 
@@ -103,6 +105,9 @@ class _Replay:
         self._store = Store()
         self._began_at = trio.current_time()
         self.api = Api(self._store, clock=self._clock)
+        self._is_controlled = scenario["name"] in CONTROLLED
+        if self._is_controlled:
+            self.api.objects.names = RecordedNames(scenario)
         self._server = ApiServer(self.api)
         self._watches: list[_WatchRun] = []
         self.differences: list[str] = []
@@ -144,11 +149,21 @@ class _Replay:
         self.api.objects.create(kind, namespace, body, Write())
 
     async def run(self, skipped: frozenset[int]) -> None:
+        actions = ACTIONS.get(self._scenario["name"], {})
         async with trio.open_nursery() as nursery:
+            if self._is_controlled:
+                nursery.start_soon(control, self.api)
             for number, step in enumerate(self._scenario["steps"]):
-                if number in skipped or "action" in step or _is_cut_short(step):
+                if number in skipped or _is_cut_short(step):
+                    continue
+                if "action" in step and number not in actions:
                     continue
                 await trio.sleep_until(max(self._began_at + step["t"], trio.current_time()))
+                if number in actions:
+                    nursery.start_soon(actions[number], self.api, step)
+                    await trio.testing.wait_all_tasks_blocked()
+                if "action" in step:
+                    continue
                 if _COMPACTED.get(self._scenario["name"]) == number:
                     self._store.tick()
                     self._store.compact()
@@ -191,11 +206,14 @@ class _Replay:
             self._pair_continue(body, ours.body)
             return
         yield from self._differences(
-            _without_controllers(body),
-            _without_controllers(ours.body),
+            self._compared(body),
+            self._compared(ours.body),
             "",
             is_part="trimmed" in recorded,
         )
+
+    def _compared(self, value: Json) -> Json:
+        return value if self._is_controlled else _without_controllers(value)
 
     def _pair_continue(self, body: Json, ours: Json) -> None:
         token = body["metadata"].get("continue")
@@ -214,6 +232,8 @@ class _Replay:
                 if name in _OF_THE_BUILD or (name == "description" and "columnDef" in path):
                     continue  # for people, or of the build
                 below = f"{path}.{name}"
+                if is_part and recorded[name] is None and name not in ours:
+                    continue
                 if name not in recorded or name not in ours:
                     side = "recorded only" if name in recorded else "ours only"
                     yield f"{below}: {side}: {recorded.get(name, ours.get(name))}"
@@ -230,9 +250,12 @@ class _Replay:
         self, recorded: Json, ours: Json, path: str, *, is_part: bool
     ) -> Iterator[str]:
         key = path.rpartition(".")[2].partition("[")[0]
-        if is_part and key in _REDUCED:
+        if is_part and key in _REDUCED and self._scenario["name"] == "discovery":
             recorded, ours = _served_by_both(recorded, ours)
-        elif key == "resources":  # in whichever order definitions were made
+        elif key in ("conditions", "resources"):
+            if is_part and key == "conditions":  # only whether it is Ready was recorded
+                named = {_name_of(one) for one in recorded}
+                ours = [one for one in ours if _name_of(one) in named]
             recorded, ours = sorted(recorded, key=_name_of), sorted(ours, key=_name_of)
         if len(recorded) != len(ours):
             yield f"{path}: {len(ours)} items, recorded {len(recorded)}"
@@ -242,8 +265,11 @@ class _Replay:
 
     def _is_same(self, key: str, recorded: Json, ours: Json) -> bool:
         if key == "resourceVersion":
-            return self._words.pair_versions(recorded, ours)
+            # Who of several controllers is first is nobody's promise.
+            return self._words.pair_versions(recorded, ours) or self._is_controlled
         if key in ("uid", "continue") and recorded and ours:
+            return self._words.pair(recorded, ours)
+        if isinstance(recorded, str) and _SERVICE_ADDRESS.fullmatch(recorded):
             return self._words.pair(recorded, ours)
         if _AGE.fullmatch(str(recorded)) and _AGE.fullmatch(str(ours)):
             return True
@@ -301,30 +327,36 @@ class _Replay:
             response, rest = await _read_response(client, is_watch=True)
             run.status = response.status
             async for line in _lines(client, rest):
-                run.events.append(json.loads(line))
+                run.events.append((trio.current_time() - self._began_at, json.loads(line)))
             run.has_ended = True
             nursery.cancel_scope.cancel()
 
     def _compare_watch(self, watch: _WatchRun) -> None:
         where = f"watch {watch.recorded['request']['path']}"
-        recorded = [one["event"] for one in watch.recorded["events"] if _is_change(one["event"])]
-        ours = [event for event in watch.events if _is_change(event)]
-        is_part = any("trimmed" in one for one in watch.recorded["events"])
+        said = [(one["t"], one["event"]) for one in watch.recorded["events"]]
+        recorded, ours = self._changes(said), self._changes(watch.events)
+        events = watch.recorded["events"]
+        is_part = "trimmed" in watch.recorded or any("trimmed" in one for one in events)
         names = [(one["type"], one["object"].get("metadata", {}).get("name")) for one in ours]
         if len(recorded) != len(ours):
-            self.differences.append(f"{where}: {names}, recorded {len(recorded)} events")
+            seen = [(one["type"], one["object"]["metadata"].get("name")) for one in recorded]
+            self.differences.append(f"{where}: {names}, recorded {seen}")
             return
         for one, other in zip(recorded, ours, strict=True):
-            one, other = _without_controllers(one), _without_controllers(other)
+            one, other = self._compared(one), self._compared(other)
             for difference in self._differences(one, other, "", is_part=is_part):
                 self.differences.append(f"{where}: {difference}")
         is_over = watch.recorded["ended"] == "server"
         if is_over != watch.has_ended:
             self.differences.append(f"{where}: ended {watch.has_ended}, recorded {is_over}")
         asked = "allowWatchBookmarks" in watch.recorded["request"]["path"]
-        marks = sum(one["type"] == "BOOKMARK" for one in watch.events)
+        marks = sum(one["type"] == "BOOKMARK" for _, one in watch.events)
         if marks and not asked:
             self.differences.append(f"{where}: bookmarks that nobody asked for")
+
+    def _changes(self, events: list[tuple[float, Json]]) -> list[Json]:
+        changes = [(time, event) for time, event in events if _is_change(event)]
+        return at_rest(changes) if self._is_controlled else [event for _, event in changes]
 
 
 #: Here they are made.
@@ -376,7 +408,7 @@ _OF_THE_BUILD: Final = frozenset(
 def _name_of(one: Json) -> str:
     said = one if isinstance(one, dict) else {"name": one}
     metadata = said.get("metadata") or {}
-    found = (said.get(key) for key in ("name", "resource", "subresource"))
+    found = (said.get(key) for key in ("name", "resource", "subresource", "type"))
     return str(next(filter(None, found), metadata.get("name", "")))
 
 

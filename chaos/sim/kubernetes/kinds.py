@@ -238,6 +238,11 @@ def _fill_service(obj: Json) -> None:
         port.setdefault("protocol", "TCP")
         port.setdefault("targetPort", port["port"])
     _setdefaults(spec, {"type": "ClusterIP", "sessionAffinity": "None"})
+    if spec["type"] != "ExternalName":
+        family = {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}
+        _setdefaults(spec, {"internalTrafficPolicy": "Cluster", **family})
+    if "clusterIP" in spec:
+        spec.setdefault("clusterIPs", [spec["clusterIP"]])
     obj.setdefault("status", {"loadBalancer": {}})
 
 

@@ -24,6 +24,7 @@ from chaos.sim.kubernetes.errors import (
     object_modified,
 )
 from chaos.sim.kubernetes.kinds import BUILT_IN, Kind
+from chaos.sim.kubernetes.names import Names
 from chaos.sim.kubernetes.store import Key, Store
 from chaos.sim.kubernetes_rules.schemas import check_object, conform
 
@@ -38,7 +39,8 @@ ORPHAN: Final = "orphan"
 _PROPAGATION: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 
 _NAMESPACES: Final = next(kind for kind in BUILT_IN if kind.plural == "namespaces")
-_SUFFIXES: Final = itertools.count(1)
+#: Whose annotations a write of the status may change, too: the revision comes that way.
+_ANNOTATED: Final = frozenset({"Deployment"})
 #: The server's own fields of the metadata: what a writer says about them does not count.
 _OWN: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
@@ -81,8 +83,11 @@ class Objects:
         clock: seconds since 1970.
         """
         self.store = store
+        #: What is made up where nobody gives a name.
+        self.names = Names()
         self._clock = clock
         self._uids = itertools.count(1)
+        self._addresses = itertools.count(1)
 
     def now(self) -> float:
         """Seconds since 1970."""
@@ -112,7 +117,8 @@ class Objects:
                 "the namespace of the provided object does not match the namespace sent"
             )
         if not metadata.get("name") and metadata.get("generateName"):
-            metadata["name"] = f"{metadata['generateName']}{_suffix(next(_SUFFIXES))}"
+            base = metadata["generateName"]
+            metadata["name"] = base + self.names.suffix(base)
         check_object(kind, kind.fill_in(obj))
         key = key_of(kind, namespace, metadata["name"])
         existing = self.store.get(key)
@@ -145,6 +151,9 @@ class Objects:
         if kind.generation:
             metadata["generation"] = 1
         born = {**obj, "metadata": metadata}
+        if kind.kind == "Service" and obj["spec"]["type"] != "ExternalName":
+            address = obj["spec"].get("clusterIP") or f"198.51.100.{next(self._addresses) % 256}"
+            born["spec"] = {**obj["spec"], "clusterIP": address, "clusterIPs": [address]}
         if "status" in kind.subresources:
             initial = kind.fill_in(
                 {"metadata": {}, "spec": copy.deepcopy(obj.get("spec", {}))}
@@ -254,7 +263,7 @@ class Objects:
             metadata.pop(field, None)
             if field in before["metadata"]:
                 metadata[field] = before["metadata"][field]
-        if kind.generation and write.subresource != "binding" and _differs(kind, before, after):
+        if kind.generation and write.subresource in ("", "scale") and _differs(kind, before, after):
             metadata["generation"] = before["metadata"].get("generation", 0) + 1
         obj = {**after, "metadata": metadata}
         check_object(kind, obj, before)
@@ -282,6 +291,8 @@ class Objects:
             metadata = {**before["metadata"]}
             if "resourceVersion" in after["metadata"]:
                 metadata["resourceVersion"] = after["metadata"]["resourceVersion"]
+            if kind.kind in _ANNOTATED and "annotations" in after["metadata"]:
+                metadata["annotations"] = after["metadata"]["annotations"]
             return {**before, "metadata": metadata, "status": after.get("status", {})}
         kept = {key: value for key, value in after.items() if key != "status"}
         return {**kept, "status": before["status"]} if "status" in before else kept
@@ -412,17 +423,6 @@ def _check_preconditions(kind: Kind, obj: Json, wanted: Body) -> None:
                 f"precondition ({wanted[field]}) does not match the {word} in record"
             )
             raise conflict(kind, name, message, by_kind=True)
-
-
-def _suffix(number: int) -> str:
-    """Five characters as the server appends them; from a counter, so that runs repeat."""
-    letters = "bcdfghjklmnpqrstvwxz2456789"
-    digits = []
-    number = number * 7_368_787 % len(letters) ** 5  # neighbours look unlike each other
-    for _ in range(5):
-        number, digit = divmod(number, len(letters))
-        digits.append(letters[digit])
-    return "".join(digits)
 
 
 def _time(now: float) -> str:

@@ -9,13 +9,13 @@ import copy
 from collections.abc import Sequence
 from typing import Any, Final
 
+from chaos.sim.kubernetes.kinds import Kind
 from chaos.sim.kubernetes.objects import Objects
 from chaos.sim.kubernetes_controllers.pods import (
     KINDS,
     STATUS,
     WRITE,
     end,
-    hash_of,
     of_owner,
     owned_by,
 )
@@ -23,6 +23,7 @@ from chaos.sim.kubernetes_controllers.rollout_status import (
     created_status,
     deadline_of,
     limits,
+    paused_status,
     rollout_status,
     scaled_status,
 )
@@ -53,7 +54,7 @@ class Deployments:
         for deployment in self._objects.store.list(_DEPLOYMENT):
             theirs = of_owner(sets, deployment["metadata"]["uid"])
             if "deletionTimestamp" in deployment["metadata"]:
-                new = _newest_of(deployment, theirs)
+                new = self._newest_of(deployment, theirs)
                 now = self._objects.timestamp()
                 self._write(deployment, scaled_status(deployment, theirs, new, now))
                 continue
@@ -62,21 +63,24 @@ class Deployments:
         return min((one for one in ends if one is not None), default=None)
 
     def _sync(self, deployment: Json, sets: list[Json]) -> None:
-        new = _newest_of(deployment, sets)
+        new = self._newest_of(deployment, sets)
         is_paused = deployment["spec"].get("paused", False)
         if new is None and not is_paused:
             new = self._make(deployment, sets)
             self._write(deployment, created_status(deployment, new, self._objects.timestamp()))
-            return
+            sets, deployment = [*sets, new], self._read(_DEPLOYMENT, deployment)
         if new is not None and self._renumber(deployment, sets, new):
             return
         everyone = sorted(sets, key=lambda one: one["metadata"]["creationTimestamp"])
         wanted = str(deployment["spec"]["replicas"])
         active = [one for one in everyone if one["spec"]["replicas"]]
         is_scaled = any(one["metadata"]["annotations"].get(_DESIRED) != wanted for one in active)
+        now = self._objects.timestamp()
+        if paused := paused_status(deployment, now):
+            self._write(deployment, paused)
+            return
         if is_paused or is_scaled:
             self._spread(deployment, everyone, new)
-            now = self._objects.timestamp()
             self._write(deployment, scaled_status(deployment, self._newest(everyone), new, now))
             return
         assert new is not None
@@ -88,16 +92,23 @@ class Deployments:
         if is_over:
             self._forget(deployment, [one for one in everyone if one is not new])
 
+    def _mark(self, deployment: Json) -> str:
+        return self._objects.names.hash_of(deployment["spec"]["template"])
+
+    def _newest_of(self, deployment: Json, sets: Sequence[Json]) -> Json | None:
+        """The one of the template that the Deployment has now."""
+        mark = self._mark(deployment)
+        return next((one for one in sets if one["metadata"]["labels"].get(_HASH) == mark), None)
+
     def _newest(self, sets: Sequence[Json]) -> list[Json]:
-        read = self._objects.read
-        return [
-            read(_REPLICA_SET, one["metadata"]["namespace"], one["metadata"]["name"])
-            for one in sets
-        ]
+        return [self._read(_REPLICA_SET, one) for one in sets]
+
+    def _read(self, kind: Kind, obj: Json) -> Json:
+        return self._objects.read(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
 
     def _make(self, deployment: Json, sets: list[Json]) -> Json:
         metadata, spec = deployment["metadata"], copy.deepcopy(deployment["spec"])
-        template, mark = spec["template"], hash_of(deployment["spec"]["template"])
+        template, mark = spec["template"], self._mark(deployment)
         labels = {**template["metadata"].get("labels", {}), _HASH: mark}
         template["metadata"] = {**template["metadata"], "labels": labels}
         selector = spec["selector"]
@@ -134,8 +145,8 @@ class Deployments:
     def _number(self, deployment: Json, revision: str) -> None:
         self._annotate(_DEPLOYMENT, deployment, {_REVISION: revision})
 
-    def _annotate(self, kind: Any, obj: Json, notes: dict[str, str], **spec: Any) -> None:
-        metadata = obj["metadata"]
+    def _annotate(self, kind: Kind, obj: Json, notes: dict[str, str], **spec: Any) -> None:
+        metadata, write = obj["metadata"], WRITE if kind == _REPLICA_SET else STATUS
 
         def change(old: Json) -> Json:
             annotations = {**old["metadata"].get("annotations", {}), **notes}
@@ -143,7 +154,7 @@ class Deployments:
             return {**old, "metadata": head, "spec": {**old["spec"], **spec}}
 
         self._objects.patch(
-            kind, metadata["namespace"], metadata["name"], change=change, write=WRITE
+            kind, metadata["namespace"], metadata["name"], change=change, write=write
         )
 
     @staticmethod
@@ -212,12 +223,6 @@ class Deployments:
                 change=lambda old: {**old, "status": status},
                 write=STATUS,
             )
-
-
-def _newest_of(deployment: Json, sets: Sequence[Json]) -> Json | None:
-    """The one of the template that the Deployment has now."""
-    mark = hash_of(deployment["spec"]["template"])
-    return next((one for one in sets if one["metadata"]["labels"].get(_HASH) == mark), None)
 
 
 def _last(sets: Sequence[Json]) -> int:

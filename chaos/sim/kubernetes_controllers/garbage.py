@@ -1,6 +1,6 @@
 """What becomes of what was owned: it goes with its owner, before it, or stays as an orphan."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from chaos.sim.kubernetes.kinds import Kind
@@ -28,19 +28,24 @@ class Garbage:
         kinds = self._kinds()
         self._empty_namespaces(kinds)
         by_resource = {kind.full_name: kind for kind in kinds}
-        everything = [
+        for kind, obj in self._everything(by_resource):
+            if _WAITING & set(obj["metadata"].get("finalizers", ())):
+                self._prepare(kind, obj, self._owned(by_resource))
+        uids = self._objects.store.uids()
+        for kind, obj in self._owned(by_resource):
+            if all(one["uid"] not in uids for one in obj["metadata"]["ownerReferences"]):
+                end(self._objects, kind, obj)
+
+    def _everything(self, by_resource: Mapping[str, Kind]) -> list[tuple[Kind, Json]]:
+        return [
             (by_resource[key.resource], obj)
             for key, obj in self._objects.store.items()
             if key.resource in by_resource
         ]
-        owned = [each for each in everything if each[1]["metadata"].get("ownerReferences")]
-        for kind, obj in everything:
-            if _WAITING & set(obj["metadata"].get("finalizers", ())):
-                self._prepare(kind, obj, owned)
-        uids = self._objects.store.uids()
-        for kind, obj in owned:
-            if all(one["uid"] not in uids for one in obj["metadata"]["ownerReferences"]):
-                end(self._objects, kind, obj)
+
+    def _owned(self, by_resource: Mapping[str, Kind]) -> list[tuple[Kind, Json]]:
+        everything = self._everything(by_resource)
+        return [each for each in everything if each[1]["metadata"].get("ownerReferences")]
 
     def _prepare(self, kind: Kind, owner: Json, owned: Sequence[tuple[Kind, Json]]) -> None:
         """What has to happen to what it owns before it may go; then it may."""
@@ -48,22 +53,21 @@ class Garbage:
         if "deletionTimestamp" not in owner["metadata"]:
             return
         theirs = [(each, one) for each, one in owned if _refers(one, uid)]
-        if ORPHAN in finalizers:
+        if ORPHAN in finalizers and theirs:
             for each, one in theirs:
-                self._change(
-                    each,
-                    one,
-                    ownerReferences=[
-                        ref for ref in one["metadata"]["ownerReferences"] if ref["uid"] != uid
-                    ],
-                )
-        elif blocking := [each for each in theirs if _blocks(each[1], uid)]:
+                refs = one["metadata"]["ownerReferences"]
+                left = [ref for ref in refs if ref["uid"] != uid]
+                self._change(each, one, ownerReferences=left)
+            return  # whoever manages it has a look before it goes
+        if FOREGROUND in finalizers and (
+            blocking := [each for each in theirs if _blocks(each[1], uid)]
+        ):
             for each, one in blocking:
                 has_more = any(_refers(other, one["metadata"]["uid"]) for _, other in owned)
                 end(self._objects, each, one, policy="Foreground" if has_more else "Background")
             return
-        left = [one for one in finalizers if one not in _WAITING]
-        self._change(kind, owner, finalizers=left)
+        kept = [one for one in finalizers if one not in _WAITING]
+        self._change(kind, owner, finalizers=kept)
 
     def _change(self, kind: Kind, obj: Json, **parts: Any) -> None:
         metadata = obj["metadata"]

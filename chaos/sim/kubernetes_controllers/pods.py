@@ -1,7 +1,5 @@
 """What the controllers ask of pods, and how a pod comes out of a template."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -14,7 +12,6 @@ __all__ = [
     "STATUS",
     "WRITE",
     "end",
-    "hash_of",
     "is_ready",
     "of_owner",
     "owned_by",
@@ -29,14 +26,6 @@ WRITE: Final = Write(manager="kube-controller-manager")
 STATUS: Final = Write(manager="kube-controller-manager", subresource="status")
 
 _NOT_FOUND: Final = 404
-_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
-_HASH_LENGTH: Final = 10
-
-
-def hash_of(template: Json) -> str:
-    """What tells one template from another, in the letters that the real one uses."""
-    digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).digest()
-    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:_HASH_LENGTH])
 
 
 def owned_by(owner: Json) -> Json:

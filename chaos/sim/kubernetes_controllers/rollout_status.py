@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-__all__ = ["created_status", "deadline_of", "limits", "rollout_status", "scaled_status"]
+__all__ = [
+    "created_status",
+    "deadline_of",
+    "limits",
+    "paused_status",
+    "rollout_status",
+    "scaled_status",
+]
 
 Json = dict[str, Any]
 
 _DONE: Final = "NewReplicaSetAvailable"
+_PAUSED: Final = "DeploymentPaused"
 _LATE: Final = "ProgressDeadlineExceeded"
 
 
@@ -36,6 +44,21 @@ def created_status(deployment: Json, new: Json, now: str) -> Json:
         status.get("conditions", []),
         _condition("Progressing", True, "NewReplicaSetCreated", text, now=now),
     )
+    return status
+
+
+def paused_status(deployment: Json, now: str) -> Json | None:
+    """When somebody has paused it or let it go on since; None when that is said already."""
+    status, is_paused = dict(deployment["status"]), deployment["spec"].get("paused", False)
+    before = _find(status.get("conditions", []), "Progressing") or {"reason": ""}
+    word = "Paused" if is_paused else "Resumed"
+    is_told = before["reason"] == f"Deployment{word}"
+    if is_told or before["reason"] == _LATE or not (is_paused or before["reason"] == _PAUSED):
+        return None
+    text = f"Deployment is {word.lower()}"
+    said = _condition("Progressing", True, f"Deployment{word}", text, now=now)
+    said["status"] = "Unknown"
+    status["conditions"] = _with(status.get("conditions", []), said)
     return status
 
 

@@ -13,7 +13,6 @@ from chaos.sim.kubernetes_controllers.pods import (
     STATUS,
     WRITE,
     end,
-    hash_of,
     is_ready,
     of_owner,
     owned_by,
@@ -95,9 +94,11 @@ class StatefulSets:
             **template["spec"],
             "hostname": name,
             "subdomain": spec["serviceName"],
-            "volumes": [*template["spec"].get("volumes", []), *self._claims(stateful, name)],
         }
-        pod_metadata = {**template["metadata"], "name": name, "labels": labels}
+        if volumes := [*template["spec"].get("volumes", []), *self._claims(stateful, name)]:
+            pod_spec["volumes"] = volumes
+        made_by = {"name": name, "generateName": f"{metadata['name']}-", "labels": labels}
+        pod_metadata = {**template["metadata"], **made_by}
         body = {
             "metadata": {**pod_metadata, "ownerReferences": [owned_by(stateful)]},
             "spec": pod_spec,
@@ -123,7 +124,7 @@ class StatefulSets:
         namespace = metadata["namespace"]
         listed = self._objects.store.list(_REVISIONS, namespace)
         kept = sorted(of_owner(listed, metadata["uid"]), key=lambda one: int(one["revision"]))
-        name = f"{metadata['name']}-{hash_of(spec['template'])}"
+        name = f"{metadata['name']}-{self._objects.names.hash_of(spec['template'])}"
         number = (kept[-1]["revision"] if kept else 0) + 1
         if any(one["metadata"]["name"] == name for one in kept):
             if kept[-1]["metadata"]["name"] != name:
