@@ -90,6 +90,7 @@ REPLAYED: Final[Mapping[str, Mapping[int, str]]] = {
     "rolling-update": {
         3: "when a deadline of 3 s is over hangs on where a second begins; step 11 has it",
     },
+    "leases": {},
     "scale-down-order": {},
     "statefulset-order": {},
     "watch-namespace-delete": dict.fromkeys(
@@ -109,7 +110,6 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "cr-watch": "a definition is changed and deleted under a watch; here it is served as it stands",
     "crd-create": "the life of a definition until it is established: here it is so at once",
     "field-validation": "of built-in kinds, whose schemas are not here; cr-create-invalid has ours",
-    "leases": _UNUSED,
     "list-representations": "pods that a controller had made; watch-representations has the forms",
     "admission-policy": "no admission plugins here",
     "aggregated-api-unavailable": _UNUSED,

@@ -273,13 +273,15 @@ class Api:
     def _replace(self, request: Request, place: _Place) -> Answer:
         body = object_of(request, place.kind if place.subresource != "scale" else _SCALE)
         write = self._write(request, place)
+        is_new = self.store.get(key_of(place.kind, place.namespace, place.name)) is None
         if place.subresource == "scale":
             obj = self._replace_scale(place, body, write)
         else:
             obj = self.objects.replace(
                 place.kind, place.namespace, place.name, body=body, write=write
             )
-        return self._shown(place, obj, write)
+        answer = self._shown(place, obj, write)
+        return attrs.evolve(answer, status=201) if is_new else answer
 
     def _replace_scale(self, place: _Place, body: Json, write: Write) -> Json:
         if body.get("kind", "Scale") != "Scale":

@@ -269,6 +269,7 @@ _DEFAULTS: Final[Mapping[str, Callable[[Json], None]]] = {
     "ReplicaSet": _fill_replica_set,
     "Pod": _fill_pod,
     "Service": _fill_service,
+    "Lease": lambda obj: _setdefaults(obj, {"spec": {}}),
 }
 
 #: Top-level fields of kinds without a spec; others are dropped.

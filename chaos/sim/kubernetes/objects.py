@@ -39,6 +39,8 @@ ORPHAN: Final = "orphan"
 _PROPAGATION: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 
 _NAMESPACES: Final = next(kind for kind in BUILT_IN if kind.plural == "namespaces")
+#: What a PUT makes when it is not there.
+_MADE_BY_PUT: Final = frozenset({"Lease"})
 #: Whose annotations a write of the status may change, too: the revision comes that way.
 _ANNOTATED: Final = frozenset({"Deployment"})
 #: The server's own fields of the metadata: what a writer says about them does not count.
@@ -171,11 +173,15 @@ class Objects:
             message = f"the name of the object ({said}) does not match the name on the URL ({name})"
             raise bad_request(message)
         obj["metadata"]["name"] = name
+        if kind.kind in _MADE_BY_PUT and self.store.get(key_of(kind, namespace, name)) is None:
+            head = {key: one for key, one in obj["metadata"].items() if key != "resourceVersion"}
+            return self.create(kind, namespace, {**obj, "metadata": head}, write)
         before = self.read(kind, namespace, name)
         uid = obj["metadata"].get("uid", before["metadata"]["uid"])
         if uid != before["metadata"]["uid"]:
             raise conflict(kind, name, f"Precondition failed: UID in precondition: {uid}")
-        if kind.is_custom and not obj["metadata"].get("resourceVersion"):
+        is_versioned = kind.is_custom or kind.kind in _MADE_BY_PUT
+        if is_versioned and not obj["metadata"].get("resourceVersion"):
             message = "Invalid value: 0: must be specified for an update"
             causes = [cause("metadata.resourceVersion", "FieldValueInvalid", message)]
             # Refused before anybody has looked at the object: by the name in the path.

@@ -22,6 +22,7 @@ Json = dict[str, Any]
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL: Final = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _NAME_CHARS_MAX: Final = 253
+_MICROSECONDS: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 _INT32_MAX: Final = 2**31 - 1
 _COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 _COST_TEXT: Final = re.compile(r"0|-?[1-9][0-9]*")
@@ -120,6 +121,19 @@ def _text_causes(obj: Json) -> Iterator[Json]:
             yield cause("patch", "FieldValueInvalid", "Invalid value: json: cannot unmarshal")
 
 
+def _lease_causes(obj: Json) -> Iterator[Json]:
+    spec = obj.get("spec") or {}
+    for field in ("acquireTime", "renewTime"):
+        if spec.get(field) and not _MICROSECONDS.fullmatch(spec[field]):
+            raise bad_request(f'parsing time "{spec[field]}" as "2006-01-02T15:04:05.000000Z07:00"')
+    if spec.get("leaseDurationSeconds", 1) <= 0:
+        message = "Invalid value: must be greater than 0"
+        yield cause("spec.leaseDurationSeconds", "FieldValueInvalid", message)
+    if spec.get("leaseTransitions", 0) < 0:
+        message = "Invalid value: must be greater than or equal to 0"
+        yield cause("spec.leaseTransitions", "FieldValueInvalid", message)
+
+
 #: What a Secret of a type must hold.
 _HELD: Final[Mapping[str, tuple[str, ...]]] = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
@@ -159,6 +173,7 @@ _CHECKS: Final[Mapping[str, Callable[[Json], Iterator[Json]]]] = {
     "Deployment": _deployment_causes,
     "Pod": _pod_causes,
     "ConfigMap": _text_causes,
+    "Lease": _lease_causes,
     "Secret": _secret_causes,
     "Scale": lambda obj: _replicas_causes(obj["spec"]),
 }
