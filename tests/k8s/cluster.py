@@ -18,7 +18,7 @@ from chaos.sim.kubernetes_cluster.kube import LocalKube
 from chaos.sim.kubernetes_cluster.kubelet import Addresses, Idle, Kubelet, Runtime
 from chaos.sim.kubernetes_cluster.server import ApiServer
 from chaos.sim.kubernetes_cluster.tls import ServerTls
-from chaos.sim.kubernetes_controllers.manager import Controllers
+from chaos.sim.kubernetes_controllers.controllers import Controllers
 from tests.k8s.rendered import documents_of
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment

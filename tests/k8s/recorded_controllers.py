@@ -18,7 +18,7 @@ from chaos.sim.kubernetes.kinds import BUILT_IN
 from chaos.sim.kubernetes.names import Names
 from chaos.sim.kubernetes.objects import Write
 from chaos.sim.kubernetes.patches import strategic_patch
-from chaos.sim.kubernetes_controllers.manager import Controllers
+from chaos.sim.kubernetes_controllers.controllers import Controllers
 
 __all__ = ["ACTIONS", "CONTROLLED", "RecordedNames", "at_rest", "control"]
 
@@ -59,7 +59,7 @@ class RecordedNames(Names):
         if found is None:
             return super().suffix(base)
         del self._suffixes[found]
-        return found[1]
+        return str(found[1])
 
     def hash_of(self, template: dict[str, Any]) -> str:
         """See `Names`."""

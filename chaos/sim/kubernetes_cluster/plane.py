@@ -10,7 +10,7 @@ from chaos.sim.kubernetes.rights import User
 from chaos.sim.kubernetes.store import Store
 from chaos.sim.kubernetes_cluster.server import ApiServer
 from chaos.sim.kubernetes_cluster.tls import ServerTls
-from chaos.sim.kubernetes_controllers.manager import Controllers
+from chaos.sim.kubernetes_controllers.controllers import Controllers
 
 __all__ = ["ADMIN_TOKEN", "ControlPlane", "kubeconfig_of"]
 
