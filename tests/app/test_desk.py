@@ -14,9 +14,17 @@ from trioroute.admin.resources.vault import KeyVault
 from trioroute.admin.view import RefusedError
 from trioroute.app.desk import RegistryDesk
 from trioroute.app.replicated import RegistryMachine
-from trioroute.core.model import Endpoint
-from trioroute.core.resources.commands import DeleteEndpoint, PutEndpoint, SetTraffic
+from trioroute.core.model import Deployment, Endpoint, ScriptSource
+from trioroute.core.resources.commands import (
+    DeleteEndpoint,
+    PutDeployment,
+    PutEndpoint,
+    SetTraffic,
+)
+from trioroute.discovery.local import LocalReplicaSource
+from trioroute.discovery.processes.snapshots import CODE_FOLDER, Snapshots
 from trioroute.errors import NoCoordinatorError
+from trioroute.spec.written.revision import with_revision
 
 IRIS = PutEndpoint(endpoint=Endpoint(name="iris"), expected=0)
 
@@ -66,4 +74,31 @@ async def test_without_a_quorum_nothing_is_acknowledged(
         with pytest.raises(NoCoordinatorError):
             await desk.change(IRIS)
         assert not desk.state.endpoints
+        nursery.cancel_scope.cancel()
+
+
+async def test_code_is_copied_before_its_deployment_is_registered(tmp_path: Path) -> None:
+    code = tmp_path / "src"
+    code.mkdir()
+    (code / "score.py").write_text("one")
+    member, machine = member_of(1)
+    source = LocalReplicaSource(tmp_path / "data")
+    desk = RegistryDesk(member, machine.registry, vault=KeyVault(None), source=source)
+    script = ScriptSource(code=str(code), script="score.py")
+    blue = with_revision(Deployment(endpoint="iris", name="blue", source=script))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(member.run)
+        await desk.change(IRIS)
+        await desk.change(PutDeployment(deployment=blue))
+        (code / "score.py").write_text("edited")
+        registered = desk.state.deployments[blue.key].source
+        assert isinstance(registered, ScriptSource)
+        applied = Snapshots(tmp_path / "data" / CODE_FOLDER).ensure(registered)
+        assert await trio.Path(applied.code, "score.py").read_text() == "one"
+        # What is no longer what its user saw is not registered.
+        old = attrs.evolve(registered, revision="old")
+        green = attrs.evolve(blue, name="green", source=old)
+        with pytest.raises(RefusedError, match="has changed since it was applied"):
+            await desk.change(PutDeployment(deployment=green))
+        assert "iris/green" not in desk.state.deployments
         nursery.cancel_scope.cancel()

@@ -10,6 +10,7 @@ from tests.client.running_admin import running_admin
 from trioroute.client.editing import Changes, create, load_one, update
 from trioroute.client.resources import ResourceClient
 from trioroute.client.system import System
+from trioroute.core.model import ScriptSource
 from trioroute.core.resources.commands import SetTraffic
 from trioroute.errors import ConfigError
 from trioroute.spec.problems import SpecError
@@ -46,6 +47,35 @@ def test_a_change_of_traffic_names_what_exists_and_others_are_not_held_up(tmp_pa
         # The share that green has for when it comes was given before.
         update(client, "echo", None, Changes(sets=["tags.b=2"]))
         assert client.endpoint("echo").traffic == {"green": 100}
+
+
+def test_another_number_of_instances_applies_no_edited_code(tmp_path: Path) -> None:
+    endpoint, blue = tmp_path / "e.yml", tmp_path / "blue.yml"
+    endpoint.write_text("name: echo\nauth_mode: key\n")
+    blue.write_text(
+        "name: blue\nendpoint_name: echo\ninstance_type: any\n"
+        "code_configuration: {code: ., scoring_script: score.py}\n"
+    )
+    (tmp_path / "score.py").write_text("one")
+    desk = SmallDesk()
+
+    def revision() -> str:
+        source = desk.state.deployments["echo/blue"].source
+        assert isinstance(source, ScriptSource)
+        return source.revision
+
+    with running_admin(SmallView(), desk=desk) as url:
+        client = ResourceClient(System(admin_urls=(url,)))
+        create(client, load_one(client, "endpoint", endpoint))
+        create(client, load_one(client, "deployment", blue))
+        applied = revision()
+        (tmp_path / "score.py").write_text("edited")
+        update(client, "echo", "blue", Changes(named={"instance_count": 3}))
+        assert desk.state.deployments["echo/blue"].scale.instance_count == 3
+        assert revision() == applied
+        # A file that names the code applies what it is now.
+        update(client, "echo", "blue", Changes(file=blue))
+        assert revision() != applied
 
 
 def test_a_file_changes_only_what_it_names() -> None:

@@ -1,5 +1,6 @@
 """The runner inside the test's own process: what it does to wishes, watchers and places."""
 
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +11,14 @@ import pytest
 import trio
 
 from tests.discovery.runner_process import all_running, deployment, is_alive, serving, wait_picture
-from trioroute.core.model import CommandSource
+from trioroute.core.model import CommandSource, Deployment, ScriptSource
 from trioroute.discovery.local import LocalReplicaSource
+from trioroute.discovery.processes.snapshots import CODE_FOLDER, Snapshots
 from trioroute.discovery.runner import Runner, main, runtimes_folder
 from trioroute.discovery.runnerlink import AskLines, Lines, SetDesired, socket_address
 from trioroute.discovery.runtime import RuntimeStore
 from trioroute.errors import LinkLostError, StaleEpochError
+from trioroute.spec.written.revision import with_revision
 
 #: Needs no process: its folder does not exist, so it backs off at once.
 NOWHERE = deployment(CommandSource(command=("x",), cwd="/none"))
@@ -109,3 +112,31 @@ def test_a_data_folder_that_cannot_be_used_is_one_line_and_status_two(
     assert said.out == ""
     assert said.err.startswith("the replica-runner cannot use ")
     assert said.err.count("\n") == 1
+
+
+async def test_code_that_no_deployment_needs_is_removed(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    code = tmp_path / "src"
+    code.mkdir()
+    (code / "score.py").write_text("one")
+    source = ScriptSource(code=str(code), script="score.py", python="/none")
+    wished = with_revision(deployment(source))
+    snapshots = Snapshots(tmp_path / CODE_FOLDER)
+    async with run_inside(tmp_path) as inside:
+        await inside.source.keep_code(wished)
+        old = tmp_path / CODE_FOLDER / "0123"
+        old.mkdir()
+        for folder in snapshots.folder.iterdir():
+            os.utime(folder, (0, 0))
+        await trio.sleep(100)
+        assert old.exists(), "nobody has said yet what is needed"
+        await inside.source.set_desired(1, [(wished, 0)])
+        while len(list(snapshots.folder.iterdir())) > 1:  # noqa: ASYNC110 - a thread's doing
+            await trio.sleep(10)
+        assert [path.name for path in snapshots.folder.iterdir()] == [source_of(wished).snapshot]
+
+
+def source_of(wished: Deployment) -> ScriptSource:
+    assert isinstance(wished.source, ScriptSource)
+    return wished.source

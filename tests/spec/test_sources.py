@@ -11,6 +11,7 @@ from trioroute.spec.problems import Problems, SpecError
 from trioroute.spec.properties import DeploymentProperties, read_properties
 from trioroute.spec.reading import read_text
 from trioroute.spec.sources import SourceFinder, read_assets
+from trioroute.spec.written import code_files
 
 HEAD = "name: blue\nendpoint_name: fraud\ntype: kubernetes\n"
 SCRIPT = "code_configuration: {code: code, scoring_script: score.py}\n"
@@ -67,6 +68,20 @@ def test_a_missing_script_names_the_nearest(folder: Path) -> None:
     _, problems = find(folder, text)
     assert (codes(problems), problems.errors[0].hint) == (["TR0402"], "did you mean score.py?")
     assert problems.errors[0].field == "code_configuration.scoring_script"
+
+
+def test_code_that_is_too_large_to_be_copied_is_told_where_it_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_files, "CODE_FILES_MAX", 1)
+    (folder / "code" / "weights.bin").write_text("")
+    _, problems = find(folder, SCRIPT)
+    (problem,) = problems.errors
+    assert (problem.code, problem.field) == ("TR0406", "code_configuration.code")
+    assert problem.line
+    assert "weights as the deployment's model" in problem.message
+    (folder / "code" / ".amlignore").write_text("*.bin\n.amlignore\n")
+    assert codes(find(folder, SCRIPT)[1]) == []
 
 
 def test_a_conda_file_is_checked_at_once(folder: Path) -> None:

@@ -12,8 +12,12 @@ from consensus import (
 from trioroute.admin.resources.desk import ConflictError, MissingError
 from trioroute.admin.resources.vault import KeyVault
 from trioroute.admin.view import OutcomeUnknownError, RefusedError
+from trioroute.core.model import Deployment
 from trioroute.core.registry import Command, Registry
+from trioroute.core.resources.commands import PutDeployment
 from trioroute.core.resources.state import Refusal, RegistryState
+from trioroute.discovery.local import LocalReplicaSource
+from trioroute.discovery.processes.snapshots import SnapshotError
 from trioroute.discovery.source import ReplicaSource
 from trioroute.errors import NoCoordinatorError
 from trioroute.wire.records import decode_result, encode_command
@@ -73,6 +77,8 @@ class RegistryDesk:
             NoCoordinatorError: nothing has changed, and may if it is tried again.
             OutcomeUnknownError: it may or may not be committed.
         """
+        if isinstance(command, PutDeployment):
+            await self._keep_code(command.deployment)
         try:
             applied = await self._member.propose(encode_command(command), timeout_s=_PROPOSE_S)
         except (CommandFailedError, CommandTooLongError) as error:
@@ -87,6 +93,14 @@ class RegistryDesk:
         if result.error:
             raise _ERRORS.get(result.refusal, RefusedError)(result.error)
         return applied.index
+
+    async def _keep_code(self, deployment: Deployment) -> None:
+        """First the copy: what is registered must be there to be started, also in a year."""
+        if isinstance(self._source, LocalReplicaSource):
+            try:
+                await self._source.keep_code(deployment)
+            except SnapshotError as error:
+                raise RefusedError(str(error)) from None
 
     async def last_lines(self, replica: str) -> tuple[str, ...]:
         """The end of what a local replica printed; nothing where that is not known."""

@@ -13,6 +13,7 @@ import attrs
 from trioroute.client.applying import shown_endpoint
 from trioroute.client.errors import ProblemAnswerError
 from trioroute.client.resources import ResourceClient
+from trioroute.core.model import CommandSource, ScriptSource
 from trioroute.errors import ConfigError
 from trioroute.spec.cluster.container import ContainerFinder
 from trioroute.spec.load import Loaded, load_documents, load_paths
@@ -24,6 +25,8 @@ __all__ = ["Changes", "create", "load_one", "registered_names", "update"]
 
 _CONFLICT: Final = "TR0815"
 _TRIES: Final = 5
+#: Fields that name files.
+_FILES: Final = ("code_configuration", "model", "environment")
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +136,7 @@ def update(
         (document,) = load_one(client, kind, changes.file, overrides=names).documents.values()
         written = document.content
     for left in reversed(range(_TRIES)):
-        put = _changed(client, endpoint, deployment, lambda old: changes.made_in(old, written))
+        put = _changed(client, endpoint, deployment, changes, written)
         try:
             return put()
         except ProblemAnswerError as error:
@@ -150,7 +153,8 @@ def _changed(
     client: ResourceClient,
     endpoint: str,
     deployment: str | None,
-    change: Callable[[Mapping[str, Any]], dict[str, Any]],
+    changes: Changes,
+    written: Mapping[str, Any],
 ) -> Callable[[], Written]:
     """Read, change and check; what comes back writes it."""
     registry = client.registry()
@@ -159,7 +163,7 @@ def _changed(
         old = client.endpoint(endpoint)
         document = Document.decode(old.document)
         # The traffic may have been changed since the file was written.
-        document = attrs.evolve(document, content=change(shown_endpoint(old)))
+        document = attrs.evolve(document, content=changes.made_in(shown_endpoint(old), written))
         names = registered_names(registry)
         # What has a share already is no mistake of this change.
         names[old.name] = [*names.get(old.name, ()), *old.traffic, *old.mirror_traffic]
@@ -169,8 +173,15 @@ def _changed(
         return lambda: client.put_endpoint(new, text, version=old.resource_version)
     before = client.deployment(endpoint, deployment)
     document = Document.decode(before.document)
-    document = attrs.evolve(document, content=change(document.content))
+    changed = changes.made_in(document.content, written)
+    names_files = any(
+        name in written or changed.get(name) != document.content.get(name) for name in _FILES
+    )
+    document = attrs.evolve(document, content=changed)
     loaded = load_documents([document], loopback=True, cluster=is_cluster)
     (made,) = loaded.deployments
+    if not names_files and isinstance(made.source, ScriptSource | CommandSource):
+        # Another number of instances is no word about files that were edited meanwhile.
+        made = attrs.evolve(made, source=attrs.evolve(made.source, revision=before.revision))
     text = loaded.documents[made.key].encode()
     return lambda: client.put_deployment(made, text, version=before.resource_version)

@@ -199,6 +199,11 @@ class ScriptSource:
     environment: Mapping[str, str] = attrs.field(factory=dict)
     revision: str = ""
 
+    @property
+    def snapshot(self) -> str:
+        """The copy of code and packages that replicas run from; empty: they run in `code`."""
+        return self.revision.partition("-")[0]
+
 
 @attrs.frozen(kw_only=True)
 class CommandSource:

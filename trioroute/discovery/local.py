@@ -12,7 +12,8 @@ import attrs
 import trio
 
 from trioroute.core.found import FoundReplica
-from trioroute.core.model import Deployment
+from trioroute.core.model import Deployment, ScriptSource
+from trioroute.discovery.processes.snapshots import CODE_FOLDER, Snapshots
 from trioroute.discovery.runnerlink import (
     AskLines,
     Lines,
@@ -102,6 +103,7 @@ class LocalReplicaSource:
 
     def __init__(self, data: Path) -> None:
         self._data = data
+        self._snapshots = Snapshots(data / CODE_FOLDER)
         self._numbers = itertools.count(1)
         self._last_wish: SetDesired | None = None
 
@@ -138,6 +140,15 @@ class LocalReplicaSource:
         answer = await self._ask(AskLines(next(self._numbers), replica))
         assert isinstance(answer, Lines)
         return answer.lines
+
+    async def keep_code(self, deployment: Deployment) -> None:
+        """Keep what a deployment's code says now, before it is registered.
+
+        Raises:
+            SnapshotError: it says something else than when its files were read.
+        """
+        if isinstance(deployment.source, ScriptSource):
+            await trio.to_thread.run_sync(self._snapshots.ensure, deployment.source)
 
     async def connect(self) -> RunnerConnection:
         """A connection to the runner, as soon as it answers."""

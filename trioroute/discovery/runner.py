@@ -25,14 +25,16 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
+from trioroute.core.model import Deployment, ScriptSource
 from trioroute.discovery.processes.logs import read_last_lines
 from trioroute.discovery.processes.place import Place, Workshop
 from trioroute.discovery.processes.plan import plan_places
 from trioroute.discovery.processes.ports import PortChooser
+from trioroute.discovery.processes.snapshots import CODE_FOLDER, Snapshots
 from trioroute.discovery.runnerlink import (
     SOCKET_NAME,
     AskLines,
@@ -49,9 +51,6 @@ from trioroute.discovery.runtime import RuntimeStore
 from trioroute.errors import ControlError
 from trioroute.wire.frames import FrameDecoder, encode_frame
 
-if TYPE_CHECKING:
-    from trioroute.core.model import Deployment
-
 __all__ = ["Runner", "main", "runtimes_folder"]
 
 #: How long replicas may take to end when the runner itself was told to end, seconds: whoever
@@ -65,6 +64,9 @@ _INSIST_S: Final = 2 * _END_GRACE_S
 _BACKLOG: Final = 16
 
 _CHUNK_BYTES: Final = 65_536
+
+#: How often code that nobody needs any more is removed, seconds.
+_SWEEP_S: Final = 30.0
 
 #: Exit status for "cannot be used like this" (decision 38).
 _EXIT_USAGE: Final = 2
@@ -91,7 +93,8 @@ class Runner:
         logs = data / "log" / "replicas"
         logs.mkdir(parents=True, exist_ok=True)
         ports = PortChooser(random.SystemRandom())
-        self._workshop = Workshop(runtimes, ports, logs, self._note_change)
+        self._snapshots = Snapshots(data / CODE_FOLDER)
+        self._workshop = Workshop(runtimes, self._snapshots, ports, logs, self._note_change)
         self._places: dict[int, Place] = {}
         self._made = 0
         self._epoch = 0
@@ -106,6 +109,7 @@ class Runner:
             with self._serving:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_to_wish, places)
+                    nursery.start_soon(self._sweep_snapshots)
                     await trio.serve_listeners(self._serve_client, [listening])
             _LOG.info("ending %d replicas", len(self._places))
             for place in self._places.values():
@@ -143,6 +147,17 @@ class Runner:
             self._places[number].end()
         if plan.make or plan.end:
             self._note_change()
+
+    async def _sweep_snapshots(self) -> None:
+        """Now and then, once a wish says which deployments there are."""
+        while True:
+            await trio.sleep(_SWEEP_S)
+            if self._epoch:
+                deployments = [one for one, _ in self._desired]
+                deployments += [place.deployment for place in self._places.values()]
+                sources = [one.source for one in deployments]
+                needed = {one.snapshot for one in sources if isinstance(one, ScriptSource)}
+                await trio.to_thread.run_sync(self._snapshots.sweep, needed)
 
     async def _run_place(self, place: Place) -> None:
         await place.run()

@@ -97,7 +97,8 @@ def read_requirements(conda_file: Path | None, content: str | None = None) -> Re
 
     Args:
         conda_file: where it is.
-        content: what it says, when it is written into the deployment instead.
+        content: what it says, when it is written into the deployment instead; with both, what the
+            file said when it was applied.
 
     Raises:
         ConfigError: the file is missing or is no conda environment.
@@ -106,8 +107,9 @@ def read_requirements(conda_file: Path | None, content: str | None = None) -> Re
         return Requirements()
     what = "the deployment's conda_file" if conda_file is None else f"conda file {conda_file}"
     try:
-        text = content if conda_file is None else conda_file.read_text(encoding="utf-8")
-        read = yaml.safe_load(text or "")
+        if conda_file is not None and content is None:
+            content = conda_file.read_text(encoding="utf-8")
+        read = yaml.safe_load(content or "")
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{what} cannot be read: {error}") from None
     dependencies = read.get("dependencies", []) if isinstance(read, dict) else None

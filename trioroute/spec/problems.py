@@ -51,6 +51,7 @@ CODES: Final = {
     "TR0403": "the registered asset is not known here",
     "TR0404": "nothing says how to run a replica",
     "TR0405": "the container image is not used on this machine",
+    "TR0406": "the code folder cannot be copied",
 }
 
 

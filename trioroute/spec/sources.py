@@ -1,7 +1,8 @@
 """Where a deployment's replicas come from, and whether the files they need are there.
 
-Nothing is uploaded, so paths in the YAML are used where they are. A missing conda file is an error
-at once, other missing files only when the deployment is to be started (decision 11).
+Nothing is uploaded: code is copied when it is applied, everything else is used where it is. A
+missing conda file is an error at once, other missing files only when the deployment is to be
+started (decision 11).
 """
 
 import json
@@ -20,6 +21,7 @@ from trioroute.spec.fields.scope import Scope
 from trioroute.spec.problems import Problem, Problems, SpecError, nearest
 from trioroute.spec.properties import DeploymentProperties
 from trioroute.spec.reading import ReadFile
+from trioroute.spec.written.code_files import CodeFolderError, code_files
 from trioroute.spec.written.documents import Document
 
 __all__ = ["SourceFinder", "read_assets"]
@@ -73,6 +75,7 @@ class SourceFinder:
         if code is None or configuration is None or not configuration.scoring_script:
             self._report_nothing_to_run(file, spec)
             return None
+        self._check_code(file, code)
         self._warn_of_image(file, spec)
         return ScriptSource(
             code=code,
@@ -159,6 +162,14 @@ class SourceFinder:
             where = ("code_configuration", "scoring_script")
             self._report(file, where, "TR0402", f"there is no file {script}", _similar(script))
         return code
+
+    def _check_code(self, file: ReadFile, code: str) -> None:
+        """Whether it can be copied, as it is when it is applied."""
+        try:
+            if Path(code).is_dir():
+                code_files(Path(code))
+        except CodeFolderError as error:
+            self._report(file, ("code_configuration", "code"), "TR0406", str(error))
 
     def _find_local(
         self, file: ReadFile, where: tuple[str, ...], path: str, *, parent: bool = False

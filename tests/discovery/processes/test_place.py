@@ -13,6 +13,7 @@ from trioroute.core.model import ScriptSource, Source
 from trioroute.discovery.processes.logs import read_last_lines
 from trioroute.discovery.processes.place import Place, Workshop
 from trioroute.discovery.processes.ports import PortChooser
+from trioroute.discovery.processes.snapshots import Snapshots
 from trioroute.discovery.runtime import RuntimeStore
 
 
@@ -26,7 +27,7 @@ class World:
         # A file stands where the runtimes should be: none can be built.
         (folder / "runtimes").touch()
         store = RuntimeStore(folder / "runtimes")
-        workshop = Workshop(store, ports, folder, self._note)
+        workshop = Workshop(store, Snapshots(folder / "code"), ports, folder, self._note)
         self.place = Place(1, deployment(source), workshop)
 
     def _note(self) -> None:

@@ -22,6 +22,7 @@ from trioroute.discovery.processes.logs import cap_log, read_last_lines, tell_wh
 from trioroute.discovery.processes.plan import Standing
 from trioroute.discovery.processes.ports import LOOPBACK, NoPortError, PortChooser
 from trioroute.discovery.processes.process import LeashedProcess
+from trioroute.discovery.processes.snapshots import Snapshots
 from trioroute.discovery.runtime import RuntimeBuildError, RuntimeStore, read_requirements
 from trioroute.errors import ConfigError
 from trioroute.net.backoff import Backoff
@@ -58,6 +59,7 @@ class Workshop:
     """What all places of a runner share."""
 
     runtimes: RuntimeStore
+    snapshots: Snapshots
     ports: PortChooser
     logs: Path
     changed: Callable[[], None]
@@ -123,8 +125,9 @@ class Place:
         except NoPortError as error:
             return str(error)
         try:
-            python = await self._find_python()
-            launch = plan_launch(self.deployment, python=python, port=port, inherited=os.environ)
+            deployment = await self._find_applied()
+            python = await self._find_python(deployment)
+            launch = plan_launch(deployment, python=python, port=port, inherited=os.environ)
             process = LeashedProcess.start(
                 launch.command, environment=launch.environment, cwd=launch.cwd, log=self.log
             )
@@ -136,8 +139,16 @@ class Place:
         finally:
             self._workshop.ports.give_back(port)
 
-    async def _find_python(self) -> str | None:
+    async def _find_applied(self) -> Deployment:
+        """The deployment with its code as it was applied, whatever the files say now."""
         source = self.deployment.source
+        if not isinstance(source, ScriptSource):
+            return self.deployment
+        applied = await trio.to_thread.run_sync(self._workshop.snapshots.ensure, source)
+        return attrs.evolve(self.deployment, source=applied)
+
+    async def _find_python(self, deployment: Deployment) -> str | None:
+        source = deployment.source
         if not isinstance(source, ScriptSource):
             return None
         if source.python is not None:
