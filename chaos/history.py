@@ -81,7 +81,12 @@ class Execution:
 
 @attrs.define(kw_only=True)
 class Span:
-    """One fault as it was done. `healed_at`, `recovered_at` None: not reached."""
+    """One fault as it was done. `healed_at`, `recovered_at` None: not reached.
+
+    Attributes:
+        felt: what showed that somebody felt it; empty when nothing did: then it was not done.
+        failure: why it could not be done.
+    """
 
     kind: str
     target: str
@@ -89,7 +94,13 @@ class Span:
     injected_at: float
     healed_at: float | None = None
     recovered_at: float | None = None
+    felt: str = ""
     failure: str = ""
+
+    @property
+    def is_felt(self) -> bool:
+        """Whether it counts: what nobody felt proves nothing of whoever bore it."""
+        return bool(self.felt) and not self.failure
 
 
 @attrs.frozen(kw_only=True)
@@ -198,6 +209,8 @@ class History:
     strays: list[str] = attrs.field(factory=list)
     tracebacks: list[str] = attrs.field(factory=list)
     samples: list[Sample] = attrs.field(factory=list)
+    #: Why it ended before its plan did, where that says nothing of the product.
+    broken_off: str = ""
     #: Complaints of a world that judges itself (the simulated one).
     complaints: list[str] = attrs.field(factory=list)
     #: What else such a world has to say.

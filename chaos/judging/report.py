@@ -54,6 +54,8 @@ def shown(judgement: Judgement, *, replay: str = "") -> str:
     ]
     if not history.has_executions:
         lines.append("SKIPPED I3, I4: replicas' own records are not on this machine")
+        if history.world == "cluster":
+            lines.append("SKIPPED nobody_dies: containers do not end on this machine")
     if history.world != "simulated" and None in (history.before, history.after):
         lines.append("SKIPPED I7: nobody counted what the system's processes hold in this world")
     lines += history.notes
@@ -100,13 +102,21 @@ def _request_lines(history: History) -> list[str]:
 
 def _fault_lines(history: History) -> list[str]:
     by_kind: defaultdict[str, list[float]] = defaultdict(list)
+    last_felt: dict[str, str] = {}
     for span in history.spans:
-        if span.healed_at is not None and span.recovered_at is not None:
+        if span.is_felt and span.healed_at is not None and span.recovered_at is not None:
             by_kind[span.kind].append(span.recovered_at - span.healed_at)
-    return [
+            last_felt[span.kind] = span.felt
+    lines = [
         f"  {name:17} × {len(took):3}  recovered p50 {quantile(took, 0.5):5.2f} s,"
-        f" max {max(took):5.2f} s (goal {kind_named(name).recover_s:g})"
+        f" max {max(took):5.2f} s (goal {kind_named(name).recover_s:g}); felt: {last_felt[name]}"
         for name, took in sorted(by_kind.items())
+    ]
+    return lines + [
+        f"UNFELT fault={kind_named(span.kind).row} kind={span.kind} target={span.target}"
+        f" at={span.injected_at - history.began_at:.1f}: counts as not done"
+        for span in history.spans
+        if not span.is_felt and not span.failure
     ]
 
 
@@ -145,13 +155,14 @@ def _growth_lines(history: History) -> list[str]:
 
 def _verdict(judgement: Judgement) -> str:
     history = judgement.history
-    kinds = sorted({span.kind for span in history.spans})
+    done = [span.kind for span in history.spans if span.is_felt]
+    kinds = sorted(set(done))
     if judgement.violations:
         word = f"FAILED, {len(judgement.violations)} violations"
     else:
         word = "INVALID" if judgement.invalid else "OK, 0 violations"
     ran = f" ({', '.join(kinds)})" if kinds else ""
-    return f"{word}: {len(history.spans)} faults of {len(kinds)} kinds{ran}"
+    return f"{word}: {len(done)} faults of {len(kinds)} kinds{ran}"
 
 
 def to_json(judgement: Judgement) -> dict[str, Any]:

@@ -33,11 +33,14 @@ _WAITERS_MIN: Final = 20
 
 def invalidity(history: History, levels: Levels) -> list[str]:
     """Why a run proves nothing; empty when it does prove what its scenario claims."""
+    if history.broken_off:
+        return [history.broken_off]
     reasons = [*_too_few_requests(history, levels)]
     if history.starved_share > levels.starved_share_max:
         reasons.append(f"the machine was too busy for {history.starved_share:.0%} of the time")
     if history.world != _SIMULATED:
         reasons += _too_few_kinds(history, levels)
+        reasons += _nobody_felt(history)
         reasons += _nobody_looked(history)
     reasons += _not_grown_old(history, levels)
     reasons += _nobody_waited(history, levels)
@@ -66,9 +69,17 @@ def _least_rate(history: History) -> float:
 
 
 def _too_few_kinds(history: History, levels: Levels) -> Iterator[str]:
-    kinds = {span.kind for span in history.spans if not span.failure}
+    kinds = {span.kind for span in history.spans if span.is_felt}
     if len(kinds) < levels.kinds_min:
         yield f"{len(kinds)} kinds of fault ran, at least {levels.kinds_min} count"
+
+
+def _nobody_felt(history: History) -> Iterator[str]:
+    """A kind that the run names as one it has withstood, and that has done nothing each time."""
+    felt = {span.kind for span in history.spans if span.is_felt}
+    unfelt = Counter(span.kind for span in history.spans if not span.failure)
+    for kind in sorted(unfelt.keys() - felt):
+        yield f"nobody felt {kind}, {unfelt[kind]} times: as if it had not been done"
 
 
 def _nobody_looked(history: History) -> Iterator[str]:

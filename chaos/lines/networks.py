@@ -52,7 +52,8 @@ class Networks:
     """The namespaces, and the switch.
 
     Attributes:
-        lost, passed: how many packets vanished by their treatment, and how many arrived.
+        lost, delayed, passed: how many packets vanished by their treatment, were held up by it, and
+            arrived.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -62,7 +63,7 @@ class Networks:
             OSError: not root, no TUN device, or no namespaces.
             subprocess.SubprocessError: `ip` does not work here.
         """
-        self.lost = self.passed = 0
+        self.lost = self.delayed = self.passed = 0
         self._hosts = {OUTSIDE: _OUTSIDE_HOST}
         self._hosts |= {name: _FIRST_HOST + number for number, name in enumerate(names)}
         self._names = {bytes((198, 18, 0, host)): name for name, host in self._hosts.items()}
@@ -133,6 +134,7 @@ class Networks:
         elif treatment.loss and random.random() < treatment.loss:
             self.lost += 1
         else:
+            self.delayed += treatment.delay_s > 0
             delay_s = treatment.delay_s + random.uniform(0, treatment.jitter_s)
             nursery.start_soon(self._write_later, delay_s, self._devices[receiver], packet)
 

@@ -38,6 +38,7 @@ class Direction:
         prefix: sent before the first byte of every new connection.
         reset_after, end_after: the connection is reset, or closed in order, after so many bytes
             from when the fault began.
+        spoilt: how many pieces were not passed at once and unchanged since the line last was calm.
     """
 
     delay_s: float = 0.0
@@ -49,6 +50,7 @@ class Direction:
     prefix: bytes = b""
     reset_after: int | None = None
     end_after: int | None = None
+    spoilt: int = attrs.field(default=0, eq=False)
 
     def heal(self) -> None:
         """Everything passes again."""
@@ -115,6 +117,7 @@ class _Pipe:
         due = max(earliest, trio.current_time() + line.delay_s + jitter_s)
         self._due.append((due, data))
         self._arrived.set()
+        line.spoilt += line.is_cut or due > trio.current_time()
         # Bounded as a socket's buffers are: a line that is cut takes no more than one piece.
         while line.is_cut and self._due:
             await trio.sleep(_LOOK_S)
@@ -137,15 +140,19 @@ class _Pipe:
     async def _send(self, data: bytes) -> None:
         line = self._direction
         if line.prefix and not self._passed:
+            line.spoilt += 1
             await self._sink.send_all(line.prefix)
         if line.corrupt_every:
-            data = _corrupted(data, self._passed, line.corrupt_every)
+            arrived, data = data, _corrupted(data, self._passed, line.corrupt_every)
+            line.spoilt += arrived != data
         for limit, is_reset in ((line.reset_after, True), (line.end_after, False)):
             passed = self._passed - self._calm_until
             if limit is not None and passed + len(data) > limit:
+                line.spoilt += 1
                 await self._sink.send_all(data[: max(0, limit - passed)])
                 raise _LineBrokenError(is_reset=is_reset)
         step = line.piece_bytes or len(data)
+        line.spoilt += line.bytes_per_s is not None
         for at in range(0, len(data), step):
             piece = data[at : at + step]
             await self._sink.send_all(piece)
@@ -178,6 +185,11 @@ class Relay:
             wire: what its connections cross on their way, so that packets of theirs can be lost.
             listening: where to, instead of a port of the host.
             host: of ours.
+
+        Attributes:
+            accepted: connections so far.
+            refused: of them, since the line last was healed.
+            was_reset: streams that `reset_all` has ended, two for each connection.
         """
         self.target = target
         self._wire = wire
@@ -187,7 +199,7 @@ class Relay:
         self.forth = Direction()
         self.back = Direction()
         self.is_refusing = False
-        self.accepted = 0
+        self.accepted = self.refused = self.was_reset = 0
         listening = _listening_socket(host) if listening is None else listening
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         self._open: set[trio.SocketStream] = set()
@@ -207,6 +219,7 @@ class Relay:
 
     def reset_all(self) -> None:
         """Every connection that is open now ends with RST, on both sides."""
+        self.was_reset += len(self._open)
         for stream in self._open:
             _prepare_reset(stream)
         for stream in list(self._open):
@@ -229,12 +242,14 @@ class Relay:
         if self._beyond is not None:
             self.set_loss(0.0)
         self.is_refusing = False
+        self.refused = 0
         self.forth.heal()
         self.back.heal()
 
     async def _carry(self, client: trio.SocketStream) -> None:
         self.accepted += 1
         if self.is_refusing:
+            self.refused += 1
             _prepare_reset(client)
             await client.aclose()
             return

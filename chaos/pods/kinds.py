@@ -159,4 +159,22 @@ POD_KINDS: Final[tuple[Kind, ...]] = (
         target=Target.API,
         hold_s=(0.2, 0.5),
     ),
+    Kind(
+        name="second-scaler",
+        row=20,
+        does="an autoscaler of somebody else's wants one replica more or less, again and again",
+        target=Target.REPLICA,
+        hold_s=(1.0, 3.0),
+        settle_s=3.0,
+        recover_s=10.0,
+    ),
+    Kind(
+        name="reuse-address",
+        row=21,
+        does="a replica's pod goes without grace; a stranger's, or its successor, has its address",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=REPLICA_GONE | NO_SLOTS,
+        hold_s=(1.0, 3.0),
+    ),
 )

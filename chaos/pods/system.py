@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from chaos.history import Execution, FinalRead
+from chaos.history import Death, Execution, FinalRead
 from chaos.pods.install import definitions, overlay, secrets_of
 from chaos.pods.site import Site
 from chaos.processes.replicas import read_executions
@@ -25,7 +25,9 @@ Json = dict[str, Any]
 
 ENDPOINT: Final = "iris"
 #: `app.kubernetes.io/name` of front-ends.
-FRONT_ENDS: Final = "app.kubernetes.io/name=trioroute"
+_NAME_LABEL: Final = "app.kubernetes.io/name"
+_FRONT_END_NAME: Final = "trioroute"
+FRONT_ENDS: Final = f"{_NAME_LABEL}={_FRONT_END_NAME}"
 
 _SCORING_PORT: Final = 8080
 _ADMIN_PORT: Final = 9090
@@ -230,6 +232,15 @@ class PodSystem:  # house: all that a cluster can be asked about one installatio
         """Of the containers that run here."""
         containers = self.site.containers
         return [] if containers is None else containers.pids()
+
+    def deaths(self) -> list[Death]:
+        """Front-ends whose containers ended and nobody had told them to, of those that run here."""
+        kubelet = self.site.kubelet
+        return [
+            Death(at=one.at, name=one.pod, status=one.status)
+            for one in (kubelet.exits if kubelet else ())
+            if one.labels.get(_NAME_LABEL) == _FRONT_END_NAME
+        ]
 
     def executions(self) -> list[Execution]:
         """What all replicas have recorded, of those that run here."""

@@ -10,16 +10,17 @@ from typing import Final
 import attrs
 import trio
 
-from chaos.faults import KINDS
+from chaos.faults import KINDS, Fault
 from chaos.history import FinalRead, History, Span
 from chaos.offices import OfficeWatch
 from chaos.plan import Plan
 from chaos.pods.api_ways import API_WAYS
 from chaos.pods.install import REPLICA_COMMAND
 from chaos.pods.remote import has_toy_kubelet, remote_site
+from chaos.pods.rivals import RIVAL_WAYS
 from chaos.pods.site import fake_site
 from chaos.pods.system import PodSystem, deployment, endpoint
-from chaos.pods.ways import NEEDS_CONTAINERS, POD_WAYS
+from chaos.pods.ways import NEEDS_CONTAINERS, POD_WAYS, Hit
 from chaos.processes.census import marked
 from chaos.processes.logs import secrets_in_logs, tracebacks_in_logs
 from chaos.processes.starvation import watch_starvation
@@ -27,7 +28,7 @@ from chaos.sim.kubernetes_cluster.containers import LOGS, MARK
 from chaos.workload.load import offer
 from chaos.world import Scenario
 
-__all__ = ["PodsWorld"]
+__all__ = ["PodsWorld", "inflict"]
 
 _RECOVERY_MAX_S: Final = 60.0
 #: Of one coordinator: pods, Deployments, and both custom resources.
@@ -36,7 +37,8 @@ _LOOK_S: Final = 0.1
 _OFFICE_LOOK_S: Final = 0.25
 _SETTLE_S: Final = 1.5
 _IDLE_MAX_S: Final = 15.0
-_WAYS: Final = {**POD_WAYS, **API_WAYS}
+_START_MAX_S: Final = 180.0
+_WAYS: Final = {**POD_WAYS, **API_WAYS, **RIVAL_WAYS}
 
 
 def _silent(_: str) -> None:
@@ -64,6 +66,7 @@ class PodsWorld:
         missing = {kind.name: "a way in this world" for kind in KINDS}
         if self.is_remote:
             missing |= dict.fromkeys(API_WAYS, "an API server of our own to hurt (--world pods)")
+            missing |= dict.fromkeys(RIVAL_WAYS, "a cluster of our own (--world pods)")
         if self.is_remote and not has_toy_kubelet():
             missing |= dict.fromkeys(NEEDS_CONTAINERS, "containers on this machine (TOY_KUBELET=1)")
         if shutil.which("kubectl") is None:
@@ -84,11 +87,12 @@ class PodsWorld:
             async with open_site(folder) as site, trio.open_nursery() as nursery:
                 system = PodSystem(site, service_s=scenario.setup.service_s)
                 nursery.start_soon(system.follow_front_ends)
-                await self._start(system, scenario)
-                await self._torment(system, scenario, plan, history)
-                history.final = await _read_idle(system)
+                if await self._starts(system, scenario, history):
+                    await self._torment(system, scenario, plan, history)
+                    history.final = await _read_idle(system)
                 await system.clients.close()
                 nursery.cancel_scope.cancel()
+            history.deaths = system.deaths()
             history.requests = system.clients.requests
             history.complaints += system.clients.unasked
             history.executions = system.executions()
@@ -97,10 +101,20 @@ class PodsWorld:
                 {one.replica for one in history.executions}, scenario.setup.slots
             )
             logs = folder / LOGS
-            history.secrets = secrets_in_logs(logs, [system.key])
+            history.secrets = secrets_in_logs(logs, filter(None, [system.key]))
             history.tracebacks = tracebacks_in_logs(logs, front_ends="trioroute-*")
             history.strays = [f"process {pid}" for pid in marked(MARK, str(folder))]
         return history
+
+    async def _starts(self, system: PodSystem, scenario: Scenario, history: History) -> bool:
+        """Whether it serves in time; why it does not is noted."""
+        try:
+            with trio.fail_after(_START_MAX_S):
+                await self._start(system, scenario)
+        except trio.TooSlowError as late:
+            history.broken_off = f"the system never served: {str(late) or 'it took too long'}"
+            return False
+        return True
 
     async def _start(self, system: PodSystem, scenario: Scenario) -> None:
         setup = scenario.setup
@@ -116,34 +130,39 @@ class PodsWorld:
     async def _torment(
         self, system: PodSystem, scenario: Scenario, plan: Plan, history: History
     ) -> None:
-        stop = trio.Event()
         async with trio.open_nursery() as nursery:
             history.began_at = time.monotonic()
-            nursery.start_soon(offer, system.clients, scenario.load, plan.seed, stop)
             nursery.start_soon(_watch_offices, system, history)
             nursery.start_soon(watch_starvation, history, system.pids)
-            for number, fault in enumerate(plan.faults, start=1):
-                await trio.sleep(max(0.0, history.began_at + fault.at_s - time.monotonic()))
-                span = Span(kind=fault.kind, target="", injected_at=time.monotonic())
-                history.spans.append(span)
-                async with _WAYS[fault.kind](system, fault) as hit:
-                    span.target, span.front_ends = hit.target, hit.front_ends
-                    await trio.sleep(fault.hold_s)
-                if hit.is_stopped and system.site.plane is not None:
-                    await nursery.start(system.site.plane.start_server)
-                span.healed_at = time.monotonic()
-                with trio.move_on_after(_RECOVERY_MAX_S):
-                    await self._wait_whole(system, scenario)
-                    span.recovered_at = time.monotonic()
-                self.say(f"{number:4}/{len(plan.faults)} {fault.kind} {span.target}: {_end(span)}")
-                if span.recovered_at is None:
-                    break
-            await trio.sleep(_SETTLE_S)
-            history.ended_at = time.monotonic()
-            stop.set()
-            while any(request.ended_at is None for request in system.clients.requests):
-                await trio.sleep(_LOOK_S)
+            stop = trio.Event()
+            # Left when every request has ended.
+            async with trio.open_nursery() as offering:
+                offering.start_soon(offer, system.clients, scenario.load, plan.seed, stop)
+                for number, fault in enumerate(plan.faults, start=1):
+                    await trio.sleep(max(0.0, history.began_at + fault.at_s - time.monotonic()))
+                    span = await self._do(system, scenario, fault, nursery)
+                    history.spans.append(span)
+                    words = f"{fault.kind} {span.target}: {_end(span)}"
+                    self.say(f"{number:4}/{len(plan.faults)} {words}")
+                    if span.failure or span.recovered_at is None:
+                        break
+                await trio.sleep(_SETTLE_S)
+                history.ended_at = time.monotonic()
+                stop.set()
             nursery.cancel_scope.cancel()
+
+    async def _do(
+        self, system: PodSystem, scenario: Scenario, fault: Fault, nursery: trio.Nursery
+    ) -> Span:
+        """One fault from injecting to recovery."""
+        span = Span(kind=fault.kind, target="", injected_at=time.monotonic())
+        if await inflict(system, fault, span) and system.site.plane is not None:
+            await nursery.start(system.site.plane.start_server)
+        span.healed_at = time.monotonic()
+        with trio.move_on_after(_RECOVERY_MAX_S):
+            await self._wait_whole(system, scenario)
+            span.recovered_at = time.monotonic()
+        return span
 
     async def _wait_whole(self, system: PodSystem, scenario: Scenario) -> None:
         """All front-ends ready, all replicas routed to, and everything is watched again."""
@@ -158,6 +177,24 @@ class PodsWorld:
             ):
                 return
             await trio.sleep(_LOOK_S)
+
+
+async def inflict(system: PodSystem, fault: Fault, span: Span) -> bool:
+    """Do a fault and undo it, noted in its span.
+
+    Returns:
+        whether the API server has to be started again.
+    """
+    hit = Hit(target="")
+    try:
+        async with _WAYS[fault.kind](system, fault) as hit:
+            span.target, span.front_ends = hit.target, hit.front_ends
+            await trio.sleep(fault.hold_s)
+    except* trio.TooSlowError as late:
+        said = ", ".join(filter(None, map(str, late.exceptions)))
+        span.failure = f"could not be done: {said or 'it took too long'}"
+    span.felt = hit.felt
+    return hit.is_stopped
 
 
 async def _read_idle(system: PodSystem) -> FinalRead:
@@ -185,5 +222,6 @@ async def _watch_offices(system: PodSystem, history: History) -> None:
 
 def _end(span: Span) -> str:
     if span.recovered_at is None or span.healed_at is None:
-        return "NOT RECOVERED"
-    return f"whole after {span.recovered_at - span.healed_at:.1f} s"
+        return f"NOT RECOVERED {span.failure}"
+    took_s, felt = span.recovered_at - span.healed_at, span.failure or span.felt or "NOT FELT"
+    return f"whole after {took_s:.1f} s ({felt})"

@@ -10,7 +10,7 @@ from typing import Final
 from chaos.counting.sitecustomize import read_count
 from chaos.history import Census
 
-__all__ = ["children_of", "command_of", "marked", "take_census"]
+__all__ = ["children_of", "command_of", "marked", "state_of", "take_census"]
 
 _PAGE_BYTES: Final = 4096
 
@@ -29,6 +29,14 @@ def command_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     return ""
+
+
+def state_of(pid: int) -> str:
+    """The kernel's letter for what a process does, as `R` or `T`; `-` when it has gone."""
+    with contextlib.suppress(OSError):
+        # Behind the name, which may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    return "-"
 
 
 def marked(name: str, value: str) -> list[int]:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import trio
+
 __all__ = [
     "DOMAIN",
     "Names",
@@ -30,6 +32,10 @@ _DISK_BYTES: Final = 16 << 20
 DOMAIN: Final = "chaos.test"
 
 _DNS_PORT: Final = 53
+_DNS_BYTES_MAX: Final = 4096
+
+#: Flags of an answer: recursion was wanted and is there, and there is no such name.
+_NO_SUCH_NAME: Final = b"\x81\x83"
 
 
 def enter_private_mounts() -> None:
@@ -61,30 +67,43 @@ class Names:
         self._hosts = folder / "hosts"
         self._resolvers = folder / "resolv.conf"
         self._lines = "".join(f"127.0.0.1 {name}.{DOMAIN}\n" for name in names)
-        self._deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        #: How often the resolver was asked, answered or not.
+        self.asked = 0
+        self._hangs = False
+        self._asked_on = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._asked_on.setblocking(False)
         # An address of loopback for this process alone: runs side by side do not meet.
         self._resolver = f"127.53.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
-        self._deaf.bind((self._resolver, _DNS_PORT))
+        self._asked_on.bind((self._resolver, _DNS_PORT))
         self.heal()
         _mount("--bind", str(self._hosts), "/etc/hosts")
         _mount("--bind", str(self._resolvers), "/etc/resolv.conf")
 
     def heal(self) -> None:
-        """Every name resolves."""
+        """Every name resolves: it stands in the hosts file."""
+        self._hangs = False
         self._write(self._hosts, "127.0.0.1 localhost\n" + self._lines)
-        # Nobody is at that port of loopback: the answer is "refused", at once.
-        self._write(self._resolvers, "nameserver 127.54.0.1\noptions timeout:1 attempts:1\n")
+        text = f"nameserver {self._resolver}\noptions timeout:1 attempts:2\n"
+        self._write(self._resolvers, text)
 
     def fail(self, *, hangs: bool) -> None:
         """No name of a front-end resolves: at once, or after two seconds of silence."""
-        if hangs:
-            text = f"nameserver {self._resolver}\noptions timeout:1 attempts:2\n"
-            self._write(self._resolvers, text)
+        self._hangs = hangs
         self._write(self._hosts, "127.0.0.1 localhost\n")
 
+    async def run(self) -> None:
+        """Be the resolver until cancelled: it knows no name, and says so unless it hangs."""
+        while True:
+            await trio.lowlevel.wait_readable(self._asked_on)
+            question, asker = self._asked_on.recvfrom(_DNS_BYTES_MAX)
+            self.asked += 1
+            if not self._hangs:
+                # Its id and question again, as an answer (RFC 1035 §4.1.1) that has none.
+                self._asked_on.sendto(question[:2] + _NO_SUCH_NAME + question[4:], asker)
+
     def close(self) -> None:
-        """Give the deaf resolver's port back; the mounts end with the process."""
-        self._deaf.close()
+        """Give the resolver's port back; the mounts end with the process."""
+        self._asked_on.close()
 
     def _write(self, path: Path, text: str) -> None:
         """In place: a mount stays with the file, not with its name."""

@@ -129,6 +129,8 @@ class System:
             nursery.start_soon(self.wire.run)
         if self.networks is not None:
             nursery.start_soon(self.networks.run)
+        if self.names is not None:
+            nursery.start_soon(self.names.run)
         for line in (*self.front_ends.lines.values(), *self.front_ends.doors.values()):
             nursery.start_soon(line.run)
         for one in self.replicas.processes:

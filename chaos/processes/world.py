@@ -24,6 +24,7 @@ from chaos.processes.logs import secrets_in_logs, tracebacks_in_logs
 from chaos.processes.mounts import enter_private_mounts
 from chaos.processes.starvation import watch_starvation
 from chaos.processes.system import MOUNT_NEEDS, System
+from chaos.processes.ways.aim import Aim
 from chaos.processes.ways.table import WAYS
 from chaos.workload.load import offer
 from chaos.world import Scenario
@@ -87,9 +88,9 @@ class ProcessesWorld:
             history.request_timeout_s = scenario.setup.request_timeout_s
             try:
                 async with trio.open_nursery() as nursery:
-                    await system.start(nursery)
-                    self.say(f"serving with {len(system.front_ends.all)} front-ends")
-                    await self._torment(system, scenario, plan, history)
+                    if await _starts(system, nursery, history):
+                        self.say(f"serving with {len(system.front_ends.all)} front-ends")
+                        await self._torment(system, scenario, plan, history)
                     nursery.cancel_scope.cancel()
             finally:
                 system.end()
@@ -133,6 +134,7 @@ class ProcessesWorld:
             # Until the way says whom it hits, anybody's connection may be the one.
             span.front_ends = frozenset(system.front_ends.all)
         history.spans.append(span)
+        aim = Aim(target="")
         try:
             async with WAYS[fault.kind](system, fault) as aim:
                 span.target, span.front_ends = aim.target, aim.front_ends
@@ -140,11 +142,21 @@ class ProcessesWorld:
         except* trio.TooSlowError as late:
             said = ", ".join(filter(None, map(str, late.exceptions)))
             span.failure = f"could not be done, or nobody felt it; {said or 'it took too long'}"
-        span.healed_at = time.monotonic()
+        span.healed_at, span.felt = time.monotonic(), aim.felt
         with trio.move_on_after(_RECOVERY_MAX_S):
             await system.wait_whole()
             span.recovered_at = time.monotonic()
         return span
+
+
+async def _starts(system: System, nursery: trio.Nursery, history: History) -> bool:
+    """Whether it serves in time; why it does not is noted."""
+    try:
+        await system.start(nursery)
+    except trio.TooSlowError as late:
+        history.broken_off = f"the system never served: {str(late) or 'it took too long to start'}"
+        return False
+    return True
 
 
 def _prepared(plan: Plan) -> frozenset[Need]:
@@ -162,7 +174,9 @@ def _told(span: Span, history: History) -> str:
     if span.healed_at is None or span.recovered_at is None:
         return f"{at_s:6.1f} s {span.kind} {span.target}: NOT RECOVERED {span.failure}"
     held_s, took_s = span.healed_at - span.injected_at, span.recovered_at - span.healed_at
-    return f"{at_s:6.1f} s {span.kind} {span.target} for {held_s:.1f} s, whole after {took_s:.1f} s"
+    felt = span.felt or "NOT FELT"
+    whole = f"whole after {took_s:.1f} s ({felt})"
+    return f"{at_s:6.1f} s {span.kind} {span.target} for {held_s:.1f} s, {whole}"
 
 
 async def _warm_up(system: System, scenario: Scenario, seed: int, history: History) -> None:

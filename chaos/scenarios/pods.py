@@ -2,7 +2,8 @@
 
 Only connections to a front-end that goes without grace break, and what a replica that is gone was
 working on; an API server that is away, frozen, slow, overloaded, forbidding or forgetful costs no
-request at all.
+request at all, nor does somebody else who scales, and no request reaches whoever has a replica's
+address after it.
 """
 
 from typing import Final

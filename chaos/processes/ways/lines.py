@@ -1,6 +1,6 @@
 """Faults of the lines between front-ends, and between front-ends and model servers."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from chaos.faults import Fault, Target
+from chaos.felt import wait_felt
 from chaos.lines.relay import Relay
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
@@ -16,9 +17,6 @@ __all__ = ["WAYS"]
 
 #: Head and body of an answer that comes in pieces: cut anywhere in it.
 _ANSWER_BYTES: Final = 330
-
-#: Peers speak many times a second: a loss that took no packet in this time was none.
-_LOSS_MAX_S: Final = 5.0
 
 #: How often `reset-peers` strikes, seconds.
 _RESET_S: Final = 0.25
@@ -42,6 +40,28 @@ def _lines(system: System, name: str) -> list[Relay]:
     return dialled + accepted
 
 
+def _count_spoilt(lines: Iterable[Relay]) -> int:
+    """How many pieces did not pass as they came, and calls that were refused."""
+    return sum(line.forth.spoilt + line.back.spoilt + line.refused for line in lines)
+
+
+def _count_reset(lines: Iterable[Relay]) -> int:
+    return sum(line.was_reset for line in lines)
+
+
+@asynccontextmanager
+async def _healed(aim: Aim, lines: Iterable[Relay]) -> AsyncIterator[Aim]:
+    """Wait until something has gone over the lines, and make them good again."""
+    try:
+        yield aim
+        aim.felt = await wait_felt(
+            partial(_count_spoilt, lines), "pieces did not pass as they came"
+        )
+    finally:
+        for line in lines:
+            line.heal()
+
+
 @asynccontextmanager
 async def _cut(
     system: System, fault: Fault, *, target: Target, is_mute: bool, is_deaf: bool
@@ -53,11 +73,8 @@ async def _cut(
         line.forth.is_cut, line.back.is_cut = is_mute, is_deaf
     for line in accepted:
         line.forth.is_cut, line.back.is_cut = is_deaf, is_mute
-    try:
-        yield at_front_ends(hit)
-    finally:
-        for line in every:
-            line.heal()
+    async with _healed(at_front_ends(hit), every) as aim:
+        yield aim
 
 
 @asynccontextmanager
@@ -67,11 +84,8 @@ async def _delay(system: System, fault: Fault) -> AsyncIterator[Aim]:
     for line in lines:
         for direction in (line.forth, line.back):
             direction.delay_s, direction.jitter_s = delay_s, delay_s / 2
-    try:
-        yield Aim(target=f"every line {delay_s * 1000:.0f} ms")
-    finally:
-        for line in lines:
-            line.heal()
+    async with _healed(Aim(target=f"every line {delay_s * 1000:.0f} ms"), lines) as aim:
+        yield aim
 
 
 @asynccontextmanager
@@ -83,15 +97,14 @@ async def _lose(system: System, fault: Fault, *, is_all: bool) -> AsyncIterator[
     if not is_all:
         hit = await system.pick(Target.FRONT_END, fault)
         lines, aim = _lines(system, hit[0].name), at_front_ends(hit)
-    assert system.wire is not None, "probed before"
-    lost_before = system.wire.lost
+    wire = system.wire
+    assert wire is not None, "probed before"
+    lost_before = wire.lost
     for line in lines:
         line.set_loss(share)
     try:
         yield aim
-        with trio.fail_after(_LOSS_MAX_S):
-            while system.wire.lost == lost_before:
-                await trio.sleep(0.01)
+        aim.felt = await wait_felt(lambda: wire.lost - lost_before, "packets were lost")
     finally:
         for line in lines:
             line.heal()
@@ -105,11 +118,8 @@ async def _narrow(system: System, fault: Fault) -> AsyncIterator[Aim]:
         for direction in (line.forth, line.back):
             direction.bytes_per_s = 8192 * (1 + 7 * fault.strength)
             direction.piece_bytes = 64
-    try:
-        yield at_front_ends(hit)
-    finally:
-        for line in lines:
-            line.heal()
+    async with _healed(at_front_ends(hit), lines) as aim:
+        yield aim
 
 
 @asynccontextmanager
@@ -123,24 +133,30 @@ async def _reset(system: System, fault: Fault) -> AsyncIterator[Aim]:
                 line.reset_all()
             await trio.sleep(_RESET_S)
 
+    aim, before = at_front_ends(hit), _count_reset(lines)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(strike)
-        yield at_front_ends(hit)
+        yield aim
+        aim.felt = await wait_felt(lambda: _count_reset(lines) - before, "ends were reset")
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
 async def _no_names(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    assert system.names is not None, "probed before"
+    names = system.names
+    assert names is not None, "probed before"
     hangs = fault.strength < 0.5
     lines = _every_line(system)
-    system.names.fail(hangs=hangs)
+    before = names.asked
+    names.fail(hangs=hangs)
     for line in lines:
         line.reset_all()
+    aim = Aim(target="names hang" if hangs else "names fail")
     try:
-        yield Aim(target="names hang" if hangs else "names fail")
+        yield aim
+        aim.felt = await wait_felt(lambda: names.asked - before, "questions had no answer")
     finally:
-        system.names.heal()
+        names.heal()
 
 
 @asynccontextmanager
@@ -149,11 +165,8 @@ async def _corrupt(system: System, fault: Fault) -> AsyncIterator[Aim]:
     lines = _lines(system, hit[0].name)
     for line in lines:
         line.forth.corrupt_every = line.back.corrupt_every = 97 + int(400 * fault.strength)
-    try:
-        yield at_front_ends(hit)
-    finally:
-        for line in lines:
-            line.heal()
+    async with _healed(at_front_ends(hit), lines) as aim:
+        yield aim
 
 
 @asynccontextmanager
@@ -163,11 +176,8 @@ async def _spoil_replica(
     hit = system.pick_replica(fault)
     for line in hit.lines:
         spoil(line, fault.strength)
-    try:
-        yield Aim(target=hit.name)
-    finally:
-        for line in hit.lines:
-            line.heal()
+    async with _healed(Aim(target=hit.name), hit.lines) as aim:
+        yield aim
 
 
 def _mute(line: Relay, _: float) -> None:

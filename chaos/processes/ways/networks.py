@@ -5,17 +5,15 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-import trio
-
 from chaos.faults import Fault, Target
+from chaos.felt import wait_felt
 from chaos.lines.networks import OUTSIDE, Networks, Treatment
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
 
 __all__ = ["WAYS"]
 
-#: There is always traffic: a loss that took no packet in this time was none.
-_FELT_MAX_S: Final = 5.0
+_LOST: Final = "packets were lost"
 
 _VANISHES: Final = Treatment(loss=1.0)
 
@@ -46,9 +44,10 @@ async def _part(
         networks.treat(_VANISHES, senders=[name], receivers=others)
     if is_deaf:
         networks.treat(_VANISHES, senders=others, receivers=[name])
+    aim = at_front_ends(hit)
     try:
-        yield at_front_ends(hit)
-        await _felt(networks, lost_before)
+        yield aim
+        aim.felt = await wait_felt(lambda: networks.lost - lost_before, _LOST)
     finally:
         networks.heal()
 
@@ -65,20 +64,17 @@ async def _spoil(system: System, fault: Fault, *, is_slow: bool) -> AsyncIterato
         treatment = Treatment(loss=0.02 + 0.13 * fault.strength)
         aim = Aim(target=f"{treatment.loss:.0%} of all packets")
     everybody = [*networks.names, OUTSIDE]
-    lost_before = networks.lost
+    lost_before, delayed_before = networks.lost, networks.delayed
     networks.treat(treatment, senders=everybody, receivers=everybody)
     try:
         yield aim
-        if not is_slow:
-            await _felt(networks, lost_before)
+        if is_slow:
+            late = "packets came late"
+            aim.felt = await wait_felt(lambda: networks.delayed - delayed_before, late)
+        else:
+            aim.felt = await wait_felt(lambda: networks.lost - lost_before, _LOST)
     finally:
         networks.heal()
-
-
-async def _felt(networks: Networks, lost_before: int) -> None:
-    with trio.fail_after(_FELT_MAX_S):
-        while networks.lost == lost_before:
-            await trio.sleep(0.01)
 
 
 WAYS: Final[dict[str, Way]] = {

@@ -4,11 +4,14 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import trio
 
 from chaos.faults import Fault, Target
+from chaos.felt import wait_felt
+from chaos.history import Outcome
 from chaos.processes.front_ends import FrontEnd
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
@@ -31,6 +34,9 @@ _REFUSALS: Final = frozenset({400, 409})
 _REFUSED_MAX_S: Final = 20.0
 _AGAIN_S: Final = 0.1
 
+#: How long a crowd stays that nobody has had to wait for, seconds.
+_FULL_S: Final = 3.0
+
 #: A body that no registration has.
 _NONSENSE: Final = (
     b"{",
@@ -41,28 +47,44 @@ _NONSENSE: Final = (
 
 @asynccontextmanager
 async def _leave(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    left = 0
+
+    async def leave() -> None:
+        nonlocal left
+        request = await system.clients.send("leaver")
+        left += request.outcome is Outcome.LEFT
+
+    aim = Aim(target="clients that leave")
     async with trio.open_nursery() as nursery:
         for _ in range(_LEAVERS + int(_LEAVERS * fault.strength)):
-            nursery.start_soon(system.clients.send, "leaver")
-        yield Aim(target="clients that leave")
+            nursery.start_soon(leave)
+        yield aim
+    aim.felt = await wait_felt(lambda: left, "clients left", at_least=_LEAVERS // 2)
 
 
 @asynccontextmanager
 async def _dawdle(system: System, fault: Fault) -> AsyncIterator[Aim]:
     """Heads that come byte by byte and never end; none of them is a request yet."""
 
+    dawdling = 0
+
     async def dawdle(number: int) -> None:
+        nonlocal dawdling
         name, address = system.order(number)[0]
         with contextlib.suppress(OSError, trio.BrokenResourceError):
             async with await trio.open_tcp_stream(*address) as stream:
-                for byte in b"POST /api/v1/service/" + name.encode() * 50:
+                for at, byte in enumerate(b"POST /api/v1/service/" + name.encode() * 50):
                     await stream.send_all(bytes((byte,)))
+                    dawdling += at == 1
                     await trio.sleep(_DAWDLE_S)
 
+    aim = Aim(target="slow clients")
     async with trio.open_nursery() as nursery:
         for number in range(int(_DAWDLERS * (1 + fault.strength))):
             nursery.start_soon(dawdle, number)
-        yield Aim(target="slow clients")
+        yield aim
+        slow = "clients dawdled"
+        aim.felt = await wait_felt(lambda: dawdling, slow, at_least=_DAWDLERS // 2)
         nursery.cancel_scope.cancel()
 
 
@@ -76,10 +98,31 @@ async def _crowd(system: System, _: Fault) -> AsyncIterator[Aim]:
                 crowd.start_soon(system.clients.send, "ordinary")
                 await trio.sleep(1 / _CROWD_PER_S)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(come)
-        yield Aim(target="a crowd")
-        stop.set()
+    waited = 0
+
+    async def look() -> None:
+        nonlocal waited
+        while True:
+            queued = await _queued(system)
+            waited = max(waited, queued)
+            await trio.sleep(_AGAIN_S)
+
+    aim = Aim(target="a crowd")
+    async with trio.open_nursery() as looking:
+        looking.start_soon(look)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(come)
+            yield aim
+            aim.felt = await wait_felt(lambda: waited, "requests waited at once", within_s=_FULL_S)
+            stop.set()
+        looking.cancel_scope.cancel()
+
+
+async def _queued(system: System) -> int:
+    """How many requests wait for a slot, as the coordinator says."""
+    said = await system.front_ends.status(of=await system.front_ends.coordinator())
+    endpoints = () if said is None else said[1].endpoints
+    return sum(row.queued or 0 for endpoint in endpoints for row in endpoint.deployments)
 
 
 @asynccontextmanager
@@ -89,7 +132,7 @@ async def _bad_settings(system: System, fault: Fault) -> AsyncIterator[Aim]:
         for body in _NONSENSE:
             while not await _is_refused(hit[0], body):
                 await trio.sleep(_AGAIN_S)
-    yield at_front_ends(hit)
+    yield at_front_ends(hit, felt=f"{len(_NONSENSE)} were refused for what they say")
 
 
 async def _is_refused(one: FrontEnd, body: bytes) -> bool:
@@ -112,9 +155,16 @@ async def _rotate_key(system: System, fault: Fault) -> AsyncIterator[Aim]:
     # One look of every worker at its supervisor's newest snapshot.
     await trio.sleep(fault.hold_s / 2)
     system.keys.append(new)
-    yield Aim(target="the key")
+    since, aim = len(system.clients.requests), Aim(target="the key")
+    yield aim
+    taken = partial(_count_answered, system, since)
+    aim.felt = await wait_felt(taken, "requests were answered with the new key")
     # Requests with the old one have been read by now: heads are short.
     await system.register([new])
+
+
+def _count_answered(system: System, since: int) -> int:
+    return sum(request.is_ok for request in system.clients.requests[since:])
 
 
 WAYS: Final[dict[str, Way]] = {

@@ -1,36 +1,26 @@
-"""Faults of resources: frozen, starved, out of memory, descriptors or disk, another boot time."""
+"""Faults of disks and clocks: full, slow and failing disks, a torn journal, other times."""
 
 import contextlib
 import os
-import resource
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
 from chaos.faults import Fault, Target
-from chaos.processes.capabilities import freezer_root, group_root
+from chaos.felt import wait_felt
 from chaos.processes.clocks import read_date
 from chaos.processes.front_ends import FrontEnd
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
 from consensus.journal.records import read_batches
 
-__all__ = ["WAYS", "torn_end"]
-
-#: A fifth of a core, in the kernel's microseconds a period.
-_QUOTA_US: Final = 20_000
-_PERIOD_US: Final = 100_000
-
-#: What a front-end with little memory may grow by before the kernel refuses, bytes.
-_HEADROOM_BYTES: Final = 2 << 20
-
-#: Descriptors left to a worker beside those that it has open.
-_SPARE_DESCRIPTORS: Final = 3
+__all__ = ["WAYS", "torn_end", "writing"]
 
 #: A tracer needs a moment to attach; a wrapper, to start.
 _ATTACH_S: Final = 5.0
@@ -56,96 +46,6 @@ _TORN_BYTES_MAX: Final = 16
 _BALLAST_BYTES: Final = 24_000
 
 
-@contextmanager
-def _group(root: Path, controller: str) -> Iterator[Path]:
-    """A control group of our own; whoever is left in it goes back to where the root is."""
-    group = root / f"trioroute-chaos-{os.getpid()}-{controller}"
-    group.mkdir()
-    try:
-        yield group
-    finally:
-        for pid in (group / "cgroup.procs").read_text().split():
-            with contextlib.suppress(OSError):
-                (root / "cgroup.procs").write_text(pid)
-        # Processes that are ending hold it for another moment.
-        with contextlib.suppress(OSError):
-            group.rmdir()
-
-
-def _join(group: Path, pids: Iterable[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            (group / "cgroup.procs").write_text(str(pid))
-
-
-@asynccontextmanager
-async def _freeze(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    hit = await system.pick(Target.FRONT_END, fault)
-    root = freezer_root()
-    assert root is not None, "probed before"
-    with _group(root, "freezer") as group:
-        _join(group, hit[0].pids())
-        is_v1 = (group / "freezer.state").exists()
-        switch = group / ("freezer.state" if is_v1 else "cgroup.freeze")
-        switch.write_text("FROZEN" if is_v1 else "1")
-        try:
-            yield at_front_ends(hit)
-        finally:
-            switch.write_text("THAWED" if is_v1 else "0")
-
-
-@asynccontextmanager
-async def _starve(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    hit = await system.pick(Target.FRONT_END, fault)
-    root = group_root("cpu")
-    assert root is not None, "probed before"
-    with _group(root, "cpu") as group:
-        if (group / "cpu.max").exists():
-            (group / "cpu.max").write_text(f"{_QUOTA_US} {_PERIOD_US}")
-        else:
-            (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
-            (group / "cpu.cfs_quota_us").write_text(str(_QUOTA_US))
-        _join(group, hit[0].pids())
-        yield at_front_ends(hit)
-
-
-@asynccontextmanager
-async def _little_memory(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    """The kernel kills who asks for more; the supervisor or the worker comes back by itself."""
-    hit = await system.pick(Target.FRONT_END, fault)
-    root = group_root("memory")
-    assert root is not None, "probed before"
-    with _group(root, "memory") as group:
-        _join(group, hit[0].pids())
-        # Pages that were there before stay charged to where they came from: what counts here is
-        # what is asked for from now on.
-        is_v1 = (group / "memory.limit_in_bytes").exists()
-        limit = group / ("memory.limit_in_bytes" if is_v1 else "memory.max")
-        limit.write_text(str(_HEADROOM_BYTES))
-        try:
-            yield at_front_ends(hit)
-        finally:
-            limit.write_text("-1" if is_v1 else "max")
-
-
-@asynccontextmanager
-async def _few_descriptors(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    hit = await system.pick(Target.FRONT_END, fault)
-    before: dict[int, tuple[int, int]] = {}
-    for pid in await hit[0].wait_workers():
-        with contextlib.suppress(OSError):
-            open_now = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-            soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-            before[pid] = soft, hard
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now + _SPARE_DESCRIPTORS, hard))
-    try:
-        yield at_front_ends(hit)
-    finally:
-        for pid, limits in before.items():
-            with contextlib.suppress(OSError):
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-
-
 @asynccontextmanager
 async def _fill_disk(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
@@ -158,15 +58,19 @@ async def _fill_disk(system: System, fault: Fault) -> AsyncIterator[Aim]:
                 while True:
                     file.write(bytes(size))
     try:
-        async with _writing(system):
-            yield at_front_ends(hit)
-            await _wait_ended_by_itself(system, hit[0], before)
+        async with writing(system):
+            aim = at_front_ends(hit)
+            yield aim
+            aim.felt = await _wait_ended_by_itself(system, hit[0], before)
     finally:
         ballast.unlink()
 
 
-async def _wait_ended_by_itself(system: System, one: FrontEnd, before: int) -> None:
-    """A full or failing disk that ended nobody was not felt, and the run would prove nothing.
+async def _wait_ended_by_itself(system: System, one: FrontEnd, before: int) -> str:
+    """Whose disk is full or fails has to end: the fault is there, so who goes on lies about writes.
+
+    Returns:
+        what shows it, in words.
 
     Raises:
         trio.TooSlowError: it did not end.
@@ -174,6 +78,7 @@ async def _wait_ended_by_itself(system: System, one: FrontEnd, before: int) -> N
     with trio.fail_after(_FELT_MAX_S):
         while _death_count(system, one) <= before:
             await trio.sleep(0.05)
+    return f"{one.name} could not write, and ended"
 
 
 def _death_count(system: System, one: FrontEnd) -> int:
@@ -186,22 +91,30 @@ async def _trace_syncs(
 ) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
     before = _death_count(system, hit[0])
-    calls = "fsync,fdatasync"
-    command = ["strace", "-q", "-f", "-p", str(hit[0].supervisor_pid()), "-o", "/dev/null"]
+    calls, said = "fsync,fdatasync", system.folder / "traced"
+    command = ["strace", "-q", "-f", "-p", str(hit[0].supervisor_pid()), "-o", str(said)]
     command += ["-e", f"trace={calls}", "-e", f"inject={calls}:{inject}"]
+    aim = at_front_ends(hit)
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as tracer:
         try:
             await _wait_traced(hit[0])
-            async with _writing(system):
-                yield at_front_ends(hit)
+            async with writing(system):
+                yield aim
                 if must_end:
-                    await _wait_ended_by_itself(system, hit[0], before)
+                    aim.felt = await _wait_ended_by_itself(system, hit[0], before)
+                else:
+                    aim.felt = await wait_felt(partial(_count_slowed, said), "writes were slowed")
         finally:
             tracer.send_signal(signal.SIGTERM)
 
 
+def _count_slowed(said: Path) -> int:
+    """How many calls a tracer says it has held up."""
+    return said.read_text().count("(DELAYED)") if said.exists() else 0
+
+
 @asynccontextmanager
-async def _writing(system: System) -> AsyncIterator[None]:
+async def writing(system: System) -> AsyncIterator[None]:
     """Let the log grow meanwhile: a disk that nobody writes to has no faults."""
 
     async def write() -> None:
@@ -253,11 +166,22 @@ async def _other_boot_time(system: System, fault: Fault) -> AsyncIterator[Aim]:
         *("unshare", "--time", "--monotonic", ahead, "--boottime", ahead),
         *("--fork", "--kill-child", "--"),
     )
+    aim = at_front_ends(hit)
     try:
-        yield at_front_ends(hit)
+        yield aim
     finally:
         system.front_ends.start(hit[0].name)
         hit[0].wrapper = ()
+    aim.felt = await wait_felt(partial(_ahead_s, hit[0]), "s ahead are its clocks")
+
+
+def _ahead_s(one: FrontEnd) -> int:
+    """How far a process's monotonic clock is ahead of the machine's, seconds."""
+    offsets = ""
+    with contextlib.suppress(OSError):
+        offsets = Path(f"/proc/{one.supervisor_pid()}/timens_offsets").read_text()
+    said = dict(line.split()[:2] for line in offsets.splitlines())
+    return int(said.get("monotonic", 0))
 
 
 @asynccontextmanager
@@ -281,7 +205,7 @@ async def _damaged_journal(system: System, fault: Fault) -> AsyncIterator[Aim]:
         if end is None:
             raise trio.TooSlowError("the journal was begun anew in this very moment")
         os.truncate(segment, end)
-        yield at_front_ends(hit)
+        yield at_front_ends(hit, felt="its last batch is torn")
     finally:
         system.front_ends.start(hit[0].name)
 
@@ -315,7 +239,7 @@ async def _wrong_wall_clock(system: System, fault: Fault) -> AsyncIterator[Aim]:
             await _wait_date(hit[0], ahead_s)
         for line in (line for lines in system.front_ends.lines_of(hit[0].name) for line in lines):
             line.reset_all()
-        yield at_front_ends(hit)
+        yield at_front_ends(hit, felt=f"its answers' dates were {ahead_s} s ahead")
     finally:
         clock.set(0)
     with trio.fail_after(_CLOCK_MAX_S):
@@ -332,10 +256,6 @@ async def _wait_date(one: FrontEnd, ahead_s: int) -> None:
 
 
 WAYS: Final[dict[str, Way]] = {
-    "freeze-front-end": _freeze,
-    "little-cpu": _starve,
-    "little-memory": _little_memory,
-    "few-descriptors": _few_descriptors,
     "disk-full": _fill_disk,
     "slow-disk": _slow_disk,
     "failing-disk": _failing_disk,

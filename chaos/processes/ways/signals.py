@@ -11,6 +11,8 @@ from typing import Final
 import trio
 
 from chaos.faults import Fault, Target
+from chaos.felt import wait_felt
+from chaos.processes.census import state_of
 from chaos.processes.front_ends import FrontEnd
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
@@ -26,12 +28,24 @@ _TRIES: Final = 5
 _MOVES_MAX_S: Final = 2.0
 _LOOK_S: Final = 0.02
 
+#: What shows that a signal arrived: the process is waited for, or its state is asked for.
+_ENDED: Final = "it ended"
+_STOOD: Final = "processes stood still"
+_STOPPED: Final = "T"
+#: Of nothing, which has ended and been waited for, and of what was not yet.
+_GONE: Final = "-ZX"
+
 
 def send_to(pids: Iterable[int], number: signal.Signals) -> None:
     """To each that still lives."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def _count_in_state(pids: Iterable[int], states: str) -> int:
+    """How many of these processes the kernel says are in one of these states."""
+    return sum(state_of(pid) in states for pid in pids)
 
 
 def _restart(system: System, hit: Iterable[FrontEnd]) -> None:
@@ -49,7 +63,7 @@ async def _kill(system: System, fault: Fault, *, target: Target) -> AsyncIterato
     for one in hit:
         await one.wait_ended()
     try:
-        yield at_front_ends(hit)
+        yield at_front_ends(hit, felt=_ENDED)
     finally:
         _restart(system, hit)
 
@@ -64,7 +78,7 @@ async def _end(system: System, fault: Fault) -> AsyncIterator[Aim]:
         for one in hit:
             await one.wait_ended()
     try:
-        yield at_front_ends(hit)
+        yield at_front_ends(hit, felt=_ENDED)
     finally:
         _restart(system, hit)
 
@@ -72,8 +86,11 @@ async def _end(system: System, fault: Fault) -> AsyncIterator[Aim]:
 @asynccontextmanager
 async def _kill_worker(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = await system.pick(Target.FRONT_END, fault)
-    send_to(await hit[0].wait_workers(), signal.SIGKILL)
-    yield at_front_ends(hit)
+    pids = await hit[0].wait_workers()
+    send_to(pids, signal.SIGKILL)
+    aim = at_front_ends(hit)
+    yield aim
+    aim.felt = await wait_felt(partial(_count_in_state, pids, _GONE), "workers ended")
 
 
 @asynccontextmanager
@@ -83,8 +100,10 @@ async def _pause(system: System, fault: Fault, *, target: Target, who: str) -> A
     supervisor = hit[0].supervisor_pid()
     pids = {"all": [supervisor, *workers], "worker": workers, "supervisor": [supervisor]}[who]
     send_to(pids, signal.SIGSTOP)
+    aim = at_front_ends(hit)
     try:
-        yield at_front_ends(hit)
+        yield aim
+        aim.felt = await wait_felt(partial(_count_in_state, pids, _STOPPED), _STOOD)
     finally:
         send_to(pids, signal.SIGCONT)
 
@@ -107,7 +126,7 @@ async def _hand_over(system: System, fault: Fault) -> AsyncIterator[Aim]:
             break
     else:
         raise trio.TooSlowError(f"{hit[0].name} did not give its office away")
-    yield at_front_ends(hit)
+    yield at_front_ends(hit, felt=f"a later epoch than {before} began")
 
 
 async def _epoch(system: System, *, of: str = "") -> int:
@@ -122,7 +141,7 @@ async def _kill_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = system.pick_replica(fault)
     hit.signal(signal.SIGKILL)
     try:
-        yield Aim(target=hit.name)
+        yield Aim(target=hit.name, felt=_ENDED)
     finally:
         assert hit.process is not None
         hit.process.wait()
@@ -136,8 +155,10 @@ async def _kill_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
 async def _pause_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
     hit = system.pick_replica(fault)
     hit.signal(signal.SIGSTOP)
+    aim, pids = Aim(target=hit.name), [] if hit.process is None else [hit.process.pid]
     try:
-        yield Aim(target=hit.name)
+        yield aim
+        aim.felt = await wait_felt(partial(_count_in_state, pids, _STOPPED), _STOOD)
     finally:
         hit.signal(signal.SIGCONT)
 

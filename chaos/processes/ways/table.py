@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chaos.processes.ways import lines, networks, people, resources, signals
+from chaos.processes.ways import limits, lines, networks, people, resources, signals
 from chaos.processes.ways.aim import Way
 
 __all__ = ["WAYS"]
@@ -12,5 +12,6 @@ WAYS: Final[dict[str, Way]] = {
     **lines.WAYS,
     **networks.WAYS,
     **resources.WAYS,
+    **limits.WAYS,
     **people.WAYS,
 }

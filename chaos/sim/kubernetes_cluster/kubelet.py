@@ -8,7 +8,8 @@ those that run first; CPU is not limited.
 """
 
 import itertools
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Protocol
@@ -18,7 +19,7 @@ import trio
 
 from chaos.sim.kubernetes_cluster.kube import Kube
 
-__all__ = ["Addresses", "Idle", "Kubelet", "Ready", "Runtime"]
+__all__ = ["Addresses", "Exit", "Idle", "Kubelet", "Ready", "Runtime"]
 
 Json = dict[str, Any]
 Ready = Callable[[bool], Awaitable[None]]
@@ -93,11 +94,31 @@ class Addresses:
             self._named[namespace, name] = self.fresh()
         return self._named[namespace, name]
 
+    def give(self, namespace: str, name: str, address: str) -> None:
+        """Let a pod with a name of its own have this one, whosesoever it was."""
+        self._named[namespace, name] = address
+
     def of(self, pod: Json) -> str:
         """A new pod's."""
         if "subdomain" in pod["spec"]:
             return self.named(pod["metadata"]["namespace"], pod["metadata"]["name"])
         return self.fresh()
+
+
+@attrs.frozen(kw_only=True)
+class Exit:
+    """A container that ended and nobody had told the kubelet to end it.
+
+    Attributes:
+        at: on the machine's monotonic clock, seconds.
+        pod: its name.
+        status: as `subprocess` has it: a signal's number is negative.
+    """
+
+    at: float
+    pod: str
+    labels: Mapping[str, str]
+    status: int
 
 
 @attrs.define(eq=False)
@@ -124,7 +145,10 @@ class Kubelet:
         self._runtime = runtime
         self._namespace = namespace
         self._running: dict[str, _Running] = {}
+        self._killed: set[str] = set()
         self.addresses = addresses
+        #: Of containers that ended by themselves, or that the kernel or a failed probe ended.
+        self.exits: list[Exit] = []
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; containers end with it."""
@@ -142,7 +166,8 @@ class Kubelet:
                     self._runtime.kill(uid)
 
     def kill(self, uid: str) -> None:
-        """End a pod's container as if it had crashed."""
+        """End a pod's container as if it had crashed; that is nobody's own doing."""
+        self._killed.add(uid)
         self._runtime.kill(uid)
 
     def _look(self, nursery: trio.Nursery, pod: Json) -> None:
@@ -173,12 +198,22 @@ class Kubelet:
                 status = await self._runtime.run(
                     pod, running.address, partial(self._say, pod, running)
                 )
+                self._note_exit(pod, status)
                 running.restarts += 1
                 running.ended = {"terminated": _ended(status, running.started_at)}
                 pause_s = min(_PAUSE_FIRST_S * 2 ** (running.restarts - 1), _PAUSE_MAX_S)
                 await self._say(pod, running, False, waits=running.restarts >= _LOOPING)
                 await trio.sleep(pause_s)
         running.over.set()
+
+    def _note_exit(self, pod: Json, status: int) -> None:
+        metadata = pod["metadata"]
+        if metadata["uid"] in self._killed:
+            self._killed.remove(metadata["uid"])
+            return
+        labels = metadata.get("labels") or {}
+        noted = Exit(at=time.monotonic(), pod=metadata["name"], labels=labels, status=status)
+        self.exits.append(noted)
 
     async def _say(
         self, pod: Json, running: _Running, is_ready: bool, *, waits: bool = False

@@ -6,6 +6,7 @@ faults, and cutting a watch in the middle of a line needs the bytes.
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -40,11 +41,13 @@ class Faults:
         delay_s: before each answer.
         is_frozen: nothing is answered and watches are silent, though connections are accepted.
         refuses: what to answer instead, or None for this request; sees every request.
+        held: how many requests and events came late so far.
     """
 
     delay_s: float = 0.0
     is_frozen: bool = False
     refuses: Callable[[Request], Answer | None] = lambda _: None
+    held: int = 0
     thawed: trio.Event = attrs.field(factory=trio.Event)
 
     def freeze(self) -> None:
@@ -82,6 +85,8 @@ class ApiServer:
         self.faults = Faults()
         #: Method and target of every request, in order.
         self.log: list[tuple[str, str]] = []
+        #: How often each status was answered.
+        self.statuses: Counter[int] = Counter()
         self.port = 0
         self._connections: set[trio.CancelScope] = set()
         self._watches: set[trio.CancelScope] = set()
@@ -160,6 +165,7 @@ class ApiServer:
         """Answer one request. Returns whether the connection can be used again."""
         await self._wait_thawed()
         if self.faults.delay_s:
+            self.faults.held += 1
             await trio.sleep(self.faults.delay_s)
         refusal = self.faults.refuses(request)
         answer = refusal if refusal is not None else await self.api.answer(request)
@@ -169,10 +175,12 @@ class ApiServer:
         if isinstance(answer, PortForward):
             await serve_forward(stream, answer)
             return False
+        self.statuses[answer.status] += 1
         await stream.send_all(_encode(answer))
         return request.headers.get("connection", "").lower() != "close"
 
     async def _wait_thawed(self) -> None:
+        self.faults.held += self.faults.is_frozen
         while self.faults.is_frozen:
             await self.faults.thawed.wait()
 

@@ -96,6 +96,7 @@ def killed() -> Span:
         injected_at=20.0,
         healed_at=21.0,
         recovered_at=22.0,
+        felt="it ended",
     )
 
 

@@ -36,6 +36,15 @@ def test_a_run_with_too_little_load_is_not_green() -> None:
     assert shown(judgement).splitlines()[-1].startswith("INVALID")
 
 
+def test_what_showed_that_a_fault_was_felt_is_said_and_what_nobody_felt_is_not_counted() -> None:
+    history = good()
+    history.spans.append(attrs.evolve(history.spans[0], kind="little-cpu", felt=""))
+    text = shown(judge(history, LEVELS))
+    assert "(goal 5); felt: it ended" in text
+    assert "UNFELT fault=27 kind=little-cpu target=fe-0 at=20.0: counts as not done" in text
+    assert text.splitlines()[-1] == "INVALID: 1 faults of 1 kinds (kill-coordinator)"
+
+
 def test_what_nobody_looked_at_is_said() -> None:
     history = good()
     history.has_executions, history.before = False, None

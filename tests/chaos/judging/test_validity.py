@@ -36,6 +36,27 @@ def test_a_crowd_makes_up_for_no_stretch_without_load() -> None:
     assert "for 10 s only 0 requests/s" in stretch
 
 
+def test_a_kind_that_nobody_felt_counts_as_not_done_and_proves_nothing() -> None:
+    history = good()
+    history.spans.append(attrs.evolve(history.spans[0], kind="few-descriptors", felt=""))
+    (reason,) = invalidity(history, LEVELS)
+    assert "nobody felt few-descriptors, 1 times" in reason
+    counts = attrs.evolve(LEVELS, kinds_min=2)
+    assert len(invalidity(history, counts)) == 2
+    history.spans.append(attrs.evolve(history.spans[1], felt="3 looks found no descriptor left"))
+    assert invalidity(history, counts) == []
+    # What could not be done is a violation already, and needs no second word.
+    history.spans[1:] = [attrs.evolve(history.spans[1], failure="it took too long")]
+    assert invalidity(history, LEVELS) == []
+
+
+def test_a_run_that_broke_off_says_why_and_nothing_else() -> None:
+    history = good()
+    history.broken_off = "the system never served"
+    history.final = None
+    assert invalidity(history, attrs.evolve(LEVELS, rate_min=200.0)) == ["the system never served"]
+
+
 def end_without_a_look(history: History) -> None:
     """Nobody asks how the system is."""
     history.final = None

@@ -109,3 +109,41 @@ async def test_a_line_that_refuses_resets_at_once_and_lets_open_ones_be() -> Non
         relay.reset_all()
         with pytest.raises(trio.BrokenResourceError):
             await stream.receive_some()
+
+
+SPOILS: list[tuple[str, object]] = [
+    ("is_cut", True),
+    ("delay_s", 0.001),
+    ("bytes_per_s", 100_000.0),
+    ("corrupt_every", 2),
+    ("prefix", b"?"),
+    ("reset_after", 1),
+    ("end_after", 1),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), SPOILS)
+async def test_what_does_not_pass_as_it_came_is_counted(field: str, value: object) -> None:
+    async with line() as (relay, stream):
+        setattr(relay.forth, field, value)
+        assert relay.forth.spoilt == 0
+        await stream.send_all(b"hello")
+        with trio.fail_after(5):
+            while not relay.forth.spoilt:  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.01)
+        assert relay.back.spoilt == 0
+        relay.heal()
+        assert relay.forth.spoilt == 0
+
+
+async def test_what_passes_as_it_came_is_not_counted_and_resets_are() -> None:
+    async with line() as (relay, stream):
+        await stream.send_all(b"hello")
+        await read(stream, 5)
+        assert (relay.forth.spoilt, relay.back.spoilt, relay.was_reset) == (0, 0, 0)
+        relay.is_refusing = True
+        async with await trio.open_tcp_stream("127.0.0.1", relay.port) as other:
+            with pytest.raises(trio.BrokenResourceError):
+                await other.receive_some()
+        relay.reset_all()
+        assert (relay.refused, relay.was_reset) == (1, 2)

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from trio.testing import MockClock
+
 from chaos.pods.api_ways import API_WAYS
 from chaos.pods.kinds import POD_KINDS
+from chaos.pods.rivals import RIVAL_WAYS
 from chaos.pods.site import Site
 from chaos.pods.system import PodSystem
 from chaos.pods.ways import NEEDS_CONTAINERS, POD_WAYS
@@ -14,12 +17,12 @@ from tests.k8s.rendered import documents_of
 
 
 def test_every_kind_has_a_way_and_every_way_a_kind() -> None:
-    assert {**POD_WAYS, **API_WAYS}.keys() == {kind.name for kind in POD_KINDS}
+    every = [*POD_WAYS, *API_WAYS, *RIVAL_WAYS]
+    assert sorted(every) == sorted(kind.name for kind in POD_KINDS)
     assert POD_WAYS.keys() >= NEEDS_CONTAINERS
-    assert not POD_WAYS.keys() & API_WAYS.keys()
 
 
-async def test_rights_come_back(tmp_path: Path) -> None:
+async def test_rights_come_back(tmp_path: Path, autojump_clock: MockClock) -> None:
     plane = ControlPlane()
     kube = LocalKube(plane.api)
     await kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "models"}})
@@ -32,8 +35,9 @@ async def test_rights_come_back(tmp_path: Path) -> None:
     )
     before = await kube.find("RoleBinding", "models", "trioroute")
     fault = Fault(kind="forbid-api", at_s=0, hold_s=0, pick=0, strength=0)
-    async with POD_WAYS["forbid-api"](PodSystem(site), fault):
+    async with POD_WAYS["forbid-api"](PodSystem(site), fault) as hit:
         assert await kube.find("RoleBinding", "models", "trioroute") is None
+    assert hit.felt == "", "nobody asked for anything meanwhile"
     after = await kube.find("RoleBinding", "models", "trioroute")
     assert before is not None
     assert after is not None
