@@ -12,6 +12,7 @@ from trioroute.app.settings import (
     ClientTrust,
     FrontEndConfig,
     ProxySettings,
+    cluster_settings,
     parse_front_end,
     parse_limits,
     voter_count,
@@ -149,3 +150,13 @@ def test_the_manual_has_every_limit_as_it_is() -> None:
     rows = ["| `{}` | {} | {} | {} |".format(*limit) for limit in explain_limits()]
     table = manual.partition("| limit | default | struck | why |\n|---|---|---|---|\n")[2]
     assert table.partition("\n\n")[0].splitlines() == rows
+
+
+def test_front_ends_are_looked_at_only_where_there_is_a_cluster() -> None:
+    found = cluster_settings("models", None, front_ends_namespace="front-ends")
+    assert found is not None
+    assert found.front_ends_namespace == "front-ends"
+    with pytest.raises(ConfigError, match="give --kubernetes-namespace with them"):
+        cluster_settings(None, None, front_ends_namespace="front-ends")
+    with pytest.raises(ConfigError, match="'' is no name of a namespace"):
+        cluster_settings("models", None, front_ends_namespace="")

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 import trio
 
+from consensus import PeerAddress
 from tests.app.composed import Group, running_echo, running_group, score
-from trioroute.app.settings import ClusterSettings
+from trioroute.app.settings import ClusterSettings, FrontEndConfig
+from trioroute.app.supervisor import run_front_end
 from trioroute.core.status import ClusterStatus, FrontEndStatus, Role
+from trioroute.discovery.kube.endings import termination_message
+from trioroute.errors import ConfigError
 
 NOBODY_LISTENS = """\
 apiVersion: v1
@@ -175,3 +179,21 @@ async def test_the_request_rate_is_that_of_the_last_seconds(tmp_path: Path) -> N
     rate = status.front_ends[0].requests_per_s
     assert rate is not None
     assert 0 < rate <= 30
+
+
+async def test_a_start_that_fails_leaves_its_boot_and_the_reason(tmp_path: Path) -> None:
+    """On a cluster both are shown when its container has ended; the first proves the end."""
+    log = tmp_path / "termination-log"
+    config = FrontEndConfig(
+        name="fe-0",
+        data=tmp_path / "data",
+        peers=(PeerAddress(name="fe-0", host="127.0.0.1", port=1),),
+        voters=1,
+        access_log=tmp_path / "no" / "access.log",
+        termination_log=log,
+    )
+    with pytest.raises(ConfigError, match="--access-log"):
+        await run_front_end(config)
+    boot = int((tmp_path / "data" / "boot").read_text())
+    reason = f"--access-log {config.access_log}: No such file or directory\n"
+    assert log.read_text() == termination_message("fe-0", boot) + reason

@@ -44,6 +44,14 @@ def one(documents: tuple[Json, ...], kind: str, name: str = "trioroute") -> Json
     return found
 
 
+def own_rights(documents: tuple[Json, ...]) -> list[Json]:
+    """What front-ends may do where they are themselves."""
+    names = [each for each in documents if each["metadata"]["name"] == "trioroute-front-ends"]
+    assert [each["kind"] for each in names] == ["Role", "RoleBinding"]
+    assert {each["metadata"]["namespace"] for each in names} == {"trioroute-system"}
+    return names
+
+
 def models_namespace(documents: tuple[Json, ...]) -> Json:
     """The variable that says where models are."""
     (container,) = one(documents, "StatefulSet")["spec"]["template"]["spec"]["containers"]
@@ -86,8 +94,9 @@ def test_models_elsewhere_take_the_rights_with_them(tmp_path: Path) -> None:
     wanted = models_namespace(made)["value"]
     role, binding = one(made, "Role"), one(made, "RoleBinding")
     assert {role["metadata"]["namespace"], binding["metadata"]["namespace"]} == {wanted}
-    # The account stays with the front-ends, and has no rights there.
+    # The account stays with the front-ends, and may only look at their pods there.
     assert [one["namespace"] for one in binding["subjects"]] == ["trioroute-system"]
+    assert own_rights(made) == own_rights(overlay("ha"))
     assert one(made, "Namespace", wanted)["metadata"]["labels"]
 
 
@@ -138,11 +147,13 @@ def test_prometheus_finds_the_port_that_only_reads_and_is_let_in(tmp_path: Path)
 def test_models_in_several_have_a_role_in_each_and_nowhere_else(tmp_path: Path) -> None:
     made = with_component("models-in-several", tmp_path)
     wanted = models_namespace(made)["value"].split(",")
-    roles = [each for each in made if each["kind"] == "Role"]
-    bindings = [each for each in made if each["kind"] == "RoleBinding"]
+    assert own_rights(made) == own_rights(overlay("ha"))
+    rest = [each for each in made if each not in own_rights(made)]
+    roles = [each for each in rest if each["kind"] == "Role"]
+    bindings = [each for each in rest if each["kind"] == "RoleBinding"]
     for found in (roles, bindings):
         assert [each["metadata"]["namespace"] for each in found] == wanted
-    (own,) = (each for each in overlay("ha") if each["kind"] == "Role")
+    own = one(overlay("ha"), "Role")
     assert all(each["rules"] == own["rules"] for each in roles)
     for each in bindings:
         assert [subject["namespace"] for subject in each["subjects"]] == ["trioroute-system"]

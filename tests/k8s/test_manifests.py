@@ -19,6 +19,7 @@ from trioroute.app.host.ports import is_loopback
 from trioroute.app.settings import FrontEndConfig, cluster_settings, parse_front_end
 from trioroute.cli.front_end import front_end
 from trioroute.cli.kubecrd import KINDS, custom_resource_definition
+from trioroute.discovery.kube.endings import CONTAINER
 from trioroute.discovery.kube.source import INSTANCE_TYPES
 
 Json = dict[str, Any]
@@ -51,6 +52,7 @@ def arguments_of(name: str) -> list[str]:
     """The container's arguments with its variables filled in, as the kubelet does it."""
     variables = {
         "POD_NAME": "trioroute-0",
+        "POD_NAMESPACE": "trioroute-system",
         "MODELS_NAMESPACE": "trioroute-system",
         **one(overlay(name), "ConfigMap")["data"],
     }
@@ -86,7 +88,11 @@ def test_the_front_end_understands_its_arguments(name: str) -> None:
         peer_files=peer_files(
             given["peer_certificate"], given["peer_key"], given["peer_authority"]
         ),
-        cluster=cluster_settings(given["kubernetes_namespace"], given["kubeconfig"]),
+        cluster=cluster_settings(
+            given["kubernetes_namespace"],
+            given["kubeconfig"],
+            front_ends_namespace=given["front_ends_namespace"],
+        ),
     )
     parsed = parse_front_end(config, given["peers"])
     assert len(parsed.peers) == one(overlay(name), "StatefulSet")["spec"]["replicas"]
@@ -246,6 +252,37 @@ def test_nobody_in_the_cluster_reaches_the_admin_port(name: str) -> None:
         word for word in container["lifecycle"]["preStop"]["exec"]["command"] if ":" in word
     )
     assert address == f"http://{options_of(name)['admin-host']}:{options_of(name)['admin-port']}"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_end_of_a_container_is_told_and_is_the_end_of_all_its_processes(name: str) -> None:
+    """What proof of death by a pod's status stands on (decision 25)."""
+    template = one(overlay(name), "StatefulSet")["spec"]["template"]["spec"]
+    assert not template.get("shareProcessNamespace")
+    assert not template.get("hostPID")
+    container = container_of(name)
+    assert container["name"] == CONTAINER
+    assert options_of(name)["termination-log"] == container["terminationMessagePath"]
+    assert container["terminationMessagePolicy"] == "File", "logs might say anything"
+    mounted = [mount["mountPath"] for mount in container["volumeMounts"]]
+    path = container["terminationMessagePath"]
+    assert not any(path.startswith(where) for where in mounted), "of each instance its own"
+    (variable,) = (each for each in container["env"] if each["name"] == "POD_NAMESPACE")
+    assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.namespace"
+    assert "--front-ends-namespace=$(POD_NAMESPACE)" in container["args"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_where_front_ends_are_they_may_look_at_pods_and_do_nothing(name: str) -> None:
+    (rule,) = one(overlay(name), "Role", "trioroute-front-ends")["rules"]
+    assert rule == {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
+    binding = one(overlay(name), "RoleBinding", "trioroute-front-ends")
+    account = one(overlay(name), "ServiceAccount")["metadata"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    ]
+    assert binding["roleRef"]["name"] == "trioroute-front-ends"
+    assert binding["metadata"]["namespace"] == account["namespace"]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)

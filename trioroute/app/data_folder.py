@@ -18,7 +18,14 @@ import trio
 from trioroute.client.local import LOCK_NAME, lock_owner, started_at
 from trioroute.errors import ConfigError
 
-__all__ = ["SPAWN_BITS", "DataFolder", "FolderInUseError", "wait_all_gone", "write_private"]
+__all__ = [
+    "SPAWN_BITS",
+    "DataFolder",
+    "FolderInUseError",
+    "first_incarnation_after",
+    "wait_all_gone",
+    "write_private",
+]
 
 #: An incarnation is `boot << SPAWN_BITS | spawn`: a million processes per boot, for ever rising.
 SPAWN_BITS: Final = 20
@@ -73,6 +80,11 @@ class DataFolder:
     def close(self) -> None:
         """Give the lock up, as far as this process is concerned."""
         os.close(self.lock_fd)
+
+
+def first_incarnation_after(boot: int) -> int:
+    """The lowest number that a process of a later boot can have."""
+    return (boot + 1) << SPAWN_BITS
 
 
 async def wait_all_gone(path: Path, *, patience_s: float) -> bool:

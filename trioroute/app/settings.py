@@ -124,27 +124,37 @@ class ClusterSettings:
         kubeconfig: file with the API server and credentials; None in a pod, which has its own.
         pod_networks: where pods have their addresses, others are not routed to; empty for the
             private ranges.
+        front_ends_namespace: where front-ends are pods themselves, to look there for those that
+            have ended; empty: nobody looks.
     """
 
     namespaces: tuple[str, ...]
     kubeconfig: Path | None = None
     pod_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    front_ends_namespace: str = ""
 
 
 def cluster_settings(
-    namespaces: str | None, kubeconfig: Path | None, pod_networks: Sequence[str] = ()
+    namespaces: str | None,
+    kubeconfig: Path | None,
+    pod_networks: Sequence[str] = (),
+    front_ends_namespace: str | None = None,
 ) -> ClusterSettings | None:
     """What the command line says about a cluster, None when it says nothing.
 
     Args:
         namespaces: joined by commas.
+        front_ends_namespace: the front-ends' own.
 
     Raises:
         ConfigError: details of a cluster, and no namespace; or what is none, or none of a network.
     """
     if namespaces is None:
-        if kubeconfig is not None or pod_networks:
-            raise ConfigError("--kubeconfig, --pod-network: give --kubernetes-namespace with them")
+        if kubeconfig is not None or pod_networks or front_ends_namespace is not None:
+            raise ConfigError(
+                "--kubeconfig, --pod-network, --front-ends-namespace: "
+                "give --kubernetes-namespace with them"
+            )
         return None
     try:
         networks = tuple(ip_network(text) for text in pod_networks)
@@ -155,7 +165,15 @@ def cluster_settings(
         if not _NAME.fullmatch(name) or names.count(name) > 1:
             message = f"--kubernetes-namespace {namespaces}: {name!r} is no name, or there twice"
             raise ConfigError(f"{message}; expected names joined by commas: models,more-models")
-    return ClusterSettings(namespaces=names, kubeconfig=kubeconfig, pod_networks=networks)
+    own = front_ends_namespace or ""
+    if front_ends_namespace is not None and not _NAME.fullmatch(own):
+        raise ConfigError(f"--front-ends-namespace: {own!r} is no name of a namespace")
+    return ClusterSettings(
+        namespaces=names,
+        kubeconfig=kubeconfig,
+        pod_networks=networks,
+        front_ends_namespace=own,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -180,6 +198,7 @@ class FrontEndConfig:
         proxy: what its workers' data planes are told.
         runner: data folder of the replica runner that owns local replicas, or None.
         cluster: where replicas are pods, or None; not beside a runner.
+        termination_log: file that Kubernetes reads when this container has ended, or None.
         predecessor_ended_at: on CLOCK_BOOTTIME: when all earlier processes of this front-end had
             ended; None when nobody saw it: at latest when this one got the lock.
         left_fd: descriptor to close when its workers have left, or None (`END_TOGETHER`).
@@ -208,6 +227,7 @@ class FrontEndConfig:
     proxy: ProxySettings = attrs.field(factory=ProxySettings)
     runner: Path | None = None
     cluster: ClusterSettings | None = None
+    termination_log: Path | None = None
     predecessor_ended_at: float | None = None
     left_fd: int | None = None
     drain: DrainTimes = attrs.field(factory=DrainTimes)

@@ -43,6 +43,7 @@ from trioroute.app.desk import RegistryDesk
 from trioroute.app.handdown import WorkerEnd
 from trioroute.app.host.admin import AdminListeners, open_admin_listeners
 from trioroute.app.host.certificates import load_peer_tls
+from trioroute.app.host.last_words import LastWords
 from trioroute.app.host.memory import keep_small, quieten_collector
 from trioroute.app.host.network import SLOTS_PROTOCOL, Network, TcpNetwork
 from trioroute.app.host.ports import (
@@ -68,7 +69,7 @@ from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.issuers import IssuerKeys
 from trioroute.discovery.local import LocalReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
-from trioroute.errors import ConfigError, ControlError, DiskError
+from trioroute.errors import ConfigError, ControlError, DiskError, TrioRouteError
 from trioroute.telemetry.histograms import DURATION_BOUNDS_S
 
 if TYPE_CHECKING:
@@ -149,10 +150,10 @@ class Supervisor:
         desk = RegistryDesk(self._member, machine.registry, vault=vault, source=self._source)
         self._desk: Desk = desk if cluster is None else cluster.desk(desk, self._member)
         self._copyist = None if cluster is None else cluster.registry(log, vault, self._view.status)
+        self._deaths = None if cluster is None else cluster.deaths(log, config.peers)
         self._ended_at = config.predecessor_ended_at or boottime()
         self._office_began_at: float | None = None
-        self._is_unready = False
-        self._ends_with_group = False
+        self._is_unready = self._ends_with_group = False
         self._stopping = trio.Event()
         self._resigning = trio.Event()
         self._insist = trio.CancelScope()
@@ -255,6 +256,8 @@ class Supervisor:
                 nursery.start_soon(self._coordinator.run, epoch)
                 if self._copyist is not None:
                     nursery.start_soon(self._copyist.run)
+                if self._deaths is not None:
+                    nursery.start_soon(self._deaths.run, epoch)
         except* ControlError as errors:
             _LOG.warning("office of epoch %d ends: %s", epoch, errors.exceptions)
             self._resigning.set()
@@ -367,6 +370,21 @@ async def run_front_end(config: FrontEndConfig) -> None:
         level=logging.INFO,
         format=f"%(asctime)s {config.name} %(levelname)s %(name)s %(message)s",
     )
+    last_words = LastWords(config.termination_log)
+    try:
+        # Before anything else that may fail: who gets the lock can say which boots have ended.
+        folder = await DataFolder.open(config.data, patience_s=_LOCK_PATIENCE_S)
+        try:
+            last_words.begin(config.name, folder.boot)
+            await _run_in(folder, config)
+        finally:
+            folder.close()
+    except TrioRouteError as error:
+        last_words.add(str(error))
+        raise
+
+
+async def _run_in(folder: DataFolder, config: FrontEndConfig) -> None:
     _check_access_log(config)
     config.proxy.replica_files.check()
     for word in config.proxy.options():
@@ -374,29 +392,25 @@ async def run_front_end(config: FrontEndConfig) -> None:
     files = config.peer_files
     tls = None if files is None else load_peer_tls(files, config.name)
     raise_descriptor_limit()  # for the workers too, which inherit it
-    folder = await DataFolder.open(config.data, patience_s=_LOCK_PATIENCE_S)
-    try:
-        with (
-            _scoring_sockets(config) as listening,
-            open_admin_listeners(config) as admin,
-        ):
-            # Found out here, where it can be said by whom, and not by the member's first task.
-            own = config.own_address
-            check_port_free(own.host, own.port, option="--peers")
-            journal = await _open_journal(config.data / "journal")
-            supervisor = Supervisor(
-                config,
-                folder,
-                network=TcpNetwork(tls),
-                journal=journal,
-                listening=listening,
-                admin=admin,
-            )
-            if config.workers:
-                quieten_collector()
-            await _run_while_disk_works(supervisor, config.data)
-    finally:
-        folder.close()
+    with (
+        _scoring_sockets(config) as listening,
+        open_admin_listeners(config) as admin,
+    ):
+        # Found out here, where it can be said by whom, and not by the member's first task.
+        own = config.own_address
+        check_port_free(own.host, own.port, option="--peers")
+        journal = await _open_journal(config.data / "journal")
+        supervisor = Supervisor(
+            config,
+            folder,
+            network=TcpNetwork(tls),
+            journal=journal,
+            listening=listening,
+            admin=admin,
+        )
+        if config.workers:
+            quieten_collector()
+        await _run_while_disk_works(supervisor, config.data)
 
 
 async def _run_while_disk_works(supervisor: Supervisor, data: Path) -> None:

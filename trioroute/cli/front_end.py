@@ -41,6 +41,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--kubernetes-namespace", help="Replicas are pods there (a,b: several).")
 @click.option("--kubeconfig", type=_PATH, help="Cluster to use where this is no pod of it.")
 @click.option("--pod-network", multiple=True, help="Where pods are: 10.0.0.0/8. [private ranges]")
+@click.option("--front-ends-namespace", help="Front-ends are pods there: whose end is looked at.")
+@click.option("--termination-log", type=_PATH, help="File: read by Kubernetes when this has ended.")
 @click.option("--predecessor-ended-at", type=float, help="CLOCK_BOOTTIME of that; for `up`.")
 @click.option("--left-fd", type=int, help="Closed when its workers have left; for `up`.")
 @proxy_options
@@ -76,6 +78,8 @@ def front_end(  # house: one parameter per option is Click's own form
     kubernetes_namespace: str | None,
     kubeconfig: Path | None,
     pod_network: tuple[str, ...],
+    front_ends_namespace: str | None,
+    termination_log: Path | None,
     predecessor_ended_at: float | None,
     left_fd: int | None,
     access_log: Path | None,
@@ -123,7 +127,10 @@ def front_end(  # house: one parameter per option is Click's own form
         read_only_host=read_only_host,
         read_only_port=read_only_port,
         runner=runner,
-        cluster=cluster_settings(kubernetes_namespace, kubeconfig, pod_network),
+        cluster=cluster_settings(
+            kubernetes_namespace, kubeconfig, pod_network, front_ends_namespace
+        ),
+        termination_log=termination_log,
         predecessor_ended_at=predecessor_ended_at,
         left_fd=left_fd,
         access_log=access_log,

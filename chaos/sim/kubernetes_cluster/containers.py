@@ -2,16 +2,19 @@
 
 A pod has its own address, file system and names; processes here share one machine. So each pod gets
 a loopback address, and in its words and variables `0.0.0.0` and `localhost` become that address,
-paths of its volumes (and `/tmp`) become folders of its own, and names of pods behind a headless
-Service become their addresses. Images are not fetched: an image stands for a command.
+paths of its volumes (and `/tmp`) become folders of its own, that of its termination message becomes
+a file of each start's own, and names of pods behind a headless Service become their addresses.
+Images are not fetched: an image stands for a command.
 """
 
 import base64
 import contextlib
+import itertools
 import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +26,7 @@ import attrs
 import trio
 
 from chaos.sim.kubernetes_cluster.kube import Kube
-from chaos.sim.kubernetes_cluster.kubelet import Addresses, Ready
+from chaos.sim.kubernetes_cluster.kubelet import Addresses, Ended, Ready
 from chaos.sim.kubernetes_cluster.probes import Probed, look_after
 from trioroute.app.leash import NO_LIFELINE, leashed_command
 
@@ -43,6 +46,10 @@ _UNITS: Final = {
     **{unit: 1000**power for power, unit in enumerate("kMGT", start=1)},
     **{f"{unit}i": 1024**power for power, unit in enumerate("KMGT", start=1)},
 }
+#: What a kubelet reads of a termination message: its end.
+_MESSAGE_BYTES_MAX: Final = 4096
+#: Those that a killed process leaves behind need a moment, seconds.
+_GONE_LOOK_S: Final = 0.01
 _VARIABLE: Final = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
@@ -104,6 +111,8 @@ class Containers:
         self._kubeconfig = kubeconfig
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._places: dict[str, _Place] = {}
+        self._messages: dict[str, Path] = {}
+        self._starts = itertools.count()
 
     def kill(self, uid: str) -> None:
         """See `Runtime`."""
@@ -124,7 +133,15 @@ class Containers:
         """What containers wrote below their own `/tmp`, oldest pod first."""
         return sorted(self._folder.glob(f"pods/*/tmp/{pattern}"))
 
-    async def run(self, pod: Json, address: str, ready: Ready) -> int:
+    def ended(self, uid: str) -> Ended:
+        """See `Runtime`."""
+        process, file = self._processes.get(uid), self._messages.get(uid)
+        if process is None or file is None:
+            return Ended(0)
+        message = file.read_bytes()[-_MESSAGE_BYTES_MAX:].decode(errors="replace")
+        return Ended(process.returncode or 0, message)
+
+    async def run(self, pod: Json, address: str, ready: Ready) -> None:
         """See `Runtime`. Cancelled, the process gets SIGTERM and is waited for."""
         uid, container = pod["metadata"]["uid"], pod["spec"]["containers"][0]
         place = self._places[uid] = await self._place(pod, address)
@@ -147,7 +164,7 @@ class Containers:
                 process.terminate()
             with trio.CancelScope(shield=True):
                 await _wait_ended(process)
-        return process.returncode
+                await _wait_all_gone(process.pid)
 
     async def _end(self, pod: Json, process: "subprocess.Popen[bytes]", why: str) -> None:
         """End what failed a probe as a kubelet does: asked first, then by force."""
@@ -171,6 +188,8 @@ class Containers:
             await _wait_ended(process)
         finally:
             process.kill()
+            with trio.CancelScope(shield=True):
+                await _wait_ended(process)
         return process.returncode == 0
 
     def log(self, pod: Json) -> str:
@@ -261,7 +280,16 @@ class Containers:
             folders[mount["mountPath"].rstrip("/")] = folder / mount.get("subPath", "")
         for folder in folders.values():
             folder.mkdir(parents=True, exist_ok=True)
-        return folders
+        said = pod["spec"]["containers"][0]["terminationMessagePath"]
+        return {**folders, said: self._new_message(pod, own)}
+
+    def _new_message(self, pod: Json, own: Path) -> Path:
+        """The termination message file of one start: empty, whatever an earlier one left."""
+        file = own / "messages" / f"{next(self._starts)}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        self._messages[pod["metadata"]["uid"]] = file
+        return file
 
     async def _volume(self, pod: Json, volume: Json, own: Path) -> Path:
         namespace = pod["metadata"]["namespace"]
@@ -332,3 +360,11 @@ async def _wait_ended(process: "subprocess.Popen[bytes]") -> None:
     finally:
         os.close(descriptor)
     process.wait()
+
+
+async def _wait_all_gone(group: int) -> None:
+    """What a container's first process leaves behind ends with it, as its namespace does."""
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.killpg(group, signal.SIGKILL)
+            await trio.sleep(_GONE_LOOK_S)

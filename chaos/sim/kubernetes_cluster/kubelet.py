@@ -3,10 +3,12 @@
 What runs in a pod is a `Runtime`: `Idle` runs nothing and is ready when told; `containers` runs
 processes of this machine. It asks any API server through `Kube`, so it also serves control planes
 that have no nodes. A container that ends by itself, or is ended because it failed a probe, is
-started again after a pause, as another one: its restarts are counted. One container a pod, without
-those that run first; CPU is not limited.
+started again after a pause, as another one: its restarts are counted. Its state tells how it ended
+and what it left as a termination message; `lastState` tells it of the one before. One container a
+pod, without those that run first; CPU is not limited.
 """
 
+import hashlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +21,7 @@ import trio
 
 from chaos.sim.kubernetes_cluster.kube import Kube
 
-__all__ = ["Addresses", "Exit", "Idle", "Kubelet", "Ready", "Runtime"]
+__all__ = ["Addresses", "Ended", "Exit", "Idle", "Kubelet", "Ready", "Runtime"]
 
 Json = dict[str, Any]
 Ready = Callable[[bool], Awaitable[None]]
@@ -28,15 +30,37 @@ _NODE: Final = "node-a"
 #: Pauses before a container that ended is started again, seconds.
 _PAUSE_FIRST_S: Final = 0.2
 _PAUSE_MAX_S: Final = 10.0
-#: As many restarts, and people are told that it keeps ending.
-_LOOPING: Final = 3
+#: As many ends, and people are told that it keeps ending: the first restart comes at once.
+_LOOPING: Final = 2
+#: How often an image that is missing is looked for, seconds.
+_PULL_S: Final = 0.2
+
+
+@attrs.frozen
+class Ended:
+    """How a container ended.
+
+    Attributes:
+        status: as a process has it: minus the signal's number when it was one.
+        message: what its termination message file holds.
+    """
+
+    status: int
+    message: str = ""
 
 
 class Runtime(Protocol):
     """Runs the container of one pod."""
 
-    async def run(self, pod: Json, address: str, ready: Ready) -> int:
-        """Until cancelled, then end it in order; or until it ends by itself: its exit status."""
+    async def run(self, pod: Json, address: str, ready: Ready) -> None:
+        """Until cancelled, then end it in order; or until it ends by itself.
+
+        All of its processes have gone then: their namespace went with the first one.
+        """
+        ...
+
+    def ended(self, uid: str) -> Ended:
+        """How a pod's last container ended."""
         ...
 
     async def execute(self, pod: Json, address: str, command: list[str]) -> None:
@@ -54,12 +78,17 @@ class Idle:
     def __init__(self, ready_after_s: float = 0.0) -> None:
         self.ready_after_s = ready_after_s
 
-    async def run(self, pod: Json, address: str, ready: Ready) -> int:
+    async def run(self, pod: Json, address: str, ready: Ready) -> None:
         """See `Runtime`."""
         del pod, address
         await trio.sleep(self.ready_after_s)
         await ready(True)
         await trio.sleep_forever()
+
+    def ended(self, uid: str) -> Ended:
+        """See `Runtime`."""
+        del uid
+        return Ended(0)
 
     async def execute(self, pod: Json, address: str, command: list[str]) -> None:
         """See `Runtime`."""
@@ -127,8 +156,8 @@ class _Running:
     address: str
     is_ending: bool = False
     restarts: int = 0
-    started_at: str = ""
-    ended: Json = attrs.field(factory=dict)
+    state: Json = attrs.field(factory=dict)
+    last_state: Json = attrs.field(factory=dict)
     over: trio.Event = attrs.field(factory=trio.Event)
 
 
@@ -149,6 +178,8 @@ class Kubelet:
         self.addresses = addresses
         #: Of containers that ended by themselves, or that the kernel or a failed probe ended.
         self.exits: list[Exit] = []
+        #: Images that cannot be pulled: what runs goes on, and nothing of them is started.
+        self.missing_images: set[str] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; containers end with it."""
@@ -193,31 +224,67 @@ class Kubelet:
             await self._kube.bind(pod, _NODE)
         with running.scope:
             while True:
-                running.started_at = _now()
+                await self._pull(pod, running)
+                running.state = {"running": {"startedAt": _now()}}
                 await self._say(pod, running, False)
-                status = await self._runtime.run(
-                    pod, running.address, partial(self._say, pod, running)
-                )
-                self._note_exit(pod, status)
+                await self._runtime.run(pod, running.address, partial(self._say, pod, running))
+                self._note_exit(pod)
+                self._note_end(pod, running)
+                await self._say(pod, running, False)
+                await self._pause(pod, running)
                 running.restarts += 1
-                running.ended = {"terminated": _ended(status, running.started_at)}
-                pause_s = min(_PAUSE_FIRST_S * 2 ** (running.restarts - 1), _PAUSE_MAX_S)
-                await self._say(pod, running, False, waits=running.restarts >= _LOOPING)
-                await trio.sleep(pause_s)
+        if "running" in running.state:
+            self._note_end(pod, running)
+            await self._say(pod, running, False)
         running.over.set()
 
-    def _note_exit(self, pod: Json, status: int) -> None:
+    def _note_exit(self, pod: Json) -> None:
         metadata = pod["metadata"]
         if metadata["uid"] in self._killed:
             self._killed.remove(metadata["uid"])
             return
+        status = self._runtime.ended(metadata["uid"]).status
         labels = metadata.get("labels") or {}
         noted = Exit(at=time.monotonic(), pod=metadata["name"], labels=labels, status=status)
         self.exits.append(noted)
 
-    async def _say(
-        self, pod: Json, running: _Running, is_ready: bool, *, waits: bool = False
-    ) -> None:
+    async def _pull(self, pod: Json, running: _Running) -> None:
+        """Wait for the image, and say so."""
+        image = pod["spec"]["containers"][0]["image"]
+        while image in self.missing_images:
+            await self._wait(pod, running, "ImagePullBackOff", f'Back-off pulling image "{image}"')
+            await trio.sleep(_PULL_S)
+
+    async def _pause(self, pod: Json, running: _Running) -> None:
+        """Before it is started again; longer each time, and said from the second time on."""
+        ends = running.restarts + 1
+        pause_s = min(_PAUSE_FIRST_S * 2 ** (ends - 1), _PAUSE_MAX_S)
+        if ends >= _LOOPING:
+            metadata, container = pod["metadata"], pod["spec"]["containers"][0]["name"]
+            which = f"pod={metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+            message = f"back-off {pause_s:g}s restarting failed container={container} {which}"
+            await self._wait(pod, running, "CrashLoopBackOff", message)
+        await trio.sleep(pause_s)
+        if "terminated" in running.state:
+            running.last_state = running.state
+
+    async def _wait(self, pod: Json, running: _Running, reason: str, message: str) -> None:
+        """Say that the container waits; how it ended is said beside it."""
+        if "terminated" in running.state:
+            running.last_state = running.state
+        waiting = {"waiting": {"reason": reason, "message": message}}
+        if running.state != waiting:
+            running.state = waiting
+            await self._say(pod, running, False)
+
+    def _note_end(self, pod: Json, running: _Running) -> None:
+        began_at = running.state["running"]["startedAt"]
+        uid = pod["metadata"]["uid"]
+        ended = _ended(self._runtime.ended(uid), began_at)
+        ended["containerID"] = _container_id(uid, running.restarts)
+        running.state = {"terminated": ended}
+
+    async def _say(self, pod: Json, running: _Running, is_ready: bool) -> None:
         """Write the pod's status."""
         now = _now()
         word = "True" if is_ready else "False"
@@ -227,12 +294,10 @@ class Kubelet:
             "imageID": "",
             "ready": is_ready,
             "restartCount": running.restarts,
-            "state": {"running": {"startedAt": running.started_at}},
-            "lastState": running.ended,
+            "containerID": _container_id(pod["metadata"]["uid"], running.restarts),
+            "state": running.state,
+            "lastState": running.last_state,
         }
-        if waits:
-            message = f"back-off restarting failed container: {running.ended['terminated']}"
-            container["state"] = {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
         conditions = [
             {"type": kind, "status": status, "lastTransitionTime": now}
             for kind, status in (
@@ -279,12 +344,16 @@ class Kubelet:
         self._running.pop(metadata["uid"], None)
 
 
-def _ended(status: int, started_at: str) -> Json:
+def _ended(ended: Ended, started_at: str) -> Json:
     """How a container's end is told; one by a signal has the status that a shell would see."""
-    code = status if status >= 0 else 128 - status
-    reason = "Error" if code else "Completed"
-    times = {"startedAt": started_at, "finishedAt": _now()}
-    return {"exitCode": code, "reason": reason, **times}
+    code = ended.status if ended.status >= 0 else 128 - ended.status
+    told: Json = {"exitCode": code, "reason": "Error" if code else "Completed"}
+    told |= {"startedAt": started_at, "finishedAt": _now()}
+    return told | ({"message": ended.message} if ended.message else {})
+
+
+def _container_id(uid: str, number: int) -> str:
+    return f"containerd://{hashlib.sha256(f'{uid}/{number}'.encode()).hexdigest()}"
 
 
 def _now() -> str:

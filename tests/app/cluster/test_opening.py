@@ -33,3 +33,18 @@ def test_with_a_kubeconfig_it_opens_without_asking_anything(tmp_path: Path) -> N
     file.write_text(KUBECONFIG)
     cluster = open_cluster(ClusterSettings(namespaces=("models",), kubeconfig=file))
     assert [api.namespace for api in cluster.apis] == ["models"]
+    assert cluster.own is None, "nobody said where front-ends are"
+
+
+@pytest.mark.parametrize("own", ["models", "front-ends"])
+def test_front_ends_are_looked_at_where_they_are(own: str, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text(KUBECONFIG)
+    settings = ClusterSettings(
+        namespaces=("more", "models"), kubeconfig=file, front_ends_namespace=own
+    )
+    cluster = open_cluster(settings)
+    assert [api.namespace for api in cluster.apis] == ["more", "models"], "their order counts"
+    assert cluster.own is not None
+    assert cluster.own.namespace == own
+    assert (cluster.own in cluster.apis) == (own == "models")

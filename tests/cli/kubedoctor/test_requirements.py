@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from chaos.sim.kubernetes_shown import discovery
 from tests.k8s.rendered import documents_of
 from tests.k8s.running import RunningCluster
-from trioroute.cli.kubedoctor.requirements import ROUTER_RIGHTS
+from trioroute.cli.kubedoctor.requirements import OWN_RIGHTS, ROUTER_RIGHTS, Right
 from trioroute.cli.main import main
 
 Json = dict[str, Any]
@@ -37,8 +37,12 @@ def certificates(cluster: RunningCluster, capsys: pytest.CaptureFixture[str], li
     capsys.readouterr()
 
 
-def test_the_rights_asked_about_are_those_of_the_role() -> None:
-    (role,) = (one for one in documents_of("base") if one["kind"] == "Role")
+@pytest.mark.parametrize(
+    ("name", "rights"), [("trioroute", ROUTER_RIGHTS), ("trioroute-front-ends", OWN_RIGHTS)]
+)
+def test_the_rights_asked_about_are_those_of_the_role(name: str, rights: tuple[Right, ...]) -> None:
+    roles = [one for one in documents_of("base") if one["kind"] == "Role"]
+    (role,) = (one for one in roles if one["metadata"]["name"] == name)
     granted = {
         (verb, group, resource, name)
         for rule in role["rules"]
@@ -47,8 +51,8 @@ def test_the_rights_asked_about_are_those_of_the_role() -> None:
         for resource in rule["resources"]
         for name in rule.get("resourceNames", [""])
     }
-    assert set(ROUTER_RIGHTS) == granted
-    assert len(ROUTER_RIGHTS) == len(granted)
+    assert set(rights) == granted
+    assert len(rights) == len(granted)
 
 
 def test_before_anything_is_installed(
@@ -103,7 +107,9 @@ def test_what_was_changed_by_hand_is_found(
     assert "not as this version" in rows["crd-endpoint"]["text"]
     assert rows["crd-deployment"]["verdict"] == "good"
     assert rows["rights"]["verdict"] == "bad"
-    assert "list pods; watch pods; patch pods in models" in rows["rights"]["text"]
+    assert "may not: patch pods in models" in rows["rights"]["text"]
+    cluster.do(cluster.inner.delete, "RoleBinding", "trioroute-front-ends")
+    assert "list pods; watch pods; patch pods in models" in doctor(capsys)["rights"]["text"]
     cluster.do(cluster.inner.delete, "RoleBinding", "trioroute")
     assert doctor(capsys, "--pre")["rights"]["verdict"] == "skipped"
     assert doctor(capsys)["rights"]["verdict"] == "bad"

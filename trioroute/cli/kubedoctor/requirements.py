@@ -19,7 +19,7 @@ from trioroute.cli.kubedoctor.looking import Look
 from trioroute.cli.system.verdicts import Check, Verdict, judge
 from trioroute.discovery.kube.calls import KubeError
 
-__all__ = ["ROUTER_RIGHTS", "check_requirements"]
+__all__ = ["OWN_RIGHTS", "ROUTER_RIGHTS", "Right", "check_requirements"]
 
 Json = dict[str, Any]
 #: Verb, group, resource, and the one name that it is about or an empty one.
@@ -40,6 +40,8 @@ ROUTER_RIGHTS: Final[tuple[Right, ...]] = (
     ),
     *(("patch", _OURS, f"{kind}/status", "") for kind in ("onlineendpoints", "onlinedeployments")),
 )
+#: What k8s/base/own-rights.yaml grants where front-ends are; a test compares.
+OWN_RIGHTS: Final[tuple[Right, ...]] = (("list", "", "pods", ""), ("watch", "", "pods", ""))
 #: What the command line needs where it is used from outside.
 _USER_RIGHTS: Final[tuple[Right, ...]] = (
     ("list", "", "pods", ""),
@@ -225,16 +227,14 @@ def _check_certificates(data: Json) -> Iterator[Check]:
 
 
 def _check_rights(look: Look, *, pre: bool) -> Iterator[Check]:
-    """Of the front-ends' account where models are; only an administrator may ask that."""
+    """Of the front-ends' account, there and where models are; only an administrator may ask."""
     account = f"system:serviceaccount:{look.access.namespace}:trioroute"
+    wanted = dict.fromkeys(look.models_namespaces(), ROUTER_RIGHTS)
+    wanted.setdefault(look.access.namespace, OWN_RIGHTS)
     try:
         missing = {
-            where: [
-                right
-                for right in ROUTER_RIGHTS
-                if not look.may(right, user=account, namespace=where)
-            ]
-            for where in look.models_namespaces()
+            where: [right for right in rights if not look.may(right, user=account, namespace=where)]
+            for where, rights in wanted.items()
         }
     except KubeError as error:
         if error.status != _FORBIDDEN:
@@ -243,7 +243,8 @@ def _check_rights(look: Look, *, pre: bool) -> Iterator[Check]:
         yield Check("kubernetes.rights", Verdict.SKIPPED, text)
         return
     lacking = sum(map(len, missing.values()))
-    if pre and lacking == len(ROUTER_RIGHTS) * len(missing):
+    total = sum(map(len, wanted.values()))
+    if pre and lacking == total:
         text = "the front-ends' account has no rights yet: the overlay brings them"
         yield Check("kubernetes.rights", Verdict.SKIPPED, text)
         return
@@ -253,8 +254,9 @@ def _check_rights(look: Look, *, pre: bool) -> Iterator[Check]:
         not lacking,
         f"service account trioroute may not: {shown}"
         if lacking
-        else f"service account trioroute has {len(ROUTER_RIGHTS)} rights in {', '.join(missing)}",
-        "apply k8s/base/rights (or the overlay); for models elsewhere, a Role there as well",
+        else f"service account trioroute has {total} rights in {', '.join(missing)}",
+        "apply the overlay, with base/rights and base/own-rights.yaml; for models elsewhere, a Role"
+        " there as well",
     )
 
 
