@@ -15,7 +15,7 @@ from chaos.pods.system import PodSystem
 from chaos.pods.world import PodsWorld, inflict
 from chaos.scenarios.pods import SCENARIO
 from chaos.sim.kubernetes_cluster.kube import LocalKube
-from chaos.sim.kubernetes_cluster.kubelet import Addresses, Idle, Kubelet, Ready
+from chaos.sim.kubernetes_cluster.kubelet import Addresses, Ended, Idle, Kubelet, Ready
 from chaos.sim.kubernetes_cluster.plane import ControlPlane
 from chaos.vocabulary import Fault
 from tests.k8s.rendered import needs_kustomize
@@ -60,11 +60,13 @@ class Mortal(Idle):
         super().__init__()
         self.end = trio.Event()
 
-    async def run(self, pod: dict[str, Any], address: str, ready: Ready) -> int:
+    async def run(self, pod: dict[str, Any], address: str, ready: Ready) -> None:
         await ready(True)
         await self.end.wait()
         self.end = trio.Event()
-        return 1
+
+    def ended(self, uid: str) -> Ended:
+        return Ended(1)
 
     def kill(self, uid: str) -> None:
         self.end.set()
