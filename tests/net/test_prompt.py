@@ -1,7 +1,8 @@
-"""Messages go out at once, in order, also when the socket takes only a part of them."""
+"""Messages go out at once, in order, also when the socket takes a part of them; and come in so."""
 
 import contextlib
 import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import trio
 import trio.testing
 
 from consensus.certificates import write_throwaway_certificates
-from trioroute.net.prompt import PromptWriter
+from trioroute.net.prompt import PromptReader, PromptWriter
 
 Tls = trio.SSLStream[trio.SocketStream]
 
@@ -177,3 +178,120 @@ async def test_a_broken_tls_connection_is_noticed_by_the_task_only(tmp_path: Pat
         writer.write(b"too late")
         with pytest.raises((trio.ClosedResourceError, trio.BrokenResourceError)):
             await writer.run()
+
+
+async def test_what_comes_over_tls_is_read_in_order_from_either_end(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    sent = b"".join(bytes([n]) * 10_000 for n in range(100))  # records that come in parts
+    async with tls_ends(tmp_path) as (dialling, accepting):
+        for ours, theirs in [(dialling, accepting), (accepting, dialling)]:
+            nursery.start_soon(theirs.send_all, sent)
+            reader, received = PromptReader(ours), bytearray()
+            with trio.fail_after(20):
+                while len(received) < len(sent):
+                    received += await reader.receive_some()
+            assert received == sent
+
+
+class Steps(trio.abc.Instrument):
+    """How often a task was run."""
+
+    def __init__(self, task: trio.lowlevel.Task) -> None:
+        self.task = task
+        self.count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += task is self.task
+
+
+async def test_a_message_over_tls_costs_its_reader_one_turn(tmp_path: Path) -> None:
+    async with tls_ends(tmp_path) as (ours, theirs), trio.open_nursery() as nursery:
+        nursery.cancel_scope.deadline = trio.current_time() + 20
+        reader, writer, received = PromptReader(ours), PromptWriter(theirs), bytearray()
+        tasks = []
+
+        async def read() -> None:
+            tasks.append(trio.lowlevel.current_task())
+            while True:
+                received.extend(await reader.receive_some())
+
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        steps = Steps(tasks[0])
+        trio.lowlevel.add_instrument(steps)
+        for n in range(10):
+            writer.write(b"x")
+            while len(received) <= n:
+                await trio.lowlevel.checkpoint()
+        trio.lowlevel.remove_instrument(steps)
+        assert steps.count == 10
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("is_orderly", [True, False])
+async def test_the_end_of_a_tls_session_is_told_as_the_stream_tells_it(
+    tmp_path: Path, is_orderly: bool
+) -> None:
+    async with tls_ends(tmp_path) as (ours, theirs), trio.open_nursery() as nursery:
+        nursery.start_soon(theirs.aclose if is_orderly else theirs.transport_stream.aclose)
+        with trio.fail_after(5):
+            if is_orderly:
+                assert await PromptReader(ours).receive_some() == b""
+            else:
+                with pytest.raises(trio.BrokenResourceError):
+                    await PromptReader(ours).receive_some()
+
+
+async def test_what_is_no_record_of_the_session_breaks_it(tmp_path: Path) -> None:
+    async with tls_ends(tmp_path) as (ours, theirs):
+        await theirs.transport_stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
+        with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
+            await PromptReader(ours).receive_some()
+
+
+async def test_a_reset_connection_is_broken(tmp_path: Path) -> None:
+    async with tls_ends(tmp_path) as (ours, theirs):
+        raw = theirs.transport_stream
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await raw.aclose()  # with that option: reset
+        with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
+            await PromptReader(ours).receive_some()
+
+
+async def test_a_stream_that_is_closed_here_says_so(tmp_path: Path) -> None:
+    async with tls_ends(tmp_path) as (ours, _), trio.open_nursery() as nursery:
+        reader = PromptReader(ours)
+
+        async def read() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await reader.receive_some()
+
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.aclose_forcefully(ours)
+        nursery.start_soon(read)
+
+
+async def test_who_is_cancelled_reads_nothing_more(tmp_path: Path) -> None:
+    """A session that is replaced must not take what its successor's report overtakes."""
+    async with tls_ends(tmp_path) as (ours, theirs):
+        reader = PromptReader(ours)
+        PromptWriter(theirs).write(b"x" * 40_000)
+        await reader.receive_some()  # one record; the others are there
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await reader.receive_some()
+            pytest.fail("read on")
+
+
+async def test_other_streams_are_read_by_their_own_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    await theirs.send_all(b"in memory")
+    assert await PromptReader(ours).receive_some() == b"in memory"
+    monkeypatch.setattr("trioroute.net.prompt._TLS_PARTS", ("_renamed",))
+    async with tls_ends(tmp_path) as (sealed, peer):
+        await peer.send_all(b"by the stream")
+        assert await PromptReader(sealed).receive_some() == b"by the stream"

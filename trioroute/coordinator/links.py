@@ -10,7 +10,7 @@ from trioroute.core.directory.directory import CLOSE, Effect, SlotDirectory
 from trioroute.core.slots import messages as m
 from trioroute.core.yardstick.line import IdealLines
 from trioroute.errors import ControlError, LinkLostError
-from trioroute.net.prompt import PromptWriter
+from trioroute.net.prompt import PromptReader, PromptWriter
 from trioroute.wire.slotlink import encode_batch, holder_decoder
 
 __all__ = ["Links"]
@@ -19,7 +19,6 @@ __all__ = ["Links"]
 _HELLO_S: Final = 2.0
 #: A holder that is this far behind does not read: its session is closed, its lease ends.
 _BACKLOG_BYTES_MAX: Final = 8 * 1024 * 1024
-_READ_BYTES: Final = 65536
 
 
 class _Session:
@@ -78,10 +77,10 @@ class Links:
         Args:
             peer: name of the front-end, authenticated where the peers port is.
         """
-        decoder = holder_decoder()
+        reader, decoder = PromptReader(stream), holder_decoder()
         try:
             with trio.fail_after(_HELLO_S):
-                messages = await _receive(stream, decoder.feed)
+                messages = await _receive(reader, decoder.feed)
             hello = messages[0]
             if not isinstance(hello, m.Hello) or hello.holder.rpartition("/")[0] != peer:
                 return
@@ -93,7 +92,7 @@ class Links:
         session = self._replace(hello.holder, stream)
         try:
             with session.scope:
-                await self._converse(stream, session, hello.holder, messages, decoder.feed)
+                await self._converse(reader, session, hello.holder, messages, decoder.feed)
         finally:
             self._ended(hello.holder, session)
 
@@ -125,7 +124,7 @@ class Links:
 
     async def _converse(
         self,
-        stream: trio.abc.Stream,
+        reader: PromptReader,
         session: _Session,
         holder: str,
         messages: list[m.FromHolder],
@@ -138,7 +137,7 @@ class Links:
                     if self._sessions.get(holder) is not session:
                         return  # replaced in this very turn: the next one's report must be its own
                     self._take(holder, messages)
-                    messages = await _receive(stream, feed)
+                    messages = await _receive(reader, feed)
 
     def _take(self, holder: str, messages: Sequence[m.FromHolder]) -> None:
         """All that came together, so that what it leads to goes out together."""
@@ -183,11 +182,11 @@ def suppress_in_groups(*kinds: type[Exception]) -> Iterator[None]:
 
 
 async def _receive(
-    stream: trio.abc.Stream, feed: Callable[[bytes], list[m.FromHolder]]
+    reader: PromptReader, feed: Callable[[bytes], list[m.FromHolder]]
 ) -> list[m.FromHolder]:
     """At least one message."""
     while True:
-        data = await stream.receive_some(_READ_BYTES)
+        data = await reader.receive_some()
         if not data:
             raise LinkLostError("the holder closed it")
         if messages := feed(bytes(data)):

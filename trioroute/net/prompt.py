@@ -1,10 +1,13 @@
-"""Writing short messages at once, by a plain call, where the socket takes them.
+"""Writing short messages at once where the socket takes them, and reading in one turn of the loop.
 
 A task that is woken to write costs two turns of Trio's loop, over TLS three, which is most of what
 a message on the slot link costs; a slot stands idle meanwhile. So a message is handed to the kernel
 where it is said. What the kernel does not take, and everything on a stream that is neither a plain
 TCP socket nor TLS over one (memory streams in tests), is left to the one task that runs
 `PromptWriter.run`; order is kept.
+
+Reading from Trio's TLS stream costs a turn beyond the one that waits for the socket, for its lock
+is open to several readers. `PromptReader` is the only one, so it needs no lock.
 """
 # ruff: noqa: SLF001 - Trio's TLS stream has no call that does not wait (`_TLS_PARTS`)
 
@@ -14,12 +17,48 @@ from typing import Final
 
 import trio
 
-__all__ = ["PromptWriter"]
+__all__ = ["PromptReader", "PromptWriter"]
 
-#: What is used of `trio.SSLStream` beyond its public face: the session itself, what it wants sent,
-#: who is sending, and what the next send is to begin with. Where one is missing in another version
-#: of Trio, the task writes, which is slower and no less right; a test notices.
-_TLS_PARTS: Final = ("_ssl_object", "_outgoing", "_inner_send_lock", "_delayed_outgoing")
+#: What is used of `trio.SSLStream` beyond its public face: the session itself, what it is to read,
+#: what it wants sent, who is sending, and what the next send is to begin with. Where one is missing
+#: in another version of Trio, its own calls are used, which are slower and no less right; a test
+#: notices.
+_TLS_PARTS: Final = (
+    "_ssl_object",
+    "_incoming",
+    "_outgoing",
+    "_inner_send_lock",
+    "_delayed_outgoing",
+)
+_READ_BYTES: Final = 65536
+
+
+class PromptReader:
+    """The receiving side of one stream after its handshake; nobody else may receive meanwhile."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._tls = _prompt_tls(stream)
+
+    async def receive_some(self) -> bytes | bytearray:
+        """What has come, or comes next; empty at the end of the stream.
+
+        Raises:
+            trio.BrokenResourceError, trio.ClosedResourceError: as the stream does.
+        """
+        if self._tls is None:
+            return await self._stream.receive_some(_READ_BYTES)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            try:
+                # If the session owes an answer now, it goes out with what is written next.
+                return self._tls._ssl_object.read(_READ_BYTES)
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError as error:
+                raise trio.BrokenResourceError from error
+            if not await _take_in(self._tls):
+                return await self._stream.receive_some(_READ_BYTES)  # it knows how to end
 
 
 class PromptWriter:
@@ -88,8 +127,8 @@ class PromptWriter:
         return len(data)
 
 
-def _prompt_tls(stream: trio.abc.SendStream) -> "trio.SSLStream[trio.SocketStream] | None":
-    """The stream, if it is TLS over a TCP socket and can be written to by a plain call."""
+def _prompt_tls(stream: object) -> "trio.SSLStream[trio.SocketStream] | None":
+    """The stream, if it is TLS over a TCP socket whose session can be used by plain calls."""
     if not isinstance(stream, trio.SSLStream):
         return None
     if not isinstance(stream.transport_stream, trio.SocketStream):
@@ -104,6 +143,23 @@ def _write_now(stream: trio.SocketStream, data: bytes) -> int:
         return os.write(stream.socket.fileno(), data)
     except OSError:  # `run` waits, or meets the same error
         return 0
+
+
+async def _take_in(tls: "trio.SSLStream[trio.SocketStream]") -> bool:
+    """Wait until the socket has something for the session. False where its end has come."""
+    sock = tls.transport_stream.socket
+    while True:
+        if sock.fileno() < 0:  # closed here
+            return False
+        await trio.lowlevel.wait_readable(sock)
+        try:
+            data = os.read(sock.fileno(), _READ_BYTES)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+        tls._incoming.write(data)
+        return bool(data)
 
 
 async def _send_delayed(tls: "trio.SSLStream[trio.SocketStream]") -> None:

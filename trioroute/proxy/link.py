@@ -15,7 +15,7 @@ from trioroute.core.model import CoordinatorAddress
 from trioroute.core.slots import messages as m
 from trioroute.errors import ControlError, LinkLostError
 from trioroute.net.backoff import Backoff
-from trioroute.net.prompt import PromptWriter
+from trioroute.net.prompt import PromptReader, PromptWriter
 from trioroute.proxy.admission import Admission
 from trioroute.wire.slotlink import coordinator_decoder, encode_batch
 
@@ -29,7 +29,6 @@ _CONNECT_S: Final = 1.0
 #: A new coordinator is there within milliseconds when the old one was killed: look often at first.
 _BACKOFF_FIRST_S: Final = 0.01
 _BACKOFF_MAX_S: Final = 0.1
-_READ_BYTES: Final = 65536
 
 
 class SlotLink:
@@ -114,16 +113,16 @@ class SlotLink:
                 nursery.start_soon(self._renew)
                 admission.on_news = say
                 say()
-                await self._read(stream)
+                await self._read(PromptReader(stream))
         except* (trio.BrokenResourceError, trio.ClosedResourceError, ControlError) as group:
             raise LinkLostError(f"slot link: {group.exceptions[0]}") from None
         finally:
             admission.on_news = None
 
-    async def _read(self, stream: trio.abc.Stream) -> None:
+    async def _read(self, reader: PromptReader) -> None:
         decoder = coordinator_decoder()
         admission = self._admission
-        while data := await stream.receive_some(_READ_BYTES):
+        while data := await reader.receive_some():
             self._heard_at = trio.current_time()
             for message in decoder.feed(bytes(data)):
                 admission.holding.link.receive(message, admission.clock())

@@ -82,7 +82,7 @@ class SlotBook:  # house: one method for each event that moves a slot
         While slots above a lowered limit are still out, only so many as keep what is out from
         growing: the limit comes into force as they come back (decision 29).
         """
-        free = self.free & self._usable
+        free = self.free and self.free & self._usable
         if not free or self.known <= self.replica.slots:
             return free
         return lowest_slots(free, self.replica.slots - count(self.in_use))

@@ -101,7 +101,9 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
     def receive(self, name: str, message: m.FromHolder, now: float) -> list[Effect]:
         """One message of a holder. The first of a session must be `Hello`, the next `Renew`."""
-        holder = self._holders.setdefault(name, HolderRecord(name))
+        holder = self._holders.get(name)
+        if holder is None:
+            holder = self._holders[name] = HolderRecord(name)
         if isinstance(message, m.Hello):
             self._hearing.begin(holder, message, now)
             return self._settled(now, self._lines)

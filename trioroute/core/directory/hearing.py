@@ -170,9 +170,9 @@ class Hearing:
         """Why the request may not wait; empty when it may. Makes room for it where it may."""
         if line.quarantine:
             return "quarantined"
-        predicted_s = line.predicted_wait_s(acquire.priority)
-        is_hopeless = line.expected_at <= now and not line.may_grow
-        if is_hopeless and 0 < acquire.wait_max_s < predicted_s:
+        is_bounded = acquire.wait_max_s > 0 and line.expected_at <= now
+        is_longer = is_bounded and line.is_longer_than(acquire.wait_max_s, acquire.priority)
+        if is_longer and not line.may_grow:
             return "queue-timeout"
         if line.has_room(acquire.size):
             return ""

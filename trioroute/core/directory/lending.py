@@ -154,12 +154,13 @@ class Lender:
                 self._say(holder.name, self.mode(line, holder, now))
 
     def _serve_waiters(self, line: Line, now: float) -> None:
-        for request in [*line.waiting]:
+        if line.waiting:
             line.waited_at = now
+        for request in [*line.waiting] if line.freed else ():
             book = line.free_book(self._holders[request.holder].routing_version)
             if book is not None:
                 self._grant(line, book, request, now)
-            elif not line.freed:
+            if not line.freed:
                 return
 
     def _grant(self, line: Line, book: SlotBook, request: WaitingRequest, now: float) -> None:

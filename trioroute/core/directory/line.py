@@ -274,13 +274,19 @@ class Line:  # house: one method for each event that its books go through
             depth_max=bounds.queue_depth_max, size_max=bounds.queue_bytes_max, size=size
         )
 
-    def predicted_wait_s(self, priority: int) -> float:
-        """How long one more request would wait, on average; 0 when that is not known."""
-        slots = sum(book.replica.slots for book in self.books.values() if not book.cordoned)
-        if not (self.contended and self.service_s and slots):
-            return 0.0
+    def is_longer_than(self, wait_s: float, priority: int) -> bool:
+        """Whether one more request would wait longer, on average; not where that is unknown.
+
+        Asked for each request that waits: slots are counted only where a single one would not do.
+        """
+        if not (self.contended and self.service_s):
+            return False
         service_s = sum(self.service_s.values()) / len(self.service_s)
-        return (self.waiting.ahead_of(priority) + 1) * service_s / slots
+        work_s = (self.waiting.ahead_of(priority) + 1) * service_s
+        if work_s <= wait_s:
+            return False
+        slots = sum(book.replica.slots for book in self.books.values() if not book.cordoned)
+        return slots > 0 and wait_s < work_s / slots
 
     def tell_oldest_s(self, holder: str, now: float) -> float:
         """What a holder is told: the age of the oldest waiter elsewhere; 0 when there is none."""
