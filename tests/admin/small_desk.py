@@ -27,6 +27,7 @@ class SmallDesk:
     before: list[Command] = attrs.field(factory=list)
     failure: Exception | None = None
     namespace: str = ""
+    name: str = "fe-0"
 
     @property
     def state(self) -> RegistryState:

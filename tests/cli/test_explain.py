@@ -14,8 +14,12 @@ from trioroute.admin.roles import AdminToken, Role, digest_of_token
 from trioroute.cli.explain import events, explain
 from trioroute.cli.main import trioroute
 from trioroute.client.errors import ProblemAnswerError, UnreachableError
+from trioroute.client.resources import ResourceClient
+from trioroute.client.system import System
 from trioroute.core.decisions import Decision, DecisionKind
-from trioroute.core.registry import RecordDecisions
+from trioroute.core.model import Deployment, Endpoint, StaticSource
+from trioroute.core.registry import Command, RecordDecisions
+from trioroute.core.resources.commands import PutDeployment, PutEndpoint
 
 
 def recorded() -> SmallDesk:
@@ -79,7 +83,7 @@ def test_events_are_lines_with_their_inputs() -> None:
     with running_admin(SmallView(), desk=recorded()) as url:
         done = CliRunner().invoke(events, ["--admin", url])
     _, scale, *_ = done.output.splitlines()
-    assert "scale     e/d: 2 → 5 replicas (load) (the last of 3)  [busy 9]" in scale
+    assert "scale      e/d: 2 → 5 replicas (load) (the last of 3)  [busy 9]" in scale
     assert "epoch 2" in scale
 
 
@@ -124,3 +128,31 @@ def test_the_system_is_found_as_by_every_verb(
         monkeypatch.setenv("TRIOROUTE_DATA", str(tmp_path))
         with pytest.raises(UnreachableError, match=str(tmp_path)):
             CliRunner().invoke(trioroute, words, catch_exceptions=False)
+
+
+def test_who_changed_what_is_an_event() -> None:
+    tokens = (AdminToken(name="alice", role=Role.ADMIN, digest=digest_of_token("a" * 32)),)
+    made: list[Command] = [PutEndpoint(endpoint=Endpoint(name="echo", traffic={"blue": 100}))]
+    made += [
+        PutDeployment(
+            deployment=Deployment(endpoint="echo", name=name, source=StaticSource(addresses=()))
+        )
+        for name in ("blue", "green")
+    ]
+    desk = SmallDesk()
+    for index, command in enumerate(made, 1):
+        desk.registry.apply(command, index)
+    with running_admin(SmallView(), policy=AdminPolicy(tokens=tokens), desk=desk) as url:
+        system = System(admin_urls=(url,), token="a" * 32)
+        client = ResourceClient(system)
+        client.set_traffic("echo", {"blue": 90, "green": 10})
+        client.set_traffic("echo", {"green": 100})
+        client.delete_deployment("echo", "blue")
+    said = [(one.kind.value, one.summary, dict(one.inputs)) for one in desk.state.decisions]
+    who = {"by": "alice", "through": "fe-0"}
+    assert said == [
+        ("traffic", "blue 100 → 90, green 0 → 10", who),
+        ("traffic", "blue 90 → 0, green 10 → 100", who),
+        ("deployment", "deleted", who),
+    ]
+    assert desk.state.decisions[0].at_s > 1e9

@@ -15,7 +15,6 @@ from trioroute.client.applying import (
     Step,
     WaitTimedOutError,
     apply_steps,
-    differences,
     plan_steps,
     wait_provisioned,
 )
@@ -179,9 +178,3 @@ def test_a_failed_replica_that_was_replaced_meanwhile_is_looked_at_when_it_fails
         client.put_deployment(Deployment(endpoint="echo", name="blue", source=source), "{}")
         with pytest.raises(ProvisioningFailedError, match="ImportError: no module"):
             wait_provisioned(client, {"echo/blue": 0}, wait_s=60, progress=lambda _: None)
-
-
-def test_differences_name_the_path() -> None:
-    old = {"a": {"b": 1, "c": 2}, "d": 3}
-    new = {"a": {"b": 1, "c": 3}, "e": 4}
-    assert list(differences(old, new)) == ["a.c: 2 → 3", "d: 3 → -", "e: - → 4"]

@@ -122,9 +122,10 @@ class Group:
             await self.log.wait_changed(state.index)
 
 
-def coordinator_of(log: MemoryLog) -> Coordinator:
+def coordinator_of(log: MemoryLog, name: str = "fe-0") -> Coordinator:
     return Coordinator(
         log,
+        name=name,
         timings=TIMINGS,
         clock=trio.current_time,
         open_fixed=StaticReplicaSource,
@@ -434,15 +435,15 @@ async def test_the_next_coordinator_inherits_what_was_decided(
         await trio.sleep(2)
         with trio.move_on_after(2):
             await group.coordinator.run(2)
-        said = [
-            (each.kind, each.epoch, each.summary)
-            for each in group.log.state.decisions
-            if each.kind is DecisionKind.TAKE_OVER
+        with trio.move_on_after(2):
+            await coordinator_of(group.log, "fe-1").run(3)
+        offices = [e for e in group.log.state.decisions if e.kind is DecisionKind.TAKE_OVER]
+        assert [(each.epoch, each.summary) for each in offices] == [
+            (1, "fe-0 takes over, epoch 1 begins"),
+            (2, "fe-0 coordinates again, epoch 2 begins"),
+            (3, "fe-1 takes over from fe-0, epoch 3 begins"),
         ]
-        assert said == [
-            (DecisionKind.TAKE_OVER, 1, "epoch 1 begins"),
-            (DecisionKind.TAKE_OVER, 2, "epoch 2 begins"),
-        ]
+        assert (offices[2].inputs["by"], offices[2].inputs["before"]) == ("fe-1", "fe-0")
 
 
 async def test_a_recall_storm_is_on_record(autojump_clock: trio.testing.MockClock) -> None:

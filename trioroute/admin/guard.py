@@ -30,10 +30,12 @@ from trioroute.admin.problems import (
 from trioroute.admin.roles import Access, AdminToken, who_presents
 from trioroute.core.guards.failures import FailureLimits
 
-__all__ = ["AdminPolicy", "Gate", "Guard"]
+__all__ = ["AdminPolicy", "Gate", "Guard", "asker_of"]
 
 _READING: Final = frozenset({"GET", "HEAD"})
 _OPEN_WHEN_READ_ONLY: Final = frozenset({Access.HEALTH, Access.SCRAPE})
+#: In a request's scope: whose token it came with.
+_ASKER: Final = "trioroute.asker"
 _AUDIT: Final = logging.getLogger("trioroute.admin.audit")
 
 
@@ -96,6 +98,7 @@ class Gate:
         if access.role is None or not policy.tokens:
             return
         token = self._who(request)
+        request.scope[_ASKER] = token.name
         if token.role < access.role:
             needed, role = access.role.name.lower(), token.role.name.lower()
             _AUDIT.warning("%s (%s) refused: %s", token.name, role, _what(request))
@@ -123,6 +126,11 @@ class Gate:
             raise ProblemError(UNAUTHORIZED, "send Authorization: Bearer <admin token>")
         self._limits.note_success(credential)
         return token
+
+
+def asker_of(request: Request) -> str:
+    """Whose token let the request in; empty on a listener without tokens."""
+    return str(request.scope.get(_ASKER, ""))
 
 
 def _what(request: Request) -> str:

@@ -43,16 +43,24 @@ class RegistryDesk:
         *,
         vault: KeyVault,
         source: ReplicaSource | None,
+        name: str = "",
     ) -> None:
         """Read and change this registry from now on.
 
         Args:
+            name: the front-end's.
             source: who runs replicas here and keeps what they print; None where nobody does.
         """
+        self._name = name
         self._member = member
         self._registry = registry
         self._vault = vault
         self._source = source
+
+    @property
+    def name(self) -> str:
+        """The front-end's, for records of who took a change."""
+        return self._name
 
     @property
     def state(self) -> RegistryState:

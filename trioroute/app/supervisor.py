@@ -68,6 +68,7 @@ from trioroute.core.registry import RegistryState
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.discovery.issuers import IssuerKeys
 from trioroute.discovery.local import LocalReplicaSource
+from trioroute.discovery.source import ReplicaSource
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import ConfigError, ControlError, DiskError, TrioRouteError
 from trioroute.telemetry.histograms import DURATION_BOUNDS_S
@@ -120,15 +121,7 @@ class Supervisor:
         cluster = cluster_of(config)
         self._source = source_of(config, cluster)
         log = RegistryLog(self._member, machine)
-        self._coordinator = Coordinator(
-            log,
-            timings=SlotTimings(),
-            clock=boottime,
-            open_fixed=StaticReplicaSource,
-            processes=self._source,
-            duration_bounds_s=DURATION_BOUNDS_S,
-            ask=partial(probe, tls=config.proxy.replica_files.tls()),
-        )
+        self._coordinator = _coordinator_of(config, log, self._source)
         self._feed = RoutingPictures(config, self._member, machine, IssuerKeys())
         self._seats = [self._seat(index) for index in range(max(config.workers, 1))]
         self._found: tuple[FoundReplica, ...] = ()
@@ -147,7 +140,9 @@ class Supervisor:
             kubernetes_problem=self._kubernetes_problem,
         )
         vault = KeyVault(load_secret(config.runner or config.data, os.environ))
-        desk = RegistryDesk(self._member, machine.registry, vault=vault, source=self._source)
+        desk = RegistryDesk(
+            self._member, machine.registry, vault=vault, source=self._source, name=config.name
+        )
         self._desk: Desk = desk if cluster is None else cluster.desk(desk, self._member)
         self._copyist = None if cluster is None else cluster.registry(log, vault, self._view.status)
         self._deaths = None if cluster is None else cluster.deaths(log, config.peers)
@@ -357,6 +352,21 @@ class Supervisor:
             )
 
         return partial(launch_in_loop, run_worker=run_worker)
+
+
+def _coordinator_of(
+    config: FrontEndConfig, log: RegistryLog, source: ReplicaSource | None
+) -> Coordinator:
+    return Coordinator(
+        log,
+        timings=SlotTimings(),
+        clock=boottime,
+        open_fixed=StaticReplicaSource,
+        processes=source,
+        duration_bounds_s=DURATION_BOUNDS_S,
+        name=config.name,
+        ask=partial(probe, tls=config.proxy.replica_files.tls()),
+    )
 
 
 async def run_front_end(config: FrontEndConfig) -> None:

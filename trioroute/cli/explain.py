@@ -1,4 +1,4 @@
-"""`trioroute explain` and `trioroute events`: what coordinators decided lately, and why.
+"""`trioroute explain` and `trioroute events`: what was decided and changed lately, and why.
 
 The records lie in the replicated log, so any front-end tells them, under whichever coordinator they
 were made.
@@ -100,7 +100,7 @@ def explain_failover(
 def events(
     *, follow: bool, output: str, query: str | None, admin: str | None, data: Path | None
 ) -> None:
-    """All decisions on record, the oldest first."""
+    """All that is on record, the oldest first: decisions, take-overs, and what users changed."""
     system = client_of(admin, data).system
     # One batch after the other: each decision on a line of its own.
     output = "jsonl" if follow and output == "json" else output
@@ -158,5 +158,5 @@ def _line(decision: "Decision") -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(decision.at_s))
     joined = f" (the last of {decision.joined})" if decision.joined > 1 else ""
     inputs = ", ".join(f"{name} {value}" for name, value in decision.inputs.items())
-    said = f"{decision.kind.value:9} {decision.subject}: {decision.summary}{joined}"
+    said = f"{decision.kind.value:10} {decision.subject}: {decision.summary}{joined}"
     return f"{at}  epoch {decision.epoch}  {said}" + (f"  [{inputs}]" if inputs else "")

@@ -14,6 +14,7 @@ import attrs
 
 from trioroute.client.resources import ResourceClient
 from trioroute.core.resources.provisioning import ProvisioningState
+from trioroute.core.resources.telling import differences
 from trioroute.core.status import ClusterStatus, DeploymentStatus, ReplicaCondition
 from trioroute.errors import TrioRouteError
 from trioroute.spec.load import Loaded
@@ -25,7 +26,6 @@ __all__ = [
     "Step",
     "WaitTimedOutError",
     "apply_steps",
-    "differences",
     "plan_steps",
     "wait_provisioned",
 ]
@@ -84,7 +84,7 @@ def plan_steps(loaded: Loaded, registry: Resources, *, prune: bool = False) -> l
         if old is None:
             made.append(Step(action="create", kind="endpoint", key=endpoint.name))
         else:
-            lines = tuple(differences(shown_endpoint(old), kept_traffic(new.content, old)))
+            lines = tuple(_lines(shown_endpoint(old), kept_traffic(new.content, old)))
             changed.append(_update("endpoint", endpoint.name, lines))
     inner = []
     for deployment in loaded.deployments:
@@ -93,7 +93,7 @@ def plan_steps(loaded: Loaded, registry: Resources, *, prune: bool = False) -> l
         if before is None:
             inner.append(Step(action="create", kind="deployment", key=key))
             continue
-        lines = tuple(differences(_content(before.document), loaded.documents[key].content))
+        lines = tuple(_lines(_content(before.document), loaded.documents[key].content))
         if before.revision != getattr(deployment.source, "revision", ""):
             lines += ("files: changed",)
         inner.append(_update("deployment", key, lines))
@@ -275,14 +275,10 @@ def _content(document: str) -> Mapping[str, Any]:
     return Document.decode(document).content if document else {}
 
 
-def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+def _lines(old: Any, new: Any) -> Iterator[str]:
     """One line for each value that differs: `path: old → new`."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in dict.fromkeys((*old, *new)):
-            below = f"{path}.{name}" if path else str(name)
-            yield from differences(old.get(name), new.get(name), below)
-    elif old != new:
-        yield f"{path}: {_shown(old)} → {_shown(new)}"
+    for path, was, now in differences(old, new):
+        yield f"{path}: {_shown(was)} → {_shown(now)}"
 
 
 def _shown(value: Any) -> str:

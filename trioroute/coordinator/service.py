@@ -113,6 +113,7 @@ class Coordinator:
         ask: the readiness probe, as `probes.probe`.
         unix_time: what decision records are dated by.
         duration_bounds_s: by what holders count how long requests took.
+        name: this front-end's, for the record of who took over.
     """
 
     def __init__(
@@ -126,8 +127,10 @@ class Coordinator:
         ask: Callable[[Deployment, str, int], Awaitable[str]] = probe,
         unix_time: Callable[[], float] = time.time,
         duration_bounds_s: Sequence[float] = (),
+        name: str = "",
     ) -> None:
         self._log = log
+        self._name = name
         self._ask = ask
         self._unix_time = unix_time
         self._duration_bounds_s = duration_bounds_s
@@ -184,11 +187,14 @@ class Coordinator:
             directory, links, fleet, trio.current_time(), DecisionDesk(epoch), ideal
         )
         opening.set()
+        before = _last_in_office(state)
         self._decided(
             self._office,
             DecisionKind.TAKE_OVER,
             "coordinator",
-            f"epoch {epoch} begins",
+            _told_of_office(self._name, before, epoch),
+            by=self._name,
+            before=before,
             holders=len(state.holders),
             ended_cleanly=len(state.clean),
             replicas=sum(map(len, state.replicas.values())),
@@ -444,6 +450,21 @@ class Coordinator:
                 leaving=plan.leaving,
             )
         )
+
+
+def _last_in_office(state: RegistryState) -> str:
+    """Who coordinated before, as far as the records go back."""
+    began = (one for one in reversed(state.decisions) if one.kind is DecisionKind.TAKE_OVER)
+    last = next(began, None)
+    return "" if last is None else last.inputs.get("by", "")
+
+
+def _told_of_office(name: str, before: str, epoch: int) -> str:
+    if not name:
+        return f"epoch {epoch} begins"
+    verb = "coordinates again" if name == before else "takes over"
+    whose = f" from {before}" if before not in ("", name) else ""
+    return f"{name} {verb}{whose}, epoch {epoch} begins"
 
 
 def _of_known(homes: Homes, state: RegistryState) -> Homes:

@@ -1,7 +1,8 @@
-"""What coordinators decided and why: typed records in a bounded ring that survives each of them.
+"""What coordinators decided and why, and what users changed: typed records in a bounded ring.
 
-Pure. `DecisionDesk` is the coordinator's side: it collects, joins what repeats, and hands out
-batches no larger than the log should carry. The ring itself lies in the registry.
+The ring lies in the registry and so outlives each coordinator. Pure. `DecisionDesk` is the
+coordinator's side: it collects, joins what repeats, and hands out batches no larger than the log
+should carry. What users change is told by `core.resources.telling`.
 """
 
 import enum
@@ -29,7 +30,11 @@ class DecisionKind(enum.Enum):
     RECALL_STORM = "recall-storm"
     REPLICA = "replica"
     CANARY = "canary"
-    DRILL = "drill"  # no decision of the coordinator's: an operator breaks something on purpose
+    # No decisions of the coordinator's:
+    DRILL = "drill"  # an operator breaks something on purpose
+    ENDPOINT = "endpoint"  # somebody made, changed or deleted one
+    DEPLOYMENT = "deployment"  # likewise
+    TRAFFIC = "traffic"  # somebody shared requests out differently
 
 
 @attrs.frozen(kw_only=True)

@@ -34,6 +34,7 @@ from trioroute.core.resources.state import (
     Result,
     key_set_of,
 )
+from trioroute.core.resources.telling import note_change
 from trioroute.core.slots.homes import joined
 from trioroute.errors import InvariantError
 
@@ -212,6 +213,8 @@ class Registry:
         if isinstance(command, ResourceCommand):
             changed, result = apply_resource(state, command, index)
             changed = note_traffic(state, changed)
+            if changed is not state:
+                changed = note_change(state, changed, command)
         else:
             error = self._refusal(command)
             result = Result(error, Refusal.REFUSED if error else Refusal.NONE)

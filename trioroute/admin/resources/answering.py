@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trioroute.admin import problems
+from trioroute.admin.guard import asker_of
 from trioroute.admin.problems import ProblemError
 from trioroute.admin.resources.bodies import read_deployment, read_endpoint, read_wish
 from trioroute.admin.resources.desk import ConflictError, Desk, MissingError
@@ -28,6 +29,7 @@ from trioroute.core.registry import RecordDecisions
 from trioroute.core.resources.commands import (
     DeleteDeployment,
     DeleteEndpoint,
+    Origin,
     PutDeployment,
     PutEndpoint,
     SetKeys,
@@ -118,6 +120,7 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
             document=wish.document,
             sealed_keys=sealed,
             expected=_expected(request),
+            origin=self._origin(request),
         )
         return await self._write(name, lambda: self._desk.change(command))
 
@@ -125,7 +128,10 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
         """Delete an endpoint and its deployments, also with live traffic if that is asked for."""
         name = request.path_params["endpoint"]
         command = DeleteEndpoint(
-            name=name, expected=_expected(request), only_idle=not _is_set(request, "with_traffic")
+            name=name,
+            expected=_expected(request),
+            only_idle=not _is_set(request, "with_traffic"),
+            origin=self._origin(request),
         )
         return await self._write(name, lambda: self._desk.change(command))
 
@@ -135,14 +141,22 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
         body = await read_json_body(request)
         deployment, wish = read_deployment(body, endpoint, name)
         command = PutDeployment(
-            deployment=deployment, document=wish.document, expected=_expected(request)
+            deployment=deployment,
+            document=wish.document,
+            expected=_expected(request),
+            origin=self._origin(request),
         )
         return await self._write(deployment.key, lambda: self._desk.change(command))
 
     async def delete_deployment(self, request: Request) -> Response:
         """Delete a deployment that gets no traffic."""
         endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
-        command = DeleteDeployment(endpoint=endpoint, name=name, expected=_expected(request))
+        command = DeleteDeployment(
+            endpoint=endpoint,
+            name=name,
+            expected=_expected(request),
+            origin=self._origin(request),
+        )
         return await self._write(deployment_key(endpoint, name), lambda: self._desk.change(command))
 
     async def patch_traffic(self, request: Request) -> Response:
@@ -158,6 +172,7 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
                     traffic=wish.traffic,
                     mirror_traffic=wish.mirror_traffic,
                     expected=version,
+                    origin=self._origin(request),
                 )
             )
             changed = self._desk.state
@@ -232,6 +247,9 @@ class ResourceHandlers:  # house: one handler for each row of `operations`, and 
         replicas = self._replicas_of(key)
         items = [ReplicaLog(name, await self._desk.last_lines(name)) for name in replicas]
         return json_answer(LogList(tuple(items)))
+
+    def _origin(self, request: Request) -> Origin:
+        return Origin(at_s=self._unix_time(), by=asker_of(request), through=self._desk.name)
 
     async def _write(self, name: str, change: Callable[[], Awaitable[int]]) -> Response:
         """Commit, and say what it made of the resource."""

@@ -26,6 +26,10 @@ class Desk(Protocol):
     """The registry, for whoever reads and changes it."""
 
     @property
+    def name(self) -> str:
+        """The front-end's, for records of who took a change."""
+
+    @property
     def state(self) -> RegistryState:
         """The registry as applied here."""
 

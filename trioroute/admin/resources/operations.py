@@ -39,7 +39,7 @@ RESOURCE_OPERATIONS: Final = (
         path="/v1/decisions",
         name="get_decisions",
         access=Access.SCRAPE,
-        summary="What coordinators decided lately and why: scaling, take-overs, fences, health.",
+        summary="What was decided lately and why, and who changed what.",
         answers=(Answer(status=200, meaning="Now.", body=DecisionList, media_type=_JSON),),
     ),
     Operation(

@@ -53,6 +53,11 @@ class KubeDesk:
         self._writer = writer
 
     @property
+    def name(self) -> str:
+        """The front-end's."""
+        return self._inner.name
+
+    @property
     def state(self) -> RegistryState:
         """The registry as applied here."""
         return self._inner.state

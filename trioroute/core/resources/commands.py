@@ -14,13 +14,30 @@ from trioroute.core.resources.state import TokenKey
 __all__ = [
     "DeleteDeployment",
     "DeleteEndpoint",
+    "Origin",
     "PutDeployment",
     "PutEndpoint",
     "ResourceCommand",
     "SetKeys",
     "SetTokenKeys",
     "SetTraffic",
+    "with_origin",
 ]
+
+
+@attrs.frozen(kw_only=True)
+class Origin:
+    """Who asked for a change and when: what makes it a record among the events.
+
+    Attributes:
+        at_s: Unix time, by the clock of whoever took it.
+        by: whose admin token it came with; empty where nobody needs one.
+        through: the front-end that took it, or `kubernetes` for a custom resource.
+    """
+
+    at_s: float
+    by: str = ""
+    through: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,12 +51,14 @@ class PutEndpoint:
         document: what the user wrote, as JSON.
         sealed_keys: goes with `endpoint.key_digests`.
         expected: the version to be replaced; 0 when there must be none, None for any.
+        origin: who asked for it; without one the change is no event.
     """
 
     endpoint: Endpoint
     document: str = ""
     sealed_keys: bytes = b""
     expected: int | None = None
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +68,7 @@ class PutDeployment:
     deployment: Deployment
     document: str = ""
     expected: int | None = None
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +83,7 @@ class DeleteEndpoint:
     name: str
     expected: int | None = None
     only_idle: bool = False
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -77,6 +98,7 @@ class DeleteDeployment:
     name: str
     expected: int | None = None
     with_traffic: bool = False
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -91,6 +113,7 @@ class SetTraffic:
     traffic: Mapping[str, int]
     mirror_traffic: Mapping[str, int] | None = None
     expected: int | None = None
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -128,3 +151,10 @@ ResourceCommand = (
     | SetKeys
     | SetTokenKeys
 )
+
+
+def with_origin(command: ResourceCommand, origin: Origin) -> ResourceCommand:
+    """The command as asked for by somebody; keys change without a record of what they are."""
+    if isinstance(command, SetKeys | SetTokenKeys):
+        return command
+    return attrs.evolve(command, origin=origin)

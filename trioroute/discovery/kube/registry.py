@@ -5,6 +5,7 @@ one that was cut short at any write is finished by the next, of this coordinator
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +16,12 @@ import trio
 
 from trioroute.core.model import AuthMode, Endpoint
 from trioroute.core.registry import Command, RegistryState, Result
-from trioroute.core.resources.commands import PutEndpoint, ResourceCommand
+from trioroute.core.resources.commands import (
+    Origin,
+    PutEndpoint,
+    ResourceCommand,
+    with_origin,
+)
 from trioroute.core.status import ClusterStatus
 from trioroute.discovery.kube.api import KubeApi
 from trioroute.discovery.kube.calls import KubeError
@@ -172,6 +178,7 @@ class KubeRegistry:
             digests, sealed = self._new_keys(command.endpoint.name)
             endpoint = attrs.evolve(command.endpoint, key_digests=digests)
             command = attrs.evolve(command, endpoint=endpoint, sealed_keys=sealed)
+        command = with_origin(command, Origin(at_s=time.time(), through="kubernetes"))
         result = await self._log.commit(command)
         # Tried again at each look, since what it lacks may come; said once.
         known = "" if reading is None else self._refused.get(_identity_of(reading), "")
