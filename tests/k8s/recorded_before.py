@@ -44,6 +44,10 @@ BEFORE: Final[dict[str, list[tuple[str, str, Json]]]] = {
         ("Role", "review", {"metadata": {"name": "trioroute"}, "rules": _REVIEWED}),
         ("RoleBinding", "review", {"metadata": {"name": "trioroute"}, **_bound("review")}),
     ],
+    "impersonation": [
+        ("Role", "review", {"metadata": {"name": "trioroute"}, "rules": _REVIEWED}),
+        ("RoleBinding", "review", {"metadata": {"name": "trioroute"}, **_bound("review")}),
+    ],
     "rbac-revoked": [
         (
             "Role",

@@ -2,6 +2,7 @@
 
 # house: tests chaos/sim/kubernetes and kubernetes_cluster together, through their oldest client
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,45 @@ def test_without_a_token_or_with_a_wrong_one(cluster: RunningCluster, tmp_path: 
     assert "cannot list resource" in secrets.stderr
 
 
+def test_what_the_handbook_has_made_by_hand(kubectl: Kubectl) -> None:
+    """`kubectl create` and `auth can-i` send protobuf."""
+    system = ("-n", NAMESPACE)
+    types = '{"nodeSelector": {"pool": "cpu"}}'
+    name = "trioroute-instance-types"
+    kubectl("create", *system, "configmap", name, f"--from-literal=small={types}")
+    assert kubectl("get", *system, "cm", name, "-o=jsonpath={.data.small}") == types
+    assert "already exists" in kubectl.run("create", *system, "configmap", name).stderr
+    secret = ("create", *system, "secret", "generic", "trioroute-secret")
+    kubectl(*secret, "--from-literal=secret.key=k")
+    kept = kubectl("get", *system, "secret", "trioroute-secret", "-o=jsonpath={.data.secret\\.key}")
+    assert base64.b64decode(kept) == b"k"
+    kubectl("create", "namespace", "team-c")
+    assert "team-c" in kubectl("get", "namespaces")
+
+
+def test_who_may_do_what_and_what_nobody_may(kubectl: Kubectl) -> None:
+    system = ("-n", NAMESPACE)
+    role = ("create", *system, "role", "reader", "--verb=get,list", "--resource=pods")
+    kubectl(*role)
+    binding = ("rolebinding", "reader", "--role=reader", f"--serviceaccount={NAMESPACE}:reader")
+    kubectl("create", *system, *binding)
+    account = f"--as=system:serviceaccount:{NAMESPACE}:reader"
+    may = ("auth", "can-i", *system)
+    assert kubectl(*may, "delete", "pods") == "yes\n"
+    assert kubectl(*may, "list", "pods", account) == "yes\n"
+    assert kubectl.run(*may, "delete", "pods", account).stdout == "no\n"
+    refused = kubectl.run("get", *system, "secrets", account)
+    assert f'"system:serviceaccount:{NAMESPACE}:reader" cannot list resource' in refused.stderr
+
+
+def test_several_objects_in_one_list(kubectl: Kubectl) -> None:
+    """No PATCH has that kind: kubectl looks for it in the OpenAPI document of version 2."""
+    head = {"apiVersion": "v1", "kind": "ConfigMap"}
+    items = [{**head, "metadata": {"name": name, "namespace": NAMESPACE}} for name in "ab"]
+    several = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    assert kubectl("apply", "-f", "-", stdin=several).count(" created") == 2
+
+
 def test_an_installation(kubectl: Kubectl) -> None:
     """As `k8s/README.md` has it, with a kubelet that says ready at once."""
     kubectl("delete", "-k", str(FOLDER / "crds"))
@@ -149,6 +189,13 @@ def test_an_installation(kubectl: Kubectl) -> None:
     assert "trioroute-0" in kubectl("get", *system, "all", "-o", "wide")
     kubectl("rollout", *system, "restart", "statefulset/trioroute")
     kubectl("rollout", *system, "status", "statefulset/trioroute", "--timeout=60s")
+    told = "restartedAt"
+    assert told in kubectl("get", *system, "statefulset/trioroute", "-o", "yaml")
+    kubectl("rollout", *system, "undo", "statefulset/trioroute")
+    kubectl("rollout", *system, "status", "statefulset/trioroute", "--timeout=60s")
+    assert told not in kubectl("get", *system, "statefulset/trioroute", "-o", "yaml")
+    history = kubectl("rollout", *system, "history", "statefulset/trioroute").splitlines()
+    assert [row.split()[0] for row in history[2:] if row] == ["2", "3"]
     kubectl("scale", *system, "statefulset/trioroute", "--replicas=1")
     kubectl("wait", *system, "--for=delete", "pod/trioroute-2", "--timeout=60s")
     # The namespace goes first, and with it all that kubectl asks for after that.

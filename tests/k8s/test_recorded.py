@@ -90,6 +90,7 @@ REPLAYED: Final[Mapping[str, Mapping[int, str]]] = {
     "rolling-update": {
         3: "when a deadline of 3 s is over hangs on where a second begins; step 11 has it",
     },
+    "impersonation": {},
     "leases": {},
     "scale-down-order": {},
     "statefulset-order": {},
@@ -120,7 +121,6 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "events": _UNUSED,
     "eviction-429": _UNUSED,
     "http-connection": "how connections are kept is the HTTP client's matter",
-    "impersonation": _UNUSED,
     "kubectl-apply": _KUBECTL,
     "kubectl-auth": _KUBECTL,
     "kubectl-diff": _KUBECTL,

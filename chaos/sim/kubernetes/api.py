@@ -30,6 +30,7 @@ from chaos.sim.kubernetes.patches import json_patch, merge_patch, strategic_patc
 from chaos.sim.kubernetes.requests import (
     APPLY,
     Answer,
+    LogStream,
     PortForward,
     Request,
     check_dry_run,
@@ -47,6 +48,7 @@ from chaos.sim.kubernetes.rights import (
     REVIEWS,
     Access,
     User,
+    acting_as,
     check_path,
     check_resource,
     review,
@@ -54,6 +56,7 @@ from chaos.sim.kubernetes.rights import (
 )
 from chaos.sim.kubernetes.store import Store
 from chaos.sim.kubernetes.watching import Watch
+from chaos.sim.kubernetes_rules.packed import unpacked
 from chaos.sim.kubernetes_shown.discovery import discover
 from chaos.sim.kubernetes_shown.forms import check_accept, show_answer, shower_of
 from chaos.sim.kubernetes_shown.scales import scale_of, scaled
@@ -61,6 +64,9 @@ from chaos.sim.kubernetes_shown.scales import scale_of, scaled
 __all__ = ["Api"]
 
 Json = dict[str, Any]
+
+#: An answer, or what goes on after it.
+Answered = Answer | Watch | LogStream | PortForward
 
 _PATCHES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "application/json-patch+json": json_patch,
@@ -99,9 +105,10 @@ class Api:
         #: What a pod's container has written; whoever runs pods knows.
         self.logs: Callable[[Json], str] = lambda _: ""
 
-    async def answer(self, request: Request) -> Answer | Watch | PortForward:
+    async def answer(self, request: Request) -> Answered:
         """Answer a request; a watch is for the caller to run."""
         try:
+            request = unpacked(request)
             return self._answer(request)
         except ApiError as error:
             if error.code != 504:
@@ -118,7 +125,7 @@ class Api:
         definitions = next(kind for kind in BUILT_IN if kind.kind == _DEFINITIONS)
         return [*BUILT_IN, *map(kind_of_definition, self.store.list(definitions))]
 
-    def _answer(self, request: Request) -> Answer | Watch | PortForward:
+    def _answer(self, request: Request) -> Answered:
         user = self._user(request)
         check_accept(request)
         parts = [unquote(part) for part in request.path.rstrip("/").split("/")[1:]] or [""]
@@ -158,7 +165,7 @@ class Api:
         user = self.tokens.get(token.strip())
         if user is None or not self._exists(user):
             raise ApiError(401, "Unauthorized", "Unauthorized")
-        return user
+        return acting_as(user, request.headers)
 
     def _exists(self, user: User) -> bool:
         """The tokens of a service account end with it."""
@@ -208,7 +215,7 @@ class Api:
         is_token = (place.kind.kind, place.subresource) == ("ServiceAccount", "token")
         return place.subresource in place.kind.subresources or is_token
 
-    def _serve(self, request: Request, place: _Place) -> Answer | Watch | PortForward:
+    def _serve(self, request: Request, place: _Place) -> Answered:
         if place.kind.is_namespaced and not place.namespace and place.name:
             raise no_such_resource()
         serve = {
@@ -230,7 +237,7 @@ class Api:
         assert serve is not None
         return serve(request, place)
 
-    def _list(self, request: Request, place: _Place) -> Answer | Watch | PortForward:
+    def _list(self, request: Request, place: _Place) -> Answered:
         query = request.query
         is_watch = is_flag(query, "watch")
         options = ListOptions.parse(query, place.kind, is_watch=is_watch)
@@ -252,7 +259,7 @@ class Api:
         watch.check()
         return watch
 
-    def _get(self, request: Request, place: _Place) -> Answer | PortForward:
+    def _get(self, request: Request, place: _Place) -> Answer | LogStream | PortForward:
         version = request.query.get("resourceVersion", "")
         if version.isdigit():
             check_future(version, self.store)
@@ -260,9 +267,23 @@ class Api:
             pod = self.objects.read(place.kind, place.namespace, place.name)
             return PortForward.asked(request, pod)
         if place.subresource == "log":
-            pod = self.objects.read(place.kind, place.namespace, place.name)
-            return Answer(body=_last_lines(self.logs(pod), request.query.get("tailLines", "")))
+            return self._log(request, self.objects.read(place.kind, place.namespace, place.name))
         return self._shown(place, self.objects.read(place.kind, place.namespace, place.name))
+
+    def _log(self, request: Request, pod: Json) -> Answer | LogStream:
+        lines = request.query.get("tailLines", "")
+        if is_flag(request.query, "previous"):
+            ran = (pod["status"].get("containerStatuses") or [{}])[0]
+            if not ran.get("restartCount"):
+                name = pod["metadata"]["name"]
+                raise bad_request(f"previous terminated container in pod {name} not found")
+        if not is_flag(request.query, "follow"):
+            return Answer(body=_last_lines(self.logs(pod), lines))
+        uid = pod["metadata"]["uid"]
+        return LogStream(
+            first=_last_lines(self.logs(pod), lines),
+            text=lambda: self.logs(pod) if uid in self.store.uids() else None,
+        )
 
     def _create(self, request: Request, place: _Place) -> Answer:
         body, write = object_of(request, place.kind), self._write(request, place)

@@ -19,6 +19,7 @@ __all__ = [
     "APPLY",
     "CHANNELS",
     "Answer",
+    "LogStream",
     "PortForward",
     "Request",
     "check_dry_run",
@@ -116,6 +117,19 @@ class PortForward:
             raise bad_request(f'unable to parse "{port}" as a port')
         key = headers.get("sec-websocket-key", "")
         return cls(key=key, host=str(pod["status"].get("podIP", "")), port=int(port))
+
+
+@attrs.frozen(kw_only=True)
+class LogStream:
+    """An answer: what a container writes, as long as its pod is there.
+
+    Attributes:
+        first: what has been written and is wanted.
+        text: all that has been written by now; None when the pod has gone.
+    """
+
+    first: str
+    text: Callable[[], str | None]
 
 
 def is_flag(query: Mapping[str, str], name: str) -> bool:

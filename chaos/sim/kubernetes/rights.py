@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import attrs
 
-from chaos.sim.kubernetes.errors import ApiError, cause, no_such_resource
+from chaos.sim.kubernetes.errors import ApiError, bad_request, cause, no_such_resource
 from chaos.sim.kubernetes.kinds import Kind
 from chaos.sim.kubernetes.store import Store
 
@@ -14,6 +14,7 @@ __all__ = [
     "REVIEWS",
     "Access",
     "User",
+    "acting_as",
     "check_path",
     "check_resource",
     "review",
@@ -82,6 +83,10 @@ def check_resource(user: User, access: Access, store: Store) -> None:
     """
     if user.is_admin or any(_allows(rule, access) for rule, _ in _rules_of(user, access, store)):
         return
+    raise _forbidden(user, access)
+
+
+def _forbidden(user: User, access: Access) -> ApiError:
     group = access.group
     plural = access.resource.partition("/")[0]
     full = f"{plural}.{group}" if group else plural
@@ -98,7 +103,21 @@ def check_resource(user: User, access: Access, store: Store) -> None:
         details["name"] = access.name
     if group:
         details["group"] = group
-    raise ApiError(403, "Forbidden", message, details=details)
+    return ApiError(403, "Forbidden", message, details=details)
+
+
+def acting_as(user: User, headers: Mapping[str, str]) -> User:
+    """The user that a request is answered as: an administrator may act as others.
+
+    Raises:
+        ApiError: 400 for groups without a user.
+    """
+    wanted = headers.get("impersonate-user", "")
+    if not wanted and any(name.startswith("impersonate-") for name in headers):
+        raise bad_request("requested groups without impersonating a user name")
+    if not wanted or user.is_admin:
+        return User(wanted) if wanted else user
+    return User(f"{user.name}, who may not impersonate")  # nobody, and so without any right
 
 
 def review(user: User, path: list[str], body: Mapping[str, Any], store: Store) -> dict[str, object]:

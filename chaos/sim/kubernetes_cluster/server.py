@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from chaos.sim.kubernetes.api import Api
-from chaos.sim.kubernetes.requests import Answer, PortForward, Request
+from chaos.sim.kubernetes.requests import Answer, LogStream, PortForward, Request
 from chaos.sim.kubernetes.watching import Watch
 from chaos.sim.kubernetes_cluster.forwarding import serve_forward
 from chaos.sim.kubernetes_cluster.tls import ServerTls
@@ -22,6 +22,8 @@ from chaos.sim.kubernetes_cluster.tls import ServerTls
 __all__ = ["ApiServer", "Faults"]
 
 _HEAD_BYTES_MAX: Final = 65_536
+#: How often a log that somebody follows is looked at, seconds.
+_LOG_LOOK_S: Final = 0.2
 _CHUNK_BYTES: Final = 65_536
 _REASONS: Final = {200: "OK", 201: "Created", 304: "Not Modified"}
 _NOT_MODIFIED: Final = 304
@@ -172,6 +174,8 @@ class ApiServer:
         await self._wait_thawed()
         if isinstance(answer, Watch):
             return await self._run_watch(stream, answer)
+        if isinstance(answer, LogStream):
+            return await _send_log(stream, answer)
         if isinstance(answer, PortForward):
             await serve_forward(stream, answer)
             return False
@@ -211,6 +215,29 @@ class ApiServer:
                 line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
                 await stream.send_all(f"{len(line):x}\r\n".encode() + line + b"\r\n")
         await stream.send_all(b"0\r\n\r\n")
+
+
+async def _send_log(stream: trio.abc.Stream, log: LogStream) -> bool:
+    """Until its pod has gone, or the client. Returns whether the connection can be used again."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n"
+    await stream.send_all(head + _chunk(log.first))
+    seen, client = len(log.text() or ""), trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when_gone, stream, client)
+        with client:
+            while (text := log.text()) is not None:
+                if text[seen:]:
+                    await stream.send_all(_chunk(text[seen:]))
+                seen = len(text)
+                await trio.sleep(_LOG_LOOK_S)
+            await stream.send_all(b"0\r\n\r\n")
+        nursery.cancel_scope.cancel()
+    return not client.cancelled_caught
+
+
+def _chunk(text: str) -> bytes:
+    data = text.encode()
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n" if data else b""
 
 
 async def _cancel_when_gone(stream: trio.abc.Stream, scope: trio.CancelScope) -> None:

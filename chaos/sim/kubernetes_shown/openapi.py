@@ -2,7 +2,8 @@
 
 `kubectl apply` looks whether a kind's PATCH knows the parameter `fieldValidation`, and then leaves
 validation to the server; `kubectl explain` reads the schemas. Those of custom resources are their
-definitions'; of built-in kinds only the names are here. Version 2 is not served.
+definitions'; of built-in kinds only the names are here. Version 2, to which `kubectl` falls back
+for kinds that no PATCH has (a `List` in a file), names none.
 """
 
 import hashlib
@@ -23,6 +24,9 @@ _PATCHES: Final = (
     "application/json-patch+json",
     "application/merge-patch+json",
 )
+_MEDIA_2: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+#: In protobuf: version 2.0, a title, and its version.
+_VERSION_2: Final = "\n\x032.0\x12\x13\n\nKubernetes\x12\x05v1.36"
 _PARAMETERS: Final = ("dryRun", "fieldManager", "fieldValidation")
 
 
@@ -32,6 +36,8 @@ def openapi(request: Request, parts: Sequence[str], kinds: Sequence[Kind]) -> An
     Args:
         parts: of the path, after `openapi`.
     """
+    if parts == ["v2"]:
+        return Answer(body=_VERSION_2, headers={"content-type": _MEDIA_2})
     if not parts or parts[0] != "v3":
         raise no_such_path()
     places = {_place(kind): kind for kind in kinds}
