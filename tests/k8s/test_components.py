@@ -21,6 +21,12 @@ pytestmark = needs_kustomize
 VERSIONS: Final = [f"1.{minor}" for minor in range(28, 37)]
 #: Kinds that an operator of somebody else's defines, whose schemas are not here.
 OTHERS: Final = ("cert-manager.io/", "monitoring.coreos.com/")
+#: How cert-manager's csi-driver names its files when nobody says otherwise.
+CSI_FILES: Final = {
+    "certificate-file": "tls.crt",
+    "privatekey-file": "tls.key",
+    "ca-file": "ca.crt",
+}
 COMPONENTS: Final = sorted(path.name for path in (FOLDER / "components").iterdir())
 
 
@@ -121,6 +127,33 @@ def test_cert_manager_makes_the_files_that_front_ends_are_told_of(tmp_path: Path
     authority = one(made, "Certificate", "trioroute-peers-authority")["spec"]
     assert {each["issuerRef"]["name"] for each in leaves} == {"trioroute-peers"}
     assert issuers["trioroute-peers"]["ca"]["secretName"] == authority["secretName"]
+
+
+def test_by_the_csi_driver_a_front_end_has_its_own_key_and_no_other(tmp_path: Path) -> None:
+    made = with_component("cert-manager-csi", tmp_path)
+    spec = one(made, "StatefulSet")["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    mount = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}["peers"]
+    (volume,) = (each for each in spec["volumes"] if each["name"] == "peers")
+    assert volume.keys() == {"name", "csi"}
+    said = {
+        name.partition("/")[2]: value for name, value in volume["csi"]["volumeAttributes"].items()
+    }
+    assert said["dns-names"] == "${POD_NAME}", "what front-ends ask of each other's certificates"
+    assert {"server auth", "client auth"} <= set(said["key-usages"].split(","))
+    assert int(said["fs-group"]) == spec["securityContext"]["fsGroup"]
+    files = {said.get(name, file) for name, file in CSI_FILES.items()}
+    options = ("--peer-certificate=", "--peer-key=", "--peer-authority=")
+    wanted = {arg.partition("=")[2] for arg in container["args"] if arg.startswith(options)}
+    assert wanted == {f"{mount}/{file}" for file in files}
+    secrets = [each["secret"]["secretName"] for each in spec["volumes"] if "secret" in each]
+    assert "trioroute-peers" not in secrets
+    issuers = {each["metadata"]["name"] for each in made if each["kind"] == "Issuer"}
+    assert said["issuer-name"] in issuers
+    # Only the authority's key is a Secret, and no pod of ours mounts it.
+    kept = [each["spec"]["secretName"] for each in made if each["kind"] == "Certificate"]
+    assert kept == ["trioroute-peers-authority"]
+    assert not set(kept) & set(secrets)
 
 
 def test_prometheus_finds_the_port_that_only_reads_and_is_let_in(tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ CONTAINER: Final = "front-end"
 #: The StatefulSet controller puts a pod's name on it; overlays that rename other labels leave it.
 _POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
 
-#: A runtime that has something to say itself says it first, with a colon.
+#: A runtime that has something to say itself says it first, with a colon. A boot of more digits is
+#: none: its incarnations would not fit into the 64 bits that the log has for them.
 _SENTENCE: Final = re.compile(
-    r"(?:.*: )?Front-end ([-a-z0-9]{1,63}) \(boot ([0-9]{1,15})\) has ended with all its workers\."
+    r"(?:.*: )?Front-end ([-a-z0-9]{1,63}) \(boot ([0-9]{1,12})\) has ended with all its workers\."
 )
 
 #: Reasons of a kubelet or runtime that does not know how a container ended: it lost sight of it.
