@@ -1,6 +1,6 @@
 """What a front-end says of itself, also before anything is agreed on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from trioroute.app.replicated import RegistryLog, RegistryMachine
 from trioroute.app.routing.readiness import Readiness
 from trioroute.app.settings import ClusterSettings, FrontEndConfig
 from trioroute.app.view import FrontEndView
+from trioroute.app.workers import Seat
 from trioroute.coordinator.service import Coordinator
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Endpoint, StaticSource
@@ -23,6 +24,7 @@ from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.status import ReplicaCondition, Role
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import NoCoordinatorError
+from trioroute.telemetry.recording import Recorder, WorkerStats
 
 PEERS = tuple(PeerAddress(name=f"fe-{n}", host="127.0.0.1", port=n + 1) for n in range(3))
 ENDPOINT = Endpoint(name="wine", traffic={"blue": 100})
@@ -39,6 +41,17 @@ class Situation:
     member: Member
     found: list[FoundReplica] = attrs.field(factory=list)
     unready: list[str] = attrs.field(factory=list)
+    recorder: Recorder = attrs.field(factory=Recorder)
+
+
+class CountingSeat(Seat):
+    """A place whose worker's counts are the test's."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def worker_stats(self) -> WorkerStats:
+        return self.recorder.snapshot()
 
 
 @asynccontextmanager
@@ -63,11 +76,12 @@ async def one_of(count: int, *, cluster: ClusterSettings | None = None) -> Async
     )
     found: list[FoundReplica] = []
     unready: list[str] = []
+    recorder = Recorder()
     view = FrontEndView(
         FrontEndConfig(name="fe-0", data=Path("data"), peers=peers, voters=count, cluster=cluster),
         member,
         machine.registry,
-        seats=[],
+        seats=[CountingSeat(recorder)],
         coordinator=coordinator,
         found=lambda: found,
         office_age_s=lambda: None,
@@ -77,7 +91,7 @@ async def one_of(count: int, *, cluster: ClusterSettings | None = None) -> Async
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(member.run)
-        yield Situation(view, member, found, unready)
+        yield Situation(view, member, found, unready, recorder)
         nursery.cancel_scope.cancel()
 
 
@@ -189,3 +203,39 @@ async def test_only_the_coordinator_can_hand_its_office_over(
     async with one_of(3) as situation:
         with pytest.raises(RefusedError, match="fe-0 is not the coordinator; nobody is"):
             await situation.view.transfer_coordinator()
+
+
+async def test_times_are_those_of_the_last_minute_and_never_below_the_truth(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_of(1) as situation, trio.open_nursery() as nursery:
+        await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))
+        nursery.start_soon(situation.view.run_rate)
+
+        async def shown(times_s: Sequence[float]) -> tuple[float | None, ...]:
+            await trio.sleep(120)
+            for total_s in times_s:
+                situation.recorder.record_exchange(
+                    endpoint="wine",
+                    deployment="blue",
+                    status=200,
+                    reason="ok",
+                    queue_s=0.0,
+                    route_s=0.0,
+                    upstream_s=total_s - 0.0011,
+                    head_s=total_s,
+                    total_s=total_s,
+                    bytes_in=1,
+                    bytes_out=1,
+                    attempts=1,
+                )
+            status = situation.view.status()
+            (deployment,) = status.endpoints[0].deployments
+            return deployment.p50_s, deployment.p99_s, status.front_ends[0].overhead_p99_s
+
+        # In (100 ms, 120 ms] and (200 ms, 250 ms]: of 110 and 210 nothing below is told.
+        assert await shown([0.11] * 60 + [0.21] * 40) == (0.12, 0.25, 0.0012)
+        assert await shown([0.001] * 10) == (0.001, 0.001, 0.0012)
+        assert await shown([]) == (None, None, None)
+        assert situation.view.status().endpoints[0].deployments[0].requests == 110
+        nursery.cancel_scope.cancel()

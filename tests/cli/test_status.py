@@ -204,6 +204,12 @@ def test_a_deployment_s_row_shows_load_against_capacity() -> None:
         *[("echo", "blue", "90 %", "1/2", "1/2", "3", "200 %/70 %", "-", "0", "steady")],
         *[("", "green", "0 %", "0/0", "-/-", "-", "-/-", "39/610 ms", "0", "")],
     ]
+    # A bound loses no digit: rounded down it would be none.
+    slow = attrs.evolve(green, p50_s=0.0012, p99_s=1.75)
+    status = ClusterStatus(
+        reporter="x", endpoints=(EndpointStatus(name="echo", deployments=(slow,)),)
+    )
+    assert next(deployment_rows(status))[7] == "1.2/1750 ms"
 
 
 @pytest.mark.parametrize(

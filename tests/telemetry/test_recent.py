@@ -2,7 +2,7 @@
 
 import pytest
 
-from trioroute.telemetry.histograms import OVERHEAD_BOUNDS_S, quantile_s
+from trioroute.telemetry.histograms import FINE_BOUNDS_S, quantile_s
 from trioroute.telemetry.recent import RecentStats
 from trioroute.telemetry.recording import Recorder
 
@@ -52,7 +52,7 @@ def test_an_old_outage_does_not_colour_the_present() -> None:
         recent.add(recorder.snapshot(), now=second)
         record(recorder)
     recent.add(recorder.snapshot(), now=32.0)
-    p99_s = quantile_s(recent.last(2).stats.overhead, OVERHEAD_BOUNDS_S, 0.99)
+    p99_s = quantile_s(recent.last(2).stats.overhead, FINE_BOUNDS_S, 0.99)
     assert p99_s is not None
     assert p99_s <= 0.003
     assert recorder.snapshot().requests == 1002
@@ -76,3 +76,15 @@ def test_old_snapshots_are_forgotten(span_s: float, kept: int) -> None:
         recent.add(Recorder().snapshot(), now=float(second))
     assert len(recent._snapshots) <= kept
     assert recent.last(span_s).elapsed_s == min(span_s, 99)
+
+
+def test_what_was_counted_until_now_begins_a_span_ago() -> None:
+    recent, recorder = RecentStats(span_s=60), Recorder()
+    record(recorder)
+    assert recent.until(recorder.snapshot()).requests == 1, "nothing is known of before"
+    for second in range(0, 200, 10):
+        recent.add(recorder.snapshot(), now=float(second))
+        record(recorder, overhead_s=1.0 if second < 100 else 0.001)
+    lately = recent.until(recorder.snapshot())
+    assert lately.requests == 7
+    assert quantile_s(lately.overhead, FINE_BOUNDS_S, 0.99) == 0.001

@@ -16,7 +16,7 @@ from trioroute.admin.exposition import (
 )
 from trioroute.core.status import ClusterStatus, DeploymentStatus, ReplicaCondition
 from trioroute.telemetry import names
-from trioroute.telemetry.histograms import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S
+from trioroute.telemetry.histograms import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S, coarsened
 from trioroute.telemetry.names import Metric
 from trioroute.telemetry.recording import DeploymentStats, Outcome, WorkerStats
 
@@ -49,13 +49,13 @@ def _exchanges(stats: WorkerStats) -> Iterator[Family | HistogramFamily]:
     yield _family(names.SENT_BYTES, ((_labels(one), one.bytes_out) for one in series))
     yield _family(names.RETRIES, ((_labels(one), one.retries) for one in series))
     yield _family(names.ACCESS_LOG_DROPPED, [((), stats.access_log_dropped)])
-    yield HistogramFamily(
-        names.REQUEST_DURATION, DURATION_BOUNDS_S, [(_labels(one), one.total) for one in series]
-    )
+    totals = [(_labels(one), coarsened(one.total, DURATION_BOUNDS_S)) for one in series]
+    yield HistogramFamily(names.REQUEST_DURATION, DURATION_BOUNDS_S, totals)
     # A series that met no replica would be empty for ever.
     met = [one for one in series if one.overhead.count]
+    overheads = [coarsened(one.overhead, OVERHEAD_BOUNDS_S) for one in met]
     for metric, bounds_s, distributions in (
-        (names.ROUTER_OVERHEAD, OVERHEAD_BOUNDS_S, [one.overhead for one in met]),
+        (names.ROUTER_OVERHEAD, OVERHEAD_BOUNDS_S, overheads),
         (names.ROUTE_DURATION, OVERHEAD_BOUNDS_S, [one.route for one in met]),
         (names.QUEUE_WAIT, DURATION_BOUNDS_S, [one.queue for one in met]),
         (names.UPSTREAM_DURATION, DURATION_BOUNDS_S, [one.upstream for one in met]),

@@ -1,8 +1,8 @@
 """What one front-end can say about the system and do to it: the admin API's `SystemView`."""
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final
@@ -39,7 +39,8 @@ from trioroute.core.status import (
     Role,
 )
 from trioroute.errors import NoCoordinatorError
-from trioroute.telemetry.histograms import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S, add, quantile_s
+from trioroute.telemetry.histograms import FINE_BOUNDS_S, quantile_s
+from trioroute.telemetry.recent import RecentStats
 from trioroute.telemetry.recording import DeploymentStats, WorkerStats, merge
 from trioroute.wire.records import decode_result, encode_command
 
@@ -52,6 +53,9 @@ _PROPOSE_S: Final = 4.0
 _SAMPLE_S: Final = 1.0
 _SAMPLES: Final = 6
 _SAMPLES_MIN: Final = 2
+#: Of these samples every tenth is kept whole, for what requests of the last minute took: histograms
+#: of each deployment, and a supervisor's memory is to stay small.
+_KEPT_WHOLE: Final = 10
 
 #: Handing the office over takes one election's time.
 _TRANSFER_S: Final = 2.0
@@ -106,15 +110,19 @@ class FrontEndView:
         self._coordinator = coordinator
         self._found = found
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
+        self._recent = RecentStats()
         self._office_age_s = office_age_s
         self._readiness = readiness
         self._start_unready = start_unready
         self._kubernetes_problem = kubernetes_problem
 
     async def run_rate(self) -> None:
-        """Keep the request rate of the last seconds, until cancelled."""
-        while True:
-            self._samples.append((trio.current_time(), _request_count(self.worker_stats())))
+        """Keep the rate of the last seconds and the times of the last minute, until cancelled."""
+        for number in itertools.count():
+            now, stats = trio.current_time(), self.worker_stats()
+            self._samples.append((now, _request_count(stats)))
+            if number % _KEPT_WHOLE == 0:
+                self._recent.add(stats, now=now)
             await trio.sleep(_SAMPLE_S)
 
     def is_ready(self) -> tuple[bool, str]:
@@ -197,10 +205,17 @@ class FrontEndView:
 
     def _endpoints(self) -> Iterator[EndpointStatus]:
         state = self._registry.state
-        stats = {(s.endpoint, s.deployment): s for s in self.worker_stats().deployments}
+        counted = self.worker_stats()
+        stats = {(s.endpoint, s.deployment): s for s in counted.deployments}
+        recent = {(s.endpoint, s.deployment): s for s in self._recent.until(counted).deployments}
         for endpoint in state.endpoints.values():
             rows = tuple(
-                self._deployment(endpoint, deployment, stats.get((endpoint.name, deployment.name)))
+                self._deployment(
+                    endpoint,
+                    deployment,
+                    stats.get((endpoint.name, deployment.name)),
+                    recent.get((endpoint.name, deployment.name)),
+                )
                 for deployment in state.deployments.values()
                 if deployment.endpoint == endpoint.name
             )
@@ -214,9 +229,17 @@ class FrontEndView:
             )
 
     def _deployment(
-        self, endpoint: Endpoint, deployment: Deployment, stats: DeploymentStats | None
+        self,
+        endpoint: Endpoint,
+        deployment: Deployment,
+        stats: DeploymentStats | None,
+        recent: DeploymentStats | None,
     ) -> DeploymentStatus:
-        """A row. Queue, busy slots and decisions are known to the coordinator only."""
+        """A row. Queue, busy slots and decisions are known to the coordinator only.
+
+        Args:
+            stats, recent: what was counted for it since the start, and in the last minute.
+        """
         key = deployment.key
         agreed = self._registry.state.replicas.get(key, ())
         slots = sum(replica.slots for replica in agreed)
@@ -225,7 +248,8 @@ class FrontEndView:
         distance = self._coordinator.distance(key)
         replicas = tuple(self._replicas(deployment, agreed))
         provisioning = provisioning_of(deployment, replicas)
-        stats = stats or DeploymentStats(endpoint=endpoint.name, deployment=deployment.name)
+        none = DeploymentStats(endpoint=endpoint.name, deployment=deployment.name)
+        stats, recent = stats or none, recent or none
         return DeploymentStatus(
             endpoint=endpoint.name,
             name=deployment.name,
@@ -237,8 +261,8 @@ class FrontEndView:
             queued=None if demand is None else demand.queued,
             utilization=(demand.busy + demand.queued) / slots if demand and slots else None,
             target_utilization=deployment.scale.target_utilization_percentage / 100,
-            p50_s=quantile_s(stats.total, DURATION_BOUNDS_S, 0.5),
-            p99_s=quantile_s(stats.total, DURATION_BOUNDS_S, 0.99),
+            p50_s=quantile_s(recent.total, FINE_BOUNDS_S, 0.5),
+            p99_s=quantile_s(recent.total, FINE_BOUNDS_S, 0.99),
             requests=sum(outcome.count for outcome in stats.outcomes),
             server_errors=sum(
                 outcome.count
@@ -314,14 +338,13 @@ class FrontEndView:
                 error="" if is_up else "not connected",
             )
         readiness = self._readiness()
-        overheads = [stats.overhead for stats in self.worker_stats().deployments]
-        overhead = reduce(add, overheads, DeploymentStats(endpoint="", deployment="").overhead)
+        overhead = self._recent.until(self.worker_stats()).overhead
         return FrontEndStatus(
             name=name,
             role=Role.COORDINATOR if is_coordinator else _ROLES[statistics.role],
             requests_per_s=self._requests_per_s(),
-            overhead_p50_s=quantile_s(overhead, OVERHEAD_BOUNDS_S, 0.5),
-            overhead_p99_s=quantile_s(overhead, OVERHEAD_BOUNDS_S, 0.99),
+            overhead_p50_s=quantile_s(overhead, FINE_BOUNDS_S, 0.5),
+            overhead_p99_s=quantile_s(overhead, FINE_BOUNDS_S, 0.99),
             applied_index=statistics.applied_index,
             version=version("trioroute"),
             admin_url=_url(self._config.admin_host, self._config.admin_port),

@@ -33,12 +33,13 @@ _UNKNOWN: Final = "-"
 _PIPE_COLUMNS: Final = 200
 
 _FRONT_END_COLUMNS: Final = (
-    *("FRONT-END", "ROLE", "STATE", "RPS", "OVERHEAD p50/p99", "SLOTS", "INDEX", "VERSION"),
+    *("FRONT-END", "ROLE", "STATE", "RPS", "OVERHEAD p50/p99 ≤", "SLOTS", "INDEX", "VERSION"),
     "ERROR",
 )
+#: `≤`: 50 and 99 of 100 requests of the last minute took no longer.
 _DEPLOYMENT_COLUMNS: Final = (
     *("ENDPOINT", "DEPLOYMENT", "TRAFFIC", "READY", "BUSY/SLOTS", "QUEUE", "UTIL/TARGET"),
-    *("p50/p99", "5xx", "REASON"),
+    *("p50/p99 ≤", "5xx", "REASON"),
 )
 
 
@@ -238,7 +239,8 @@ def _percent(ratio: float | None) -> str:
 def _pair_ms(one_s: float | None, other_s: float | None) -> str:
     if one_s is None or other_s is None:
         return _UNKNOWN
-    return f"{1000 * one_s:.3g}/{1000 * other_s:.3g} ms"
+    # All digits: a bound that is rounded down is none.
+    return f"{1000 * one_s:g}/{1000 * other_s:g} ms"
 
 
 def _age(seconds: float) -> str:

@@ -89,7 +89,8 @@ class FrontEndStatus:
 
     Attributes:
         requests_per_s: over the last seconds.
-        overhead_p50_s, overhead_p99_s: the router's own part of a request.
+        overhead_p50_s, overhead_p99_s: what the router's own part of 50 and 99 of 100 requests of
+            the last minute did not exceed: upper bounds, at most a quarter above it.
         slots_held: slots its workers hold leases on now.
         admin_url, scoring_url: as it listens; on 0.0.0.0 it is any of the machine's addresses.
         unready_reason: why load balancers should send nothing to it; empty when they should.
@@ -147,6 +148,9 @@ class DeploymentStatus:
         busy, slots: of ready replicas; `queued` requests wait.
         in_doubt: slots of them held back: requests of who has gone may still run there.
         utilization: (busy + queued) / slots of ready replicas.
+        p50_s, p99_s: what 50 and 99 of 100 requests of the last minute did not exceed: upper
+            bounds, at most a quarter above it. None without requests.
+        requests, server_errors: since the front-ends started.
         wait_s, wait_ideal_s: mean wait for a slot over the last minute, and what one perfect queue
             would have made of the same requests.
         wasted_share: slot time idle while a request waited, of all slot time.

@@ -1,8 +1,11 @@
 """Fixed-bucket distributions of durations, and what can be read from them.
 
-Bucket i counts the values up to and including BOUNDS[i]; one more bucket counts the rest.
+Bucket i counts the values up to and including BOUNDS[i]; one more bucket counts the rest. What
+`status` tells comes from narrow buckets; `/metrics` has a few of their bounds, since each bucket of
+each deployment is a time series there.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,9 +13,11 @@ import attrs
 
 __all__ = [
     "DURATION_BOUNDS_S",
+    "FINE_BOUNDS_S",
     "OVERHEAD_BOUNDS_S",
     "Distribution",
     "add",
+    "coarsened",
     "quantile_s",
     "subtract",
 ]
@@ -25,6 +30,15 @@ DURATION_BOUNDS_S: Final = (
 #: Dense around the promised 3 ms on average and 15 ms at the 99th percentile.
 OVERHEAD_BOUNDS_S: Final = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25),
+)
+_STEPS: Final = (1.0, 1.2, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.5, 9.0)
+#: Each at most a quarter above the one below, from 0.1 ms to a quarter of an hour, with all the
+#: bounds above among them: a quantile's upper bound tells it well enough to be acted on.
+FINE_BOUNDS_S: Final = tuple(
+    # Rounded to what the same number is as a literal.
+    round(step * 10.0**exponent, 9)
+    for exponent in range(-4, 3)
+    for step in _STEPS
 )
 
 
@@ -61,21 +75,35 @@ def subtract(later: Distribution, earlier: Distribution) -> Distribution:
     return Distribution(counts, later.sum_s - earlier.sum_s)
 
 
+def coarsened(
+    fine: Distribution, bounds_s: Sequence[float], fine_bounds_s: Sequence[float] = FINE_BOUNDS_S
+) -> Distribution:
+    """The same values in fewer buckets.
+
+    Args:
+        bounds_s: some of `fine_bounds_s`.
+    """
+    ends = [bisect_left(fine_bounds_s, bound) + 1 for bound in bounds_s]
+    starts = [0, *ends]
+    counts = [sum(fine.counts[a:b]) for a, b in zip(starts, [*ends, None], strict=True)]
+    return Distribution(tuple(counts), fine.sum_s)
+
+
 def quantile_s(
     distribution: Distribution, bounds_s: Sequence[float], quantile: float
 ) -> float | None:
-    """The quantile in seconds, interpolated inside its bucket as Prometheus does.
+    """What the quantile does not exceed, in seconds: the upper bound of its bucket.
 
-    None without values. Beyond the last bound: the last bound, the best that is known.
+    Where in the bucket it lies is not known, so nothing is interpolated. None without values.
+    Beyond the last bound: the last bound, the best that is known.
 
     Args:
         quantile: 0 < quantile <= 1.
     """
     rank = quantile * distribution.count
     below = 0
-    for i, (bound, count) in enumerate(zip(bounds_s, distribution.counts, strict=False)):
-        if count and below + count >= rank:
-            start = bounds_s[i - 1] if i else 0.0
-            return start + (bound - start) * (rank - below) / count
+    for bound, count in zip(bounds_s, distribution.counts, strict=False):
         below += count
+        if count and below >= rank:
+            return bound
     return bounds_s[-1] if rank else None

@@ -44,6 +44,10 @@ class RecentStats:
         while len(self._snapshots) > 1 and self._snapshots[1][0] <= now - self._span_s:
             self._snapshots.popleft()
 
+    def until(self, stats: WorkerStats) -> WorkerStats:
+        """What was counted since the oldest snapshot: in about the span, up to this moment."""
+        return difference(stats, self._snapshots[0][1]) if self._snapshots else stats
+
     def last(self, window_s: float) -> Window:
         """What was counted in the last `window_s` seconds before the newest snapshot.
 

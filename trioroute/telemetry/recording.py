@@ -14,6 +14,7 @@ import attrs
 
 from trioroute.telemetry.histograms import (
     DURATION_BOUNDS_S,
+    FINE_BOUNDS_S,
     OVERHEAD_BOUNDS_S,
     Distribution,
     add,
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _NO_DURATIONS: Final = Distribution((0,) * (len(DURATION_BOUNDS_S) + 1))
+_NO_FINE: Final = Distribution((0,) * (len(FINE_BOUNDS_S) + 1))
 _SERVER_ERROR: Final = 500
 _MANAGED_ERRORS: Final = frozenset({408, 424})
 _NO_OVERHEADS: Final = Distribution((0,) * (len(OVERHEAD_BOUNDS_S) + 1))
@@ -53,14 +55,15 @@ class DeploymentStats:
     Attributes:
         endpoint: empty when no endpoint matched.
         deployment: empty when the exchange ended before one was picked.
+        total, overhead: by FINE_BOUNDS_S, for `status`; the others by those of `/metrics`.
         mirrored: what became of copies of requests; they count nowhere else.
     """
 
     endpoint: str
     deployment: str
     outcomes: tuple[Outcome, ...] = ()
-    total: Distribution = _NO_DURATIONS
-    overhead: Distribution = _NO_OVERHEADS
+    total: Distribution = _NO_FINE
+    overhead: Distribution = _NO_FINE
     route: Distribution = _NO_OVERHEADS
     queue: Distribution = _NO_DURATIONS
     upstream: Distribution = _NO_DURATIONS
@@ -109,7 +112,7 @@ class WorkerStats:
     @property
     def overhead(self) -> Distribution:
         """The router's own part of a request, over all deployments."""
-        return reduce(add, (stats.overhead for stats in self.deployments), _NO_OVERHEADS)
+        return reduce(add, (stats.overhead for stats in self.deployments), _NO_FINE)
 
 
 class Recorder:
@@ -156,7 +159,7 @@ class Recorder:
             series = self._series[endpoint, deployment] = _Series()
         outcome = (status, reason)
         series.outcomes[outcome] = series.outcomes.get(outcome, 0) + 1
-        series.total[bisect_left(DURATION_BOUNDS_S, total_s)] += 1
+        series.total[bisect_left(FINE_BOUNDS_S, total_s)] += 1
         series.total_s += total_s
         series.bytes_in += bytes_in
         series.bytes_out += bytes_out
@@ -165,7 +168,7 @@ class Recorder:
         # Only what met a replica has an overhead: refusals would hide the real one.
         # Until the head: how long a body takes is up to the replica and the client.
         overhead_s = head_s - queue_s - upstream_s
-        series.overhead[bisect_left(OVERHEAD_BOUNDS_S, overhead_s)] += 1
+        series.overhead[bisect_left(FINE_BOUNDS_S, overhead_s)] += 1
         series.overhead_s += overhead_s
         series.route[bisect_left(OVERHEAD_BOUNDS_S, route_s)] += 1
         series.route_s += route_s
@@ -252,8 +255,8 @@ class _Series:
     def __init__(self) -> None:
         self.outcomes: dict[tuple[int, str], int] = {}
         self.mirrored: dict[tuple[int, str], int] = {}
-        self.total = list(_NO_DURATIONS.counts)
-        self.overhead = list(_NO_OVERHEADS.counts)
+        self.total = list(_NO_FINE.counts)
+        self.overhead = list(_NO_FINE.counts)
         self.route = list(_NO_OVERHEADS.counts)
         self.queue = list(_NO_DURATIONS.counts)
         self.upstream = list(_NO_DURATIONS.counts)
