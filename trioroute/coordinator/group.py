@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from trioroute.core.found import FoundReplica
+from trioroute.core.found import FoundReplica, outdated
 from trioroute.core.model import Deployment, Source
 from trioroute.core.scaling import ReadyTimes, ScaleDecision, Scaler
 
@@ -65,7 +65,7 @@ class Group:
 
     def outdated(self, found: Sequence[FoundReplica]) -> set[str]:
         """Those of an earlier source."""
-        return {each.id for each in found if each.is_outdated(self.deployment.source)}
+        return outdated(found, self.deployment.source)
 
     def take_back(
         self, found: Sequence[FoundReplica], count: int, *, now: float, obeyed: bool
@@ -108,8 +108,8 @@ class Group:
 
     def _current(self, found: Sequence[FoundReplica]) -> list[FoundReplica]:
         # Its source does not count what it is ending either.
-        outdated = self.outdated(found)
-        return [each for each in found if each.state != "stopped" and each.id not in outdated]
+        earlier = self.outdated(found)
+        return [each for each in found if each.state != "stopped" and each.id not in earlier]
 
 
 def count_serving(found: Sequence[FoundReplica], source: Source, draining: Collection[str]) -> int:
@@ -118,5 +118,5 @@ def count_serving(found: Sequence[FoundReplica], source: Source, draining: Colle
     During a rollout there are two sets of them, of which one is to stay.
     """
     serving = [each for each in found if each.state != "stopped" and each.id not in draining]
-    outdated = sum(each.is_outdated(source) for each in serving)
-    return max(outdated, len(serving) - outdated)
+    earlier = len(outdated(serving, source))
+    return max(earlier, len(serving) - earlier)

@@ -1,14 +1,14 @@
 """One replica as whoever runs it sees it: what a source reports and the coordinator decides on."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import attrs
 
 from trioroute.core.model import Source
 
-__all__ = ["FoundReplica", "FoundState", "mark_of"]
+__all__ = ["FoundReplica", "FoundState", "mark_of", "outdated"]
 
 #: `starting`: its process does not accept connections yet. `running`: it does, or somebody else
 #: answers for it. `backing-off`: it has ended, certainly, and a new one follows. `stopped`: it was
@@ -49,7 +49,18 @@ class FoundReplica:
 
     def is_outdated(self, source: Source) -> bool:
         """Whether it runs something else than this source."""
-        return self.made_from not in ("", mark_of(source))
+        return bool(outdated([self], source))
+
+
+def outdated(found: Iterable[FoundReplica], source: Source) -> set[str]:
+    """The ids of those that run something else than this source; never what has no mark.
+
+    The coordinator asks some times in each look at the queue, and marks are not cheap: a source
+    of a thousand fixed addresses is long, and nothing at a fixed address has a mark.
+    """
+    marked = [each for each in found if each.made_from]
+    mark = mark_of(source) if marked else ""
+    return {each.id for each in marked if each.made_from != mark}
 
 
 def mark_of(source: Source) -> str:
