@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import unquote_plus
 
 import attrs
 import pytest
@@ -25,7 +26,7 @@ from trioroute.core.registry import (
     Result,
 )
 from trioroute.core.resources.state import Death
-from trioroute.discovery.kube.endings import CONTAINER, termination_message
+from trioroute.discovery.kube.endings import CONTAINER, selector_of, termination_message
 from trioroute.errors import NoCoordinatorError
 
 Json = dict[str, Any]
@@ -239,6 +240,8 @@ async def test_without_the_right_to_look_it_goes_on_and_says_so_once(
         (rule,) = role["rules"]
         granted = {Access(verb, "", "pods") for verb in rule["verbs"]}
         assert stage.cluster.api.asked == granted
+        asked = [unquote_plus(target) for _, target in stage.cluster.server.log]
+        assert all(f"labelSelector={selector_of(FRONT_ENDS)}" in each for each in asked)
         nursery.cancel_scope.cancel()
 
 

@@ -100,7 +100,7 @@ def test_an_end_in_order_is_an_end_too() -> None:
         pod(ended(reason="Unknown", exitCode=255)),
         pod(ended(message="ValueError\n" + termination_message("trioroute-1", BOOT))),
         pod(ended(message=termination_message("trioroute-1", BOOT)[:-9])),
-        pod(ended(message=termination_message("trioroute-1", BOOT)[:-2] + " perhaps.")),
+        pod(ended(message=termination_message("trioroute-1", BOOT)[:-1] + " Perhaps.\n")),
         pod(ended(message=termination_message("trioroute-1", -BOOT))),
         pod(ended(), spec={"shareProcessNamespace": True}),
         pod(ended(), spec={"hostPID": True}),
