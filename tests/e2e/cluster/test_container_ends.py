@@ -1,5 +1,6 @@
 """A front-end is killed and cannot start again: Kubernetes' word for its end frees its slots."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ async def test_the_slots_of_a_container_that_ended_for_good_are_used_by_the_othe
         async with stage.offered(rate=RATE):
             await _wait_all_at_work(stage, since=0)
             victim = await _kill_for_good(stage, coordinates, why)
+            killed_at = time.monotonic()
             await _wait_all_at_work(stage, since=len(stage.system.clients.requests))
+            print(f"\nall slots in use {time.monotonic() - killed_at:.1f} s after the kill")
             said = await _declared_dead(stage)
         assert [(subject, summary) for subject, summary in said if subject == f"{victim}/0"] == [
             (

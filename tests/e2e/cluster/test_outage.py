@@ -21,8 +21,8 @@ pytestmark = [
 ]
 
 OUTAGE_S = 60.0
-#: Pods, Deployments and both custom resources, of one coordinator.
-WATCHES = 4
+#: Pods, Deployments, both custom resources, and front-ends' pods, of one coordinator.
+WATCHES = 5
 #: A pod that is deleted waits so long before its end: longer than anybody needs to hear of it.
 SLOW = {"request_timeout_ms": 10_000, "max_concurrent_requests_per_instance": 2}
 
