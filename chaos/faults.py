@@ -410,6 +410,14 @@ KINDS: Final[tuple[Kind, ...]] = (
         hold_s=(0.1, 0.3),
     ),
     Kind(
+        name="other-version",
+        row=30,
+        does="SIGTERM to a front-end, then a new start from the version before, or back from it",
+        target=Target.FRONT_END,
+        need=Need.PATCH,
+        hold_s=(0.1, 0.5),
+    ),
+    Kind(
         name="rotate-key",
         row=31,
         does="a second key is added, used, and the first one withdrawn",

@@ -27,6 +27,7 @@ class Need(enum.Enum):
     FAKE_CLOCK = "libfaketime (pip install -e '.[chaos]')"
     HOSTS_FILE = "a mount namespace with a hosts file of its own"
     NETWORKS = "a network namespace for each front-end (root, /dev/net/tun, ip, nsenter)"
+    PATCH = "the program patch"
     PACKETS = "TUN devices and network namespaces of our own (root, /dev/net/tun, ip)"
 
 

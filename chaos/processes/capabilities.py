@@ -98,6 +98,7 @@ _PROBES: Final[dict[Need, Callable[[], bool]]] = {
     Need.CLOCK_NAMESPACE: lambda: _runs("unshare", "-T", "--monotonic", "60", "true"),
     Need.FAKE_CLOCK: lambda: fake_clock_library() is not None,
     Need.HOSTS_FILE: lambda: os.geteuid() == 0 and _runs("unshare", "-m", "true"),
+    Need.PATCH: lambda: shutil.which("patch") is not None,
     Need.PACKETS: _loses_packets,
     Need.NETWORKS: lambda: _loses_packets() and shutil.which("nsenter") is not None,
 }

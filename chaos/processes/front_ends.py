@@ -63,6 +63,7 @@ class FrontEnd:
         door_port: of loopback, where its admin API is from here; 0 where that is its own port.
         wrapper: a command that the next start runs under (`unshare …`).
         environment: added to the next start's.
+        is_earlier: it is started from the tree of the slot links' earlier version.
         clock: its time of day, where a fault may change it.
         is_wanted: whether clients' balancers see it ready.
         is_held_down: a fault keeps it from being started again.
@@ -83,6 +84,7 @@ class FrontEnd:
     clock: WallClock | None = None
     is_wanted: bool = False
     is_held_down: bool = False
+    is_earlier: bool = False
     lives: int = 0
 
     @property
@@ -168,6 +170,8 @@ class FrontEnds:
         self._domain = domain
         #: Front-ends that ended without being told to.
         self.deaths: list[Death] = []
+        #: The tree of the earlier version, where a run needs it.
+        self.earlier = folder / "earlier"
         #: Where its processes count their Trio tasks.
         self.counts = folder / "tasks"
         self.counts.mkdir()
@@ -230,7 +234,7 @@ class FrontEnds:
                 stderr=log,
                 stdout=log,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **self._environment(), **one.environment},
+                env={**os.environ, **self._environment(one), **one.environment},
                 pass_fds=() if self._shared is None else (self._shared.fileno(),),
                 start_new_session=True,
             )
@@ -306,9 +310,11 @@ class FrontEnds:
             "worker": [pid for one in running for pid in one.worker_pids()],
         }
 
-    def _environment(self) -> dict[str, str]:
-        """So that they are found, and count their tasks."""
+    def _environment(self, one: FrontEnd) -> dict[str, str]:
+        """So that they are found, count their tasks, and are of the version that they should."""
         known = os.environ.get("PYTHONPATH", "")
+        if one.is_earlier:
+            known = f"{self.earlier}{os.pathsep}{known}".rstrip(os.pathsep)
         return {
             MARK: str(self._folder),
             FOLDER_VARIABLE: str(self.counts),

@@ -13,6 +13,7 @@ from chaos.history import FinalRead
 from chaos.lines.networks import OUTSIDE, Networks
 from chaos.lines.packets import PacketWire
 from chaos.processes.clocks import WallClock, fake_clock_library
+from chaos.processes.earlier import make_earlier_tree
 from chaos.processes.front_ends import FrontEnd, FrontEnds
 from chaos.processes.mounts import DOMAIN, Names, mount_small_disk, unmount_small_disk
 from chaos.processes.replicas import ReplicaProcess, Replicas
@@ -46,7 +47,7 @@ class System:
         Args:
             needs: of the plan's faults: small disks and names of their own for front-ends (this
                 process's mounts are its own then), clocks that can be wrong, packets to lose, a
-                network for each (this process's is its own then).
+                network for each (this process's is its own then), a tree of an earlier version.
         """
         has_mounts = bool(MOUNT_NEEDS.intersection(needs))
         self.wire = PacketWire() if Need.PACKETS in needs else None
@@ -67,6 +68,8 @@ class System:
         if has_mounts:
             for one in self.front_ends.all.values():
                 mount_small_disk(one.data)
+        if Need.PATCH in needs:
+            make_earlier_tree(self.front_ends.earlier)
         if Need.FAKE_CLOCK in needs:
             self._give_clocks()
         self.replicas = Replicas(

@@ -2,7 +2,17 @@
 
 from typing import Final
 
-from chaos.scenarios import nemesis, networks, pods, queue, restart, soak, takeover
+from chaos.scenarios import (
+    kills,
+    nemesis,
+    networks,
+    pods,
+    queue,
+    restart,
+    soak,
+    takeover,
+    versions,
+)
 from chaos.world import Scenario
 
 __all__ = ["SCENARIOS"]
@@ -18,6 +28,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         takeover.KILLS,
         restart.SCENARIO,
         restart.KILLS,
+        kills.SCENARIO,
+        versions.SCENARIO,
         queue.SCENARIO,
         networks.SCENARIO,
         soak.SCENARIO,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chaos.processes.ways import limits, lines, networks, people, resources, signals
+from chaos.processes.ways import limits, lines, networks, people, resources, signals, versions
 from chaos.processes.ways.aim import Way
 
 __all__ = ["WAYS"]
@@ -14,4 +14,5 @@ WAYS: Final[dict[str, Way]] = {
     **resources.WAYS,
     **limits.WAYS,
     **people.WAYS,
+    **versions.WAYS,
 }

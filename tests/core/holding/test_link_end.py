@@ -359,3 +359,16 @@ def test_what_crosses_the_goodbye_is_not_answered_and_gives_nothing() -> None:
     holding.link.say_observed({})
     assert holding.link.take_outbox() == []
     assert holding.acquire_nowait(KEY, 0.6) is None
+
+
+@pytest.mark.parametrize(("version", "said"), [(1, []), (2, [m.Observed(rows={})])])
+def test_what_was_observed_is_said_to_no_coordinator_of_version_1(
+    version: int, said: list[m.FromHolder]
+) -> None:
+    """It knows no such kind of message, and would end the session over it."""
+    holding = Holding("fe-0/0", incarnation=1, timings=TIMINGS, started_at=0.0)
+    holding.link.open(0.0)
+    holding.link.receive(m.Welcome(version=version, epoch=1), 0.0)
+    holding.link.take_outbox()
+    holding.link.say_observed({})
+    assert holding.link.take_outbox() == said

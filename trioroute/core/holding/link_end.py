@@ -115,8 +115,8 @@ class LinkEnd:
         )
 
     def say_observed(self, rows: Mapping[str, tuple[int, int, tuple[int, ...]]]) -> None:
-        """What became of watched deployments' requests; nobody hears it without a session."""
-        if self._held.session.is_open:
+        """What became of watched deployments' requests; said to who can have a guard for them."""
+        if self._held.session.knows_stock:
             self._held.session.say(m.Observed(rows=rows))
 
     def say_goodbye(self) -> None:

@@ -23,9 +23,9 @@ The contract, in one place (versions and MUSTs; `wire.slotlink` makes bytes of i
   `most` idle slots, keeping `keep`, and then `Stock`, in this order and even if nothing is given.
 * A holder SHOULD say `Stock(idle=0)` when it starts a request on its last idle slot.
 * Slots are masks (`core.slots.masks`) packed as little-endian bytes.
-* Unknown fields are ignored, absent ones have their defaults. `Stock`, `Failed`, `Recall`,
-  `Expect` and grants for stock exist since version 2. A message kind that the other side's
-  version lacks MUST NOT be sent to it; `Hello.version` and `Welcome.version` tell.
+* Unknown fields are ignored, absent ones have their defaults. `Stock`, `Failed`, `Observed`,
+  `Recall`, `Expect` and grants for stock exist since version 2. A message kind that the other
+  side's version lacks MUST NOT be sent to it; `Hello.version` and `Welcome.version` tell.
 """
 
 from collections.abc import Mapping
