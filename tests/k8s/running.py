@@ -12,7 +12,7 @@ import attrs
 import trio
 import yaml
 
-from chaos.sim.kubernetes_cluster.kubelet import Idle
+from chaos.sim.kubernetes_cluster.kubelet import Idle, Runtime
 from chaos.sim.kubernetes_cluster.plane import kubeconfig_of
 from chaos.sim.kubernetes_cluster.tls import make_server_tls
 from tests.k8s.cluster import FakeCluster
@@ -87,20 +87,21 @@ class RunningCluster:
 
 @contextmanager
 def running_cluster(
-    tls_folder: Path | None = None, *, is_alive: bool = False
+    tls_folder: Path | None = None, *, is_alive: bool = False, runtime: Runtime | None = None
 ) -> Iterator[RunningCluster]:
     """An API server with our definitions and rights in namespace `models`.
 
     Args:
         tls_folder: for certificates; without it the server speaks plain HTTP.
-        is_alive: whether there are controllers and a kubelet too, which runs nothing.
+        is_alive: whether there are controllers and a kubelet too.
+        runtime: what that runs; nothing where it is not given.
     """
     tls = None if tls_folder is None else make_server_tls(tls_folder)
     started = threading.Event()
     kept: list[RunningCluster] = []
 
     async def serve() -> None:
-        cluster = FakeCluster(Idle(), tls)
+        cluster = FakeCluster(runtime or Idle(), tls)
         async with trio.open_nursery() as nursery:
             if is_alive:
                 await nursery.start(cluster.run)

@@ -145,6 +145,13 @@ def _fill_replica_set(obj: Json) -> None:
     obj.setdefault("status", {"replicas": 0})
 
 
+def _fill_job(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    _setdefaults(spec, {"parallelism": 1, "completions": 1, "backoffLimit": 6, "suspend": False})
+    _fill_template(spec)
+    obj.setdefault("status", {})
+
+
 def _fill_template(spec: Json) -> None:
     template = spec.setdefault("template", {})
     template.setdefault("metadata", {})
@@ -267,6 +274,7 @@ _DEFAULTS: Final[Mapping[str, Callable[[Json], None]]] = {
     "Deployment": _fill_deployment,
     "StatefulSet": _fill_stateful_set,
     "ReplicaSet": _fill_replica_set,
+    "Job": _fill_job,
     "Pod": _fill_pod,
     "Service": _fill_service,
     "Lease": lambda obj: _setdefaults(obj, {"spec": {}}),
@@ -377,6 +385,14 @@ _KINDS: Final = (
         generation=_SPEC,
     ),
     Kind(group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision"),
+    Kind(
+        group="batch",
+        version="v1",
+        plural="jobs",
+        kind="Job",
+        subresources=_STATUS,
+        generation=_SPEC,
+    ),
     Kind(
         group="autoscaling",
         version="v2",

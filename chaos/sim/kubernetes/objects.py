@@ -37,6 +37,8 @@ Body = Mapping[str, Any]
 FOREGROUND: Final = "foregroundDeletion"
 ORPHAN: Final = "orphan"
 _PROPAGATION: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
+#: Where nobody says how: Jobs are from before there was a garbage collector, and keep their pods.
+_PROPAGATED: Final = {"Job": "Orphan"}
 
 _NAMESPACES: Final = next(kind for kind in BUILT_IN if kind.plural == "namespaces")
 #: What a PUT makes when it is not there.
@@ -324,7 +326,8 @@ class Objects:
             at = {"deletionTimestamp": self.timestamp()}
             ending = {**obj, "status": {**obj["status"], "phase": "Terminating"}}
             return self.store.put(key, {**ending, "metadata": {**obj["metadata"], **at}})
-        waits = _PROPAGATION.get(options.get("propagationPolicy", ""))
+        policy = options.get("propagationPolicy") or _PROPAGATED.get(kind.kind, "")
+        waits = _PROPAGATION.get(policy)
         finalizers = [*obj["metadata"].get("finalizers", ()), *([waits] if waits else ())]
         if finalizers:
             if "deletionTimestamp" in obj["metadata"]:

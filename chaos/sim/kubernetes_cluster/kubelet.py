@@ -4,8 +4,9 @@ What runs in a pod is a `Runtime`: `Idle` runs nothing and is ready when told; `
 processes of this machine. It asks any API server through `Kube`, so it also serves control planes
 that have no nodes. A container that ends by itself, or is ended because it failed a probe, is
 started again after a pause, as another one: its restarts are counted. Its state tells how it ended
-and what it left as a termination message; `lastState` tells it of the one before. One container a
-pod, without those that run first; CPU is not limited.
+and what it left as a termination message; `lastState` tells it of the one before. Where the pod
+says `Never`, its end is the pod's. One container a pod, without those that run first; CPU is not
+limited.
 """
 
 import hashlib
@@ -156,6 +157,7 @@ class _Running:
     address: str
     is_ending: bool = False
     restarts: int = 0
+    phase: str = "Running"
     state: Json = attrs.field(factory=dict)
     last_state: Json = attrs.field(factory=dict)
     over: trio.Event = attrs.field(factory=trio.Event)
@@ -230,7 +232,13 @@ class Kubelet:
                 await self._runtime.run(pod, running.address, partial(self._say, pod, running))
                 self._note_exit(pod)
                 self._note_end(pod, running)
+                is_last = pod["spec"].get("restartPolicy") == "Never"
+                if is_last:
+                    code = running.state["terminated"]["exitCode"]
+                    running.phase = "Failed" if code else "Succeeded"
                 await self._say(pod, running, False)
+                if is_last:
+                    break
                 await self._pause(pod, running)
                 running.restarts += 1
         if "running" in running.state:
@@ -307,7 +315,7 @@ class Kubelet:
             )
         ]
         status = {
-            "phase": "Running",
+            "phase": running.phase,
             "podIP": running.address,
             "podIPs": [{"ip": running.address}],
             "conditions": conditions,

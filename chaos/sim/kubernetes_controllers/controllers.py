@@ -1,4 +1,4 @@
-"""What the controller manager does: Deployments and StatefulSets get their pods, orphans go."""
+"""What the controller manager does: Deployments, StatefulSets, Jobs get their pods; orphans go."""
 
 import math
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from chaos.sim.kubernetes.kinds import Kind
 from chaos.sim.kubernetes.objects import Objects
 from chaos.sim.kubernetes_controllers.deployments import Deployments
 from chaos.sim.kubernetes_controllers.garbage import Garbage
+from chaos.sim.kubernetes_controllers.jobs import Jobs
 from chaos.sim.kubernetes_controllers.replica_sets import ReplicaSets
 from chaos.sim.kubernetes_controllers.stateful_sets import StatefulSets
 
@@ -27,6 +28,7 @@ class Controllers:
         self._deployments = Deployments(objects)
         self._replica_sets = ReplicaSets(objects)
         self._stateful_sets = StatefulSets(objects)
+        self._jobs = Jobs(objects)
         self._changed = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -52,7 +54,7 @@ class Controllers:
         Returns: seconds since 1970.
         """
         self._garbage.step()
-        ends_at = self._deployments.step()
+        due = [self._deployments.step(), self._jobs.step()]
         self._replica_sets.step()
         self._stateful_sets.step()
-        return ends_at
+        return min((at for at in due if at is not None), default=None)

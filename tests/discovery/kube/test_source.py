@@ -67,7 +67,7 @@ async def test_a_wish_that_is_fulfilled_writes_nothing() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_the_retired_replica_is_the_one_that_goes() -> None:
+async def test_the_retired_replica_is_the_one_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
@@ -78,6 +78,13 @@ async def test_the_retired_replica_is_the_one_that_goes() -> None:
         oldest = min(
             watcher.running(), key=lambda found: names.index(found.id.partition(".")[0])
         ).id
+        annotate, pods = source._api.annotate_pod, source._pods.objects
+
+        def annotate_while_one_comes(*args: object) -> object:
+            pods["new"] = {"metadata": {"name": "new", "uid": "new"}}
+            return annotate(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(source._api, "annotate_pod", annotate_while_one_comes)
         await source.set_desired(1, [(cluster.iris, 2)], [oldest])
         await wait_until(lambda: len(watcher.running()) == 2)
         assert oldest not in {found.id for found in watcher.running()}

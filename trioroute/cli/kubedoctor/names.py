@@ -28,6 +28,7 @@ class Outside:
     host: str
     port: int
     why: str
+    is_tls: bool = True
 
 
 def names_of_cluster(access: Access) -> Iterator[Named]:
@@ -85,4 +86,9 @@ def _downloads(variables: dict[str, Any], who: str) -> Iterator[Outside]:
         except ValueError:
             continue  # like a URL and none
         if parts.scheme in ("http", "https") and parts.hostname:
-            yield Outside(host=parts.hostname, port=port, why=f"{name} of {who}")
+            yield Outside(
+                host=parts.hostname,
+                port=port,
+                why=f"{name} of {who}",
+                is_tls=parts.scheme == "https",
+            )

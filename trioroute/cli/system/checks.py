@@ -234,6 +234,10 @@ def _check_kubernetes(patient: Patient) -> Iterator[Check]:
     yield from found
     if not patient.is_pre and found[0].verdict is not Verdict.BAD:
         yield from check_installed(access)
+    if patient.deep_s is not None and found[0].verdict is not Verdict.BAD:
+        from trioroute.cli.kubedoctor.deep import check_deep
+
+        yield from check_deep(access, image=patient.image, timeout_s=patient.deep_s)
 
 
 Group = Callable[[Patient], Iterator[Check]]

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import click
 
-from trioroute.cli.options import output_options, system_of, system_options
+from trioroute.cli.options import Duration, output_options, system_of, system_options
 from trioroute.cli.output import show
 from trioroute.cli.system.checks import GROUPS, PRE
 from trioroute.cli.system.patient import Patient
@@ -31,6 +31,11 @@ _PLAIN: Final = {"√": "ok", "‼": "!!", "×": "XX", "-": "--"}
 @click.option("--only", metavar="NAMES", help="Groups or checks, separated by commas.")
 @click.option("--skip", metavar="NAMES", help="Leave these out.")
 @click.option("--endpoint", default="", help="Send one real request to this endpoint as well.")
+@click.option("--deep", is_flag=True, help="Look from inside the cluster as well, by short Jobs.")
+@click.option("--image", default="", help="What those Jobs run before front-ends are installed.")
+@click.option(
+    "--timeout", default="2m", show_default=True, type=Duration(), help="For those Jobs together."
+)
 @click.option("--plain", is_flag=True, help="ASCII marks.")
 @output_options("text")
 @system_options
@@ -40,6 +45,9 @@ def doctor(
     only: str | None,
     skip: str | None,
     endpoint: str,
+    deep: bool,
+    image: str,
+    timeout: float,
     plain: bool,
     output: str,
     query: str | None,
@@ -48,11 +56,17 @@ def doctor(
 ) -> int:
     """Check this machine and the running system; exits with 1 when something is wrong.
 
-    Changes nothing. Groups: runtime, data, ports, dns, system, replicas, config, edge,
-    kubernetes.
+    Changes nothing; --deep makes Jobs in the cluster, and deletes them. Groups: runtime, data,
+    ports, dns, system, replicas, config, edge, kubernetes.
     """
     wanted, unwanted = _names(only, "--only"), _names(skip, "--skip")
-    patient = _find_patient(admin, data, endpoint, is_pre=pre)
+    patient = attrs.evolve(
+        _find_patient(admin, data, endpoint, is_pre=pre),
+        deep_s=timeout if deep else None,
+        image=image,
+    )
+    if deep and patient.cluster is None:
+        raise click.UsageError("--deep looks from inside a cluster, and none is named")
     found: dict[str, list[Check]] = {}
     seen: list[str] = []
     for name, look in GROUPS.items():

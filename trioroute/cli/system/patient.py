@@ -21,6 +21,8 @@ class Patient:
         endpoint: to send one real request to; empty for none.
         cluster: settings whose namespace is of front-ends in a Kubernetes cluster; None for none.
         is_pre: whether only what can be looked at before is.
+        deep_s: for how long Jobs may look from inside the cluster, seconds; None for none.
+        image: what those run where no front-end is installed.
     """
 
     data: Path | None
@@ -29,6 +31,8 @@ class Patient:
     endpoint: str = ""
     cluster: Settings | None = None
     is_pre: bool = False
+    deep_s: float | None = None
+    image: str = ""
 
     def status(self) -> ClusterStatus | None:
         """What the coordinator sees."""

@@ -357,7 +357,8 @@ class KubeReplicaSource:
         Pods that are not ready go first whatever they cost. One that nobody retired would go in the
         place of one that is drained, so shrinking waits until that one is ready or retired too.
         """
-        for pod in self._pods.objects.values():
+        # A copy: pods come and go while one of them is written.
+        for pod in tuple(self._pods.objects.values()):
             found = found_replica(pod, self._networks)
             if found is None or found.deployment != deployment.key or found.state == "stopped":
                 continue
