@@ -473,3 +473,24 @@ async def test_what_was_registered_this_moment_has_no_demand_yet(
         group.log.registry.apply(PutDeployment(deployment=new), group.log.state.index + 1)
         assert group.coordinator.demand(new.key) is None
         assert group.coordinator.demand(KEY) is not None
+
+
+async def test_a_limit_that_is_put_on_counts_what_runs_without_one(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_group(replicas=1, front_ends=2) as group:
+        limited = group.log.state.deployments[KEY]
+        await group.log.commit(PutDeployment(deployment=attrs.evolve(limited, unlimited=True)))
+        await trio.sleep(1)
+        workers = [*group.workers.values()]
+        running = [(worker, await acquire(worker)) for worker in workers for _ in range(2)]
+        await group.log.commit(PutDeployment(deployment=limited))
+        await trio.sleep(1)
+        for worker, grant in running:
+            with pytest.raises(QueueWaitExceededError):
+                await acquire(workers[1])
+            worker.release(grant)
+        await acquire(workers[1])
+        assert group.log.state.former
+        await trio.sleep(limited.request_max_s)
+        assert not group.log.state.former

@@ -25,6 +25,7 @@ from trioroute.core.registry import (
     RegisterHolder,
     Registry,
     Result,
+    SettleFormer,
 )
 from trioroute.wire import records
 
@@ -52,6 +53,9 @@ COMMANDS: list[Command] = [
     RegisterHolder(epoch=3, holder="fe-0/0", incarnation=1 + (1 << 20)),
     RegisterHolder(epoch=3, holder="x", incarnation=2),
     FenceHolder(epoch=3, holder="x", incarnation=2, reason="silent"),
+    PutRegistry(endpoints=(ENDPOINT,), deployments=DEPLOYMENTS[:1]),
+    PutRegistry(endpoints=(ENDPOINT,), deployments=DEPLOYMENTS[1:]),
+    SettleFormer(epoch=3, deployment="iris/static", index=10),
 ]
 
 
@@ -66,6 +70,7 @@ def test_the_whole_state_survives_a_snapshot_of_the_log() -> None:
         assert not registry.apply(command, index).error
     restored = records.decode_state(records.encode_state(registry.state))
     assert restored == registry.state
+    assert restored.former["iris/script"].homes == {"r": {"fe-0/0": WIDE}}
 
 
 def test_a_snapshot_of_the_version_before_says_of_nobody_that_it_followed_a_clean_end() -> None:

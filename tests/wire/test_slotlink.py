@@ -116,6 +116,23 @@ def test_what_version_1_says_is_understood() -> None:
     assert coordinator_decoder().feed(mode) == [m.Mode(deployment="e/d", contended=True)]
 
 
+def test_what_is_said_of_requests_without_a_slot_may_be_left_out() -> None:
+    """A holder of the version before does not tell; that is not the same as having none."""
+    goodbye = encode_frame([(6, {"busy": {}})])
+    assert holder_decoder().feed(goodbye) == [m.Goodbye(busy={}, unnumbered={})]
+    renew = {"sent_at": 1.0, "held": {}, "busy": {}, "waiting": {}, "routing_version": 3}
+    (said,) = holder_decoder().feed(encode_frame([(2, renew)]))
+    assert isinstance(said, m.Renew)
+    assert said.unnumbered is None
+    said = attrs.evolve(said, unnumbered={})
+    assert holder_decoder().feed(encode_batch([said])) == [said]
+    words = [(65, {"version": 2, "epoch": 3}), (71, {"deployment": "e/d", "wait_s": 1.0})]
+    assert coordinator_decoder().feed(encode_frame(words)) == [
+        m.Welcome(version=2, epoch=3, index=0),
+        m.Expect(deployment="e/d", wait_s=1.0, is_doubt=False),
+    ]
+
+
 @attrs.frozen(kw_only=True)
 class OldAcquire:
     """As versions before priorities had it."""

@@ -32,6 +32,7 @@ from trioroute.core.registry import (
     RegisterHolder,
     RegistryState,
     Result,
+    SettleFormer,
 )
 from trioroute.core.scaling import ScaleDecision
 from trioroute.core.slots.figures import Demand, DirectoryStatistics
@@ -313,6 +314,8 @@ class Coordinator:
             ):
                 mark = MarkClean(epoch=epoch, holder=holder, incarnation=incarnation)
                 await self._commit(mark)
+            for key, index in office.directory.former_to_settle(self._log.state, self._clock()):
+                await self._commit(SettleFormer(epoch=epoch, deployment=key, index=index))
             if overdue := office.directory.holders_to_fence(self._clock()):
                 # One at a time: what was true of the next may not be after this commit.
                 await self._fence(office, *overdue[0])

@@ -24,6 +24,7 @@ from trioroute.core.model import (
 from trioroute.core.resources.changes import apply_resource, with_deployments
 from trioroute.core.resources.commands import ResourceCommand
 from trioroute.core.resources.forgetting import has_forgotten_holder, note_forgotten
+from trioroute.core.resources.former import former_without_holder, note_former, settled
 from trioroute.core.resources.halting import note_traffic, traffic_without, with_halted
 from trioroute.core.resources.state import (
     Death,
@@ -54,6 +55,7 @@ __all__ = [
     "Registry",
     "RegistryState",
     "Result",
+    "SettleFormer",
 ]
 
 
@@ -179,6 +181,18 @@ class HaltCanary:
     reason: str
 
 
+@attrs.frozen(kw_only=True)
+class SettleFormer:
+    """Nothing can run or begin any more that a deployment allowed before its change of that index.
+
+    A version that does not know the command has nothing to settle either.
+    """
+
+    epoch: int
+    deployment: str
+    index: int
+
+
 _OwnCommand = (
     PutRegistry
     | OpenEpoch
@@ -190,6 +204,7 @@ _OwnCommand = (
     | PutHomes
     | RecordDecisions
     | HaltCanary
+    | SettleFormer
 )
 Command = _OwnCommand | ResourceCommand
 
@@ -221,7 +236,8 @@ class Registry:
             changed = state if error else self._changed(command, index)
             if isinstance(command, PutRegistry):
                 changed = note_traffic(state, changed)
-        self.state = attrs.evolve(note_forgotten(state, changed), index=index)
+        changed = note_former(state, note_forgotten(state, changed), index)
+        self.state = attrs.evolve(changed, index=index)
         return result
 
     def snapshot_for(
@@ -263,6 +279,10 @@ class Registry:
         if isinstance(command, MarkClean | FenceHolder):
             is_newest = state.holders.get(command.holder) == command.incarnation
             return "" if is_newest else f"{command.holder} has started again"
+        if isinstance(command, SettleFormer):
+            former = state.former.get(command.deployment)
+            is_newest = former is not None and former.index == command.index
+            return "" if is_newest else f"{command.deployment} was changed meanwhile"
         if isinstance(command, HaltCanary):
             endpoint = state.endpoints.get(command.endpoint)
             if endpoint is None or endpoint.traffic != command.traffic:
@@ -306,6 +326,8 @@ class Registry:
             case HaltCanary(endpoint=name, deployment=deployment, reason=reason):
                 halted = with_halted(state, name, deployment, reason) or state
                 return attrs.evolve(halted, versions={**halted.versions, name: index})
+            case SettleFormer(deployment=key):
+                return attrs.evolve(state, former=settled(state, key))
             case PutHomes(deployment=key, homes=homes, leaving=leaving):
                 return attrs.evolve(
                     state,
@@ -397,6 +419,7 @@ def _without_holder(state: RegistryState, holder: str) -> RegistryState:
         state,
         homes=_homes_without(holder, state.homes),
         leaving=_homes_without(holder, state.leaving),
+        former=former_without_holder(state, holder),
         holders=holders,
         dead={name: at for name, at in state.dead.items() if name != holder},
         clean=tuple(name for name in state.clean if name != holder),

@@ -13,7 +13,6 @@ import trio
 
 from trioroute.core.health import Outcome
 from trioroute.core.holding.holding import Grant, Holding, Wake
-from trioroute.core.holding.unlimited import UnlimitedReplicas
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots.figures import HoldingStatistics
 from trioroute.core.slots.priority import Priority
@@ -34,9 +33,6 @@ __all__ = ["Admission", "Place"]
 #: How often a waiter whose time is stretched by a gap looks again, seconds: the gap's end is
 #: learnt at once through its grant, so this only bounds how late it gives up.
 _GAP_LOOK_S: Final = 0.05
-
-#: The slot number of grants that are under no limit.
-_NO_SLOT: Final = -1
 
 _REFUSALS: Final[dict[str, type[TrioRouteError]]] = {
     "queue-full": QueueFullError,
@@ -99,20 +95,16 @@ class Admission:  # house: every step of a request's way to its slot and back
             incarnation=incarnation,
             timings=timings,
             started_at=clock() if started_at is None else started_at,
+            draw=rng.randrange,
         )
         #: Sends what `holding.take_outbox` has; None while there is no session.
         self.on_news: Callable[[], None] | None = None
-        self._rng = rng
         self._places: dict[int, Place] = {}
-        self._unlimited: dict[str, UnlimitedReplicas] = {}
-        self._number = 0
         self._is_draining = False
 
     def acquire_nowait(self, deployment: str) -> Grant | None:
         """A slot that may be used at once, or None. No message, no checkpoint."""
         grant = self.holding.acquire_nowait(deployment, self.clock())
-        if grant is None and deployment in self._unlimited:
-            return self._acquire_unlimited(deployment)
         if self.on_news is not None and self.holding.has_news:
             self.on_news()
         return grant
@@ -120,8 +112,6 @@ class Admission:  # house: every step of a request's way to its slot and back
     def acquire_spare(self, deployment: str) -> Grant | None:
         """A slot that no live request could use now, at any front-end; None when there is none."""
         grant = self.holding.acquire_spare(deployment, self.clock())
-        if grant is None and deployment in self._unlimited:
-            return self._acquire_unlimited(deployment)
         if self.on_news is not None and self.holding.has_news:
             self.on_news()
         return grant
@@ -235,29 +225,17 @@ class Admission:  # house: every step of a request's way to its slot and back
         Raises:
             InvariantError: released twice.
         """
-        if grant.slot == _NO_SLOT:
-            self._unlimited[grant.deployment].give_back(grant.replica)
-            return
         self.holding.release(grant, self.clock(), outcome=outcome)
         if self.holding.has_news:
             self.deliver()
 
     def must_stop_sending(self, grant: Grant) -> bool:
         """Whether the slot may not be written to any more: its lease has ended (decision 27)."""
-        return grant.slot != _NO_SLOT and not self.holding.may_send(grant, self.clock())
+        return not self.holding.may_send(grant, self.clock())
 
     def set_routing(self, snapshot: RoutingSnapshot) -> None:
         """Route by another snapshot."""
         self.holding.set_routing(snapshot, self.clock())
-        unlimited = {d.key for d in snapshot.deployments if d.unlimited}
-        # What runs is given back also where the deployment has gone, or has a limit by now.
-        before = {key: group for key, group in self._unlimited.items() if group.in_flight}
-        self._unlimited = before | {
-            key: self._unlimited.get(key, UnlimitedReplicas(())) for key in unlimited
-        }
-        for key, group in self._unlimited.items():
-            ids = [r.id for r in snapshot.replicas if r.deployment == key]
-            group.ids = ids if key in unlimited else ()
         self.deliver()
 
     def stop_waiting(self) -> None:
@@ -321,10 +299,3 @@ class Admission:  # house: every step of a request's way to its slot and back
         if isinstance(error, ShedError) and self.holding.knows(deployment):
             error.retry_after_s = self.holding.queue_age_s(deployment, self.clock())
         return error
-
-    def _acquire_unlimited(self, deployment: str) -> Grant | None:
-        replica = self._unlimited[deployment].take(self._rng.randrange)
-        if replica is None:
-            return None
-        self._number += 1
-        return Grant(deployment, replica, _NO_SLOT, self.holding.epoch, self._number)

@@ -355,3 +355,99 @@ def test_one_that_was_shut_when_it_went_comes_back_open() -> None:
     settle(world, 0.05)
     assert sum(run.grant.replica == "r0" for run in world.running) == 2
     assert not world.over_limit
+
+
+class LaggingWorld(World):
+    """The log reaches some holders late."""
+
+    def __init__(self) -> None:
+        self.lagging: set[str] = set()
+        super().__init__(holders=2, replicas=1, request_max_s=0.5)
+
+    def route(self, worker: Worker) -> None:
+        if worker.name not in self.lagging:
+            super().route(worker)
+
+
+def test_what_came_back_is_granted_to_nobody_who_knows_only_that_it_went() -> None:
+    world = LaggingWorld()
+    settle(world, 3)
+    replicas = world.registry.state.replicas[KEY]
+    put_replicas(world, ())
+    settle(world, 0.1)
+    world.lagging.add("w0")
+    world.request("w0")
+    put_replicas(world, replicas)
+    settle(world, TIMINGS.booked_s + TIMINGS.request_s(0.5) + 1.0)
+    assert world.workers["w0"].holding.statistics().grants_returned == 0
+    assert not world.served
+    world.lagging.clear()
+    world.routing_changed()
+    settle(world, 0.1)
+    assert len(world.served) == 1
+
+
+# -- deployments that are deleted and made again ---------------------------------------------------
+
+
+def delete(world: World) -> tuple[PutRegistry, tuple[Replica, ...]]:
+    """The deployment goes; what makes it again, and its replicas."""
+    state = world.registry.state
+    again = PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(state.deployments[KEY],))
+    replicas = state.replicas[KEY]
+    world.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=()))
+    world.routing_changed()
+    return again, replicas
+
+
+def make_again(world: World, again: PutRegistry, replicas: tuple[Replica, ...]) -> None:
+    world.commit(again)
+    put_replicas(world, replicas)
+
+
+@pytest.mark.parametrize("elected", [(True, False), (False, True), (True, True), (False, False)])
+@pytest.mark.parametrize("comes_back_first", [True, False])
+def test_what_was_made_again_is_a_home_to_who_was_cut_off_before(
+    elected: tuple[bool, bool], comes_back_first: bool
+) -> None:
+    """Whichever coordinators there were meanwhile (decisions 22 and 26)."""
+    world, home, other = serving_world()
+    cut_off(world, home)
+    again, replicas = delete(world)
+    settle(world, 0.1)
+    if elected[0]:
+        world.elect()
+        settle(world, 0.1)
+    make_again(world, again, replicas if comes_back_first else ())
+    settle(world, 0.1)
+    if elected[1]:
+        world.elect()
+        settle(world, 0.1)
+    if not comes_back_first:
+        put_replicas(world, replicas)
+    serve_on(world, home, other, seconds=2.0 + TIMINGS.booked_s + ISOLATED_S)
+    assert not world.over_limit
+    world.workers[home].reachable = True
+    settle(world, 1.0)
+    assert serve_on(world, other, seconds=1.0) > 1, "it comes free when its holder knows"
+
+
+def test_who_tells_of_a_request_on_what_was_deleted_keeps_its_slot_when_it_is_made_again() -> None:
+    """It was begun while its holder was cut off, longer after the take-over than any doubt."""
+    world, home, other = serving_world()
+    cut_off(world, home)
+    again, replicas = delete(world)
+    world.elect()
+    settle(world, TIMINGS.doubt_s(0.5) + 0.1)
+    world.request(home)
+    (running,) = world.running
+    running.ends_at = world.now + 0.45
+    world.workers[home].reachable = True
+    settle(world, 0.05)
+    make_again(world, again, replicas)
+    world.request(other)
+    settle(world, 0.3)
+    assert world.running == [running]
+    settle(world, 1.0)
+    assert len(world.served) == 2
+    assert not world.over_limit

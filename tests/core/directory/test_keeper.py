@@ -299,6 +299,10 @@ def test_who_waits_for_slots_in_doubt_is_told_that_it_is_worth_while(request_max
         said = directory.expect(KEY, 0.0, world.now)
         return {name: what.wait_s for name, what in said if isinstance(what, m.Expect)}
 
+    def told_kind(wait_s: float) -> set[bool]:
+        said = directory.expect(KEY, wait_s, world.now)
+        return {what.is_doubt for _, what in said if isinstance(what, m.Expect)}
+
     assert told() == {}, "nobody waits"
     for _ in range(2):
         world.request("w0")
@@ -306,6 +310,8 @@ def test_who_waits_for_slots_in_doubt_is_told_that_it_is_worth_while(request_max
     over_s = min(TIMINGS.doubt_s(request_max_s), TIMINGS.failover_grace_s)
     assert told() == {"w0": pytest.approx(elected_at + over_s - world.now)}
     assert told() == {}, "it is no news"
+    assert told_kind(9.0) == {False}, "replicas that are started are another matter"
+    assert told_kind(0.0) == {True}
     settle(world, over_s)
     assert told() == {"w0": 0.0}
 

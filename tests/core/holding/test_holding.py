@@ -16,6 +16,7 @@ from tests.core.holding.holder import (
     spoken,
 )
 from trioroute.core.health import Outcome
+from trioroute.core.holding.holding import Holding
 from trioroute.core.model import Isolation, RoutingSnapshot
 from trioroute.core.slots import messages as m
 from trioroute.errors import InvariantError
@@ -222,6 +223,103 @@ def test_take_over_after_take_over_makes_nobody_wait_for_ever(gap_s: float, doub
         assert holding.wait_credit_s(number, now) <= TIMINGS.failover_grace_s
         assert now + holding.burst_wait_s(number, now) <= max(now, TIMINGS.burst_wait_max_s)
     assert holding.burst_wait_s(number, 44.0) == 0.0
+
+
+def test_doubt_after_doubt_lets_clocks_stand_still_no_longer_than_a_gap_may() -> None:
+    """A coordinator is killed every 4.3 s, and each leaves slots in doubt; nothing is started."""
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.0, now=0.0)
+    longest_s = snapshot().deployments[0].queue_wait_max_s + TIMINGS.failover_grace_s
+    now = 0.0
+    for epoch in range(2, 9):
+        now = 4.3 * (epoch - 1)
+        holding.link.close(now)
+        holding.link.open(now)
+        holding.link.receive(m.Welcome(version=2, epoch=epoch), now)
+        lease(holding, now)
+        holding.link.receive(m.Expect(deployment=KEY, wait_s=4.0, is_doubt=True), now)
+        until = now + holding.burst_wait_s(number, now)
+        assert until == pytest.approx(max(now, min(longest_s, now + 4.0 + longest_s - 5.0)))
+    holding.link.receive(m.Expect(deployment=KEY, wait_s=1.0), now)
+    assert holding.burst_wait_s(number, now) == 0.0, "it came too long ago for these"
+
+
+@pytest.mark.parametrize("is_doubt", [True, False])
+def test_what_is_expected_of_one_kind_replaces_what_was_of_the_other(is_doubt: bool) -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.0, now=0.0)
+    holding.link.receive(m.Expect(deployment=KEY, wait_s=4.0, is_doubt=is_doubt), 0.1)
+    assert holding.burst_wait_s(number, 0.1) > 4.0
+    holding.link.receive(m.Expect(deployment=KEY, wait_s=1.0, is_doubt=not is_doubt), 0.1)
+    assert 1.0 < holding.burst_wait_s(number, 0.1) < 2.0
+    holding.link.receive(m.Expect(deployment=KEY, wait_s=0.0), 0.1)
+    assert holding.burst_wait_s(number, 0.1) < 1.0
+
+
+def unlimited(version: int = 1, isolation: Isolation = Isolation.SERVE) -> RoutingSnapshot:
+    routing = snapshot(version, slots=0, replicas=1)
+    deployment = attrs.evolve(routing.deployments[0], unlimited=True, isolation=isolation)
+    return attrs.evolve(routing, deployments=(deployment,))
+
+
+def test_without_a_limit_nothing_starts_before_there_is_a_lease() -> None:
+    """It may be limited by now: the log that was read from disk is an old one."""
+    holding = Holding("w0", incarnation=1, timings=TIMINGS, started_at=0.0)
+    holding.set_routing(unlimited(3), 0.0)
+    number = holding.enqueue(KEY, arrived_at=0.0, now=0.0)
+    holding.link.open(0.0)
+    holding.link.receive(m.Welcome(version=2, epoch=1, index=5), 0.0)
+    lease(holding, 0.0)
+    assert not holding.take_wakes()
+    holding.set_routing(unlimited(5), 0.1)
+    ((woken, grant, _),) = holding.take_wakes()
+    assert woken == number
+    assert grant is not None
+    assert holding.may_send(grant, 0.1)
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+def test_without_a_limit_isolation_ends_as_with_one(isolation: Isolation) -> None:
+    holding = opened(unlimited(isolation=isolation))
+    before = acquired(holding)
+    holding.link.close(1.0)
+    serves = isolation is Isolation.SERVE
+    assert (holding.acquire_nowait(KEY, 3.0) is not None) == serves
+    assert holding.may_send(before, 3.0) == serves
+    late = TIMINGS.held_s + ISOLATION_MAX_S
+    assert holding.acquire_nowait(KEY, late) is None
+    holding.link.open(late)
+    holding.link.receive(m.Welcome(version=2, epoch=2), late)
+    lease(holding, late)
+    assert not holding.may_send(before, late), "it may not have been counted"
+    assert holding.may_send(acquired(holding, late), late)
+    holding.release(before, late)
+
+
+def test_who_waits_is_served_when_there_is_no_limit_any_more() -> None:
+    holding = opened()
+    number = holding.enqueue(KEY, arrived_at=0.0, now=0.0)
+    holding.set_routing(unlimited(2), 0.1)
+    assert [(wake.number, wake.grant is None) for wake in holding.take_wakes()] == [(number, False)]
+    assert m.Cancel(number=number) in spoken(holding)
+
+
+def test_what_runs_without_a_slot_is_told() -> None:
+    holding = opened(unlimited())
+    grants = [acquired(holding) for _ in range(2)]
+    was_idle = holding.link.is_idle
+    spoken(holding)
+    holding.set_routing(snapshot(2, replicas=1), 0.1)
+    (renew,) = [said for said in holding.link.take_outbox() if isinstance(said, m.Renew)]
+    assert renew.unnumbered == {"r0": 2}
+    holding.release(grants[0], 0.2)
+    holding.link.say_goodbye()
+    (goodbye,) = [said for said in spoken(holding) if isinstance(said, m.Goodbye)]
+    assert goodbye.unnumbered == {"r0": 1}
+    holding.release(grants[1], 0.2)
+    assert (was_idle, holding.link.is_idle) == (False, True)
+    with pytest.raises(InvariantError):
+        holding.release(grants[1], 0.2)
 
 
 def test_a_replica_that_goes_is_given_back_idle_now_and_busy_at_its_end() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Collection
 import attrs
 
 from trioroute.core.directory.directory import CLOSE, SlotDirectory
-from trioroute.core.holding.held import Grant
+from trioroute.core.holding.held import NO_SLOT, Grant
 from trioroute.core.holding.holding import Holding
 from trioroute.core.model import Deployment, Endpoint, Isolation, Replica, StaticSource
 from trioroute.core.registry import (
@@ -25,6 +25,7 @@ from trioroute.core.registry import (
     PutReplicas,
     RegisterHolder,
     Registry,
+    SettleFormer,
 )
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.homes import HomePlan, plan_homes
@@ -227,12 +228,14 @@ class World:
         self.running.append(Running(grant, worker.name, worker.incarnation, ends_at))
         self.served.append((arrived_at, self.now))
         busy = [r for r in self.running if r.grant.replica == grant.replica]
+        if grant.slot == NO_SLOT:
+            return  # its holder has not heard of a limit
         if len(busy) > self._limit_of(grant.replica):
             self.over_limit.append(f"{self.now:.3f}: {[(b.holder, b.grant) for b in busy]}")
 
     def _limit_of(self, replica: str) -> int:
         """What it may run: what the log says, or had said when something above it began."""
-        limits = [r.slots for r in self.registry.state.replicas[KEY] if r.id == replica]
+        limits = [r.slots for r in self.registry.state.replicas.get(KEY, ()) if r.id == replica]
         above = [run for run in self.running if run.grant.slot >= (limits or [self.slots])[0]]
         return self.slots if above else (limits or [self.slots])[0]
 
@@ -250,6 +253,7 @@ class World:
             epoch = self.directory.epoch
             for name, incarnation in self.directory.holders_to_mark(self.registry.state, self.now):
                 self.commit(MarkClean(epoch=epoch, holder=name, incarnation=incarnation))
+            self.settle_former()
             for name, reason in self.directory.holders_to_fence(self.now):
                 incarnation = self.registry.state.holders[name]
                 self.commit(
@@ -262,14 +266,23 @@ class World:
         if self.directory is not None:
             self.directory.check()
 
+    def settle_former(self) -> None:
+        assert self.directory is not None
+        epoch = self.directory.epoch
+        for key, index in self.directory.former_to_settle(self.registry.state, self.now):
+            self.commit(SettleFormer(epoch=epoch, deployment=key, index=index))
+            self.routing_changed()
+
     def plan(self) -> None:
         assert self.directory is not None
         state = self.registry.state
+        if KEY not in state.deployments:
+            return
         live = self.directory.live_holders()
         index = state.homes_index.get(KEY, 0)
         current = HomePlan(state.homes.get(KEY, {}), state.leaving.get(KEY, {}))
         plan = plan_homes(
-            state.replicas[KEY],
+            state.replicas.get(KEY, ()),
             current,
             alive=live,
             informed={name for name, version in live.items() if version >= index},

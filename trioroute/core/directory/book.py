@@ -55,6 +55,8 @@ class SlotBook:  # house: one method for each event that moves a slot
         leaving: holder to slots that were its home and of which it may not know that yet.
         slots_max: so many of its slots may be used now, because of its health.
         known: the highest limit that it has had.
+        unnumbered: how many requests may run on it that have no slot: there was no limit before.
+        inherited: whether an earlier coordinator had given its slots out.
     """
 
     replica: Replica
@@ -62,6 +64,8 @@ class SlotBook:  # house: one method for each event that moves a slot
     home: Mapping[str, int] = attrs.field(factory=dict)
     leaving: Mapping[str, int] = attrs.field(factory=dict)
     slots_max: int | None = None
+    inherited: bool = False
+    unnumbered: int = 0
     free: int = 0
     owned: dict[str, int] = attrs.field(factory=dict)
     limbo: list[Limbo] = attrs.field(factory=list)
@@ -80,12 +84,18 @@ class SlotBook:  # house: one method for each event that moves a slot
         """The free slots that may be granted now.
 
         While slots above a lowered limit are still out, only so many as keep what is out from
-        growing: the limit comes into force as they come back (decision 29).
+        growing: the limit comes into force as they come back (decision 29). Likewise while
+        requests run that were started without a limit.
         """
         free = self.free and self.free & self._usable
-        if not free or self.known <= self.replica.slots:
+        if not free or (self.known <= self.replica.slots and not self.unnumbered):
             return free
-        return lowest_slots(free, self.replica.slots - count(self.in_use))
+        return lowest_slots(free, self.replica.slots - self._out)
+
+    @property
+    def _out(self) -> int:
+        """How many requests may run."""
+        return count(self.in_use) + self.unnumbered
 
     @property
     def above_limit(self) -> int:
@@ -119,8 +129,17 @@ class SlotBook:  # house: one method for each event that moves a slot
         return count(mask)
 
     def leasable(self, holder: str) -> int:
-        """What the holder's lease list says: all it owns, unless it is being recalled."""
-        return self.owned.get(holder, 0) & self._usable
+        """What the holder's lease list says: all it owns, unless it is being recalled.
+
+        Nothing while more is out than the limit: an idle slot must not start another.
+        """
+        owned = self.owned.get(holder, 0)
+        if not owned:
+            return 0
+        slots = self.replica.slots
+        if (self.known > slots or self.unnumbered) and self._out > slots:
+            return 0
+        return owned & self._usable
 
     def give(self, holder: str, mask: int) -> None:
         """Free slots become the holder's."""

@@ -175,6 +175,16 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             and not self._keeper.may_run(holder.name, now)
         ]
 
+    def former_to_settle(self, state: RegistryState, now: float) -> list[tuple[str, int]]:
+        """Deployments and changes before which nothing that they allowed is left."""
+        return [
+            (key, use.former.index)
+            for key, use in self._keeper.former.items()
+            if now >= use.settled_at
+            and key in state.former
+            and state.former[key].index == use.former.index
+        ]
+
     def live_holders(self) -> dict[str, int]:
         """Holders that have reported since they were last silent, and what each routes by.
 
@@ -201,8 +211,8 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         """
 
         def act(line: Line) -> None:
-            longer_s = max(wait_s, self._keeper.doubt_wait_s(line, now))
-            self._lender.expect(line, longer_s, now)
+            doubt_s = 0.0 if wait_s else self._keeper.doubt_wait_s(line, now)
+            self._lender.expect(line, wait_s or doubt_s, now, is_doubt=doubt_s > 0)
 
         self._keeper.guard(self._lines[deployment], act, now)
         return self._settled(now, ())
@@ -279,6 +289,9 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         def over_by(line: Line) -> float:
             return died_at + self._keeper.request_s(line)
 
+        self._keeper.each_former(
+            lambda use, longest_s: use.leave(name, died_at + longest_s, now, longest_s)
+        )
         self._keeper.each(lambda line: line.bury(name, over_by(line)), now)
         self._keeper.gone.bury(name, over_by)
 
@@ -301,6 +314,9 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
         self._keeper.each(forget, now)
         self._keeper.gone.end_waiting(name, now)
+        self._keeper.each_former(
+            lambda use, longest_s: use.leave(name, lease_end + longest_s, now, longest_s)
+        )
         del self._holders[name]
 
     def _lapse(self, holder: HolderRecord, now: float) -> None:

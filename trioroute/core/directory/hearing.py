@@ -49,8 +49,13 @@ class Hearing:
             holder.incarnation = hello.incarnation
             holder.expires_at = None
             holder.busy = {}
+            died_by = self._keeper.died_by(holder)
+            self._keeper.each_former(
+                lambda use, longest_s: use.succeed(holder.name, died_by, now, longest_s)
+            )
         self._keeper.each(lambda line: line.forget_holder(holder.name), now)
-        self._keeper.say(holder.name, m.Welcome(version=m.VERSION, epoch=self._epoch))
+        welcome = m.Welcome(version=m.VERSION, epoch=self._epoch, index=self._keeper.index)
+        self._keeper.say(holder.name, welcome)
 
     def take(self, holder: HolderRecord, message: m.FromHolder, now: float) -> None:
         """One message of an open session."""
@@ -67,8 +72,8 @@ class Hearing:
                 self._on_stock(holder, message, now)
             case m.Failed():
                 self._on_failed(message, now)
-            case m.Goodbye(busy=busy):
-                self._on_goodbye(holder, unpack_all(busy), now)
+            case m.Goodbye():
+                self._on_goodbye(holder, message, now)
 
     def heal(self, line: Line, changes: list[HealthChange]) -> None:
         """Replicas are shut or opened: their holders get new lists."""
@@ -93,7 +98,8 @@ class Hearing:
             # Its waiters may have slots of replicas that it could not route to.
             self._keeper.touched.update(self._keeper.lines)
         holder.routing_version = renew.routing_version
-        holder.busy = unpack_all(renew.busy)
+        holder.busy, holder.unnumbered = unpack_all(renew.busy), renew.unnumbered
+        self._keeper.each_former(lambda use, longest_s: use.hear(holder, now, longest_s))
         holder.round_trip_s = renew.round_trip_s
         self._keeper.renewed.add(holder.name)
         held = unpack_all(renew.held)
@@ -219,8 +225,10 @@ class Hearing:
             outcome = Outcome.UNREACHABLE if failed.is_unreachable else Outcome.BROKEN
             self.heal(line, line.health.record_failure(failed.replica, outcome, now))
 
-    def _on_goodbye(self, holder: HolderRecord, busy: Mapping[str, int], now: float) -> None:
+    def _on_goodbye(self, holder: HolderRecord, goodbye: m.Goodbye, now: float) -> None:
         """It keeps nothing; what its drain broke off may still run for a request's time."""
+        busy = unpack_all(goodbye.busy)
+        self._leave_unnumbered(holder, goodbye, now)
         self._keeper.touched.update(self._keeper.lines)
         holder.goodbye_at, holder.expires_at = now, None
         holder.hang_up()
@@ -230,3 +238,20 @@ class Hearing:
 
         self._keeper.each(lambda line: line.take_all_back(holder.name, busy, over_by(line)), now)
         self._keeper.gone.hear(holder, {}, over_by, is_last=True)
+
+    def _leave_unnumbered(self, holder: HolderRecord, goodbye: m.Goodbye, now: float) -> None:
+        """Note until when requests without a slot may run that it or predecessors had begun."""
+        lines = self._keeper.lines.values()
+        longest_s = max((self._keeper.request_s(line) for line in lines), default=0.0)
+        until = 0.0
+        if goodbye.unnumbered:
+            until = now + longest_s
+        elif any(line.deployment.unlimited for line in lines):
+            if holder.unnumbered is None:  # an earlier version, which does not tell
+                until = now + longest_s
+            else:
+                until = self._keeper.died_by(holder) + longest_s
+        holder.unnumbered_until = max(until, holder.unnumbered_until)
+        self._keeper.each_former(
+            lambda use, longest_s: use.leave(holder.name, holder.unnumbered_until, now, longest_s)
+        )

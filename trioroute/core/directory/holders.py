@@ -22,6 +22,9 @@ class HolderRecord:
         dead: the newest incarnation that is proven to have ended (decision 25).
         orderly: an incarnation before which all had ended with nothing in flight, as the log said
             at the take-over; None once another one has spoken since.
+        unnumbered: how many requests it said last that it runs without a slot, by replica; None
+            where it does not tell.
+        unnumbered_until: until when such requests may run that it broke off; 0 when there are none.
         round_trip_s: how long its newest renewal took; 0 while unknown.
     """
 
@@ -42,6 +45,8 @@ class HolderRecord:
     owes_report: bool = False
     routing_version: int = 0
     busy: Mapping[str, int] = attrs.field(factory=dict)
+    unnumbered: Mapping[str, int] | None = None
+    unnumbered_until: float = 0.0
 
     @property
     def is_dead(self) -> bool:

@@ -13,17 +13,20 @@ import attrs
 
 from trioroute.core.directory.book import (
     FORMER_HOLDER,
+    LONG_AGO,
     NEVER,
     UNKNOWN_HOLDER,
     Limbo,
     SlotBook,
 )
+from trioroute.core.directory.former import FormerUse
 from trioroute.core.directory.gone import GoneReplicas
 from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.line import Line
 from trioroute.core.model import Replica, StaticSource
 from trioroute.core.registry import RegistryState
 from trioroute.core.resources.forgetting import has_forgotten_replica
+from trioroute.core.resources.state import Former
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.homes import joined
 from trioroute.core.slots.masks import all_slots
@@ -50,6 +53,8 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
     Attributes:
         touched: deployments that the current event may have changed.
         gone: replicas that have left the log, and may come back under their names.
+        former: what deployments allowed before, by key; also of those that were deleted.
+        index: of the newest log entry that is followed.
 
     Args:
         holders: all that are known, shared with the directory.
@@ -74,6 +79,9 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         self.renewed = renewed
         self.timings = timings
         self.gone = GoneReplicas()
+        self.former: dict[str, FormerUse] = {}
+        self.index = 0
+        self._orderly: Mapping[str, int] = {}
         self._failed_at: dict[str, float] = {}
         self._faults: list[Fault] = []
         # Until when requests may run that an earlier coordinator had granted (see _former).
@@ -113,7 +121,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         for line in self.lines.values():
             if pending:
                 self._recall_gone(line, state)
-            doubt_until = now + self.timings.doubt_s(line.deployment.request_max_s)
+            doubt_until = now + self.timings.doubt_s(line.request_max_s)
             line.in_doubt = bool(pending)
             line.pending = {
                 name: min(doubt_until, ended_at + self.request_s(line))
@@ -129,7 +137,9 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         """Whether requests of any incarnation of a holder may still run after its goodbye."""
         if any(line.may_run(holder, now) for line in self.lines.values()):
             return True
-        return self.gone.may_run(holder)
+        if any(use.may_run(holder, now) for use in self.former.values()):
+            return True
+        return self.holders[holder].unnumbered_until > now or self.gone.may_run(holder)
 
     def silent(self) -> list[str]:
         """Holders that may serve on, cut off, from homes of which nobody told.
@@ -154,22 +164,58 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
 
     def adopt(self, state: RegistryState, now: float, *, in_doubt: bool) -> None:
         """Follow the log: deployments, replicas, limits, homes."""
+        self.index, self._orderly = state.index, state.orderly
         for key in [key for key in self.lines if key not in state.deployments]:
             self._drop_line(self.lines.pop(key), state, now)
+        self._adopt_former(state, now)
         for key, deployment in state.deployments.items():
-            line = self.lines.get(key)
+            line, is_new = self.lines.get(key), False
             if line is None:
-                line = self.lines[key] = Line(deployment)
+                line, is_new = Line(deployment), True
+                self.lines[key] = line
             elif line.quarantine and line.deployment != deployment:
                 line = self._rebuilt(line, now)
-            if deployment.request_max_s < line.deployment.request_max_s:
-                line.longer_s = line.request_max_s
-                # Holders may start requests under it until they must have heard of the other.
-                line.longer_until = now + self.timings.booked_s + self.request_s(line)
             line.deployment = deployment
+            if line.former is not (use := self.former.get(key)):
+                line.former = use
+                line.count_unnumbered(now)
             self.guard(line, lambda line: self._adopt_into(line, state, now, in_doubt), now)
+            if is_new and self._taken_over_at is not None:
+                self._recall_gone(line, state, over_at=self._former_until(line))
             if self.lines[key] is not line:  # rebuilt meanwhile, from what it had before
                 self.guard(self.lines[key], lambda x: self._adopt_into(x, state, now, True), now)
+
+    def _adopt_former(self, state: RegistryState, now: float) -> None:
+        """What the log says was allowed before; a newer change begins anew."""
+        self.former = {key: use for key, use in self.former.items() if key in state.former}
+        for key, former in state.former.items():
+            use = self.former.get(key)
+            if use is None or use.former.index != former.index:
+                left = {} if use is None else use.left
+                request_s = self._former_request_s(key, former)
+                holders = {holder: self.died_by(holder) for holder in self.holders.values()}
+                use = FormerUse.begin(former, holders, now, request_s)
+                use.left = {**left, **use.left}
+                self.former[key] = use
+                if former.unlimited:  # what is idle may have to come back
+                    self.renewed.update(h.name for h in holders if h.listens)
+            use.former = former
+
+    def died_by(self, holder: HolderRecord) -> float:
+        """When incarnations before the one that spoke last had ended, if they left anything."""
+        is_orderly = self._orderly.get(holder.name) == holder.incarnation
+        return LONG_AGO if is_orderly else holder.born_by
+
+    def _former_request_s(self, key: str, former: Former) -> float:
+        line = self.lines.get(key)
+        longest_s = 0.0 if line is None else line.request_max_s
+        return self.timings.request_s(max(former.request_max_s, longest_s))
+
+    def each_former(self, act: Callable[[FormerUse, float], None]) -> None:
+        """Tell all of something about a holder, with the longest request of each."""
+        for key, use in self.former.items():
+            act(use, self._former_request_s(key, use.former))
+            self.touched.update({key} & self.lines.keys())
 
     def _adopt_into(self, line: Line, state: RegistryState, now: float, in_doubt: bool) -> None:
         key = line.deployment.key
@@ -213,17 +259,25 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             book.suspend(holder, until=until, home_until=NEVER, least=until)
         self.gone.add(line, book, index=state.index)
 
-    def _recall_gone(self, line: Line, state: RegistryState) -> None:
-        """What an earlier coordinator had given out on replicas that have gone is in doubt too."""
+    def _recall_gone(
+        self, line: Line, state: RegistryState, *, over_at: float | None = None
+    ) -> None:
+        """What an earlier coordinator had given out on replicas that have gone is in doubt too.
+
+        Args:
+            over_at: when it is over but for homes, where that is not when the line's doubt is.
+        """
         key = line.deployment.key
         homes, leaves = state.homes.get(key, {}), state.leaving.get(key, {})
         for name in dict.fromkeys([*leaves, *homes]):
             leaving = joined(leaves.get(name, {}), homes.get(name, {}))
             number = max((mask.bit_length() for mask in leaving.values()), default=0)
-            if name not in line.books and number:
+            if name not in line.books and name not in self.gone.names and number:
                 replica = Replica(id=name, deployment=key, host="", port=0, slots=number)
                 doubt = Limbo(all_slots(number), UNKNOWN_HOLDER, NEVER)
-                book = SlotBook(replica, since=0, leaving=leaving, limbo=[doubt])
+                book = SlotBook(replica, since=0, inherited=True, leaving=leaving, limbo=[doubt])
+                if over_at is not None:
+                    book.split_doubt(self.silent(), over_at=over_at)
                 self.gone.add(line, book, index=state.index)
 
     def _adopt_replica(
@@ -234,6 +288,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             before, book = returning
             line.books[replica.id] = book
             book.slots_max = None  # its health begins anew as well
+            book.since = state.index  # who routes by less may know it as gone
             if line is not before or not line.in_doubt:  # else its doubt ends with the line's
                 over_at = max(before.pending.values(), default=now)
                 book.split_doubt(self.silent(), over_at=over_at)
@@ -243,7 +298,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             line.mark_freed(book)
         if book is None and in_doubt:
             doubt = Limbo(all_slots(replica.slots), UNKNOWN_HOLDER, NEVER)
-            line.books[replica.id] = SlotBook(replica, since=0, limbo=[doubt])
+            line.books[replica.id] = SlotBook(replica, since=0, inherited=True, limbo=[doubt])
         elif book is None:
             line.books[replica.id] = self._new_book(line, replica, state)
             line.mark_freed(line.books[replica.id])
@@ -262,7 +317,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         it; the others are waited for as for the slots below.
         """
         higher = all_slots(replica.slots) & ~(book.free | book.in_use)
-        if book.since or not higher:
+        if not book.inherited or not higher:
             return
         book.limbo.append(Limbo(higher, UNKNOWN_HOLDER, NEVER))
         if not line.in_doubt:
@@ -272,20 +327,38 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         """Nothing can be running on a replica that no coordinator has given out yet.
 
         Ids are unique for ever but for fixed addresses: one of those may have left the log under
-        an earlier coordinator and come back under this one, still at work.
+        an earlier coordinator and come back under this one, still at work. Who has reported says
+        whether it is; who is cut off may serve on from what was its home there.
         """
         slots = all_slots(replica.slots)
-        former = self._former(line, replica.id, slots, state)
-        return SlotBook(replica, since=state.index, free=0 if former else slots, limbo=former)
+        leaving = state.leaving.get(line.deployment.key, {}).get(replica.id, {})
+        doubt = Limbo(slots, UNKNOWN_HOLDER, NEVER)
+        book = SlotBook(replica, since=state.index, leaving=leaving, limbo=[doubt] if slots else [])
+        for holder in self.holders.values():
+            if busy := holder.busy.get(replica.id, 0):
+                book.claim(holder.name, busy, busy)
+        is_feared = self._may_be_back(line, replica.id, state)
+        over_at = self._former_until(line) if is_feared else LONG_AGO
+        book.split_doubt(self.silent(), over_at=over_at)
+        return book
+
+    def _former_until(self, line: Line) -> float:
+        """Until when what an earlier coordinator had given out may run, but for homes."""
+        if self._taken_over_at is None:
+            return LONG_AGO
+        return self._taken_over_at + self.timings.doubt_s(line.request_max_s)
+
+    def _may_be_back(self, line: Line, name: str, state: RegistryState) -> bool:
+        """Whether a replica may have been in the log before, under another coordinator."""
+        is_fixed = isinstance(line.deployment.source, StaticSource)
+        is_taken_over = self._taken_over_at is not None
+        return is_fixed and is_taken_over and has_forgotten_replica(state, name)
 
     def _former(self, line: Line, name: str, slots: int, state: RegistryState) -> list[Limbo]:
         """The doubt about slots of a replica that an earlier coordinator may have given out."""
-        is_fixed = isinstance(line.deployment.source, StaticSource)
-        may_be_back = is_fixed and has_forgotten_replica(state, name)
-        if self._taken_over_at is None or not may_be_back or not slots:
+        if not slots or not self._may_be_back(line, name, state):
             return []
-        until = self._taken_over_at + self.timings.doubt_s(line.request_max_s)
-        return [Limbo(slots, FORMER_HOLDER, until)]
+        return [Limbo(slots, FORMER_HOLDER, self._former_until(line))]
 
     # -- faults -----------------------------------------------------------------------------
 
@@ -311,7 +384,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         Their sessions end: what was said in them cannot be told from what the fault made of it.
         """
         fresh = self.lines[line.deployment.key] = Line(line.deployment, in_doubt=True)
-        fresh.longer_s, fresh.longer_until = line.longer_s, line.longer_until
+        fresh.former = line.former
         longest = now + self.timings.doubt_s(line.request_max_s)
         known_until = [entry.until for book in line.books.values() for entry in book.limbo]
         fresh.pending = dict.fromkeys(self.holders, longest)
@@ -322,6 +395,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             fresh.books[name] = SlotBook(
                 book.replica,
                 since=book.since,
+                inherited=book.inherited,
                 home=book.home,
                 leaving=book.leaving,
                 limbo=[Limbo(slots, UNKNOWN_HOLDER, NEVER)],

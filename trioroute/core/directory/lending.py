@@ -114,19 +114,20 @@ class Lender:
         if line.expected_at > now and holder.version >= _STOCK_VERSION:
             self._say_expect(line, holder, now)
 
-    def expect(self, line: Line, wait_s: float, now: float) -> None:
+    def expect(self, line: Line, wait_s: float, now: float, *, is_doubt: bool) -> None:
         """Slots should be there in so long: tell the holders when that is news to them."""
         at = now + wait_s if wait_s else 0.0
-        if abs(at - line.expected_at) < _EXPECT_NEWS_S:
+        if abs(at - line.expected_at) < _EXPECT_NEWS_S and is_doubt == line.is_doubt:
             return
-        line.expected_at = at
+        line.expected_at, line.is_doubt = at, is_doubt
         for holder in self._holders.values():
             if holder.reported and holder.version >= _STOCK_VERSION:
                 self._say_expect(line, holder, now)
 
     def _say_expect(self, line: Line, holder: HolderRecord, now: float) -> None:
         wait_s = max(0.0, line.expected_at - now)
-        self._say(holder.name, m.Expect(deployment=line.deployment.key, wait_s=wait_s))
+        key = line.deployment.key
+        self._say(holder.name, m.Expect(deployment=key, wait_s=wait_s, is_doubt=line.is_doubt))
 
     def weigh_hand_over(self, line: Line, now: float) -> None:
         """Let holders serve their own from freed slots where the hand-over costs too much."""

@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from trioroute.core.directory.book import LONG_AGO, UNKNOWN_HOLDER, SlotBook
+from trioroute.core.directory.former import FormerUse
 from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.unheard import Unheard
 from trioroute.core.directory.usage import UsageMeter
@@ -50,7 +51,9 @@ class Line:  # house: one method for each event that its books go through
         newcomer: the request that began to wait last, until the line has been served.
         unheard: who may have older requests that nobody has told of.
         service_s: how long a request takes, as each holder last reported it.
-        expected_at: when replicas that are being started should be ready; 0 when none are.
+        expected_at: when replicas that are being started should be ready, or slots in doubt are
+            known to be free; 0 when none are.
+        is_doubt: whether it is only for the doubt that waiting is worth while.
         health: which replicas may be used, after what they did lately.
         usage: how many slots were in use lately.
         looks: slots in use and requests waiting at the last ticks of a contention, by their sum.
@@ -59,8 +62,7 @@ class Line:  # house: one method for each event that its books go through
         pending: while in doubt: until when requests of each holder may run that nobody told of.
         quarantine: why nothing is granted here at all; empty when all is well (decision 30).
         changed: books to be checked at the end of the event.
-        longer_s, longer_until: a longest request that was allowed before, and until when one that
-            began then may run.
+        former: what was allowed before, while it may run or begin; None when there is nothing.
     """
 
     deployment: Deployment
@@ -79,6 +81,7 @@ class Line:  # house: one method for each event that its books go through
     unheard: Unheard = attrs.field(factory=Unheard)
     service_s: dict[str, float] = attrs.field(factory=dict)
     expected_at: float = 0.0
+    is_doubt: bool = False
     health: GroupHealth = attrs.field(factory=GroupHealth)
     usage: UsageMeter = attrs.field(factory=UsageMeter)
     looks: deque[tuple[int, int, int]] = attrs.field(factory=lambda: deque(maxlen=_LOOKS))
@@ -87,13 +90,13 @@ class Line:  # house: one method for each event that its books go through
     pending: dict[str, float] = attrs.field(factory=dict)
     quarantine: str = ""
     changed: list[SlotBook] = attrs.field(factory=list)
-    longer_s: float = 0.0
-    longer_until: float = 0.0
+    former: FormerUse | None = None
 
     @property
     def request_max_s(self) -> float:
         """MAXREQ of all that may run here: a shorter limit does not shorten what has begun."""
-        return max(self.deployment.request_max_s, self.longer_s)
+        former_s = 0.0 if self.former is None else self.former.former.request_max_s
+        return max(self.deployment.request_max_s, former_s)
 
     def look(self) -> None:
         """At each tick: note what is in use and waits, where all of it is known."""
@@ -250,11 +253,19 @@ class Line:  # house: one method for each event that its books go through
             self.mark_freed(book)
 
     def expire(self, now: float) -> None:
-        """Limbo whose time has come ends, and what a longer limit had allowed."""
-        if self.longer_s and now >= self.longer_until:
-            self.longer_s = 0.0
+        """Limbo whose time has come ends."""
+        if self.former is not None:
+            self.count_unnumbered(now)
         for book in self.books.values():
             if book.limbo and book.expire(now):
+                self.mark_freed(book)
+
+    def count_unnumbered(self, now: float) -> None:
+        """Note in the books how many requests may run that have no slot."""
+        for name, book in self.books.items():
+            number = 0 if self.former is None else self.former.unnumbered(name, now)
+            if number != book.unnumbered:
+                book.unnumbered = number
                 self.mark_freed(book)
 
     def check_changed(self) -> None:

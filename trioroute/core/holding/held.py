@@ -10,12 +10,15 @@ import attrs
 from trioroute.core.holding.queue import OwnQueue, Waiter
 from trioroute.core.model import Deployment, Isolation, Replica
 from trioroute.core.slots.masks import count
+from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.yardstick.feed import Feed
 
-__all__ = ["Grant", "HeldDeployment", "HeldReplica", "Wake"]
+__all__ = ["NO_SLOT", "Grant", "HeldDeployment", "HeldReplica", "Wake"]
 
 #: Over how many of the last measured requests the service time is averaged, about.
 _MEASURED_MAX: Final = 50
+#: The slot number of grants that are under no limit.
+NO_SLOT: Final = -1
 #: So many idle slots are worth telling of: one for the next request here, one for another's.
 _SPARE: Final = 2
 #: Before this many the average is not trusted.
@@ -85,7 +88,7 @@ class Wake(NamedTuple):
 
 
 @attrs.define(eq=False)
-class HeldDeployment:
+class HeldDeployment:  # house: all that a holder decides within one deployment
     """One deployment in this holder.
 
     Attributes:
@@ -97,9 +100,13 @@ class HeldDeployment:
         is_short: whether the coordinator knows that nothing is idle here.
         told: how many idle slots the coordinator believes to be here, as far as is known here.
         expected_by: when replicas that are being started should be ready (our clock).
+        doubted_by: when slots that a take-over left in doubt should be free.
         measured: number of the request whose service time is being taken, one at a time, so that
             every length is as likely; 0 when none.
         feed: what the coordinator is told of finished requests.
+        ids: the names of its replicas.
+        is_stopped: cut off, and nothing may be started here until there is another lease.
+        lapsed: grants without a slot up to this number were given before it stopped.
     """
 
     deployment: Deployment
@@ -112,8 +119,12 @@ class HeldDeployment:
     is_short: bool = False
     told: int = 0
     expected_by: float = 0.0
+    doubted_by: float = 0.0
     measured: int = 0
     feed: Feed = attrs.field(factory=Feed)
+    ids: tuple[str, ...] = ()
+    is_stopped: bool = False
+    lapsed: int = 0
     _began_at: float = 0.0
     _service_s: float = 0.0
     _measured_count: int = 0
@@ -129,8 +140,11 @@ class HeldDeployment:
         if not self.measured:
             self.measured, self._began_at = number, now
 
-    def ended(self, held: HeldReplica, now: float, *, is_served: bool) -> None:
-        """The measured request is over; it counts if it was served."""
+    def ended(self, held: HeldReplica, number: int, now: float, *, is_served: bool) -> None:
+        """A request is over; the measured one counts if it was served."""
+        self.feed.ended(number, now)
+        if self.measured != number:
+            return
         took_s, self.measured = now - self._began_at, 0
         if not is_served:
             return
@@ -182,14 +196,27 @@ class HeldDeployment:
             return False
         return self.queue.first.arrived_at <= self.oldest_arrived_by + self.own_age_s
 
-    def burst_until(self, waiter: Waiter) -> float:
+    def expect(self, wait_s: float, now: float, *, is_doubt: bool) -> None:
+        """Slots should be there in so long; of the other kind none are expected any more."""
+        expected_by = now + wait_s if wait_s and not is_doubt else 0.0
+        self.expected_by = expected_by or min(self.expected_by, now)
+        self.doubted_by = now + wait_s if is_doubt else min(self.doubted_by, now)
+
+    def burst_until(self, waiter: Waiter, timings: SlotTimings) -> float:
         """Until when a request may wait that came while replicas were being started.
 
-        Its clock stands still until they are ready: then it waits as long as any other.
+        Its clock stands still until they are ready: then it waits as long as any other. Likewise
+        while slots are in doubt, but take-over after take-over no longer than in a gap without a
+        coordinator.
         """
-        if waiter.arrived_at >= self.expected_by:
-            return 0.0
-        return self.expected_by + self.deployment.queue_wait_max_s
+        wait_s, came_at = self.deployment.queue_wait_max_s, waiter.arrived_at
+        until = 0.0
+        if came_at < self.expected_by:
+            until = min(self.expected_by + wait_s, came_at + timings.burst_wait_max_s)
+        if came_at < self.doubted_by:
+            longest_s = wait_s + timings.failover_grace_s
+            until = max(until, min(self.doubted_by + wait_s, came_at + longest_s))
+        return until
 
     def queue_age_s(self, now: float) -> float:
         """How long the oldest waiter has waited, as far as is known here: what others face."""
@@ -218,6 +245,7 @@ class HeldDeployment:
         """
         until = lease_ended_at + self.deployment.isolation_max_s
         serves = self.deployment.isolation is Isolation.SERVE and now < until
+        self.is_stopped = not serves
         for held in self.replicas.values():
             held.keep_only(held.home if serves else 0)
         return until

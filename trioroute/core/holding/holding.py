@@ -10,12 +10,15 @@ deployment with `isolation: serve` goes on with the slots that are both held and
 log gives to nobody else; one with `isolation: stop` keeps nothing idle.
 """
 
+from collections.abc import Callable
+
 from trioroute.core.health import Outcome
 from trioroute.core.holding.gap import NoCoordinator
-from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Wake
+from trioroute.core.holding.held import NO_SLOT, Grant, HeldDeployment, HeldReplica, Wake
 from trioroute.core.holding.link_end import LinkEnd
 from trioroute.core.holding.queue import Waiter
 from trioroute.core.holding.slots import NO_LEASE, HeldSlots
+from trioroute.core.holding.unlimited import UnlimitedReplicas
 from trioroute.core.model import RoutingSnapshot
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.figures import HoldingStatistics
@@ -32,13 +35,23 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
 
     Attributes:
         link: the face towards the coordinator.
+
+    Args:
+        draw: a random whole number below its argument; picks where there is no limit.
     """
 
     def __init__(
-        self, holder: str, *, incarnation: int, timings: SlotTimings, started_at: float
+        self,
+        holder: str,
+        *,
+        incarnation: int,
+        timings: SlotTimings,
+        started_at: float,
+        draw: Callable[[int], int] = lambda _: 0,
     ) -> None:
         gap = NoCoordinator(timings.failover_grace_s, started_at)
-        self._held = HeldSlots(holder, incarnation, timings, started_at, gap)
+        unlimited = UnlimitedReplicas(draw)
+        self._held = HeldSlots(holder, incarnation, timings, started_at, gap, unlimited)
         self.link = LinkEnd(self._held)
 
     @property
@@ -57,14 +70,14 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         return self._held.routing_version
 
     def acquire_nowait(self, deployment: str, now: float) -> Grant | None:
-        """A slot that may be started at once, or None. Never overtakes a waiter of this holder."""
+        """What may be started at once, or None. Never overtakes a waiter of this holder."""
         group = self._held.deployments.get(deployment)
         if group is None or group.queue.places:
             return None
         if now >= self._held.usable_until and not self._held.still_usable(now):
             return None
         grant = self._held.start(group, now, now)
-        if not group.has_idle:
+        if not group.has_idle and not group.deployment.unlimited:
             self._held.say_short(group)
         return grant
 
@@ -87,6 +100,9 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         Raises:
             InvariantError: the grant is not in flight: released twice, or never given.
         """
+        if grant.slot == NO_SLOT:
+            self._release_unlimited(grant)
+            return
         held = self._held.replicas.get(grant.replica) or self._held.orphans.get(grant.replica)
         bit = 1 << grant.slot
         if held is None or not held.busy & bit:
@@ -95,9 +111,7 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         group = self._held.deployments.get(grant.deployment)
         is_served = outcome is Outcome.SERVED
         if group is not None:
-            group.feed.ended(grant.number, now)
-            if group.measured == grant.number:
-                group.ended(held, now, is_served=is_served)
+            group.ended(held, grant.number, now, is_served=is_served)
         if is_served:
             held.served += 1
         else:
@@ -122,6 +136,12 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
             elif is_open:
                 self._held.say_spare(group)
 
+    def _release_unlimited(self, grant: Grant) -> None:
+        try:
+            self._held.unlimited.give_back(grant.replica)
+        except KeyError:
+            raise InvariantError(f"released twice or never granted: {grant}") from None
+
     def may_send(self, grant: Grant, now: float) -> bool:
         """Whether the slot may still be written to: asked right before and right after the write.
 
@@ -129,6 +149,11 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         """
         if now >= self._held.usable_until and not self._held.still_usable(now):
             return False
+        if grant.slot == NO_SLOT:
+            group = self._held.deployments.get(grant.deployment)
+            if group is None:
+                return not self._held.isolated
+            return grant.number > group.lapsed
         held = self._held.replicas.get(grant.replica) or self._held.orphans.get(grant.replica)
         if held is None:
             return False
@@ -195,8 +220,8 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         waiter = self._held.waiters.get(number)
         if waiter is None:
             return 0.0
-        until = self._held.deployments[waiter.deployment].burst_until(waiter)
-        return max(0.0, min(until, waiter.arrived_at + self._held.timings.burst_wait_max_s) - now)
+        group = self._held.deployments[waiter.deployment]
+        return max(0.0, group.burst_until(waiter, self._held.timings) - now)
 
     @property
     def has_news(self) -> bool:
@@ -260,6 +285,8 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
             held.replica = replica
             held.home = snapshot.homes.get(replica.id, 0)
             group.replicas[replica.id] = held
+        for group in groups.values():
+            group.ids = tuple(group.replicas)
         self._held.deployments = groups
         if self._held.isolated:
             # Its next report says that it knows this log: what left its home there is then a loan.
@@ -267,6 +294,9 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         if self._held.session.is_open:
             # The coordinator leases new replicas only to holders that can already route to them.
             self.link.renew(now)
+        for group in groups.values():
+            if group.deployment.unlimited:
+                self._held.serve_waiters(group, now)
 
     def has_replicas(self, deployment: str) -> bool:
         """Whether the routing names any replica of the deployment."""

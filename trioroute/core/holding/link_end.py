@@ -32,7 +32,7 @@ class LinkEnd:
     @property
     def is_idle(self) -> bool:
         """Whether no request of this holder runs, as far as it knows."""
-        return not any(held.busy for held in self._held.every)
+        return not (self._held.unlimited.in_flight or any(h.busy for h in self._held.every))
 
     @property
     def has_left(self) -> bool:
@@ -83,9 +83,9 @@ class LinkEnd:
                 self._on_mode(message, now)
             case m.Recall():
                 self._on_recall(message)
-            case m.Expect(deployment=key, wait_s=wait_s):
+            case m.Expect(deployment=key):
                 if (group := self._held.deployments.get(key)) is not None:
-                    group.expected_by = now + wait_s
+                    group.expect(message.wait_s, now, is_doubt=message.is_doubt)
 
     def renew(self, now: float) -> None:
         """Ask for another lease; due every `renew_s` while the link is open.
@@ -111,6 +111,7 @@ class LinkEnd:
                 finished={k: g.feed.take(now) for k, g in groups.items() if g.feed.has_news},
                 oldest_s={k: age for k, g in groups.items() if (age := g.oldest_s(now))},
                 used_s={k: used for k, g in groups.items() if (used := g.feed.used_s(now))},
+                unnumbered={**self._held.unlimited.in_flight},
             )
         )
 
@@ -128,7 +129,8 @@ class LinkEnd:
         self._is_leaving = True
         if self._held.session.is_open:
             busy = pack_all({h.replica.id: h.busy for h in self._held.every})
-            self._held.session.say(m.Goodbye(busy=busy))
+            unnumbered = {**self._held.unlimited.in_flight}
+            self._held.session.say(m.Goodbye(busy=busy, unnumbered=unnumbered))
         self._held.drop_idle()
         self._held.usable_until = self._held.lease_ends_at = NO_LEASE
 
@@ -141,6 +143,7 @@ class LinkEnd:
             raise StaleEpochError(self._held.epoch)
         self._held.epoch = welcome.epoch
         self._held.session.version = welcome.version
+        self._held.routing_min = max(self._held.routing_min, welcome.index)
         self._held.session.is_open = True
         self.renew(now)
         if self._is_leaving:
@@ -161,6 +164,7 @@ class LinkEnd:
             if replica not in self._held.orphans and mask:
                 self._held.return_slots(replica, mask)
         for group in self._held.deployments.values():
+            group.is_stopped = False
             self._held.serve_waiters(group, now)
 
     def _allow(self, held: HeldReplica, allowed: int) -> None:

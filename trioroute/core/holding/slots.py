@@ -9,9 +9,10 @@ from typing import Final
 import attrs
 
 from trioroute.core.holding.gap import NoCoordinator
-from trioroute.core.holding.held import Grant, HeldDeployment, HeldReplica, Wake
+from trioroute.core.holding.held import NO_SLOT, Grant, HeldDeployment, HeldReplica, Wake
 from trioroute.core.holding.queue import Waiter
 from trioroute.core.holding.session import Session
+from trioroute.core.holding.unlimited import UnlimitedReplicas
 from trioroute.core.slots import messages as m
 from trioroute.core.slots.masks import count, lowest
 from trioroute.core.slots.timings import SlotTimings
@@ -29,6 +30,9 @@ class HeldSlots:  # house: what both faces of a holder share, and nobody else ca
     Attributes:
         orphans: requests in flight on replicas that the routing no longer names.
         number: of the newest grant or waiter; they are numbered together.
+        unlimited: what runs without a slot.
+        routing_min: who routes by an older log than this starts nothing without a slot, for it may
+            not know that there is a limit by now.
         usable_until: until when slots may be started: the lease, less the time to send.
     """
 
@@ -37,12 +41,14 @@ class HeldSlots:  # house: what both faces of a holder share, and nobody else ca
     timings: SlotTimings
     started_at: float
     gap: NoCoordinator
+    unlimited: UnlimitedReplicas
     epoch: int = 0
     deployments: dict[str, HeldDeployment] = attrs.field(factory=dict)
     replicas: dict[str, HeldReplica] = attrs.field(factory=dict)
     orphans: dict[str, HeldReplica] = attrs.field(factory=dict)
     waiters: dict[int, Waiter] = attrs.field(factory=dict)
     routing_version: int = 0
+    routing_min: int = 0
     number: int = 0
     session: Session = attrs.field(factory=Session)
     lease_ends_at: float = NO_LEASE
@@ -61,12 +67,22 @@ class HeldSlots:  # house: what both faces of a holder share, and nobody else ca
         """The right to start a request now; None when no slot is idle."""
         held = group.pick()
         if held is None:
-            return None
+            return self._start_unlimited(group) if group.deployment.unlimited else None
         slot = lowest(held.idle)
         held.busy |= 1 << slot
         self.number += 1
         group.began(self.number, arrived_at, now)
         return Grant(group.deployment.key, held.replica.id, slot, self.epoch, self.number)
+
+    def _start_unlimited(self, group: HeldDeployment) -> Grant | None:
+        """The right to start a request without a slot, which ends with the lease like any other."""
+        if group.is_stopped or self.routing_version < self.routing_min:
+            return None
+        replica = self.unlimited.take(group.ids)
+        if replica is None:
+            return None
+        self.number += 1
+        return Grant(group.deployment.key, replica, NO_SLOT, self.epoch, self.number)
 
     def serve_waiters(self, group: HeldDeployment, now: float) -> None:
         """Start waiters of this holder on its own idle slots, oldest first."""
@@ -94,6 +110,9 @@ class HeldSlots:  # house: what both faces of a holder share, and nobody else ca
         """Without a lease, each deployment goes on from its home for a time of its own."""
         self.isolated = True
         ends = [group.isolate(self.lease_ends_at, now) for group in self.deployments.values()]
+        for group in self.deployments.values():
+            if group.is_stopped:
+                group.lapsed = self.number
         self.usable_until = min((at for at in ends if at > now), default=self.lease_ends_at)
         for orphan in self.orphans.values():
             orphan.lapsed = orphan.busy

@@ -15,6 +15,7 @@ from trioroute.core.model import Deployment, Endpoint, Replica
 __all__ = [
     "Death",
     "Forgotten",
+    "Former",
     "Homes",
     "Refusal",
     "RegistryState",
@@ -112,6 +113,23 @@ class Forgotten:
 
 
 @attrs.frozen(kw_only=True)
+class Former:
+    """What a deployment allowed before a change: who has not heard of that may act on it yet.
+
+    Attributes:
+        index: of the newest such change.
+        request_max_s: the longest request that was allowed (decision 14), where it is shorter now.
+        unlimited: whether requests may run that were started without a slot.
+        homes: who was at home where when the deployment was deleted, until it is made again.
+    """
+
+    index: int
+    request_max_s: float = 0.0
+    unlimited: bool = False
+    homes: Homes = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
 class RegistryState:
     """The whole replicated state as one value, for snapshots of the log.
 
@@ -123,6 +141,7 @@ class RegistryState:
             before which there was none.
         forgotten: what it named once and names no longer; None where that is not known, because
             an earlier version wrote it down or because it is too much.
+        former: per deployment key, what was allowed before, until nothing of it can run or begin.
         ready_times_s: per deployment, what its replicas' last starts took, the oldest first.
         homes_index: per deployment, the index of the last change of its homes.
         versions: per endpoint name and deployment key, the index of its last change: the
@@ -149,6 +168,7 @@ class RegistryState:
     clean: tuple[str, ...] = ()
     orderly: Mapping[str, int] = attrs.field(factory=dict)
     forgotten: Forgotten | None = None
+    former: Mapping[str, Former] = attrs.field(factory=dict)
     versions: Mapping[str, int] = attrs.field(factory=dict)
     documents: Mapping[str, str] = attrs.field(factory=dict)
     sealed_keys: Mapping[str, bytes] = attrs.field(factory=dict)

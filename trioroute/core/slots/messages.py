@@ -22,6 +22,9 @@ The contract, in one place (versions and MUSTs; `wire.slotlink` makes bytes of i
 * `Recall` asks for some idle slots without contention. It MUST be answered with `Return` of at most
   `most` idle slots, keeping `keep`, and then `Stock`, in this order and even if nothing is given.
 * A holder SHOULD say `Stock(idle=0)` when it starts a request on its last idle slot.
+* What runs without a slot, because there was no limit when it began, MUST be told with each
+  `Renew`. A holder MUST NOT start such a request without a lease, nor while it routes by an older
+  log than `Welcome.index`: there may be a limit by now.
 * Slots are masks (`core.slots.masks`) packed as little-endian bytes.
 * Unknown fields are ignored, absent ones have their defaults. `Stock`, `Failed`, `Observed`,
   `Recall`, `Expect` and grants for stock exist since version 2. A message kind that the other
@@ -87,6 +90,8 @@ class Renew:
         oldest_s: deployment → age of its oldest request that waits or runs.
         used_s: deployment → slot-seconds that its requests have used here so far; a holder that
             does not know the field is counted by what it says is busy.
+        unnumbered: replica id → requests that run there without a slot, because there was no limit
+            when they began; None from a holder that does not know the field.
     """
 
     sent_at: float
@@ -100,6 +105,7 @@ class Renew:
     finished: Mapping[str, bytes] = attrs.field(factory=dict)
     oldest_s: Mapping[str, float] = attrs.field(factory=dict)
     used_s: Mapping[str, float] = attrs.field(factory=dict)
+    unnumbered: Mapping[str, int] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -162,17 +168,24 @@ class Goodbye:
 
     Attributes:
         busy: requests that its drain broke off; their replicas may still be at work.
+        unnumbered: likewise, those without a slot.
     """
 
     busy: PackedSlots
+    unnumbered: Mapping[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
 class Welcome:
-    """The coordinator's first message: its version and epoch."""
+    """The coordinator's first message: its version and epoch.
+
+    Attributes:
+        index: who routes by an older log than this starts nothing without a slot.
+    """
 
     version: int
     epoch: int
+    index: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -237,10 +250,15 @@ class Expect:
 
     Replicas are being started, or a take-over left slots in doubt. 0 says that no more are under
     way. The clocks of requests that came before then stand still until then.
+
+    Attributes:
+        is_doubt: nothing is being started. Who does not know the field lets clocks stand still for
+            longer, take-over after take-over.
     """
 
     deployment: str
     wait_s: float
+    is_doubt: bool = False
 
 
 @attrs.frozen(kw_only=True)

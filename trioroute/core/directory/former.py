@@ -1,0 +1,108 @@
+"""What may still run or begin as a deployment allowed it before it was changed.
+
+A holder that routes by a log as new as the change begins nothing of it any more. So each of them is
+waited for until it has said so, or is known to have ended, or is fenced; then for as long as the
+longest request of before takes. Requests that were started without a slot count meanwhile: as many
+as their holders say run, and as long as somebody has not said, as more than any limit.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from trioroute.core.directory.book import NEVER
+from trioroute.core.directory.holders import HolderRecord
+from trioroute.core.resources.state import Former
+
+__all__ = ["MANY", "FormerUse"]
+
+#: More than any replica has slots.
+MANY: Final = 1 << 40
+
+
+@attrs.define(eq=False)
+class FormerUse:
+    """Of one deployment in one epoch; settled when nothing of it is left.
+
+    Attributes:
+        former: what the log says of it.
+        untold: holders that may route by an older log.
+        left: holders that have ended: until when requests without a slot of theirs may run.
+        running: how many each holder says run on each replica, and until when that may be so.
+        settled_at: when all of it is over; `NEVER` while somebody is waited for.
+    """
+
+    former: Former
+    untold: set[str] = attrs.field(factory=set)
+    left: dict[str, float] = attrs.field(factory=dict)
+    running: dict[str, tuple[Mapping[str, int], float]] = attrs.field(factory=dict)
+    settled_at: float = NEVER
+
+    @classmethod
+    def begin(
+        cls, former: Former, holders: Mapping[HolderRecord, float], now: float, request_s: float
+    ) -> "FormerUse":
+        """A coordinator finds it in the log; all that it knows of holders counts.
+
+        Args:
+            holders: each, and when its earlier incarnations had ended.
+        """
+        use = cls(former)
+        for holder, died_by in holders.items():
+            if holder.goodbye_at is not None:
+                use.leave(holder.name, holder.unnumbered_until, now, request_s)
+                continue
+            use.untold.add(holder.name)
+            if holder.incarnation >= 0:
+                use.succeed(holder.name, died_by, now, request_s)
+                if holder.reported:
+                    use.hear(holder, now, request_s)
+        use.look(now, request_s)
+        return use
+
+    def hear(self, holder: HolderRecord, now: float, request_s: float) -> None:
+        """What a holder has just said of its routing and of what it runs without a slot."""
+        if holder.name in self.untold:
+            if holder.routing_version < self.former.index:
+                return
+            self.untold.discard(holder.name)
+            if holder.unnumbered is None:  # an earlier version, which does not tell
+                self.left[holder.name] = max(now + request_s, self.left.get(holder.name, 0.0))
+        if holder.unnumbered:
+            self.running[holder.name] = (holder.unnumbered, now + request_s)
+        else:
+            self.running.pop(holder.name, None)
+        self.look(now, request_s)
+
+    def succeed(self, name: str, died_by: float, now: float, request_s: float) -> None:
+        """Another incarnation speaks: what earlier ones had begun is over in time."""
+        self.running.pop(name, None)
+        if died_by + request_s > now:
+            self.left[name] = max(died_by + request_s, self.left.get(name, 0.0))
+
+    def leave(self, name: str, until: float, now: float, request_s: float) -> None:
+        """It begins nothing any more; what it began without a slot may run for so long."""
+        self.untold.discard(name)
+        self.running.pop(name, None)
+        if until > now:
+            self.left[name] = max(until, self.left.get(name, 0.0))
+        self.look(now, request_s)
+
+    def look(self, now: float, request_s: float) -> None:
+        """When the last one has told, what it had begun is over after the longest request."""
+        if not self.untold and self.settled_at == NEVER:
+            self.settled_at = now + request_s
+
+    def may_run(self, holder: str, now: float) -> bool:
+        """Whether requests without a slot of a holder that has ended may run."""
+        return self.left.get(holder, 0.0) > now
+
+    def unnumbered(self, replica: str, now: float) -> int:
+        """How many requests may run on a replica that have no slot."""
+        if not self.former.unlimited or now >= self.settled_at:
+            return 0
+        if self.untold or any(until > now for until in self.left.values()):
+            return MANY
+        told = (counts.get(replica, 0) for counts, until in self.running.values() if until > now)
+        return sum(told)
