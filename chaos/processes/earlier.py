@@ -1,8 +1,9 @@
 """A tree of the slot links' earlier version: this one, with a patch that takes away what is newer.
 
 `earlier.patch` makes it say version 1, neither say nor understand what version 2 added, and show
-another version of itself: whoever is sent a message that it lacks breaks the link. The log between
-members has no such seam: members of different `WIRE_VERSION` refuse each other.
+another version of itself. Who is sent a message that it lacks ends with a traceback, where the real
+one would end a session and nobody would see it. The log between members has no such seam: members
+of different `WIRE_VERSION` refuse each other.
 """
 
 import shutil

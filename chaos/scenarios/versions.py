@@ -22,5 +22,6 @@ SCENARIO: Final = Scenario(
     profile=Profile(kinds=("other-version", "hand-over"), fault_count=24, quiet_s=(1.0, 2.0)),
     levels=Levels(rate_min=200, kinds_min=2, failed_max=0, ok_share_min=1.0),
     load=Load(rate=220, mix=_MIX),
-    setup=Setup(shares_socket=True, has_chat=False),
+    # Most slots are busy, so that front-ends run out and say so: version 2 added that.
+    setup=Setup(slots=5, service_s=0.1, shares_socket=True, has_chat=False),
 )
