@@ -443,6 +443,7 @@ async def test_the_next_coordinator_inherits_what_was_decided(
             (2, "fe-0 coordinates again, epoch 2 begins"),
             (3, "fe-1 takes over from fe-0, epoch 3 begins"),
         ]
+        assert "before" not in offices[0].inputs
         assert (offices[2].inputs["by"], offices[2].inputs["before"]) == ("fe-1", "fe-0")
 
 
