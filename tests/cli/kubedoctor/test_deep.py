@@ -40,6 +40,7 @@ class Machine(Idle):
         self.folder = folder
         self.meant: dict[str, str] = {}
         self.ends: dict[str, Ended] = {}
+        self.pulled: dict[str, str] = {}
 
     async def run(self, pod: Json, address: str, ready: Ready) -> None:
         (container,) = pod["spec"]["containers"]
@@ -47,6 +48,7 @@ class Machine(Idle):
         if command is None:
             await super().run(pod, address, ready)
         if command == ["/bin/true"]:
+            self.pulled[container["image"]] = container["imagePullPolicy"]
             await trio.lowlevel.checkpoint()
             return
         python, flag, source, wish, place = command
@@ -156,6 +158,8 @@ def test_what_machines_pull_and_pods_reach_is_told(
     }
     assert rows["deep-image-0"]["text"] == "node-a pulls trioroute (front-ends)"
     assert rows["deep-image-1"]["text"] == f"node-a pulls {NOWHERE}/iris:1 (iris-blue)"
+    # Else a machine that has it would ask nobody.
+    assert machine.pulled == dict.fromkeys(("trioroute", f"{NOWHERE}/iris:1"), "Always")
     assert "from a pod on node-a" in rows[f"deep-{NOWHERE}"]["text"]
     assert rows["deep-model-0"]["text"] == "iris/1 of volume models (iris-blue) is there"
     expect_nothing_left(cluster)

@@ -55,11 +55,14 @@ async def test_an_empty_namespace_is_shown_as_an_empty_picture() -> None:
 
 async def test_a_wish_that_is_fulfilled_writes_nothing() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        types = {"defaultinstancetype": '{"nodeSelector": {"pool": "cpu"}}'}
+        cluster.make("ConfigMap", {"metadata": {"name": INSTANCE_TYPES}, "data": types})
         watcher, source = Watcher(), cluster.source()
         await nursery.start(watcher.run, source)
         await source.set_desired(1, [(cluster.iris, 1)])
         await wait_until(lambda: watcher.states() == ["running"])
         await _wait_quiet(cluster)
+        assert cluster.list("Pod")[0]["spec"]["nodeSelector"] == {"pool": "cpu"}
         writes = _writes(cluster)
         await source.set_desired(1, [(cluster.iris, 1)])
         await _wait_quiet(cluster)

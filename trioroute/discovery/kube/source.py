@@ -99,7 +99,8 @@ class KubeReplicaSource:
         self._shown = trio.Event()
         self._pods: KubeWatch
         self._deployments: KubeWatch
-        self._instance_types: Mapping[str, InstanceType] = {}
+        #: As read last; None before the first time, since an entry may stand for the default, too.
+        self._instance_types: Mapping[str, InstanceType] | None = None
         self._open_watches()
 
     def _open_watches(self) -> None:
@@ -272,10 +273,11 @@ class KubeReplicaSource:
             return f"a later coordinator ({_epoch_of(live)}) has taken over"
         if source.workload:
             return await self._adopt(wish, deployment, source.workload, live=live, count=count)
-        if source.instance_type not in {"", *self._instance_types}:
-            self._instance_types = await self._read_instance_types()
+        types = self._instance_types
+        if types is None or source.instance_type not in {"", *types}:
+            types = self._instance_types = await self._read_instance_types()
         try:
-            workload = workload_of(source, self._instance_types)
+            workload = workload_of(source, types)
         except ValueError as error:
             return str(error)
         current = count if live is None else int(live["spec"].get("replicas", 1))
