@@ -1,6 +1,7 @@
 """The verb: groups, marks, the last line, the exit status."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,39 @@ def test_a_group_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_nobody_at_the_named_address_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = run(capsys, "--only system --admin http://127.0.0.1:9")
+    status, out, _ = run(capsys, "--only system --admin http://127.0.0.1:9")
+    assert status == 1
     assert "nobody answers at http://127.0.0.1:9" in out
+    assert "1 failed (system.running)" in out.splitlines()[-1]
+
+
+def test_a_system_that_was_killed_is_missed_and_one_that_never_ran_is_not(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, out, _ = run(capsys, f"--only system --data {tmp_path}")
+    assert status == 0
+    assert "start one with `trioroute up`" in out
+    left = {"scoring_url": "http://127.0.0.1:9", "admin_urls": {"fe-0": "http://127.0.0.1:9"}}
+    (tmp_path / "up.json").write_text(json.dumps(left))
+    status, out, _ = run(capsys, f"--only system --data {tmp_path}")
+    assert status == 1
+    assert "× nobody answers at http://127.0.0.1:9" in out
+
+
+def test_a_cluster_that_cannot_be_reached_or_is_not_known_is_bad(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIOROUTE_CONFIG", str(tmp_path / "contexts.json"))
+    monkeypatch.setenv("TRIOROUTE_NAMESPACE", "models")
+    monkeypatch.setenv("TRIOROUTE_KUBECONFIG", str(tmp_path / "none"))
+    status, out, _ = run(capsys, "--only kubernetes --pre")
+    assert status == 1
+    assert "1 failed (kubernetes.kubeconfig)" in out.splitlines()[-1]
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    monkeypatch.delitem(sys.modules, "trioroute.cli.kube.access")
+    status, out, _ = run(capsys, "--only kubernetes --pre")
+    assert status == 1
+    assert "pip install 'trioroute[k8s]'" in out
 
 
 def test_a_check_that_was_not_made_is_no_good_news(

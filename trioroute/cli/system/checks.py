@@ -31,7 +31,11 @@ _SKEW_MAX_S: Final = 3.0
 
 def _check_system(patient: Patient) -> Iterator[Check]:
     if patient.client is None:
-        yield Check("system.running", Verdict.SKIPPED, patient.why_not)
+        if not patient.is_silent:
+            yield Check("system.running", Verdict.SKIPPED, patient.why_not)
+            return
+        fix = "start it (trioroute up), or name the one that is meant: --admin, --data, a context"
+        yield Check("system.running", Verdict.BAD, patient.why_not, fix)
         return
     system = patient.client.system
     seen: dict[str, ClusterStatus] = {}

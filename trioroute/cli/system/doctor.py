@@ -103,7 +103,7 @@ def _find_patient(admin: str | None, data: Path | None, endpoint: str, *, is_pre
         if client.system.status() is None:
             urls = ", ".join(client.system.admin_urls)
             # Named by somebody or left behind by a system that was killed: either way it is bad.
-            return attrs.evolve(patient, why_not=f"nobody answers at {urls}")
+            return attrs.evolve(patient, why_not=f"nobody answers at {urls}", is_silent=True)
     except (ConfigError, ControlError) as error:
         return attrs.evolve(patient, why_not=str(error))
     return attrs.evolve(patient, client=client)

@@ -18,6 +18,7 @@ class Patient:
     Attributes:
         data: data folder of an `up`; None when admin addresses were named.
         client: of the running system; None when there is none, and `why_not` says why.
+        is_silent: whether there should be one: its address was named, or it left its own behind.
         endpoint: to send one real request to; empty for none.
         cluster: settings whose namespace is of front-ends in a Kubernetes cluster; None for none.
         is_pre: whether only what can be looked at before is.
@@ -28,6 +29,7 @@ class Patient:
     data: Path | None
     client: ResourceClient | None = None
     why_not: str = ""
+    is_silent: bool = False
     endpoint: str = ""
     cluster: Settings | None = None
     is_pre: bool = False
