@@ -28,8 +28,9 @@ Action = Callable[[Api, Json], Awaitable[None]]
 #: In these the controllers' writes are compared, too.
 CONTROLLED: Final = frozenset(
     {
-        *("delete-propagation", "deployment-status", "list-filled", "rolling-update"),
-        *("scale-down-order", "statefulset-order", "watch-namespace-delete"),
+        *("delete-propagation", "deployment-status", "endpointslices"),
+        *("list-filled", "rolling-update"),
+        *("pods-refused", "scale-down-order", "statefulset-order", "watch-namespace-delete"),
     }
 )
 
@@ -40,16 +41,22 @@ _REST_S: Final = 0.3
 _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _NAME: Final = re.compile(rf'"([a-z0-9]+-)([{_LETTERS}]{{8,10}})(?:-([{_LETTERS}]{{5}}))?\\?"')
 
+_SHORT_NAME: Final = re.compile(rf'"name": "([a-z]+-)([{_LETTERS}]{{5}})"')
+
 
 class RecordedNames(Names):
     """What the recorded server made up, in the order in which it appeared."""
 
     def __init__(self, scenario: Json) -> None:
         moments = [*_moments(scenario)]
-        found = [match for _, text in sorted(moments) for match in _NAME.findall(text)]
+        texts = [text for _, text in sorted(moments)]
+        found = [match for text in texts for match in _NAME.findall(text)]
         self._hashes = iter(dict.fromkeys(mark for _, mark, _ in found))
         self._suffixes = dict.fromkeys(
-            (f"{base}{mark}-", suffix) for base, mark, suffix in found if suffix
+            [
+                *((f"{base}{mark}-", suffix) for base, mark, suffix in found if suffix),
+                *(each for text in texts for each in _SHORT_NAME.findall(text)),
+            ]
         )
         self._known: dict[str, str] = {}
 

@@ -277,6 +277,7 @@ _DEFAULTS: Final[Mapping[str, Callable[[Json], None]]] = {
     "Job": _fill_job,
     "Pod": _fill_pod,
     "Service": _fill_service,
+    "ResourceQuota": lambda obj: _setdefaults(obj, {"status": {}}),
     "Lease": lambda obj: _setdefaults(obj, {"spec": {}}),
 }
 
@@ -321,6 +322,7 @@ _SHORT: Final[Mapping[str, str]] = {
     "poddisruptionbudgets": "pdb",
     "pods": "po",
     "replicasets": "rs",
+    "resourcequotas": "quota",
     "serviceaccounts": "sa",
     "services": "svc",
     "statefulsets": "sts",
@@ -358,6 +360,13 @@ _KINDS: Final = (
     Kind(group="", version="v1", plural="configmaps", kind="ConfigMap"),
     Kind(group="", version="v1", plural="secrets", kind="Secret"),
     Kind(group="", version="v1", plural="events", kind="Event", fields=_EVENT_FIELDS),
+    Kind(
+        group="",
+        version="v1",
+        plural="resourcequotas",
+        kind="ResourceQuota",
+        subresources=_STATUS,
+    ),
     Kind(group="", version="v1", plural="serviceaccounts", kind="ServiceAccount"),
     Kind(group="", version="v1", plural="persistentvolumeclaims", kind="PersistentVolumeClaim"),
     Kind(
@@ -407,7 +416,13 @@ _KINDS: Final = (
         kind="StorageClass",
         is_namespaced=False,
     ),
-    Kind(group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice"),
+    Kind(
+        group="discovery.k8s.io",
+        version="v1",
+        plural="endpointslices",
+        kind="EndpointSlice",
+        generation=frozenset({"endpoints", "ports"}),
+    ),
     Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease"),
     Kind(group="rbac.authorization.k8s.io", version="v1", plural="roles", kind="Role"),
     Kind(

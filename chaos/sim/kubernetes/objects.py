@@ -26,6 +26,7 @@ from chaos.sim.kubernetes.errors import (
 from chaos.sim.kubernetes.kinds import BUILT_IN, Kind
 from chaos.sim.kubernetes.names import Names
 from chaos.sim.kubernetes.store import Key, Store
+from chaos.sim.kubernetes_rules.admission import check_admission
 from chaos.sim.kubernetes_rules.schemas import check_object, conform
 
 __all__ = ["FOREGROUND", "ORPHAN", "Objects", "Write", "key_of"]
@@ -41,6 +42,8 @@ _PROPAGATION: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 _PROPAGATED: Final = {"Job": "Orphan"}
 
 _NAMESPACES: Final = next(kind for kind in BUILT_IN if kind.plural == "namespaces")
+_POD: Final = next(kind for kind in BUILT_IN if kind.plural == "pods")
+_QUOTA: Final = next(kind for kind in BUILT_IN if kind.plural == "resourcequotas")
 #: What a PUT makes when it is not there.
 _MADE_BY_PUT: Final = frozenset({"Lease"})
 #: Whose annotations a write of the status may change, too: the revision comes that way.
@@ -129,6 +132,9 @@ class Objects:
         if existing is not None:
             is_terminating = "deletionTimestamp" in existing["metadata"]
             raise already_exists(kind, metadata["name"], is_terminating=is_terminating)
+        if kind.kind == _POD.kind:
+            there = (self.store.list(one, namespace) for one in (_QUOTA, _POD))
+            check_admission(self.read(_NAMESPACES, "", namespace), *there, obj)
         fresh = self._born(kind, namespace, obj)
         return self._stored(key, record_update(None, fresh, _updater(write)), write)
 

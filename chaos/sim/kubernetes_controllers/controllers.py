@@ -8,8 +8,10 @@ import trio
 from chaos.sim.kubernetes.kinds import Kind
 from chaos.sim.kubernetes.objects import Objects
 from chaos.sim.kubernetes_controllers.deployments import Deployments
+from chaos.sim.kubernetes_controllers.endpoint_slices import EndpointSlices
 from chaos.sim.kubernetes_controllers.garbage import Garbage
 from chaos.sim.kubernetes_controllers.jobs import Jobs
+from chaos.sim.kubernetes_controllers.quotas import Quotas
 from chaos.sim.kubernetes_controllers.replica_sets import ReplicaSets
 from chaos.sim.kubernetes_controllers.stateful_sets import StatefulSets
 
@@ -29,6 +31,8 @@ class Controllers:
         self._replica_sets = ReplicaSets(objects)
         self._stateful_sets = StatefulSets(objects)
         self._jobs = Jobs(objects)
+        self._quotas = Quotas(objects)
+        self._endpoint_slices = EndpointSlices(objects)
         self._changed = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -57,4 +61,6 @@ class Controllers:
         due = [self._deployments.step(), self._jobs.step()]
         self._replica_sets.step()
         self._stateful_sets.step()
+        self._quotas.step()
+        self._endpoint_slices.step()
         return min((at for at in due if at is not None), default=None)

@@ -60,8 +60,12 @@ def is_ready(pod: Json) -> bool:
 
 def stays(pod: Json) -> bool:
     """Whether it counts: neither over nor about to be."""
-    is_over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-    return not is_over and "deletionTimestamp" not in pod["metadata"]
+    return not has_ended(pod) and "deletionTimestamp" not in pod["metadata"]
+
+
+def has_ended(pod: Json) -> bool:
+    """Whether its containers will not run again."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def end(objects: Objects, kind: Kind, obj: Json, policy: str = "Background") -> None:

@@ -4,6 +4,7 @@ Which of them go first is the original's order: not placed, not running, not rea
 `pod-deletion-cost`, the younger; ages are compared by their logarithm, and equal ones by uid.
 """
 
+import collections
 import math
 from datetime import datetime
 from functools import cmp_to_key
@@ -42,10 +43,13 @@ class ReplicaSets:
 
     def step(self) -> None:
         """One look at everything."""
-        pods = self._objects.store.list(_POD)
+        by_owner: dict[str, list[Json]] = collections.defaultdict(list)
+        for pod in self._objects.store.list(_POD):
+            for ref in pod["metadata"].get("ownerReferences", []):
+                by_owner[ref["uid"]].append(pod)
         for one in self._objects.store.list(_REPLICA_SET):
             if "deletionTimestamp" not in one["metadata"]:
-                self._keep(one, of_owner(pods, one["metadata"]["uid"]))
+                self._keep(one, by_owner[one["metadata"]["uid"]])
 
     def _keep(self, one: Json, pods: list[Json]) -> None:
         live, wanted = [pod for pod in pods if stays(pod)], one["spec"]["replicas"]
