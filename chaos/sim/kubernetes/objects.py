@@ -133,8 +133,8 @@ class Objects:
             is_terminating = "deletionTimestamp" in existing["metadata"]
             raise already_exists(kind, metadata["name"], is_terminating=is_terminating)
         if kind.kind == _POD.kind:
-            there = (self.store.list(one, namespace) for one in (_QUOTA, _POD))
-            check_admission(self.read(_NAMESPACES, "", namespace), *there, obj)
+            quotas, pods = self.store.list(_QUOTA, namespace), self.store.list(_POD, namespace)
+            check_admission(self.read(_NAMESPACES, "", namespace), quotas, pods, obj)
         fresh = self._born(kind, namespace, obj)
         return self._stored(key, record_update(None, fresh, _updater(write)), write)
 
