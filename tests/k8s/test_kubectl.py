@@ -157,6 +157,27 @@ def test_who_may_do_what_and_what_nobody_may(kubectl: Kubectl) -> None:
     assert f'"system:serviceaccount:{NAMESPACE}:reader" cannot list resource' in refused.stderr
 
 
+def test_a_changed_workload_keeps_nothing_of_the_patchs_own_words(kubectl: Kubectl) -> None:
+    """kubectl says in a patch in which order its containers are."""
+    container = {"name": "a", "image": "a:1"}
+    labels = {"app": "a"}
+    spec = {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+    }
+    head = {"name": "a", "namespace": NAMESPACE}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": head, "spec": spec}
+    said = json.dumps(body)
+    kubectl("apply", "-f", "-", stdin=said)
+    kubectl("apply", "-f", "-", stdin=said.replace("a:1", "a:2"))
+    found = json.loads(kubectl("get", "-n", NAMESPACE, "deployment/a", "-o", "json"))
+    pod = found["spec"]["template"]["spec"]
+    assert [one["image"] for one in pod["containers"]] == ["a:2"]
+    assert not [name for name in pod if name.startswith("$")]
+    history = kubectl("rollout", "-n", NAMESPACE, "history", "deployment/a").splitlines()
+    assert [row.split()[0] for row in history[2:] if row] == ["1", "2"]
+
+
 def test_several_objects_in_one_list(kubectl: Kubectl) -> None:
     """No PATCH has that kind: kubectl looks for it in the OpenAPI document of version 2."""
     head = {"apiVersion": "v1", "kind": "ConfigMap"}

@@ -55,13 +55,40 @@ def strategic_patch(target: Any, patch: Any) -> Any:
         return {key: value for key, value in patch.items() if key != "$patch"}
     result = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
+        if key.startswith("$"):
+            continue
         if value is None:
             result.pop(key, None)
         elif isinstance(value, list) and (by := merge_key(key, value)):
             result[key] = _merge_lists(result.get(key) or [], value, by)
         else:
             result[key] = strategic_patch(result.get(key), value)
+    _follow_directives(result, patch)
     return result
+
+
+def _follow_directives(result: dict[str, Any], patch: Mapping[str, Any]) -> None:
+    """What a patch says about its own lists and keys, as `kubectl apply` does."""
+    for key, value in patch.items():
+        directive, _, name = key.partition("/")
+        if directive == "$setElementOrder" and name in result:
+            result[name] = _ordered(result[name], value, merge_key(name, result[name]))
+        elif directive == "$deleteFromPrimitiveList" and name in result:
+            result[name] = [one for one in result[name] if one not in value]
+        elif directive == "$retainKeys":
+            for other in result.keys() - set(value):
+                del result[other]
+
+
+def _ordered(items: Sequence[Any], order: Sequence[Any], key: str | None) -> list[Any]:
+    """Those that the order names as it has them, the others after them."""
+    names = [one[key] if isinstance(one, dict) else one for one in order]
+
+    def place(item: Any) -> int:
+        name = item.get(key) if isinstance(item, dict) else item
+        return names.index(name) if name in names else len(names)
+
+    return sorted(items, key=place)
 
 
 def _merge_lists(target: Sequence[Any], patch: Sequence[Any], key: str) -> list[Any]:

@@ -44,7 +44,10 @@ def openapi(request: Request, parts: Sequence[str], kinds: Sequence[Kind]) -> An
     if len(parts) == 1:
         paths = {place: {"serverRelativeURL": _url(place, kinds)} for place in places}
         text = json.dumps({"paths": paths})
-        return Answer(body=text)
+        mark = f'"{hashlib.sha512(text.encode()).hexdigest().upper()}"'
+        if request.headers.get("if-none-match") == mark:
+            return Answer(status=304, headers={"etag": mark})
+        return Answer(body=text, headers={"etag": mark})
     place = "/".join(parts[1:])
     if place not in places:
         raise no_such_path()
