@@ -101,28 +101,28 @@ REPLAYED: Final[Mapping[str, Mapping[int, str]]] = {
     ),
 }
 
-_CONTROLLERS: Final = "shows what controllers do; ours make pods without ReplicaSets in between"
 _UNUSED: Final = "nothing of ours asks for this"
 _OUTAGE: Final = "outages are made in tests/discovery/kube, through the official client"
 _KUBECTL: Final = (
-    "objects of an earlier life; kubectl itself is run against the fake: test_kubectl.py"
+    "kubectl 1.37 on what earlier scenarios had left; the kubectl that is installed is run against "
+    "the fake itself: test_kubectl.py, and tests/e2e/cluster with pods that run"
 )
 
 #: Scenario → why it is not replayed.
 LEFT_OUT: Final[Mapping[str, str]] = {
-    "cr-watch": "a definition is changed and deleted under a watch; here it is served as it stands",
+    "cr-watch": "a definition changes under a watch: an end and a 410, as in tests of outages",
     "crd-create": "the life of a definition until it is established: here it is so at once",
     "field-validation": "of built-in kinds, whose schemas are not here; cr-create-invalid has ours",
-    "list-representations": "pods that a controller had made; watch-representations has the forms",
-    "admission-policy": "no admission plugins here",
+    "list-representations": "stands on list-filled; watch-representations has the forms",
+    "admission-policy": "what a policy refuses is a 403 or 422, of which pods-refused has more",
     "aggregated-api-unavailable": _UNUSED,
     "endpointslice-many": "how slices are split: doctor reads all of a Service's",
     "endpointslice-ports": "ports of slices, and one's own slices: doctor reads only names",
     "errors-invalid": "what we send is validated against the published schemas instead",
     "events": _UNUSED,
-    "eviction-429": _UNUSED,
+    "eviction-429": "drains are the operator's; a front-end that is told to end sees no difference",
     "http-connection": "how connections are kept is the HTTP client's matter",
-    "kubectl-apply": _KUBECTL,
+    "kubectl-apply": "as kubectl-scale; and built-in kinds have no schemas here",
     "kubectl-auth": _KUBECTL,
     "kubectl-diff": _KUBECTL,
     "kubectl-get": _KUBECTL,
@@ -130,13 +130,13 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "kubectl-rollout-wait": _KUBECTL,
     "kubectl-scale": _KUBECTL,
     "kubectl-write": _KUBECTL,
-    "list-gzip": "our client refuses gzip",
+    "list-gzip": "an offer that a server may decline, and this one does",
     "overload-429": _OUTAGE,
     "overload-inflight": _OUTAGE,
     "python-client-informer": _OUTAGE,
     "store-down": _OUTAGE,
     "store-hang": _OUTAGE,
-    "unschedulable": _CONTROLLERS,
+    "unschedulable": "the scheduler's writes; doctor is shown such a pod in test_installed.py",
     "watch-cut-kill": _OUTAGE,
     "watch-cut-term": _OUTAGE,
     "watch-expired-compacted": "kinds without a watch cache (events) are not watched",
