@@ -44,18 +44,6 @@ async def test_wished_replicas_become_pods_and_are_shown_when_ready() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_pods_that_a_quota_refuses_are_told_and_come_when_there_is_room() -> None:
-    async with open_cluster() as cluster, trio.open_nursery() as nursery:
-        cluster.make("ResourceQuota", {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}})
-        watcher, source = Watcher(), cluster.source()
-        await nursery.start(watcher.run, source)
-        await source.set_desired(1, [(cluster.iris, 2)])
-        await wait_until(lambda: any("exceeded quota: q" in one.reason for one in watcher.picture))
-        cluster.change("ResourceQuota", "q", lambda old: {**old, "spec": {"hard": {"pods": "2"}}})
-        await wait_until(lambda: watcher.states() == ["running", "running"])
-        nursery.cancel_scope.cancel()
-
-
 async def test_an_empty_namespace_is_shown_as_an_empty_picture() -> None:
     async with open_cluster() as cluster, trio.open_nursery() as nursery:
         watcher = Watcher()
