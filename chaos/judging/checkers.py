@@ -210,14 +210,14 @@ def _growths(before: Census, after: Census, levels: Levels, pooled_max: int) -> 
 def nothing_grows(history: History, levels: Levels) -> _Complaints:
     """I7 over hours: no process grows steadily after its warm-up."""
     for growth in growths(history):
-        memory, descriptors = growth.memory_bytes_per_h, growth.descriptors_per_h
+        memory, descriptors = growth.memory_bytes.per_h, growth.descriptors.surely_per_h
         if not growth.is_judged:
             continue
         if levels.memory_slope_max is not None and memory > levels.memory_slope_max:
             yield f"{growth.process} grows by {memory / (1 << 20):.1f} MiB/h", None
         most = levels.descriptors_slope_max
         if most is not None and descriptors > most:
-            yield f"{growth.process} opens {descriptors:.1f} descriptors/h", None
+            yield f"{growth.process} opens at least {descriptors:.1f} descriptors/h", None
 
 
 def epochs_rise(history: History, _: Levels) -> _Complaints:

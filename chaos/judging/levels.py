@@ -28,7 +28,8 @@ class Levels:
         overtaking_max_s: by how much a later request may begin before an earlier one that waits,
             None where the load cannot show it.
         memory_slope_max, descriptors_slope_max: by how much a process may grow in an hour, bytes
-            and number, in runs long enough to tell.
+            and number, in runs long enough to tell. Descriptors come and go with requests: of them
+            counts what the slope is at least, its standard error considered.
         office_gap_p99_max_s: for how long nobody may coordinate after a coordinator is lost, at the
             99th percentile of the losses in which no process waited for a core; None where faults
             end coordinators in ways that are noticed more slowly, or none.

@@ -140,8 +140,9 @@ def _spread(what: str, gaps: list[float]) -> list[str]:
 def _growth_lines(history: History) -> list[str]:
     found = growths(history)
     lines = [
-        f"  {growth.process:22} {growth.memory_bytes_per_h / (1 << 20):+6.2f} MiB/h,"
-        f" {growth.descriptors_per_h:+5.2f} descriptors/h over {growth.watched_s / 60:.0f} min"
+        f"  {growth.process:22} {growth.memory_bytes.per_h / (1 << 20):+6.2f} MiB/h,"
+        f" {growth.descriptors.per_h:+5.2f} ± {growth.descriptors.doubt_per_h:.2f} descriptors/h"
+        f" over {growth.watched_s / 60:.0f} min"
         for growth in found
         if growth.is_judged
     ]
@@ -186,6 +187,7 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "epochs": sorted({office.epoch for office in history.offices}),
         "not_ok": [{**attrs.asdict(r), "outcome": r.outcome.value} for r in odd],
         "final": None if history.final is None else attrs.asdict(history.final),
+        "growths": [attrs.asdict(growth) for growth in growths(history)],
         "before": None if history.before is None else attrs.asdict(history.before),
         "after": None if history.after is None else attrs.asdict(history.after),
     }

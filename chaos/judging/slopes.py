@@ -1,14 +1,15 @@
 """Slow growth in long runs: memory and descriptors per process, and drift of latency. Pure."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
 from chaos.history import History, Request, Sample
 
-__all__ = ["Growth", "growths", "p99_drift", "slope_per_h"]
+__all__ = ["Growth", "Trend", "growths", "p99_drift", "trend_per_h"]
 
 #: What a process takes in its first seconds, while it warms up, says nothing about leaks.
 WARM_UP_S: Final = 600.0
@@ -23,13 +24,30 @@ _HOUR_S: Final = 3600.0
 _CALM_S: Final = 120.0
 
 
+class Trend(NamedTuple):
+    """A straight line through measurements: slope by the hour, and the slope's standard error."""
+
+    per_h: float
+    error: float
+
+    @property
+    def doubt_per_h(self) -> float:
+        """Up to so much of the slope is chance: more in one process of 700."""
+        return 3 * self.error
+
+    @property
+    def surely_per_h(self) -> float:
+        """By how much it grows at least."""
+        return self.per_h - self.doubt_per_h
+
+
 @attrs.frozen(kw_only=True)
 class Growth:
-    """One process after its warm-up, by the hour. `is_judged`: it was watched for long enough."""
+    """One process after its warm-up. `is_judged`: it was watched for long enough."""
 
     process: str
-    memory_bytes_per_h: float
-    descriptors_per_h: float
+    memory_bytes: Trend
+    descriptors: Trend
     watched_s: float
     is_judged: bool
 
@@ -50,8 +68,8 @@ def growths(history: History) -> list[Growth]:
             found.append(
                 Growth(
                     process=process,
-                    memory_bytes_per_h=slope_per_h(times, [s.memory_bytes for s in samples]),
-                    descriptors_per_h=slope_per_h(*_floor(samples)),
+                    memory_bytes=trend_per_h(times, [s.memory_bytes for s in samples]),
+                    descriptors=trend_per_h(*_floor(samples)),
                     watched_s=watched_s,
                     is_judged=watched_s >= _JUDGED_S,
                 )
@@ -69,15 +87,17 @@ def _floor(samples: Sequence[Sample]) -> tuple[list[float], list[int]]:
     return [s.at for s in calmest.values()], [s.descriptors for s in calmest.values()]
 
 
-def slope_per_h(times: Sequence[float], values: Sequence[float]) -> float:
-    """Least squares, per hour; 0 of fewer than two points."""
+def trend_per_h(times: Sequence[float], values: Sequence[float]) -> Trend:
+    """Least squares; flat when there are fewer than three points, through which any line may go."""
     count = len(times)
     mean_time, mean_value = sum(times) / max(count, 1), sum(values) / max(count, 1)
     spread = sum((at - mean_time) ** 2 for at in times)
-    if not spread:
-        return 0.0
-    pairs = zip(times, values, strict=True)
-    return sum((at - mean_time) * (v - mean_value) for at, v in pairs) / spread * _HOUR_S
+    if count < 3 or not spread:
+        return Trend(0.0, 0.0)
+    pairs = list(zip(times, values, strict=True))
+    slope = sum((at - mean_time) * (v - mean_value) for at, v in pairs) / spread
+    missed = sum((v - mean_value - slope * (at - mean_time)) ** 2 for at, v in pairs)
+    return Trend(slope * _HOUR_S, math.sqrt(missed / (count - 2) / spread) * _HOUR_S)
 
 
 def p99_drift(requests: Sequence[Request]) -> float:

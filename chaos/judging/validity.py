@@ -27,6 +27,9 @@ _ROLES: Final = frozenset({"supervisor", "worker"})
 #: crowds would make up, in the mean, for faults that nobody's requests met.
 _STRETCH_S: Final = 10.0
 
+#: More doubt about how many descriptors a process opens in an hour hides what it leaks.
+_DOUBT_MAX: Final = 15.0
+
 #: So many requests must have waited undisturbed for their order to mean anything.
 _WAITERS_MIN: Final = 20
 
@@ -104,9 +107,16 @@ def _not_grown_old(history: History, levels: Levels) -> Iterator[str]:
     """Slopes are owed, and some role has no process that was watched for long enough."""
     if levels.memory_slope_max is None and levels.descriptors_slope_max is None:
         return
-    judged = {growth.process.split()[0] for growth in growths(history) if growth.is_judged}
-    for role in sorted(_ROLES - judged):
+    judged = [growth for growth in growths(history) if growth.is_judged]
+    for role in sorted(_ROLES - {growth.process.split()[0] for growth in judged}):
         yield f"no {role} was watched for long enough to tell whether it grows: run for longer"
+    if levels.descriptors_slope_max is None:
+        return
+    for growth in judged:
+        doubt = growth.descriptors.doubt_per_h
+        if doubt > _DOUBT_MAX:
+            what = f"{growth.process}'s descriptors go up and down"
+            yield f"{what}, which leaves ± {doubt:.0f}/h in doubt: run for longer"
 
 
 def _nobody_waited(history: History, levels: Levels) -> Iterator[str]:

@@ -134,3 +134,16 @@ def test_slopes_that_are_owed_need_time() -> None:
     history.samples = [each for each in history.samples if each.process == "worker 7"]
     (reason,) = invalidity(history, levels)
     assert "no supervisor was watched for long enough" in reason
+
+
+def test_descriptors_that_go_up_and_down_hide_what_leaks() -> None:
+    levels = attrs.evolve(ALL_LEVELS, overtaking_max_s=None, office_gap_p99_max_s=None)
+    history = good()
+    history.samples = [
+        Sample(at=float(at), process=process, memory_bytes=0, descriptors=at // 120 % 2 * 60)
+        for process in ("supervisor 6", "worker 7")
+        for at in range(0, 1600, 10)
+    ]
+    supervisor, worker = invalidity(history, levels)
+    assert "supervisor 6's descriptors go up and down" in supervisor
+    assert "worker 7's descriptors go up and down" in worker
