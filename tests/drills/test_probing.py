@@ -60,11 +60,16 @@ def test_the_rate_leaves_room(
     assert pick_rate(wanted, free, service_s) == pytest.approx(rate)
 
 
+async def opened(system: SmallSystem) -> Prober:
+    prober = await open_prober(system.client(), ["echo"], lambda _: b"{}")
+    assert isinstance(prober, Prober), prober
+    return prober
+
+
 async def test_it_sends_at_its_rate_and_accounts_for_every_request(
     system: SmallSystem, fast_clock: MockClock
 ) -> None:
-    prober = await open_prober(system.client(), ["echo"], lambda _: b"{}")
-    assert isinstance(prober, Prober)
+    prober = await opened(system)
     began_at = trio.current_time()
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -82,8 +87,7 @@ async def test_it_sends_at_its_rate_and_accounts_for_every_request(
 async def test_what_was_under_way_when_it_was_cancelled_is_counted(
     system: SmallSystem, fast_clock: MockClock
 ) -> None:
-    prober = await open_prober(system.client(), ["echo"], lambda _: b"{}")
-    assert isinstance(prober, Prober)
+    prober = await opened(system)
     began_at = trio.current_time()
     go_on = threading.Event()
     system.before_scoring = go_on.wait

@@ -55,6 +55,13 @@ class World:
         self._accept.send_nowait(theirs)
         return ours
 
+    async def welcomed_by(self, epoch: int) -> trio.abc.Stream:
+        """Its session with the coordinator of that epoch, once that has said welcome."""
+        self.link.set_coordinator(address(epoch))
+        stream = await self.accepted.receive()
+        await welcome(stream, epoch)
+        return stream
+
 
 async def expect(stream: trio.abc.Stream, stop: Callable[[list[m.FromHolder]], bool]) -> None:
     """Read the holder's messages until they satisfy `stop`."""
@@ -82,9 +89,7 @@ async def world(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -
 async def test_a_session_opens_renews_and_is_reported(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
-    world.link.set_coordinator(address(1))
-    stream = await world.accepted.receive()
-    await welcome(stream, 1)
+    stream = await world.welcomed_by(1)
     await expect(stream, lambda heard: sum(isinstance(x, m.Renew) for x in heard) >= 3)
     assert world.changes == [(True, 1)]
     assert world.admission.acquire_nowait(KEY) is not None
@@ -93,12 +98,10 @@ async def test_a_session_opens_renews_and_is_reported(
 async def test_another_coordinator_is_dialled_at_once(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
-    world.link.set_coordinator(address(1))
-    await welcome(await world.accepted.receive(), 1)
+    await world.welcomed_by(1)
     await trio.sleep(0.1)
     changed_at = trio.current_time()
-    world.link.set_coordinator(address(2))
-    await welcome(await world.accepted.receive(), 2)
+    await world.welcomed_by(2)
     await trio.testing.wait_all_tasks_blocked()
     assert trio.current_time() - changed_at < 0.1
     assert world.changes == [(True, 1), (False, 1), (True, 2)]
@@ -108,9 +111,7 @@ async def test_another_coordinator_is_dialled_at_once(
 async def test_a_coordinator_that_hangs_up_is_dialled_again(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
-    world.link.set_coordinator(address(1))
-    stream = await world.accepted.receive()
-    await welcome(stream, 1)
+    stream = await world.welcomed_by(1)
     await stream.aclose()
     await welcome(await world.accepted.receive(), 1)
     assert world.dialled == [1, 1]
@@ -128,11 +129,9 @@ async def test_one_that_cannot_be_reached_is_tried_with_growing_pauses(
 async def test_a_coordinator_of_a_lower_epoch_is_not_listened_to(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
-    world.link.set_coordinator(address(5))
-    await welcome(await world.accepted.receive(), 5)
+    await world.welcomed_by(5)
     await trio.sleep(0.1)
-    world.link.set_coordinator(address(4))
-    await welcome(await world.accepted.receive(), 4)
+    await world.welcomed_by(4)
     await trio.sleep(0.01)
     assert world.changes == [(True, 5), (False, 5), (False, 5)]
     assert world.admission.holding.epoch == 5
@@ -141,9 +140,7 @@ async def test_a_coordinator_of_a_lower_epoch_is_not_listened_to(
 async def test_a_silent_coordinator_is_left_before_the_lease_ends(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
-    world.link.set_coordinator(address(1))
-    stream = await world.accepted.receive()
-    await welcome(stream, 1)
+    await world.welcomed_by(1)
     await trio.sleep(TIMINGS.lease_s)
     assert world.changes[-1] == (False, 1)
     assert len(world.dialled) == 2
@@ -164,17 +161,13 @@ async def test_who_has_said_goodbye_minds_no_silence_and_tells_the_next_one(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
     """A session of its own accord would take the mark of the clean end back."""
-    world.link.set_coordinator(address(1))
-    stream = await world.accepted.receive()
-    await welcome(stream, 1)
+    stream = await world.welcomed_by(1)
     world.admission.holding.link.say_goodbye()
     world.admission.deliver()
     await expect(stream, lambda heard: isinstance(heard[-1], m.Goodbye) if heard else False)
     await trio.sleep(2 * TIMINGS.lease_s)
     assert world.dialled == [1]
-    world.link.set_coordinator(address(2))
-    stream = await world.accepted.receive()
-    await welcome(stream, 2)
+    stream = await world.welcomed_by(2)
     await expect(stream, lambda heard: isinstance(heard[-1], m.Goodbye) if heard else False)
 
 

@@ -51,6 +51,9 @@ def test_what_nobody_looked_at_is_said() -> None:
     text = shown(judge(history, LEVELS))
     assert "SKIPPED I3, I4" in text
     assert "SKIPPED I7" in text
+    assert "SKIPPED nobody_dies" not in text
+    history.world = "cluster"
+    assert "SKIPPED nobody_dies" in shown(judge(history, LEVELS))
     assert "SKIPPED I" not in shown(judge(good(), LEVELS))
 
 
