@@ -257,6 +257,14 @@ def test_what_was_allowed_before_is_settled_when_nothing_of_it_is_left() -> None
     assert run(world, "w0", 0.1) in limited(world)
 
 
+def test_a_session_begins_with_how_new_a_log_nothing_without_a_slot_may_be_started_by() -> None:
+    world = unlimited_world()
+    change(world, slots=1)
+    hello = m.Hello(version=m.VERSION, holder="w2", incarnation=1, uptime_s=0.0)
+    said = directory_of(world).receive("w2", hello, world.now)
+    assert [each.index for _, each in said if isinstance(each, m.Welcome)] == [world.index]
+
+
 def test_who_is_fenced_before_a_new_coordinator_looks_again_is_not_told_anything() -> None:
     world = unlimited_world()
     change(world, slots=1)
