@@ -97,6 +97,8 @@ def test_one_drill_at_a_time_and_none_on_top_of_another(
 def test_undo_mends_what_was_left_behind(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    err = run(f"undo --data {tmp_path / 'none'}", capsys, status=5)[1]
+    assert f"there is no data folder {tmp_path / 'none'}" in err
     assert "nothing was left" in run(f"undo --data {tmp_path}", capsys, status=0)[0]
     left = [{"pid": os.getpid(), "started": started_at(os.getpid())}]
     record = {"kind": "frozen", "processes": left, "whose": "fe-2"}

@@ -53,6 +53,9 @@ def test_errors_are_no_answers() -> None:
         ({"strikes": (strike(gap_s=4.0),)}, "for 4.0 s of that nobody coordinated."),
         ({"strikes": (strike(gap_s=0.4),)}, "knows no reason"),
         ({"strikes": ()}, "knows no reason"),
+        ({"lateness_s": 2.5}, "knows no reason"),
+        ({"lateness_s": 3.0}, "to tell why (the drill's own timers were up to 3.0 s late)"),
+        ({"strikes": (strike(gap_s=4.0),), "lateness_s": 3.0}, "nobody coordinated."),
     ],
 )
 def test_its_reason_is_told_where_it_is_known(changes: dict[str, object], said: str) -> None:

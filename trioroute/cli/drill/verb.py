@@ -40,8 +40,8 @@ def drill() -> None:
     Each drill checks first whether the system is fit for it, says what it will do, asks, does it,
     mends it whatever happens, and judges what was seen. chaos/RUNBOOKS.md explains each.
 
-    Exits with 0 when it passed, 1 when it failed, 4 when it could not be judged, 5 when it was
-    refused and nothing was done.
+    Exits with 0 when it passed, 1 when it failed, 3 when no system is found, 4 when it could not
+    be judged, 5 when it was refused and nothing was done, 130 after Ctrl-C.
     """
 
 

@@ -29,10 +29,14 @@ def lock_drills(data: Path) -> Iterator[int]:
     """Nobody else may drill this system meanwhile; gives the lock's descriptor.
 
     Raises:
-        WorldError: somebody else does, or the folder cannot be written.
+        WorldError: somebody else does, there is no such folder, or it cannot be written.
     """
     try:
         lock_fd = os.open(data / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        raise WorldError(
+            f"there is no data folder {data}, so no drill either: name a system's with --data DIR"
+        ) from None
     except OSError as error:
         raise WorldError(f"{data} cannot be written: {error.strerror}") from None
     try:

@@ -61,6 +61,9 @@ def silence_line(evidence: Evidence) -> str:
     vacant_s = max((_shared_s(strike, silence) for strike in evidence.strikes), default=0.0)
     if vacant_s > silence.lasted_s / 2:
         return f"{said}; for {vacant_s:.1f} s of that nobody coordinated."
+    if evidence.lateness_s > silence.lasted_s / 2:
+        late = f"the drill's own timers were up to {evidence.lateness_s:.1f} s late"
+        return f"{said}; the machine was too busy to tell why ({late})."
     return f"{said}, and the drill knows no reason: see `trioroute events`."
 
 
