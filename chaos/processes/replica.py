@@ -75,29 +75,28 @@ class _Connection:
             body = await self._read_body(head)
             number = head.number
             if number is None:
-                await self._answer(b"ready")
+                await self._stream.send_all(_answer(b"ready"))
                 continue
             self._record.begin(number, self._replica, head.value(b"x-trioroute-slot", b""))
             try:
-                answer = await self._work(head, body)
+                last = await self._work(head, body)
             finally:
                 self._record.end(number, self._replica)
-            if answer is not None:
-                await self._answer(answer)
+            # Not earlier: who has these bytes may send the next request here.
+            await self._stream.send_all(last)
             if b"upgrade" in head.fields or head.value(b"connection", b"").lower() == b"close":
                 return
 
-    async def _work(self, head: _Head, body: bytes) -> bytes | None:
-        """Returns the answer, or None when it has been sent already."""
+    async def _work(self, head: _Head, body: bytes) -> bytes:
+        """Returns the bytes that end the answer; they are still to be sent."""
         nonce = head.value(b"chaos-nonce", b"")
         service_s = float(head.value(b"chaos-service", b"0"))
         if b"upgrade" in head.fields:
-            await self._chat(head)
-            return None
+            return await self._chat(head)
         pieces = int(head.value(b"chaos-pieces", b"0"))
         if not pieces:
             await trio.sleep(service_s)
-            return nonce + b" " + hashlib.sha256(body).hexdigest().encode()
+            return _answer(nonce + b" " + hashlib.sha256(body).hexdigest().encode())
         await self._stream.send_all(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
             b"transfer-encoding: chunked\r\n\r\n"
@@ -106,11 +105,10 @@ class _Connection:
             await trio.sleep(service_s / pieces)
             piece = b"data: %b %d\n\n" % (nonce, number)
             await self._stream.send_all(b"%x\r\n%b\r\n" % (len(piece), piece))
-        await self._stream.send_all(b"0\r\n\r\n")
-        return None
+        return b"0\r\n\r\n"
 
-    async def _chat(self, head: _Head) -> None:
-        """Echo WebSocket text frames until one closes; all of them are short."""
+    async def _chat(self, head: _Head) -> bytes:
+        """Echo WebSocket text frames until one closes, which it returns; all of them are short."""
         key = head.value(b"sec-websocket-key", b"")
         accept = b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
         await self._stream.send_all(
@@ -123,16 +121,10 @@ class _Connection:
             masked = await self._take(frame[1] & 0x7F)
             text = bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
             if frame[0] & 0x0F == 8:
-                await self._stream.send_all(bytes((0x88, len(text))) + text)
-                return
+                return bytes((0x88, len(text))) + text
             answer = nonce + b" " + text
             await self._stream.send_all(bytes((0x81, len(answer))) + answer)
-
-    async def _answer(self, body: bytes) -> None:
-        # One write for head and body, or Nagle's algorithm costs 40 ms on loopback.
-        await self._stream.send_all(
-            b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
-        )
+        return b""
 
     async def _read_head(self) -> _Head | None:
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
@@ -174,6 +166,11 @@ class _Connection:
         data = await self._stream.receive_some(_READ_BYTES)
         self._buffer += data
         return bool(data)
+
+
+def _answer(body: bytes) -> bytes:
+    """Head and body, for one write: with two, Nagle's algorithm costs 40 ms on loopback."""
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
 
 async def serve(path: Path, addresses: Sequence[tuple[str, int]]) -> None:

@@ -335,3 +335,67 @@ def test_a_longest_request_that_was_shortened_twice_is_the_longest_of_all() -> N
     assert world.registry.state.former, "not before the longest of them is over"
     settle(world, 0.6)
     assert not world.registry.state.former
+
+
+def test_who_was_fenced_before_the_limit_was_put_on_counts() -> None:
+    """Cut off, it served on; its last request outlives its fence."""
+    world = unlimited_world(request_max_s=4.0, isolation=Isolation.SERVE)
+    change(world, isolation_max_s=5.0)
+    settle(world, 0.5)
+    cut_off = world.workers["w0"]
+    cut_off.reachable = False
+    world.hang_up(cut_off)
+    settle(world, 6.5)
+    late = run(world, "w0", 3.9)
+    while "w0" in world.registry.state.holders:
+        world.step()
+    assert late in world.running, "else nothing is shown"
+    change(world, slots=1)
+    world.request("w1")
+    settle(world, 0.3)
+    assert world.running == [late]
+
+
+def test_a_kill_of_who_told_that_nothing_runs_stops_nobody() -> None:
+    world = unlimited_world(request_max_s=10.0)
+    change(world, slots=2)
+    settle(world, 1.0)
+    world.crash("w0")
+    settle(world, 0.5)
+    served_before = len(world.served)
+    world.request("w1")
+    settle(world, 1.0)
+    assert len(world.served) == served_before + 1
+
+
+def test_the_fence_of_who_had_left_in_order_stops_nobody() -> None:
+    world = unlimited_world(request_max_s=10.0)
+    world.leave("w0")
+    settle(world, 0.5)
+    change(world, slots=2)
+    settle(world, 0.5)
+    incarnation = world.registry.state.holders["w0"]
+    epoch = directory_of(world).epoch
+    world.commit(FenceHolder(epoch=epoch, holder="w0", incarnation=incarnation, reason="it left"))
+    world.routing_changed()
+    settle(world, 0.5)
+    served_before = len(world.served)
+    world.request("w1")
+    settle(world, 1.0)
+    assert len(world.served) == served_before + 1
+
+
+def test_what_a_killed_one_had_told_keeps_its_successor_s_end_from_being_clean() -> None:
+    world = unlimited_world(request_max_s=6.0)
+    late = run(world, "w0", 5.0)
+    change(world, slots=1)
+    settle(world, 0.6)
+    world.crash("w0")
+    settle(world, 0.6)
+    world.leave("w0")
+    settle(world, 0.5)
+    assert not world.registry.state.clean
+    world.elect()
+    world.request("w1")
+    settle(world, 2.0)
+    assert world.running == [late]

@@ -314,6 +314,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
 
         self._keeper.each(forget, now)
         self._keeper.gone.end_waiting(name, now)
+        self._keeper.note_fenced(holder, lease_end)
         self._keeper.each_former(
             lambda use, longest_s: use.leave(name, lease_end + longest_s, now, longest_s)
         )

@@ -6,6 +6,7 @@ longest request of before takes. Requests that were started without a slot count
 as their holders say run, and as long as somebody has not said, as more than any limit.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -30,6 +31,7 @@ class FormerUse:
         untold: holders that may route by an older log.
         left: holders that have ended: until when requests without a slot of theirs may run.
         running: how many each holder says run on each replica, and until when that may be so.
+        ended: likewise of those that have told and ended since: they had begun no more.
         settled_at: when all of it is over; `NEVER` while somebody is waited for.
     """
 
@@ -37,6 +39,7 @@ class FormerUse:
     untold: set[str] = attrs.field(factory=set)
     left: dict[str, float] = attrs.field(factory=dict)
     running: dict[str, tuple[Mapping[str, int], float]] = attrs.field(factory=dict)
+    ended: list[tuple[str, Mapping[str, int], float]] = attrs.field(factory=list)
     settled_at: float = NEVER
 
     @classmethod
@@ -50,10 +53,10 @@ class FormerUse:
         """
         use = cls(former)
         for holder, died_by in holders.items():
+            use.untold.add(holder.name)
             if holder.goodbye_at is not None:
                 use.leave(holder.name, holder.unnumbered_until, now, request_s)
                 continue
-            use.untold.add(holder.name)
             if holder.incarnation >= 0:
                 use.succeed(holder.name, died_by, now, request_s)
                 if holder.reported:
@@ -77,17 +80,21 @@ class FormerUse:
 
     def succeed(self, name: str, died_by: float, now: float, request_s: float) -> None:
         """Another incarnation speaks: what earlier ones had begun is over in time."""
-        self.running.pop(name, None)
-        if died_by + request_s > now:
-            self.left[name] = max(died_by + request_s, self.left.get(name, 0.0))
+        self._end(name, died_by + request_s, now)
 
     def leave(self, name: str, until: float, now: float, request_s: float) -> None:
         """It begins nothing any more; what it began without a slot may run for so long."""
+        self._end(name, until, now)
         self.untold.discard(name)
-        self.running.pop(name, None)
-        if until > now:
-            self.left[name] = max(until, self.left.get(name, 0.0))
         self.look(now, request_s)
+
+    def _end(self, name: str, until: float, now: float) -> None:
+        """Who has told had begun no more than that; of the others nobody knows how many run."""
+        if name not in self.untold:
+            if (told := self.running.pop(name, None)) is not None:
+                self.ended.append((name, told[0], min(told[1], until)))
+        elif until > now:
+            self.left[name] = max(until, self.left.get(name, 0.0))
 
     def look(self, now: float, request_s: float) -> None:
         """When the last one has told, what it had begun is over after the longest request."""
@@ -96,13 +103,20 @@ class FormerUse:
 
     def may_run(self, holder: str, now: float) -> bool:
         """Whether requests without a slot of a holder that has ended may run."""
-        return self.left.get(holder, 0.0) > now
+        told = any(name == holder and until > now for name, _, until in self.ended)
+        return told or self.left.get(holder, 0.0) > now
 
-    def unnumbered(self, replica: str, now: float) -> int:
-        """How many requests may run on a replica that have no slot."""
+    def unnumbered(self, now: float) -> Mapping[str, int] | None:
+        """How many requests may run on each replica that have no slot; None for `MANY` on all."""
         if not self.former.unlimited or now >= self.settled_at:
-            return 0
+            return {}
         if self.untold or any(until > now for until in self.left.values()):
-            return MANY
-        told = (counts.get(replica, 0) for counts, until in self.running.values() if until > now)
-        return sum(told)
+            return None
+        self.ended = [each for each in self.ended if each[2] > now]
+        numbers: Counter[str] = Counter()
+        for counts, until in self.running.values():
+            if until > now:
+                numbers.update(counts)
+        for _, counts, _ in self.ended:
+            numbers.update(counts)
+        return numbers

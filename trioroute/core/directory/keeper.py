@@ -82,6 +82,8 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         self.former: dict[str, FormerUse] = {}
         self.index = 0
         self._orderly: Mapping[str, int] = {}
+        # Until when each holder may have begun requests that is fenced and did not say goodbye.
+        self._fenced: dict[str, float] = {}
         self._failed_at: dict[str, float] = {}
         self._faults: list[Fault] = []
         # Until when requests may run that an earlier coordinator had granted (see _former).
@@ -191,15 +193,27 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         for key, former in state.former.items():
             use = self.former.get(key)
             if use is None or use.former.index != former.index:
-                left = {} if use is None else use.left
+                before = use
                 request_s = self._former_request_s(key, former)
                 holders = {holder: self.died_by(holder) for holder in self.holders.values()}
                 use = FormerUse.begin(former, holders, now, request_s)
-                use.left = {**left, **use.left}
+                if before is not None:
+                    use.left, use.ended = {**before.left, **use.left}, [*before.ended]
+                for name, ended_at in self._fenced.items():
+                    use.left[name] = max(ended_at + request_s, use.left.get(name, 0.0))
                 self.former[key] = use
                 if former.unlimited:  # what is idle may have to come back
                     self.renewed.update(h.name for h in holders if h.listens)
             use.former = former
+
+    def note_fenced(self, holder: HolderRecord, ended_at: float) -> None:
+        """It may have begun requests without a slot, cut off, which a limit to come must count."""
+        longest_s = max((self.request_s(line) for line in self.lines.values()), default=0.0)
+        self._fenced = {n: at for n, at in self._fenced.items() if at + longest_s > ended_at}
+        if holder.goodbye_at is None and any(
+            line.deployment.unlimited for line in self.lines.values()
+        ):
+            self._fenced[holder.name] = ended_at
 
     def died_by(self, holder: HolderRecord) -> float:
         """When incarnations before the one that spoke last had ended, if they left anything."""

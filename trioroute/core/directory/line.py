@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from trioroute.core.directory.book import LONG_AGO, UNKNOWN_HOLDER, SlotBook
-from trioroute.core.directory.former import FormerUse
+from trioroute.core.directory.former import MANY, FormerUse
 from trioroute.core.directory.holders import HolderRecord
 from trioroute.core.directory.unheard import Unheard
 from trioroute.core.directory.usage import UsageMeter
@@ -262,8 +262,9 @@ class Line:  # house: one method for each event that its books go through
 
     def count_unnumbered(self, now: float) -> None:
         """Note in the books how many requests may run that have no slot."""
+        numbers = {} if self.former is None else self.former.unnumbered(now)
         for name, book in self.books.items():
-            number = 0 if self.former is None else self.former.unnumbered(name, now)
+            number = MANY if numbers is None else numbers.get(name, 0)
             if number != book.unnumbered:
                 book.unnumbered = number
                 self.mark_freed(book)
