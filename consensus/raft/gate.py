@@ -38,6 +38,9 @@ class PeerState:
     is_pristine: bool = False
     #: The newest of our own send times that it answered, in this session and this term.
     echo: float | None = None
+    #: Where its refusal made us go back to, and when we last had sent it anything before that.
+    rewound_to: int = 0
+    rewound_at: float = float("-inf")
 
     @property
     def is_live(self) -> bool:
@@ -132,6 +135,19 @@ class Gate:
         """A voter answered the round that we sent at `echo`."""
         state = self.peers[peer]
         state.echo = echo if state.echo is None else max(state.echo, echo)
+
+    def rewinds(self, peer: str, echo: float, next_index: int) -> bool:
+        """Whether a voter's refusal of what we sent at `echo` says where to go on.
+
+        What was under way behind the refused message is refused too, with the end of that log,
+        which may be behind the entry in which it differs: going there is refused for ever. So of
+        what was sent before we went back only a refusal that leads further back counts.
+        """
+        state = self.peers[peer]
+        if echo <= state.rewound_at and next_index >= state.rewound_to:
+            return False
+        state.rewound_to, state.rewound_at = next_index, state.sent_at
+        return True
 
     def mirror(self, role: Role, leader: str | None, term: int) -> None:
         """Take over what the core says now; a new term or role starts the count of answers anew."""

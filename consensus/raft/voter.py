@@ -244,6 +244,8 @@ class VoterEngine:
             self.counters.stale_answers += 1
             return
         self.gate.answered(peer, envelope.echo)
+        if body.reset and not self.gate.rewinds(peer, envelope.echo, body.next_index):
+            body = msgspec.structs.replace(body, reset=False)
         self.core.receive(peer, to_core(body), now=now)
 
     def _take_election(

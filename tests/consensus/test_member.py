@@ -14,8 +14,11 @@ from consensus import (
     Timings,
     UnknownOutcomeError,
 )
+from consensus.journal.log import Log, LogState
+from consensus.journal.records import Entry
 from consensus.memory import MemoryNetwork
 from consensus.raft.snapshots import Snapshot
+from consensus.settings import COMMAND_BYTES_MAX
 from consensus.transport import Event
 from tests.consensus.groups import NAMES, open_group
 
@@ -262,6 +265,27 @@ async def test_no_frame_leaves_before_what_it_promises_is_durable(
         leader = await group.wait_coordinator(within_s=3)
         await group.lives[leader].member.propose(b"x", timeout_s=1)
         assert network.sent > 10
+
+
+async def test_a_former_leader_whose_last_entry_nobody_has_catches_up_with_long_logs(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Stock: never, once what it misses fills two messages (gap 2.26)."""
+    common = (Entry(b"\x01", 1, 0), Entry(b"\x01", 2, 1))
+    rest = tuple(Entry(b"\x01" + bytes(COMMAND_BYTES_MAX), n, 2) for n in range(3, 9))
+    former = (Entry(b"\x00never acknowledged", 3, 1),)
+    journals: dict[str, Journal] = {}
+    for name, entries in zip(NAMES[:3], (rest, rest, former), strict=True):
+        journals[name] = journal = MemoryJournal()
+        journal.log = Log(LogState(is_blank=False, term=2, entries=common + entries))
+    async with open_group(journals=journals) as group:
+        await group.kill("fe-2")
+        await group.wait_coordinator(within_s=3)
+        applied = await group.lives["fe-0"].member.propose(b"x", timeout_s=1)
+        await group.start("fe-2")
+        with trio.fail_after(3):
+            await group.lives["fe-2"].member.wait_applied_beyond(applied.index - 1)
+        assert group.lives["fe-2"].machine.commands == [b"x"]
 
 
 class SlowJournal(MemoryJournal):

@@ -205,6 +205,24 @@ class TestAnswers:
         assert leader.authority_until(now=10.0) is None
 
 
+class TestRefusals:
+    def test_of_what_was_under_way_only_those_that_lead_further_back_count(self) -> None:
+        leader = leading()
+        leader.peers["fe-0"].sent_at = 10.2
+        assert leader.rewinds("fe-0", 10.1, 8)
+        assert not leader.rewinds("fe-0", 10.2, 9), "sent before the leader went back to 8"
+        assert leader.rewinds("fe-0", 10.2, 7)
+        assert leader.rewinds("fe-0", 10.3, 9), "sent afterwards"
+
+    def test_each_voter_and_each_session_begins_anew(self) -> None:
+        leader = leading()
+        leader.peers["fe-0"].sent_at = 10.2
+        assert leader.rewinds("fe-0", 10.1, 8)
+        assert leader.rewinds("fe-2", 10.1, 9)
+        leader.opened("fe-0", 9, 7, now=10.3)
+        assert leader.rewinds("fe-0", 10.1, 9)
+
+
 class TestSessions:
     def test_silence_ends_a_session(self) -> None:
         member = gate()

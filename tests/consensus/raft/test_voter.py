@@ -268,6 +268,31 @@ def test_acknowledgements_of_a_life_that_lost_its_disk_commit_nothing() -> None:
     assert made.core.commit_index == last
 
 
+def test_refusals_behind_the_first_one_lead_the_leader_nowhere() -> None:
+    """Stock: the last of them counts, and a voter that differs further back never catches up.
+
+    fe-0 has an entry at 4 that no other voter has. What follows it fills two messages, so fe-0
+    refuses twice: because of 4, and because its log ends there.
+    """
+    made = voter(entries=HISTORY + tuple(Entry(b"\x01" + bytes(40_000), n, 1) for n in range(4, 8)))
+    lead(made)
+
+    def answer(next_index: int, *, echo: float, now: float) -> list[int | None]:
+        body = AppendAnswer(next_index, reset=True, success=False)
+        arrived = frame("fe-0", body, now=now, echo=echo, term=made.term)
+        return rounds(made.step([arrived], now=now))
+
+    def rounds(effects: Effects) -> list[int | None]:
+        appends = [e.body for peer, e in sent(effects, AppendEntries) if peer == "fe-0"]
+        return [body.prev_index for body in appends if isinstance(body, AppendEntries)]
+
+    answer(5, echo=101.0, now=101.1)
+    assert rounds(made.step([], now=101.21)) == [4, 6], "from 5 on, in two messages"
+    answer(4, echo=101.21, now=101.22)
+    answer(5, echo=101.21, now=101.22)
+    assert rounds(made.step([], now=101.42))[0] == 3, "before the entry in which fe-0 differs"
+
+
 def test_a_leader_steps_down_into_the_next_term_when_told_to() -> None:
     made = voter()
     lead(made)
