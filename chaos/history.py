@@ -147,7 +147,12 @@ class Census:
 
 @attrs.frozen(kw_only=True)
 class Sample:
-    """What one process held at one time; a new process has a new name."""
+    """What one process held at one time; a new process has a new name.
+
+    Attributes:
+        descriptors: those that are no established connection. Connections come and go with requests
+            by dozens, which hides what stays open; of them the census before and after tells.
+    """
 
     at: float
     process: str

@@ -10,9 +10,19 @@ from typing import Final
 from chaos.counting.sitecustomize import read_count
 from chaos.history import Census
 
-__all__ = ["children_of", "command_of", "marked", "state_of", "take_census"]
+__all__ = [
+    "children_of",
+    "command_of",
+    "marked",
+    "state_of",
+    "take_census",
+    "unconnected_descriptors",
+]
 
 _PAGE_BYTES: Final = 4096
+
+#: The kernel's word for an established connection, in /proc/PID/net/tcp.
+_ESTABLISHED: Final = "01"
 
 
 def children_of(pid: int) -> list[int]:
@@ -49,6 +59,25 @@ def marked(name: str, value: str) -> list[int]:
             if mark in (entry / "environ").read_bytes().split(b"\0"):
                 found.append(int(entry.name))
     return found
+
+
+def unconnected_descriptors(pid: int) -> int:
+    """How many descriptors of a process are no established connection.
+
+    Raises:
+        OSError: it has gone.
+    """
+    connected = set()
+    for table in ("tcp", "tcp6"):
+        _, *lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()
+        for _, _, _, state, *rest in map(str.split, lines):
+            if state == _ESTABLISHED:
+                connected.add(f"socket:[{rest[5]}]")
+    targets = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed while we look
+            targets.append(str(descriptor.readlink()))
+    return sum(target not in connected for target in targets)
 
 
 def take_census(

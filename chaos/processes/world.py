@@ -18,7 +18,7 @@ from chaos.lines.namespace import enter_private_network
 from chaos.offices import OfficeWatch
 from chaos.plan import Plan
 from chaos.processes.capabilities import impossible_kinds
-from chaos.processes.census import marked, take_census
+from chaos.processes.census import marked, take_census, unconnected_descriptors
 from chaos.processes.front_ends import MARK
 from chaos.processes.logs import secrets_in_logs, tracebacks_in_logs
 from chaos.processes.mounts import enter_private_mounts
@@ -217,20 +217,23 @@ async def _sample(system: System, history: History, say: Callable[[str], None]) 
         now = time.monotonic()
         roles = system.front_ends.roles()
         for role, pid in ((role, pid) for role, pids in roles.items() for pid in pids):
-            census = take_census(now, {role: [pid]})
-            history.samples += [_sampled(census, role, pid)] if census.processes else []
+            with contextlib.suppress(OSError):  # it ended while we look
+                history.samples += _sampled(now, role, pid)
         if now >= told_at + _TELL_S:
             told_at = now
             say(_going(system, history, now))
 
 
-def _sampled(census: Census, role: str, pid: int) -> Sample:
-    return Sample(
-        at=census.at,
-        process=f"{role} {pid}",
-        memory_bytes=census.memory_bytes[role],
-        descriptors=census.descriptors[role],
-    )
+def _sampled(at: float, role: str, pid: int) -> Iterator[Sample]:
+    """At most one: nothing of a process that has gone."""
+    memory_bytes = take_census(at, {role: [pid]}).memory_bytes
+    if role in memory_bytes:
+        yield Sample(
+            at=at,
+            process=f"{role} {pid}",
+            memory_bytes=memory_bytes[role],
+            descriptors=unconnected_descriptors(pid),
+        )
 
 
 def _going(system: System, history: History, now: float) -> str:
