@@ -57,7 +57,8 @@ async def use(url: str) -> None:
         with pytest.raises(ProblemAnswerError, match="does not use tokens"):
             await client.endpoints.get_token("fraud", ttl_s=60)
         assert (await client.status()).reporter == "fe-0"
-        assert [event async for event in client.events()] == []
+        told = [event.summary async for event in client.events()]
+        assert told == ["made", "made", "blue 0 → 100", "tags is another"]
         with pytest.raises(NoSuchResourceError, match="did you mean fraud"):
             await client.endpoints.get("frau")
         await client.endpoints.set_traffic("fraud", {})

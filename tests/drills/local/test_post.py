@@ -63,5 +63,5 @@ def test_one_drill_at_a_time(tmp_path: Path) -> None:
         pass
     with lock_drills(tmp_path):
         pass
-    with pytest.raises(WorldError, match="cannot be written"), lock_drills(tmp_path / "missing"):
+    with pytest.raises(WorldError, match="no data folder"), lock_drills(tmp_path / "missing"):
         pass
