@@ -82,7 +82,8 @@ def test_nothing_that_is_written_or_shown_has_a_secret_in_it(tmp_path: Path) -> 
             ("nowhere", GUESS, 404),
         ):
             assert score(system, endpoint, credential) == status
-        assert {score(system, "keyed", f"{GUESS}-{n}") for n in range(30)} <= {401, 429}
+        # Fewer than an address has free, for one front-end may get them all.
+        assert {score(system, "keyed", f"{GUESS}-{n}") for n in range(12)} == {401}
         office = system.coordinator()
         os.kill(system.front_end_pid(office[0]), signal.SIGKILL)
         wait_until_rejoined(system, office[1])
