@@ -16,10 +16,11 @@ import trio
 import trio.testing
 
 from chaos.sim.kubernetes.api import Api
+from chaos.sim.kubernetes.objects import Write, key_of
 from chaos.sim.kubernetes.rights import User, service_account
 from chaos.sim.kubernetes.store import Store
 from chaos.sim.kubernetes_cluster.server import ApiServer
-from tests.k8s.recorded_before import BEFORE
+from tests.k8s.recorded_before import BEFORE, COMPACTED, WITHOUT_DEFINITIONS, WITHOUT_ROUTER
 from tests.k8s.recorded_controllers import ACTIONS, CONTROLLED, RecordedNames, at_rest, control
 
 __all__ = ["FOLDER", "replay"]
@@ -135,9 +136,9 @@ class _Replay:
         for name in sorted(namespaces - {"no-such-namespace"}):
             self._make(kinds["Namespace"], "", {"metadata": {"name": name}})
             self._make(kinds["ServiceAccount"], name, {"metadata": {"name": "default"}})
-            if self._scenario["name"] not in _WITHOUT_ROUTER:
+            if self._scenario["name"] not in WITHOUT_ROUTER:
                 self._make(kinds["ServiceAccount"], name, {"metadata": {"name": "trioroute"}})
-        if self._scenario["name"] not in _WITHOUT_DEFINITIONS:
+        if self._scenario["name"] not in WITHOUT_DEFINITIONS:
             for definition in _definitions():
                 self._make(kinds["CustomResourceDefinition"], "", definition)
         kinds = {kind.kind: kind for kind in self.api.kinds()}
@@ -145,9 +146,11 @@ class _Replay:
             self._make(kinds[kind], namespace, body)
 
     def _make(self, kind: Any, namespace: str, body: Json) -> None:
-        from chaos.sim.kubernetes.objects import Write
-
-        self.api.objects.create(kind, namespace, body, Write())
+        made = self.api.objects.create(kind, namespace, body, Write())
+        if "status" in body:  # of something that had lived for a while
+            metadata = {**made["metadata"], "generation": body["metadata"]["generation"]}
+            old = {**made, "metadata": metadata, "status": body["status"]}
+            self._store.put(key_of(kind, namespace, metadata["name"]), old)
 
     async def run(self, skipped: frozenset[int]) -> None:
         actions = ACTIONS.get(self._scenario["name"], {})
@@ -165,7 +168,7 @@ class _Replay:
                     await trio.testing.wait_all_tasks_blocked()
                 if "action" in step:
                     continue
-                if _COMPACTED.get(self._scenario["name"]) == number:
+                if COMPACTED.get(self._scenario["name"]) == number:
                     self._store.tick()
                     self._store.compact()
                 if "watch" in step:
@@ -362,20 +365,10 @@ class _Replay:
         return at_rest(changes) if self._is_controlled else [event for _, event in changes]
 
 
-#: Here they are made.
-_WITHOUT_DEFINITIONS: Final = frozenset({"crd-create"})
-#: In these the router's service account does not exist when they begin.
-_WITHOUT_ROUTER: Final = frozenset({"unauthenticated", "rbac-forbidden", "list-empty"})
-
-
 def _definitions() -> list[Json]:
     """The definitions that the recorded cluster had: as they were sent when it got them."""
     scenario = json.loads((FOLDER / "crd-create.json").read_text(encoding="utf-8"))
     return [scenario["steps"][number]["request"]["body"] for number in (10, 11)]
-
-
-#: Before which step the store was compacted while nobody asked.
-_COMPACTED: Final = {"list-expired": 7}
 
 
 def _without_controllers(value: Json) -> Json:

@@ -19,6 +19,7 @@ from chaos.sim.kubernetes.names import Names
 from chaos.sim.kubernetes.objects import Write
 from chaos.sim.kubernetes.patches import strategic_patch
 from chaos.sim.kubernetes_controllers.controllers import Controllers
+from chaos.sim.kubernetes_controllers.garbage import Garbage
 
 __all__ = ["ACTIONS", "CONTROLLED", "RecordedNames", "at_rest", "control"]
 
@@ -143,6 +144,13 @@ async def _keep_all_ready(api: Api, step: Json) -> None:
                 _report(api, pod, next(addresses))
 
 
+async def _end_definitions(api: Api, step: Json) -> None:
+    """What becomes of a definition that is deleted, a little after the request."""
+    del step
+    await trio.sleep(_LAG_S)
+    Garbage(api.objects, api.kinds).step()
+
+
 async def _make_again(api: Api, step: Json) -> None:
     """The namespace, whose creation was not recorded."""
     del step
@@ -157,6 +165,7 @@ ACTIONS: Final[Mapping[str, Mapping[int, Action]]] = {
         12: _lose_the_dearest,
         **dict.fromkeys((8, 11, 15, 20), _end_terminating),
     },
+    "cr-watch": {18: _end_definitions},
     "rolling-update": {1: _keep_all_ready},
     "watch-namespace-delete": {9: _make_again},
 }

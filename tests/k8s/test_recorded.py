@@ -27,6 +27,7 @@ REPLAYED: Final[Mapping[str, Mapping[int, str]]] = {
     },
     "cr-create-invalid": {},
     "cr-table": {},
+    "cr-watch": {},
     "secrets": {},
     "watch-representations": {},
     "apply-server-side": {
@@ -110,7 +111,6 @@ _KUBECTL: Final = (
 
 #: Scenario → why it is not replayed.
 LEFT_OUT: Final[Mapping[str, str]] = {
-    "cr-watch": "a definition changes under a watch: an end and a 410, as in tests of outages",
     "crd-create": "the life of a definition until it is established: here it is so at once",
     "field-validation": "of built-in kinds, whose schemas are not here; cr-create-invalid has ours",
     "list-representations": "stands on list-filled; watch-representations has the forms",

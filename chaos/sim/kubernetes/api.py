@@ -206,7 +206,7 @@ class Api:
         for kind in kinds:
             if (kind.group, kind.version, kind.plural) == (group, version, plural):
                 return kind
-        if all(kind.group != group for kind in kinds):
+        if all(kind.group != group for kind in BUILT_IN):
             raise no_such_path()
         raise no_such_resource()
 
@@ -288,7 +288,6 @@ class Api:
     def _create(self, request: Request, place: _Place) -> Answer:
         body, write = object_of(request, place.kind), self._write(request, place)
         obj = self.objects.create(place.kind, place.namespace, body, write)
-        self._accept_definition(place.kind, obj)
         return Answer(status=201, body=shown(place.kind, obj), headers=write.warnings())
 
     def _replace(self, request: Request, place: _Place) -> Answer:
@@ -427,26 +426,6 @@ class Api:
         self.objects.patch(place.kind, place.namespace, place.name, change=change, write=write)
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
         return Answer(status=201, body={**status, "code": 201})
-
-    def _accept_definition(self, kind: Kind, obj: Json) -> None:
-        """A definition is served from the next request on: say so."""
-        if kind.kind != _DEFINITIONS:
-            return
-        conditions = [
-            {"type": name, "status": "True", "reason": reason, "message": ""}
-            for name, reason in (
-                ("NamesAccepted", "NoConflicts"),
-                ("Established", "InitialNamesAccepted"),
-            )
-        ]
-        name = obj["metadata"]["name"]
-        self.objects.patch(
-            kind,
-            "",
-            name,
-            change=lambda old: {**old, "status": {"conditions": conditions}},
-            write=Write(manager="kube-apiserver"),
-        )
 
     def _shown(self, place: _Place, obj: Json, write: Write | None = None) -> Answer:
         if place.subresource == "scale":

@@ -449,6 +449,7 @@ _KINDS: Final = (
         plural="customresourcedefinitions",
         kind="CustomResourceDefinition",
         is_namespaced=False,
+        subresources=_STATUS,
         generation=_SPEC,
     ),
 )

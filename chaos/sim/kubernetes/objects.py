@@ -25,8 +25,9 @@ from chaos.sim.kubernetes.errors import (
 )
 from chaos.sim.kubernetes.kinds import BUILT_IN, Kind
 from chaos.sim.kubernetes.names import Names
-from chaos.sim.kubernetes.store import Key, Store
+from chaos.sim.kubernetes.store import Key, Store, key_of_definition
 from chaos.sim.kubernetes_rules.admission import check_admission
+from chaos.sim.kubernetes_rules.definitions import accepted, ending
 from chaos.sim.kubernetes_rules.schemas import check_object, conform
 
 __all__ = ["FOREGROUND", "ORPHAN", "Objects", "Write", "key_of"]
@@ -42,6 +43,8 @@ _PROPAGATION: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 _PROPAGATED: Final = {"Job": "Orphan"}
 
 _NAMESPACES: Final = next(kind for kind in BUILT_IN if kind.plural == "namespaces")
+_DEFINITIONS: Final = next(kind for kind in BUILT_IN if kind.kind == "CustomResourceDefinition")
+_CLEAN_UP: Final = "customresourcecleanup.apiextensions.k8s.io"
 _POD: Final = next(kind for kind in BUILT_IN if kind.plural == "pods")
 _QUOTA: Final = next(kind for kind in BUILT_IN if kind.plural == "resourcequotas")
 #: What a PUT makes when it is not there.
@@ -127,6 +130,7 @@ class Objects:
             base = metadata["generateName"]
             metadata["name"] = base + self.names.suffix(base)
         check_object(kind, kind.fill_in(obj))
+        self._check_definition(kind, obj)
         key = key_of(kind, namespace, metadata["name"])
         existing = self.store.get(key)
         if existing is not None:
@@ -150,6 +154,15 @@ class Objects:
                 details["group"] = kind.group
             raise ApiError(403, "Forbidden", f"unable to create: {message}", details=details)
 
+    def _check_definition(self, kind: Kind, obj: Json) -> None:
+        """It stays. Raises ApiError 403."""
+        definition = self.store.get(key_of_definition(kind)) if kind.is_custom else None
+        if definition is not None and "deletionTimestamp" in definition["metadata"]:
+            name = obj["metadata"]["name"]
+            message = "create not allowed while custom resource definition is terminating"
+            details: Json = {"name": name, "group": kind.group, "kind": kind.plural}
+            raise ApiError(403, "Forbidden", message, details=details)
+
     def _born(self, kind: Kind, namespace: str, obj: Json) -> Json:
         metadata = {name: value for name, value in obj["metadata"].items() if name not in _OWN}
         metadata.pop("managedFields", None)
@@ -164,6 +177,8 @@ class Objects:
         if kind.kind == "Service" and obj["spec"]["type"] != "ExternalName":
             address = obj["spec"].get("clusterIP") or f"198.51.100.{next(self._addresses) % 256}"
             born["spec"] = {**obj["spec"], "clusterIP": address, "clusterIPs": [address]}
+        if kind == _DEFINITIONS:
+            return accepted(born, self.timestamp())
         if "status" in kind.subresources:
             initial = kind.fill_in(
                 {"metadata": {}, "spec": copy.deepcopy(obj.get("spec", {}))}
@@ -330,8 +345,16 @@ class Objects:
             if "deletionTimestamp" in obj["metadata"]:
                 return obj
             at = {"deletionTimestamp": self.timestamp()}
-            ending = {**obj, "status": {**obj["status"], "phase": "Terminating"}}
-            return self.store.put(key, {**ending, "metadata": {**obj["metadata"], **at}})
+            told = {**obj, "status": {**obj["status"], "phase": "Terminating"}}
+            return self.store.put(key, {**told, "metadata": {**obj["metadata"], **at}})
+        if kind == _DEFINITIONS:
+            # As with a namespace: what it defined goes first, by a controller.
+            if "deletionTimestamp" in obj["metadata"]:
+                return obj
+            now = self.timestamp()
+            until = {"deletionTimestamp": now, "finalizers": [_CLEAN_UP]}
+            marked = {**obj, "metadata": {**obj["metadata"], **until}}
+            return self.store.put(key, ending(marked, now))
         policy = options.get("propagationPolicy") or _PROPAGATED.get(kind.kind, "")
         waits = _PROPAGATION.get(policy)
         finalizers = [*obj["metadata"].get("finalizers", ()), *([waits] if waits else ())]

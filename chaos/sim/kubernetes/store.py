@@ -12,7 +12,7 @@ import attrs
 
 from chaos.sim.kubernetes.kinds import Kind
 
-__all__ = ["Change", "Key", "Store"]
+__all__ = ["Change", "Key", "Store", "key_of_definition"]
 
 Json = dict[str, Any]
 
@@ -24,6 +24,11 @@ class Key:
     resource: str
     namespace: str
     name: str
+
+
+def key_of_definition(kind: Kind) -> Key:
+    """Where the definition of a custom kind is kept."""
+    return Key("customresourcedefinitions.apiextensions.k8s.io", "", kind.full_name)
 
 
 @attrs.frozen

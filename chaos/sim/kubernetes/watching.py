@@ -10,7 +10,7 @@ import trio
 from chaos.sim.kubernetes.errors import ApiError, gone
 from chaos.sim.kubernetes.kinds import Kind
 from chaos.sim.kubernetes.listing import FUTURE_WAIT_S, ListOptions, check_future
-from chaos.sim.kubernetes.store import Change, Store
+from chaos.sim.kubernetes.store import Change, Store, key_of_definition
 
 __all__ = ["Watch"]
 
@@ -21,6 +21,8 @@ _BOOKMARK_EVERY_S: Final = 60.0
 _BOOKMARK_BEFORE_END_S: Final = 2.0
 #: How long a watch lasts that says nothing; the real server draws from 30 to 60 minutes, seconds.
 _LAST_S: Final = 1_800.0
+#: How long the watches of a custom kind go on when its definition has changed or gone, seconds.
+_REDEFINED_LAST_S: Final = 1.0
 
 
 @attrs.define(eq=False)
@@ -66,6 +68,12 @@ class Watch:
             yield {"type": "ERROR", "object": gone(message).status()}
             return
         seen = int(start or 0)
+        for change in self.store.changes_after(seen) if seen else ():
+            if self._is_redefined(change):
+                # What a changed definition serves is read anew: nothing before it is known.
+                message = f"too old resource version: {start} ({change.version})"
+                yield {"type": "ERROR", "object": gone(message).status()}
+                return
         if self.options.initial_events and seen > self.store.version:
             await trio.sleep(FUTURE_WAIT_S)
             try:
@@ -92,6 +100,8 @@ class Watch:
             self._written = trio.Event()
             for change in self.store.changes_after(seen):
                 seen = change.version
+                if self._is_redefined(change):
+                    ends_at = min(ends_at, trio.current_time() + _REDEFINED_LAST_S)
                 event = self._event(change)
                 if event is not None:
                     yield event
@@ -101,6 +111,13 @@ class Watch:
                 marks.sort()
                 marks[0] = marks[0] + _BOOKMARK_EVERY_S
                 yield self._bookmark(max(seen, self.store.version), {})
+
+    def _is_redefined(self, change: Change) -> bool:
+        """Whether the change is one of what defines this kind; that it ends is not, that it did."""
+        if not self.kind.is_custom or change.key != key_of_definition(self.kind):
+            return False
+        before, after = change.before, change.after
+        return before is not None and (after is None or before["spec"] != after["spec"])
 
     def _event(self, change: Change) -> Json | None:
         """What the change is to this watch: it may enter or leave the selection."""

@@ -14,7 +14,7 @@ _WAITING: Final = frozenset({FOREGROUND, ORPHAN})
 
 
 class Garbage:
-    """The garbage collector, and what empties a namespace, of one fake cluster."""
+    """The garbage collector, and what ends namespaces and definitions, of one fake cluster."""
 
     def __init__(self, objects: Objects, kinds: Callable[[], list[Kind]]) -> None:
         """Args:
@@ -27,6 +27,7 @@ class Garbage:
         """One look at everything."""
         kinds = self._kinds()
         self._empty_namespaces(kinds)
+        self._end_definitions(kinds)
         by_resource = {kind.full_name: kind for kind in kinds}
         for kind, obj in self._everything(by_resource):
             if _WAITING & set(obj["metadata"].get("finalizers", ())):
@@ -88,6 +89,20 @@ class Garbage:
             name = namespace["metadata"]["name"]
             if not self._empty([kind for kind in kinds if kind.is_namespaced], name):
                 self._objects.store.remove(key_of(namespaces, "", name))
+
+    def _end_definitions(self, kinds: Sequence[Kind]) -> None:
+        """One look at all that are being deleted: what they defined goes, and then they."""
+        definitions = next(kind for kind in kinds if kind.kind == "CustomResourceDefinition")
+        store = self._objects.store
+        for definition in store.list(definitions):
+            if "deletionTimestamp" not in definition["metadata"]:
+                continue
+            key = key_of(definitions, "", definition["metadata"]["name"])
+            defined = [kind for kind in kinds if kind.full_name == key.name]
+            for namespace in sorted({at.namespace for at, _ in store.items()}):
+                self._empty(defined, namespace)
+            if all(at.resource != key.name for at, _ in store.items()):
+                store.remove(key)
 
     def _empty(self, kinds: Sequence[Kind], namespace: str) -> bool:
         """Delete what is in it; returns whether something still is, which has to end first."""

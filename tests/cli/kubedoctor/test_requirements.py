@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chaos.sim.kubernetes.objects import key_of
 from chaos.sim.kubernetes_shown import discovery
 from tests.k8s.rendered import documents_of
 from tests.k8s.running import RunningCluster
@@ -175,7 +176,9 @@ def test_an_old_server_a_wrong_clock_and_a_strict_namespace_are_told(
         "models",
         lambda old: {**old, "metadata": {**old["metadata"], **labels}},
     )
-    cluster.do(cluster.inner.delete, "CustomResourceDefinition", "onlinedeployments.trioroute.dev")
+    kind = cluster.inner.kind("CustomResourceDefinition")
+    key = key_of(kind, "", "onlinedeployments.trioroute.dev")
+    cluster.do(cluster.inner.api.store.remove, key)
     rows = doctor(capsys, "--pre")
     assert rows["version"]["verdict"] == "bad"
     assert "update to 1.30" in rows["version"]["fix"]
