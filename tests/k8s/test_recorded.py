@@ -103,7 +103,15 @@ REPLAYED: Final[Mapping[str, Mapping[int, str]]] = {
 }
 
 _UNUSED: Final = "nothing of ours asks for this"
-_OUTAGE: Final = "outages are made in tests/discovery/kube, through the official client"
+_CUT: Final = (
+    "a server that goes and comes; ours cuts, and refuses old versions: test_source.py in "
+    "tests/discovery/kube, a_cut_watch_resumes_where_it_was and an_outage_keeps_the_last_picture"
+)
+_BUSY: Final = (
+    "limits of the server; ours refuses with the same 429: test_watch.py in tests/discovery/kube, "
+    "an_outage_is_in_the_log, and its text: test_calls.py, an_overloaded_server_answers"
+)
+_STORE: Final = "no store apart from the server here, so nothing answers as it does without one; "
 _KUBECTL: Final = (
     "kubectl 1.37 on what earlier scenarios had left; the kubectl that is installed is run against "
     "the fake itself: test_kubectl.py, and tests/e2e/cluster with pods that run"
@@ -113,7 +121,7 @@ _KUBECTL: Final = (
 LEFT_OUT: Final[Mapping[str, str]] = {
     "crd-create": "the life of a definition until it is established: here it is so at once",
     "field-validation": "of built-in kinds, whose schemas are not here; cr-create-invalid has ours",
-    "list-representations": "stands on list-filled; watch-representations has the forms",
+    "list-representations": "not yet: stands on list-filled; watch-representations has the forms",
     "admission-policy": "what a policy refuses is a 403 or 422, of which pods-refused has more",
     "aggregated-api-unavailable": _UNUSED,
     "endpointslice-many": "how slices are split: doctor reads all of a Service's",
@@ -131,14 +139,14 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "kubectl-scale": _KUBECTL,
     "kubectl-write": _KUBECTL,
     "list-gzip": "an offer that a server may decline, and this one does",
-    "overload-429": _OUTAGE,
-    "overload-inflight": _OUTAGE,
-    "python-client-informer": _OUTAGE,
-    "store-down": _OUTAGE,
-    "store-hang": _OUTAGE,
+    "overload-429": _BUSY,
+    "overload-inflight": _BUSY,
+    "python-client-informer": "the client itself runs: test_watch.py in tests/discovery/kube",
+    "store-down": _STORE + "its 5xx are not replayed",
+    "store-hang": _STORE + "nearest: test_watch.py, a_frozen_server_goes_on",
     "unschedulable": "the scheduler's writes; doctor is shown such a pod in test_installed.py",
-    "watch-cut-kill": _OUTAGE,
-    "watch-cut-term": _OUTAGE,
+    "watch-cut-kill": _CUT,
+    "watch-cut-term": _CUT,
     "watch-expired-compacted": "kinds without a watch cache (events) are not watched",
     "webhook-down": "no admission webhooks here",
 }
