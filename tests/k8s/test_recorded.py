@@ -121,7 +121,7 @@ _KUBECTL: Final = (
 LEFT_OUT: Final[Mapping[str, str]] = {
     "crd-create": "the life of a definition until it is established: here it is so at once",
     "field-validation": "of built-in kinds, whose schemas are not here; cr-create-invalid has ours",
-    "list-representations": "tables and YAML of lists: only kubectl asks, in test_kubectl.py itself",
+    "list-representations": "tables and YAML of lists: only kubectl asks, in test_kubectl.py",
     "admission-policy": "what a policy refuses is a 403 or 422, of which pods-refused has more",
     "aggregated-api-unavailable": _UNUSED,
     "endpointslice-many": "how slices are split: doctor reads all of a Service's",
