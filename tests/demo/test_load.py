@@ -3,9 +3,11 @@
 import math
 
 import pytest
+import trio
 
-from trioroute.demo.load import Outcome, Record, tally
-from trioroute.demo.scoring import Answer
+from tests.drills.small_system import small_system
+from trioroute.demo.load import Clients, Outcome, Record, tally
+from trioroute.demo.scoring import Answer, ScoringTarget
 
 OK = Answer(200, {}, b'{"model": "One"}')
 SHED = Answer(503, {b"x-trioroute-error": b"queue-timeout"}, b"")
@@ -48,3 +50,24 @@ def test_tells_why_each_failed_and_how_often() -> None:
     records = [record(3, 10.5), record(3, 11.0), record(3, 11.0, SHED)]
     account = tally(records, killed_at=KILLED_AT, killed_ports=KILLED_PORTS)
     assert account.failures == {"reset": 2, "503 queue-timeout": 1}
+
+
+async def test_what_passes_before_a_connection_is_free_is_told_apart() -> None:
+    records: list[Record] = []
+    with small_system() as system:
+        clients = Clients(ScoringTarget(f"{system.urls['fe-0']}/score", None), [b"{}"])
+        await clients.open(1)
+        due_at = trio.current_time()
+
+        async def send() -> None:
+            records.append(await clients.send(due_at))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            nursery.start_soon(send)
+        clients.close()
+    first, second = records
+    assert first.is_ok
+    assert second.is_ok
+    # The one connection was the first one's until it had its answer.
+    assert first.unsent_s < first.ended_at - due_at <= second.unsent_s

@@ -65,8 +65,12 @@ async def test_a_system_that_is_not_well_is_left_alone_unless_forced(
     assert world.done == []
     forced = Wishes(body=lambda _: b"{}", is_forced=True, rate_per_s=10)
     done, said = await run(world, forced)
-    assert done.evidence.forced == ("echo/blue has 3 of 4 replicas ready",)
-    assert said[0] == "forced although echo/blue has 3 of 4 replicas ready"
+    (objection,) = done.evidence.forced
+    assert objection.text == "echo/blue has 3 of 4 replicas ready"
+    # Before the plan, and with what to do about it.
+    assert said[0].startswith("FORCED: the checks before the drill failed")
+    assert f"× {objection.text}\n      → {objection.fix}" in said[0]
+    assert said[1].startswith("drill coordinator: ")
     assert "kill fe-0" in world.done
 
 
@@ -140,7 +144,7 @@ async def test_few_slots_and_long_waits_are_minded(
     assert "mind     echo/blue has 3 slots for 3 front-ends" in said[0]
     assert "may wait until then" in said[0]
     (mind,) = done.evidence.minds
-    assert mind.endpoint == "echo"
+    assert mind.endpoints == ("echo",)
     assert f"mind     {mind.text}" in said[0]
     assert [strike.short_s for strike in done.evidence.strikes] == [0.0]
 
@@ -154,7 +158,7 @@ async def test_too_few_slots_are_said_beforehand_and_not_held_against_it_when_fo
         await run(world)
     assert world.done == []
     done, said = await run(world, Wishes(body=lambda _: b"{}", is_forced=True, rate_per_s=10))
-    assert said[0].startswith("forced although echo/blue has 3 slots for 3 front-ends")
+    assert "× echo/blue has 3 slots for 3 front-ends" in said[0]
     assert [strike.short_s > 5 for strike in done.evidence.strikes] == [True]
 
 

@@ -309,6 +309,19 @@ def test_a_fault_that_nobody_felt_shows_nothing() -> None:
         assert judge(drill_named("disk-full"), seen).verdict is verdict
 
 
+@pytest.mark.parametrize("drill", ["disk-full", "partition"])
+def test_a_drill_that_ended_before_it_looked_does_not_say_that_nothing_was_felt(drill: str) -> None:
+    hit = strike(target="fe-0", ended_s=8.0, successor="", gap_s=None, was_felt=None)
+    seen = evidence(strikes=(hit,), interrupted="interrupted")
+    felt = finding(seen, "felt", drill)
+    assert felt.verdict is Verdict.UNKNOWN
+    assert felt.measured == "the drill ended early, before it was seen whether fe-0 felt it"
+    if drill == "partition":
+        assert "ended early" in finding(seen, "epoch", drill).measured
+        took_over = evidence(strikes=(strike(ended_s=8.0),), interrupted="interrupted")
+        assert finding(took_over, "felt", drill).verdict is Verdict.PASSED
+
+
 def test_what_was_missing_when_the_drill_gave_up_is_named() -> None:
     gone = evidence(strikes=(strike(back_s=None, missing=("fe-2 is not ready",)),))
     found = finding(gone, "recovery")

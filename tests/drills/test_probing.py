@@ -26,10 +26,10 @@ from trioroute.wire.resources import DeploymentResource, Resources
 
 def test_a_request_becomes_evidence() -> None:
     answer = Answer(503, {b"x-trioroute-error": b"queue-full"}, b"")
-    answered = Record(due_at=11.0, ended_at=11.5, port=7, answer=answer)
+    answered = Record(due_at=11.0, ended_at=11.5, port=7, answer=answer, unsent_s=0.2)
     broken = Record(due_at=11.0, ended_at=12.0, port=7, error="reset")
     assert request_of(answered, 10.0) == Request(
-        due_s=1.0, ended_s=1.5, status=503, reason="queue-full", port=7
+        due_s=1.0, ended_s=1.5, status=503, reason="queue-full", port=7, unsent_s=0.2
     )
     assert request_of(broken, 10.0) == Request(
         due_s=1.0, ended_s=2.0, status=0, reason="reset", port=7

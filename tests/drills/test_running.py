@@ -91,6 +91,14 @@ async def test_an_interrupted_drill_mends_what_it_broke(
     assert seen.after.coordinator == "fe-0"
 
 
+async def test_what_an_interrupted_drill_did_not_look_at_is_not_said(
+    system: SmallSystem, fast_clock: MockClock
+) -> None:
+    world = SmallWorld(system)
+    seen, _ = await rehearse("disk-full", world, ("fe-1",), stop_after_s=12, lasts_s=1e3)
+    assert [strike.was_felt for strike in seen.strikes] == [None]
+
+
 async def test_it_ends_when_the_front_ends_agree(
     system: SmallSystem, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

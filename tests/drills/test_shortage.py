@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.drills.small_drill import replica, view, with_deployment
 from trioroute.drills.catalogue import drill_named
-from trioroute.drills.shortage import Shortage, shortages
+from trioroute.drills.shortage import Alike, Shortage, gathered, shortages
 from trioroute.wire.resources import DeploymentResource, Resources
 
 
@@ -39,28 +40,36 @@ def found(
     return [*shortages(drill_named(drill), seen, written, lasts_s=lasts_s)]
 
 
+def told(*short: Shortage) -> Alike:
+    (alike,) = gathered(short)
+    return alike
+
+
 def test_fewer_slots_than_front_ends_and_short_waits_are_foretold_with_the_remedy() -> None:
     (short,) = found()
     assert (short.key, short.endpoint) == ("echo/blue", "echo")
     assert (short.slots, short.front_ends, short.wait_s) == (2, 3, 0.5)
     # The longest request by a clock that may run 5 % slow, and until it is noticed.
     assert short.back_s == pytest.approx(5.75)
-    assert "echo/blue has 2 slots for 3 front-ends and lets requests wait 500 ms" in short.text
-    assert "5.8 s later" in short.text
     assert (
-        "max_queue_wait_ms: 3000 or more (the clocks of waiting requests stand still" in short.fix
+        "echo/blue has 2 slots for 3 front-ends and lets requests wait 500 ms" in told(short).text
     )
-    assert short.fix.endswith("more than 3 slots: `trioroute scale echo/blue 4`")
+    assert "5.8 s later" in told(short).text
+    assert (
+        "max_queue_wait_ms: 3000 or more (the clocks of waiting requests stand still"
+        in told(short).fix
+    )
+    assert told(short).fix.endswith("more than 3 slots: `trioroute scale echo/blue 4`")
     assert short.over_s > short.back_s
     assert not short.is_borne
-    assert "so requests may get 503 queue-timeout until then" in short.text
+    assert "so requests may get 503 queue-timeout until then" in told(short).text
 
 
 def test_where_requests_may_wait_for_long_enough_they_are_late_only() -> None:
     (borne,) = found(wait_ms=3000)
     assert borne.is_borne
-    assert "wait 3,000 ms" in borne.text
-    assert "so requests may wait until then" in borne.text
+    assert "wait 3,000 ms" in told(borne).text
+    assert "so requests may wait until then" in told(borne).text
     assert not found(wait_ms=2500)[0].is_borne
 
 
@@ -109,14 +118,14 @@ def test_who_is_heard_again_has_its_slots_until_then(drill: str) -> None:
     assert short.back_s == pytest.approx(3.5)
     assert found(drill, lasts_s=20.0, wait_ms=10_000)[0].is_borne is False
     (long,) = found(drill, lasts_s=30.0)
-    assert "30.5 s later" in long.text
+    assert "30.5 s later" in told(long).text
     # The figure is less than that, and says why.
-    assert "max_queue_wait_ms: 27500 or more" in long.fix
-    assert "stand still for 5 s of the 30.5 s" in long.fix
+    assert "max_queue_wait_ms: 27500 or more" in told(long).fix
+    assert "stand still for 5 s of the 30.5 s" in told(long).fix
 
 
 def test_where_the_office_stays_the_figure_is_the_whole_time() -> None:
-    assert "max_queue_wait_ms: 6000 or more and" in found("front-end")[0].fix
+    assert "max_queue_wait_ms: 6000 or more and" in told(*found("front-end")).fix
 
 
 @pytest.mark.parametrize(("per_replica", "enough"), [(1, 4), (3, 2)])
@@ -124,8 +133,8 @@ def test_the_number_of_replicas_that_would_be_enough_is_said(per_replica: int, e
     replicas = tuple(replica(f"r{number}", slots=per_replica) for number in range(1))
     seen = view(**with_deployment(count=1, replicas=replicas))
     (short,) = shortages(drill_named("coordinator"), seen, registry({}), lasts_s=0)
-    assert f"`trioroute scale echo/blue {enough}`" in short.fix
-    assert f"has {per_replica} slot{'s' if per_replica > 1 else ''} for" in short.text
+    assert f"`trioroute scale echo/blue {enough}`" in told(short).fix
+    assert f"has {per_replica} slot{'s' if per_replica > 1 else ''} for" in told(short).text
 
 
 def test_what_gets_no_requests_or_is_not_known_is_left_out() -> None:
@@ -138,3 +147,29 @@ def test_what_gets_no_requests_or_is_not_known_is_left_out() -> None:
     assert [*shortages(coordinator, two, registry({}, name="green"), lasts_s=0)] == []
     # Registered by a program, without a file: nobody can tell.
     assert [*shortages(coordinator, two, registry(), lasts_s=0)] == []
+
+
+def test_deployments_that_differ_in_nothing_else_are_told_in_one_sentence() -> None:
+    (blue,) = found()
+    green = attrs.evolve(blue, key="echo/green", slots=1, replicas_enough=5)
+    other = attrs.evolve(blue, key="other/blue")
+    both = told(blue, green)
+    assert both.text.startswith(
+        "echo/blue (2 slots) and echo/green (1 slot) have no more slots than there are front-ends "
+        "(3), and let requests wait 500 ms: one front-end may hold all slots of one of them"
+    )
+    assert both.text.count("queue-timeout") == 1
+    assert both.fix.endswith(
+        "give each more than 3 slots: `trioroute scale echo/blue 4`, `trioroute scale echo/green 5`"
+    )
+    assert both.endpoints == ("echo",)
+    three = told(blue, green, other)
+    assert "echo/blue (2 slots), echo/green (1 slot) and other/blue (2 slots) have" in three.text
+    assert three.endpoints == ("echo", "other")
+    # Who may wait for longer has another sentence to itself.
+    patient = attrs.evolve(green, wait_s=30.0)
+    assert [each.shortages for each in gathered([blue, patient, other])] == [
+        (blue, other),
+        (patient,),
+    ]
+    assert gathered([]) == ()

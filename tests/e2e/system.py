@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -134,14 +134,18 @@ def command_line(*arguments: object) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_up(folder: Path, *options: str) -> Iterator[System]:
-    """`up` with the files in a folder; ended by Ctrl-C unless the test did so already."""
+def running_up(folder: Path, *options: str, within: Sequence[str] = ()) -> Iterator[System]:
+    """`up` with the files in a folder; ended by Ctrl-C unless the test did so already.
+
+    Args:
+        within: in front of its command line, and replaced by it: `nsenter` and its like.
+    """
     data = folder / "data"
     arguments = ["up", folder, "--data", data, "--port", "0", "--admin-port", "0", *options]
     errors = folder / "up.stderr"
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            command_line(*arguments),
+            [*within, *command_line(*arguments)],
             stdout=subprocess.PIPE,
             stderr=stderr,
             stdin=subprocess.DEVNULL,

@@ -6,20 +6,25 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.e2e.disks import can_mount_privately, free_bytes, small_disks
 from tests.e2e.system import (
+    PATIENCE_S,
     System,
     command_line,
     marked_environment,
+    our_processes,
     read_records,
     running_up,
     wait_until_rejoined,
     write_files,
 )
+from tests.e2e.terminal import terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -118,5 +123,60 @@ def test_an_interrupted_drill_leaves_nothing_frozen(tmp_path: Path) -> None:
             name, _ = wait_until_rejoined(system)
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not can_mount_privately(), reason="needs root, unshare, nsenter and setsid")
+def test_ctrl_c_while_the_disk_is_full_gives_the_room_back(tmp_path: Path) -> None:
+    write_files(tmp_path, replicas=6, service_s=0.02)
+    data = tmp_path / "data"
+    with small_disks(data) as mounts, running_up(tmp_path, within=mounts.enter) as system:
+        coordinator, _ = system.coordinator()
+        victim = next(name for name in sorted(system.admin_urls) if name != coordinator)
+        disk = mounts.seen(data / victim)
+        room = free_bytes(disk)
+        assert room > 0
+        with terminal(
+            *mounts.enter,
+            *command_line("drill", "disk-full", "--yes", "--lasts", "120s", "--data", data),
+            "--report",
+            tmp_path / "out.json",
+            environment=marked_environment(data),
+        ) as screen:
+            screen.read_until(f"filled the disk of {victim}")
+            assert free_bytes(disk) == 0
+            assert (disk / ".drill-ballast").exists()
+            # It feels it: it cannot start again, for want of room.
+            os.kill(system.front_end_pid(victim), signal.SIGKILL)
+            log = data / "log" / f"{victim}.log"
+            wait_until(lambda: "No space left on device" in log.read_text())
+            screen.press_ctrl_c()
+            said, status = screen.read_to_end()
+        assert status == 130, said
+        assert f"interrupted: mended {victim}; it was not waited for" in said
+        assert "ended early (whatever was broken is mended)" in said.splitlines()[-1]
+        assert not (disk / ".drill-ballast").exists()
+        assert free_bytes(disk) > room / 2
+        assert not (data / "drill.json").exists()
+        assert not [line for _, line in our_processes(data) if "drills.local.guard" in line]
+        report = json.loads((tmp_path / "out.json").read_text())
+        assert report["interrupted"]
+        assert verdicts(report)["undone"] == "passed"
+        # Nobody has to do anything: `up` starts it again, and all is well.
+        wait_until_rejoined(system)
+        for words in (["doctor"], ["drill", "undo"]):
+            done = subprocess.run(
+                command_line(*words, "--data", data), capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            said = done.stdout
+        assert said == "nothing was left behind\n"

@@ -47,6 +47,7 @@ class Record:
         answer: None when the connection broke first.
         error: why there is no answer.
         is_under_way: whether nobody waited for its end: the load was cancelled.
+        unsent_s: how long of it every connection was in use, so that it was not sent.
     """
 
     due_at: float
@@ -55,6 +56,7 @@ class Record:
     answer: Answer | None = None
     error: str = ""
     is_under_way: bool = False
+    unsent_s: float = 0.0
 
     @property
     def is_ok(self) -> bool:
@@ -141,6 +143,7 @@ class Clients:
     async def send(self, due_at: float) -> Record:
         """Send one request on the connection that was idle longest, or a new one for a dead one."""
         connection = await self._take()
+        unsent_s = max(0.0, trio.current_time() - due_at)
         port = 0
         try:
             with trio.fail_after(_PATIENCE_S):
@@ -155,7 +158,13 @@ class Clients:
             why = str(error) or f"no answer within {_PATIENCE_S:g} s"
             return Record(due_at=due_at, ended_at=trio.current_time(), port=port, error=why)
         self._put_back(connection)
-        return Record(due_at=due_at, ended_at=trio.current_time(), port=port, answer=answer)
+        return Record(
+            due_at=due_at,
+            ended_at=trio.current_time(),
+            port=port,
+            answer=answer,
+            unsent_s=unsent_s,
+        )
 
     def close(self) -> None:
         """Close every connection."""

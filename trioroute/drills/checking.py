@@ -9,31 +9,18 @@ import attrs
 
 from trioroute.core.status import ClusterStatus
 from trioroute.drills.catalogue import Drill, Victim
+from trioroute.drills.evidence import Objection
 from trioroute.drills.shortage import LOAD_MAX
 from trioroute.drills.wholeness import best_view, rifts
 from trioroute.drills.world import Target
 
 __all__ = [
     "NoTargetError",
-    "Objection",
     "choose_targets",
     "free_slots",
     "objections",
     "slots_left",
 ]
-
-
-@attrs.frozen
-class Objection:
-    """One reason not to drill now, and what to do about it.
-
-    Attributes:
-        about: the front-end that the sentence begins with; empty when it is about none.
-    """
-
-    text: str
-    fix: str
-    about: str = ""
 
 
 class NoTargetError(ValueError):

@@ -15,16 +15,15 @@ from trioroute.core.status import ClusterStatus
 from trioroute.drills.catalogue import Drill
 from trioroute.drills.checking import (
     NoTargetError,
-    Objection,
     choose_targets,
     free_slots,
     objections,
 )
-from trioroute.drills.evidence import Evidence, Mind
+from trioroute.drills.evidence import Evidence, Mind, Objection
 from trioroute.drills.judging import Judgement, Verdict, judge
 from trioroute.drills.probing import Prober, open_prober, pick_rate
 from trioroute.drills.running import Rehearsal, Settings, Tell
-from trioroute.drills.shortage import Shortage, shortages
+from trioroute.drills.shortage import Alike, gathered, shortages
 from trioroute.drills.watching import Watcher
 from trioroute.drills.wholeness import best_view, whole_of
 from trioroute.drills.world import Target, World
@@ -110,11 +109,11 @@ async def conduct(
     )
     seen = await _see(client, watcher)
     lasts_s = drill.lasts_s if wishes.lasts_s is None else wishes.lasts_s
-    scarce = [*shortages(drill, seen.best, seen.registry, lasts_s=lasts_s)]
-    short = [each for each in scarce if not each.is_borne]
+    scarce = gathered(shortages(drill, seen.best, seen.registry, lasts_s=lasts_s))
+    short = [each for each in scarce if not each.first.is_borne]
     targets, forced = _check(drill, world, wishes, seen, short)
-    for objection in forced:
-        tell(f"forced although {objection}")
+    if forced:
+        tell(_overruled(forced))
     prober = await _open(client, seen.best, wishes)
     if wishes.endpoint and isinstance(prober, str):
         raise DrillRefusedError(f"--endpoint {wishes.endpoint} takes no requests: {prober}")
@@ -125,12 +124,10 @@ async def conduct(
             lasts_s=lasts_s,
             rate_per_s=pick_rate(wishes.rate_per_s, room, _service_s(prober)),
             forced=forced,
-            short_s=max((each.over_s for each in short if each.endpoint == endpoint), default=0.0),
-            minds=tuple(
-                Mind(endpoint=each.endpoint, text=each.text, over_s=each.over_s) for each in scarce
-            ),
+            short_s=max((e.first.over_s for e in short if endpoint in e.endpoints), default=0.0),
+            minds=tuple(map(_mind, scarce)),
         )
-        borne = [each.text for each in scarce if each.is_borne]
+        borne = [each.text for each in scarce if each.first.is_borne]
         if not ask(_describe(drill, targets, settings, prober, minds=borne)):
             raise DrillRefusedError("nothing was done")
         announce = partial(_announce, client, ", ".join(target.name for target in targets))
@@ -179,8 +176,8 @@ async def _see(client: ResourceClient, watcher: Watcher) -> _Seen:
 
 
 def _check(
-    drill: Drill, world: World, wishes: Wishes, seen: _Seen, short: Sequence[Shortage]
-) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    drill: Drill, world: World, wishes: Wishes, seen: _Seen, short: Sequence[Alike]
+) -> tuple[tuple[Target, ...], tuple[Objection, ...]]:
     """Who will be hit, and which objections were overruled.
 
     Raises:
@@ -198,12 +195,31 @@ def _check(
     found += [Objection(each.text, each.fix) for each in short]
     if found and not wishes.is_forced:
         raise DrillRefusedError(_refusal(drill, found))
-    return targets, tuple(objection.text for objection in found)
+    return targets, tuple(found)
 
 
 def _refusal(drill: Drill, found: Sequence[Objection]) -> str:
-    lines = "".join(f"\n  × {each.text}\n      → {each.fix}" for each in found)
-    return f"drill {drill.name} would prove nothing now (--force does it all the same):{lines}"
+    said = f"drill {drill.name} would prove nothing now (--force does it all the same):"
+    return said + _lines(found)
+
+
+def _overruled(forced: Sequence[Objection]) -> str:
+    """What is said first where the checks failed and the operator insists."""
+    return (
+        f"FORCED: the checks before the drill failed, and --force overrules them:{_lines(forced)}\n"
+        "  what fails from here on may come of that, and not of the drill\n"
+    )
+
+
+def _lines(found: Sequence[Objection]) -> str:
+    return "".join(f"\n  × {each.text}\n      → {each.fix}" for each in found)
+
+
+def _mind(alike: Alike) -> Mind:
+    first = alike.first
+    return Mind(
+        endpoints=alike.endpoints, text=alike.text, back_s=first.back_s, over_s=first.over_s
+    )
 
 
 async def _open(client: ResourceClient, best: ClusterStatus, wishes: Wishes) -> Prober | str:

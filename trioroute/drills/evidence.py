@@ -8,7 +8,17 @@ from collections.abc import Mapping
 
 import attrs
 
-__all__ = ["End", "Evidence", "Look", "Mind", "Probe", "Request", "Strike", "Whole"]
+__all__ = [
+    "End",
+    "Evidence",
+    "Look",
+    "Mind",
+    "Objection",
+    "Probe",
+    "Request",
+    "Strike",
+    "Whole",
+]
 
 _OK = 200
 
@@ -33,6 +43,7 @@ class Request:
         reason: `x-trioroute-error` of the answer, or why there is none.
         port: our end of its connection, 0 when there was none.
         is_under_way: whether the drill was interrupted before it had ended, at `ended_s`.
+        unsent_s: how long of it no connection of the drill's own was free to send it on.
     """
 
     due_s: float
@@ -41,6 +52,7 @@ class Request:
     reason: str = ""
     port: int = 0
     is_under_way: bool = False
+    unsent_s: float = 0.0
 
     @property
     def is_ok(self) -> bool:
@@ -72,16 +84,31 @@ class Probe:
 
 @attrs.frozen(kw_only=True)
 class Mind:
-    """What was said beforehand about an endpoint of this very system (`shortage`).
+    """What was said beforehand about some endpoints of this very system (`shortage`).
 
     Attributes:
         text: one sentence.
+        back_s: for how long after a strike slots of the victim's may stay unused.
         over_s: how long after a strike it is over.
     """
 
-    endpoint: str
+    endpoints: tuple[str, ...]
     text: str
+    back_s: float
     over_s: float
+
+
+@attrs.frozen
+class Objection:
+    """One reason not to drill now, and what to do about it.
+
+    Attributes:
+        about: the front-end that the sentence begins with; empty when it is about none.
+    """
+
+    text: str
+    fix: str
+    about: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -139,7 +166,7 @@ class Strike:
             0 when there was none.
         own_epoch_at_s: when that began, by its own account; None where it did not say.
         was_felt: whether a filled disk ended the target or made it want no requests, or a cut
-            parted anybody.
+            parted anybody; None when the drill was interrupted before it looked.
         missing: what was not back when the drill's patience ended, a sentence each.
         back_s: from the end of the deed until all was whole again; None when that was not seen.
         ports: our ends of the connections that the victim held; None where nobody can tell.
@@ -157,7 +184,7 @@ class Strike:
     gap_s: float | None = None
     own_epoch: int = 0
     own_epoch_at_s: float | None = None
-    was_felt: bool = False
+    was_felt: bool | None = None
     missing: tuple[str, ...] = ()
     back_s: float | None = None
     ports: frozenset[int] | None = frozenset()
@@ -176,7 +203,7 @@ class Evidence:
         is_undone: whether whatever was broken was seen to be mended.
         interrupted: why it ended early; empty when it did not.
         lateness_s: how late the drill's own timers were at worst: a busy machine's sign.
-        forced: objections to drilling that were overruled.
+        forced: what the checks had against drilling, and was overruled.
         minds: what was to be minded in this very system, as was said beforehand.
     """
 
@@ -193,5 +220,5 @@ class Evidence:
     is_undone: bool = True
     interrupted: str = ""
     lateness_s: float = 0.0
-    forced: tuple[str, ...] = ()
+    forced: tuple[Objection, ...] = ()
     minds: tuple[Mind, ...] = ()

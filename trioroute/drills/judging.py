@@ -197,7 +197,8 @@ def _judge_requests(drill: Drill, evidence: Evidence, account: Account) -> Itera
     verdict = _passed(not failed and not silenced)
     if under_way and not failed and not silenced:
         verdict = Verdict.UNKNOWN
-    yield Finding("requests", verdict, claim, measured + (f" ({shown})" if shown else ""), "0")
+    measured += f" ({shown})" if shown else ""
+    yield Finding("requests", verdict, claim, measured, "0 failed")
     if drill.victim is Victim.REPLICA and drill.deed is Deed.KILL:
         # It worked on at most its slots' worth; each may be sent once more before it is given up.
         yield from _judge_replica_losses(evidence, counts[End.EXCUSED])
@@ -358,6 +359,9 @@ def _judge_felt(drill: Drill, evidence: Evidence) -> Iterator[Finding]:
         if lasted_s is not None and lasted_s < _FELT_MIN_S:
             text = f"it lasted {_seconds(lasted_s)}: let it last longer with --lasts"
             yield Finding("felt", Verdict.UNKNOWN, claim, text, f"≥ {_seconds(_FELT_MIN_S)}")
+        elif drill.deed is not Deed.FREEZE and strike.was_felt is None and not strike.successor:
+            text = f"the drill ended early, before it was seen whether {strike.target} felt it"
+            yield Finding("felt", Verdict.UNKNOWN, claim, text)
         elif drill.deed is Deed.FILL and not strike.was_felt:
             text = f"{strike.target} wrote nothing that needed room: its log keeps a megabyte of it"
             how = "let it last longer (--lasts), and change much, or restart it, meanwhile"
@@ -371,7 +375,7 @@ def _judge_felt(drill: Drill, evidence: Evidence) -> Iterator[Finding]:
 
 
 def _is_unfelt_cut(drill: Drill, strike: Strike) -> bool:
-    return drill.deed is Deed.CUT and not (strike.was_felt or strike.successor)
+    return drill.deed is Deed.CUT and strike.was_felt is False and not strike.successor
 
 
 def _judge_gap(strike: Strike, goal_s: float, lateness_s: float) -> Finding:

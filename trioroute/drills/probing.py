@@ -136,6 +136,7 @@ def request_of(record: Record, began_at: float) -> Request:
         reason=reason,
         port=record.port,
         is_under_way=record.is_under_way,
+        unsent_s=record.unsent_s,
     )
 
 

@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from trioroute.drills.catalogue import Deed, Drill
-from trioroute.drills.evidence import Evidence, Mind, Strike, Whole
+from trioroute.drills.evidence import Evidence, Mind, Objection, Strike, Whole
 from trioroute.drills.probing import Prober, probe_of
 from trioroute.drills.watching import Watcher
 from trioroute.drills.world import Target, World, WorldError
@@ -45,14 +45,14 @@ class Settings:
     Attributes:
         lasts_s: how long a lasting deed lasts.
         rate_per_s: of the drill's own requests.
-        forced: objections that were overruled.
+        forced: what the checks had against it, and was overruled.
         short_s: for how long after a strike slots may be too few, as was said beforehand.
         minds: what was said beforehand about this very system.
     """
 
     lasts_s: float
     rate_per_s: float
-    forced: tuple[str, ...] = ()
+    forced: tuple[Objection, ...] = ()
     short_s: float = 0.0
     minds: tuple[Mind, ...] = ()
 

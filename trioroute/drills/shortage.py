@@ -10,7 +10,7 @@ beforehand: so it is said beforehand.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -22,7 +22,7 @@ from trioroute.drills.catalogue import Deed, Drill, Victim
 from trioroute.drills.written import patience_of
 from trioroute.wire.resources import Resources
 
-__all__ = ["LOAD_MAX", "Shortage", "shortages"]
+__all__ = ["LOAD_MAX", "Alike", "Shortage", "gathered", "shortages"]
 
 #: Of the slots that remain when something is down, so much may be in use: the goals promise no
 #: failed request up to here.
@@ -74,32 +74,75 @@ class Shortage:
         """Whether requests may wait for long enough: then they are late, and not refused."""
         return self.wait_s >= self.enough_s
 
+
+@attrs.frozen
+class Alike:
+    """Shortages that differ in their deployments only: one sentence is enough for all of them.
+
+    Args:
+        shortages: one at least.
+    """
+
+    shortages: tuple[Shortage, ...]
+
+    @property
+    def first(self) -> Shortage:
+        """The times, which all have in common."""
+        return self.shortages[0]
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Whose deployments they are, each once."""
+        return tuple(dict.fromkeys(each.endpoint for each in self.shortages))
+
     @property
     def text(self) -> str:
         """What is to be expected, one sentence."""
-        slots = "1 slot" if self.slots == 1 else f"{self.slots} slots"
-        then = "wait" if self.is_borne else "get 503 queue-timeout"
+        first = self.first
+        then = "wait" if first.is_borne else "get 503 queue-timeout"
+        come_back = f"and they come back {first.back_s:.1f} s later, so"
+        wait = f"requests wait {1e3 * first.wait_s:,.0f} ms"
+        if len(self.shortages) == 1:
+            return (
+                f"{first.key} has {_slots(first.slots)} for {first.front_ends} front-ends and lets "
+                f"{wait}: one front-end may hold all of them, {come_back} requests may {then} "
+                "until then"
+            )
+        *others, last = (f"{each.key} ({_slots(each.slots)})" for each in self.shortages)
         return (
-            f"{self.key} has {slots} for {self.front_ends} front-ends and lets requests wait "
-            f"{1e3 * self.wait_s:,.0f} ms: one front-end may hold all of them, and they come back "
-            f"{self.back_s:.1f} s later, so requests may {then} until then"
+            f"{', '.join(others)} and {last} have no more slots than there are front-ends "
+            f"({first.front_ends}), and let {wait}: one front-end may hold all slots of one of "
+            f"them, {come_back} its requests may {then} until then"
         )
 
     @property
     def fix(self) -> str:
         """What would be enough."""
-        enough_ms = _STEP_MS * math.ceil(1e3 * self.enough_s / _STEP_MS)
+        first = self.first
+        enough_ms = _STEP_MS * math.ceil(1e3 * first.enough_s / _STEP_MS)
         still = (
-            f" (the clocks of waiting requests stand still for {self.still_s:g} s of the "
-            f"{self.back_s:.1f} s, while the office changes hands)"
-            if self.still_s
+            f" (the clocks of waiting requests stand still for {first.still_s:g} s of the "
+            f"{first.back_s:.1f} s, while the office changes hands)"
+            if first.still_s
             else ""
         )
+        scale = ", ".join(
+            f"`trioroute scale {each.key} {each.replicas_enough}`" for each in self.shortages
+        )
+        whom = "it" if len(self.shortages) == 1 else "each"
         return (
             f"set max_queue_wait_ms: {enough_ms} or more{still} and `trioroute apply` it, or give "
-            f"it more than {self.front_ends} slots: `trioroute scale {self.key} "
-            f"{self.replicas_enough}`"
+            f"{whom} more than {first.front_ends} slots: {scale}"
         )
+
+
+def gathered(found: Iterable[Shortage]) -> tuple[Alike, ...]:
+    """Those that are alike together, in the order of the first of each."""
+    alike: dict[tuple[float, ...], list[Shortage]] = {}
+    for each in found:
+        times = (each.front_ends, each.wait_s, each.back_s, each.still_s, each.enough_s)
+        alike.setdefault(times, []).append(each)
+    return tuple(Alike(tuple(each)) for each in alike.values())
 
 
 def shortages(
@@ -138,6 +181,10 @@ def shortages(
                 enough_s=back_s - still_s + share * still_s,
                 over_s=back_s / (1 - share),
             )
+
+
+def _slots(count: int) -> str:
+    return "1 slot" if count == 1 else f"{count} slots"
 
 
 def _replicas_enough(deployment: DeploymentStatus, lacking: int) -> int:

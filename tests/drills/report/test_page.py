@@ -9,7 +9,7 @@ import pytest
 
 from tests.drills.small_drill import evidence, request, strike
 from trioroute.drills.catalogue import drill_named
-from trioroute.drills.evidence import Evidence
+from trioroute.drills.evidence import Evidence, Objection
 from trioroute.drills.judging import judge
 from trioroute.drills.report.page import to_page
 from trioroute.drills.report.record import record_of
@@ -68,7 +68,7 @@ def test_what_comes_from_the_system_is_text_not_markup() -> None:
         FAILED,
         system=evil,
         interrupted=evil,
-        forced=(evil,),
+        forced=(Objection(evil, evil),),
         strikes=(strike(target=evil, successor=evil),),
         requests=(*FAILED.requests, request(4.0, status=503, reason=evil)),
     )
@@ -87,6 +87,25 @@ def test_a_pass_shows_beside_it_for_how_long_nobody_was_answered() -> None:
     assert '<p class="unsure">For 6.0 s, from second 3.0 on, nobody was answered' in page(seen)
     assert "<b>6.0 s</b><span>longest without an answer</span>" in page(seen)
     assert '<p class="unsure">' not in page(calm)
+
+
+def test_a_slow_answer_is_explained_beside_the_verdict_and_what_is_judged_is_said() -> None:
+    calm = evidence()
+    slow = attrs.evolve(calm, requests=(*calm.requests, request(3.1, ended_s=4.9)))
+    assert '<p class="note">The slowest answer took 1,800 ms. Due at second 3.1' in page(slow)
+    assert "Judged is that no request fails (0 is the limit)" in page(slow)
+    odd = attrs.evolve(calm, requests=(*calm.requests, request(1.0, ended_s=2.9)))
+    assert '<p class="unsure">The slowest answer took 1,900 ms.' in page(odd)
+    assert "The slowest answer took" not in page(calm)
+
+
+def test_that_it_was_forced_stands_above_the_verdict_with_what_to_do() -> None:
+    forced = attrs.evolve(evidence(), forced=(Objection("echo has 1 of 2 replicas", "wait"),))
+    text = page(forced)
+    assert text.index("Forced: the checks before the drill failed") < text.index("<strong>Passed")
+    assert "<li>Echo has 1 of 2 replicas<br/>To do: wait</li>" in text
+    assert text.count("1 of 2 replicas") == 1
+    assert "Forced" not in page(evidence())
 
 
 def test_what_a_healthy_system_shows_stands_before_what_was_checked() -> None:

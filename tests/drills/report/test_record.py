@@ -10,7 +10,7 @@ import attrs
 import chaos
 from tests.drills.small_drill import evidence, request, strike
 from trioroute.drills.catalogue import drill_named
-from trioroute.drills.evidence import Evidence, Mind
+from trioroute.drills.evidence import Evidence, Mind, Objection
 from trioroute.drills.judging import judge
 from trioroute.drills.report.record import SCHEMA, record_of, to_json
 
@@ -59,10 +59,43 @@ def test_the_runbooks_document_every_field() -> None:
 
 
 def test_the_longest_silence_and_what_was_said_beforehand_are_in_it() -> None:
-    mind = Mind(endpoint="echo", text="two slots for three", over_s=9.0)
+    mind = Mind(endpoints=("echo",), text="two slots for three", back_s=5.8, over_s=9.0)
     calm = evidence(minds=(mind,))
     late = request(3.0, ended_s=9.0)
     found = record(attrs.evolve(calm, requests=(*calm.requests[:30], late)))
     assert found["minds"] == ["two slots for three"]
     assert found["requests"]["silence"] == {"from_s": 3.0, "to_s": 9.0, "lasted_ms": 6000.0}
     assert record(evidence(requests=()))["requests"]["silence"] is None
+
+
+def test_the_slowest_answer_is_in_it_with_its_limit_and_what_explains_it() -> None:
+    calm = evidence()
+    probe = attrs.evolve(calm.probe, queue_wait_s=10.0)
+    slow = request(3.1, ended_s=4.9, unsent_s=0.5)
+    found = record(attrs.evolve(calm, probe=probe, requests=(*calm.requests, slow)))
+    slowest = found["requests"]["slowest"]
+    assert slowest.pop("why").startswith("The slowest answer took 1,800 ms. Due at second 3.1")
+    assert slowest == {
+        "due_s": 3.1,
+        "ended_s": 4.9,
+        "took_ms": 1800.0,
+        "unsent_ms": 500.0,
+        "limit_ms": 10_020.0,
+        "phase": "healing",
+        "target": "fe-0",
+        "cause": "queue",
+        "explained": True,
+    }
+    usual = record(calm)["requests"]["slowest"]
+    assert (usual["cause"], usual["why"], usual["limit_ms"]) == ("usual", "", None)
+    assert record(evidence(requests=()))["requests"]["slowest"] is None
+
+
+def test_the_check_before_the_drill_is_in_it_with_what_was_overruled() -> None:
+    assert record(evidence())["precheck"] == {"verdict": "passed", "objections": []}
+    found = record(evidence(forced=(Objection("fe-2 is not ready", "wait"),)))
+    assert found["forced"] == ["fe-2 is not ready"]
+    assert found["precheck"] == {
+        "verdict": "failed",
+        "objections": [{"text": "fe-2 is not ready", "remedy": "wait"}],
+    }

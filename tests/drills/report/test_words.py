@@ -4,7 +4,7 @@ import attrs
 
 from tests.drills.small_drill import evidence, request, strike
 from trioroute.drills.catalogue import drill_named
-from trioroute.drills.evidence import Evidence, Mind, Probe
+from trioroute.drills.evidence import Evidence, Mind, Objection, Probe
 from trioroute.drills.judging import judge
 from trioroute.drills.report.words import headline, story, summary_lines
 
@@ -52,14 +52,12 @@ def test_the_story_says_what_is_not_known() -> None:
         probe=Probe(why_not="no key"),
         strikes=(strike(successor="", back_s=None),),
         interrupted="interrupted",
-        forced=("fe-2 is not ready",),
     )
     said = told(seen)
     assert "took over" not in said
     assert "The drill ended early: whatever was broken is mended" in said
     assert "No requests were sent: no key." in said
     assert "ended early: interrupted" in said
-    assert "forced although: fe-2 is not ready" in said
 
 
 def test_the_summary_has_a_line_for_each_finding_and_the_verdict_last() -> None:
@@ -76,15 +74,42 @@ def test_how_busy_the_machine_was_is_always_said() -> None:
     assert "    the drill's own timers were at most 124 ms late" in lines
 
 
-def test_a_silence_is_told_with_its_reason_and_a_mind_that_came_to_nothing_too() -> None:
-    mind = Mind(endpoint="echo", text="echo/blue has 2 slots for 3 front-ends", over_s=9.0)
+def test_what_was_said_beforehand_is_told_once_whatever_came_of_it() -> None:
+    text = "echo/blue has 2 slots for 3 front-ends"
+    mind = Mind(endpoints=("echo",), text=text, back_s=5.75, over_s=9.0)
     calm = evidence(minds=(mind,))
     assert f"Beforehand it was said that {mind.text}." in told(calm)
     late = [attrs.evolve(each, ended_s=max(each.ended_s, 6.0)) for each in calm.requests[30:]]
     seen = attrs.evolve(calm, requests=(*calm.requests[:30], *late))
     assert told(seen).count(mind.text) == 1
     lines = list(summary_lines(COORDINATOR, seen, judge(COORDINATOR, seen)))
-    assert any("nobody was answered, as was said beforehand" in line for line in lines)
+    (silence,) = (line for line in lines if "nobody was answered" in line)
+    (slowest,) = (line for line in lines if "The slowest answer" in line)
+    for line in (silence, slowest):
+        assert "slots that fe-0 held may stay unused for 5.8 s, as was said beforehand" in line
+        assert text not in line
+    # What was said as an objection stands at the top already.
+    forced = attrs.evolve(seen, forced=(Objection(text, "wait"),))
+    assert text not in told(forced)
+
+
+def test_that_it_was_forced_is_said_first_and_last() -> None:
+    forced = evidence(forced=(Objection("fe-2 is not ready", "wait"),))
+    lines = list(summary_lines(COORDINATOR, forced, judge(COORDINATOR, forced)))
+    assert lines[:2] == [
+        "‼ Forced: the checks before the drill failed, and --force overruled them",
+        "    × fe-2 is not ready",
+    ]
+    assert lines[-1] == (
+        "drill coordinator: PASSED in 8 s, forced on a system that was not fit for it"
+    )
+
+
+def test_what_is_judged_stands_beside_a_slow_answer() -> None:
+    for requests, is_told in ((evidence().requests, False), ((request(3.1, ended_s=4.9),), True)):
+        seen = evidence(requests=requests)
+        lines = "\n".join(summary_lines(COORDINATOR, seen, judge(COORDINATOR, seen)))
+        assert ("    Judged is that no request fails (0 is the limit)" in lines) is is_told
 
 
 def test_an_interrupted_drill_says_that_all_is_mended_and_what_was_under_way() -> None:
@@ -96,6 +121,8 @@ def test_an_interrupted_drill_says_that_all_is_mended_and_what_was_under_way() -
     )
     assert "whatever was broken is mended, and was not waited for." in told(seen)
     assert "1 was still under way then." in told(seen)
+    last = list(summary_lines(COORDINATOR, seen, judge(COORDINATOR, seen)))[-1]
+    assert last.endswith(", ended early (whatever was broken is mended)")
     assert "drill undo" in told(attrs.evolve(seen, is_undone=False))
     assert "not seen to come back" not in told(seen)
 

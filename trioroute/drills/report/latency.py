@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from trioroute.drills.evidence import Evidence, Request
+from trioroute.drills.report.slowest import limit_s
 
 __all__ = ["Latency", "latency_of", "latency_rows"]
 
@@ -41,11 +42,8 @@ def latency_rows(evidence: Evidence) -> Iterator[tuple[str, str]]:
 
 
 def _excess(evidence: Evidence, since: Latency) -> str:
-    probe = evidence.probe
-    if probe.queue_wait_s is None:
-        return ""
-    most_s = probe.queue_wait_s + probe.service_s
-    if since.p99_s <= most_s:
+    most_s = limit_s(evidence)
+    if most_s is None or since.p99_s <= most_s:
         return ""
     return (
         f"; p99 is more than its longest wait and its service together ({_ms(most_s)}), "

@@ -15,8 +15,9 @@ from trioroute.drills.report.latency import latency_rows
 from trioroute.drills.report.picture import draw
 from trioroute.drills.report.record import Record
 from trioroute.drills.report.silence import longest_silence, silence_line
+from trioroute.drills.report.slowest import judged_line, slowest_line, slowest_of
 from trioroute.drills.report.timeline import timeline_of
-from trioroute.drills.report.words import MARKS, headline, lateness_line, story
+from trioroute.drills.report.words import FORCED, MARKS, headline, lateness_line, story
 
 __all__ = ["to_page"]
 
@@ -42,6 +43,8 @@ h2 { font-size:1.05rem; margin:2.2rem 0 .6rem; }
   border-radius:.2rem; background:color-mix(in srgb, currentColor 8%, transparent); }
 .good { color:var(--good); } .bad { color:var(--bad); } .unsure { color:var(--unsure); }
 .verdict strong { display:block; font-size:1.35rem; }
+.forced { border:.1rem dashed; padding:.7rem 1rem; margin:1.2rem 0; border-radius:.2rem; }
+.forced ul { margin:.3rem 0; padding-left:1.2rem; color:var(--ink); }
 .figures { display:grid; grid-template-columns:repeat(4, 1fr); gap:.8rem; padding:0;
   list-style:none; }
 @media (max-width:40rem) { .figures { grid-template-columns:repeat(2, 1fr); } }
@@ -97,8 +100,9 @@ def to_page(drill: Drill, evidence: Evidence, judgement: Judgement, record: Reco
         f'<p class="meta">trioroute {escape(str(record["version"]))} · failure drill · '
         f"{began:%Y-%m-%d %H:%M:%S} UTC · {escape(evidence.system)}</p>",
         f"<h1>{escape(_sentence(drill.summary))}</h1>",
+        *_forced(evidence),
         f'<p class="verdict {kind}"><strong>{escape(said)}</strong>{escape(_sentence(rest))}</p>',
-        *_silent(evidence),
+        *_observed(evidence),
         *_figures(evidence, judgement),
         "<h2>What happened</h2>",
         *(f"<p>{escape(line)}</p>" for line in story(drill, evidence, judgement)),
@@ -118,15 +122,28 @@ def to_page(drill: Drill, evidence: Evidence, judgement: Judgement, record: Reco
     return "\n".join(parts) + "\n"
 
 
-def _silent(evidence: Evidence) -> Iterator[str]:
-    """Beside the verdict: nobody shall read a pass and miss that nobody was answered for long."""
+def _forced(evidence: Evidence) -> Iterator[str]:
+    """Above the verdict: it is about a system that was not fit for the drill."""
+    if evidence.forced:
+        yield f'<div class="forced unsure"><strong>{escape(FORCED)}</strong><ul>'
+        for each in evidence.forced:
+            yield f"<li>{escape(_sentence(each.text))}<br/>To do: {escape(each.fix)}</li>"
+        yield "</ul>What failed may come of that, and not of the drill.</div>"
+
+
+def _observed(evidence: Evidence) -> Iterator[str]:
+    """Beside the verdict: nobody shall read a pass and miss how long somebody waited, and why."""
     if line := silence_line(evidence):
         yield f'<p class="unsure">{escape(line)}</p>'
+    slowest = slowest_of(evidence)
+    if slowest is not None and (line := slowest_line(evidence)):
+        kind = "note" if slowest.is_explained else "unsure"
+        yield f'<p class="{kind}">{escape(line)}</p>'
 
 
 def _figures(evidence: Evidence, judgement: Judgement) -> Iterator[str]:
     counts = judgement.account.counts
-    slowest_s = max((r.took_s for r in evidence.requests if r.is_ok), default=None)
+    slowest = slowest_of(evidence)
     gaps = [strike.gap_s for strike in evidence.strikes if strike.gap_s is not None]
     backs = [strike.back_s for strike in evidence.strikes if strike.back_s is not None]
     silence, under_way = longest_silence(evidence.requests), counts[End.UNDER_WAY]
@@ -138,7 +155,7 @@ def _figures(evidence: Evidence, judgement: Judgement) -> Iterator[str]:
         *([(f"{under_way:,}", "under way at the end")] if under_way else []),
         *([(f"{1e3 * max(gaps):,.0f} ms", "without a coordinator")] if gaps else []),
         *([(f"{max(backs):.1f} s", "until all was back")] if backs else []),
-        *([(f"{1e3 * slowest_s:,.0f} ms", "slowest answer")] if slowest_s is not None else []),
+        *([(f"{1e3 * slowest.request.took_s:,.0f} ms", "slowest answer")] if slowest else []),
         *([(_span(silence.lasted_s), "longest without an answer")] if silence else []),
     ]
     yield '<ul class="figures">'
@@ -175,7 +192,7 @@ def _latency(evidence: Evidence) -> Iterator[str]:
         yield "<h2>How long answers took</h2><table><tbody>"
         for when, took in rows:
             yield f"<tr><td>{escape(_sentence(when))}</td><td>{escape(took)}</td></tr>"
-        yield "</tbody></table>"
+        yield f'</tbody></table><p class="meta">{escape(judged_line(evidence))}</p>'
 
 
 def _reasons(judgement: Judgement) -> Iterator[str]:

@@ -8,9 +8,10 @@ import msgspec
 
 from trioroute.drills.catalogue import Drill
 from trioroute.drills.evidence import Evidence, Strike, Whole
-from trioroute.drills.judging import Judgement
+from trioroute.drills.judging import Judgement, Verdict
 from trioroute.drills.report.latency import Latency, latency_of
 from trioroute.drills.report.silence import longest_silence
+from trioroute.drills.report.slowest import limit_s, slowest_line, slowest_of
 from trioroute.drills.report.timeline import BUCKET_S, timeline_of
 
 __all__ = ["SCHEMA", "Record", "record_of", "to_json"]
@@ -40,7 +41,13 @@ def record_of(drill: Drill, evidence: Evidence, judgement: Judgement, *, version
         "began_at": _iso(evidence.began_at),
         "lasted_s": _rounded(evidence.lasted_s),
         "interrupted": evidence.interrupted,
-        "forced": list(evidence.forced),
+        "forced": [objection.text for objection in evidence.forced],
+        "precheck": {
+            "verdict": (Verdict.FAILED if evidence.forced else Verdict.PASSED).value,
+            "objections": [
+                {"text": objection.text, "remedy": objection.fix} for objection in evidence.forced
+            ],
+        },
         "minds": [mind.text for mind in evidence.minds],
         "lateness_ms": _ms(evidence.lateness_s),
         "findings": [
@@ -88,6 +95,7 @@ def _requests(evidence: Evidence, judgement: Judgement) -> Record:
         "before": _times(before),
         "since": _times(since),
         "silence": _silence(evidence),
+        "slowest": _slowest(evidence),
     }
 
 
@@ -99,6 +107,25 @@ def _silence(evidence: Evidence) -> Record | None:
         "from_s": _rounded(found.from_s),
         "to_s": _rounded(found.to_s),
         "lasted_ms": _ms(found.lasted_s),
+    }
+
+
+def _slowest(evidence: Evidence) -> Record | None:
+    found = slowest_of(evidence)
+    if found is None:
+        return None
+    most_s, request = limit_s(evidence), found.request
+    return {
+        "due_s": _rounded(request.due_s),
+        "ended_s": _rounded(request.ended_s),
+        "took_ms": _ms(request.took_s),
+        "unsent_ms": _ms(request.unsent_s),
+        "limit_ms": None if most_s is None else _ms(most_s),
+        "phase": found.phase.value,
+        "target": "" if found.strike is None else found.strike.target,
+        "cause": found.cause.value,
+        "explained": found.is_explained,
+        "why": slowest_line(evidence),
     }
 
 

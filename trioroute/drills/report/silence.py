@@ -7,9 +7,9 @@ from typing import Final
 
 import attrs
 
-from trioroute.drills.evidence import Evidence, Mind, Request, Strike
+from trioroute.drills.evidence import Evidence, Request, Strike
 
-__all__ = ["Silence", "longest_silence", "silence_line"]
+__all__ = ["Silence", "foretold", "longest_silence", "silence_line", "vacant_s"]
 
 #: Shorter than this nobody needs to be told; or than two requests take one after the other.
 _TOLD_S: Final = 1.0
@@ -55,26 +55,34 @@ def silence_line(evidence: Evidence) -> str:
     if silence is None or silence.lasted_s < max(_TOLD_S, 2 * evidence.probe.service_s):
         return ""
     said = f"For {silence.lasted_s:.1f} s, from second {silence.from_s:.1f} on, nobody was answered"
-    for mind in evidence.minds:
-        if mind.endpoint == evidence.probe.endpoint and _explains(mind, evidence.strikes, silence):
-            return f"{said}, as was said beforehand: {mind.text}."
-    vacant_s = max((_shared_s(strike, silence) for strike in evidence.strikes), default=0.0)
-    if vacant_s > silence.lasted_s / 2:
-        return f"{said}; for {vacant_s:.1f} s of that nobody coordinated."
+    if why := foretold(evidence, silence.from_s, silence.to_s):
+        return f"{said}: {why}."
+    if (vacant := vacant_s(evidence, silence.from_s, silence.to_s)) > silence.lasted_s / 2:
+        return f"{said}; for {vacant:.1f} s of that nobody coordinated."
     if evidence.lateness_s > silence.lasted_s / 2:
         late = f"the drill's own timers were up to {evidence.lateness_s:.1f} s late"
         return f"{said}; the machine was too busy to tell why ({late})."
     return f"{said}, and the drill knows no reason: see `trioroute events`."
 
 
-def _explains(mind: Mind, strikes: Sequence[Strike], silence: Silence) -> bool:
-    return any(
-        silence.from_s >= strike.at_s - _EARLY_S and silence.to_s <= strike.at_s + mind.over_s
-        for strike in strikes
-    )
+def foretold(evidence: Evidence, from_s: float, to_s: float) -> str:
+    """How a wait of this time was explained beforehand (`shortage`); empty where it was not."""
+    for mind in evidence.minds:
+        for strike in evidence.strikes:
+            is_then = from_s >= strike.at_s - _EARLY_S and to_s <= strike.at_s + mind.over_s
+            if is_then and evidence.probe.endpoint in mind.endpoints:
+                return (
+                    f"slots that {strike.target} held may stay unused for {mind.back_s:.1f} s, "
+                    "as was said beforehand"
+                )
+    return ""
 
 
-def _shared_s(strike: Strike, silence: Silence) -> float:
-    """For how much of it nobody coordinated after this strike."""
+def vacant_s(evidence: Evidence, from_s: float, to_s: float) -> float:
+    """For how long of this time nobody coordinated after a strike; the longest of all strikes."""
+    return max((_vacant_s(strike, from_s, to_s) for strike in evidence.strikes), default=0.0)
+
+
+def _vacant_s(strike: Strike, from_s: float, to_s: float) -> float:
     until_s = strike.at_s + (strike.gap_s or 0.0)
-    return max(0.0, min(until_s, silence.to_s) - max(strike.at_s, silence.from_s))
+    return max(0.0, min(until_s, to_s) - max(strike.at_s, from_s))

@@ -9,17 +9,24 @@ from trioroute.drills.judging import Finding, Judgement, Verdict
 from trioroute.drills.report.latency import latency_rows
 from trioroute.drills.report.offices import office_lines
 from trioroute.drills.report.silence import silence_line
+from trioroute.drills.report.slowest import judged_line, slowest_line
 
-__all__ = ["MARKS", "headline", "lateness_line", "story", "summary_lines"]
+__all__ = ["FORCED", "MARKS", "headline", "lateness_line", "story", "summary_lines"]
 
 #: In front of a line, as in `doctor`.
 MARKS: Final = {Verdict.PASSED: "√", Verdict.FAILED: "×", Verdict.UNKNOWN: "?"}
+
+#: Above everything else, where it was so.
+FORCED: Final = "Forced: the checks before the drill failed, and --force overruled them"
 
 _HEADLINES: Final = {
     Verdict.PASSED: "Passed",
     Verdict.FAILED: "Failed",
     Verdict.UNKNOWN: "Could not judge",
 }
+
+#: In front of what must not be overlooked, as in `doctor`.
+_ATTENTION: Final = "‼"
 
 #: What was done to the one that stands in the middle.
 _DID: Final = {
@@ -63,12 +70,13 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
         else:
             yield _unseen(evidence)
     yield from office_lines(evidence)
-    silence = silence_line(evidence)
+    # What the checks had against it stands above everything else.
+    objected = {objection.text for objection in evidence.forced}
     yield from (
-        f"Beforehand it was said that {m.text}." for m in evidence.minds if m.text not in silence
+        f"Beforehand it was said that {mind.text}."
+        for mind in evidence.minds
+        if mind.text not in objected
     )
-    if silence:
-        yield silence
     counts = judgement.account.counts
     if judgement.account.sent:
         account, under_way = judgement.account, counts[End.UNDER_WAY]
@@ -84,8 +92,6 @@ def story(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[st
         yield f"No requests were sent: {evidence.probe.why_not}."
     if evidence.interrupted:
         yield f"The drill ended early: {evidence.interrupted}."
-    if evidence.forced:
-        yield f"It was forced although: {'; '.join(evidence.forced)}."
 
 
 def _deed(drill: Drill, strike: Strike) -> str:
@@ -112,6 +118,9 @@ def _unseen(evidence: Evidence) -> str:
 
 def summary_lines(drill: Drill, evidence: Evidence, judgement: Judgement) -> Iterator[str]:
     """What the terminal shows at the end."""
+    if evidence.forced:
+        yield f"{_ATTENTION} {FORCED}"
+        yield from (f"    × {objection.text}" for objection in evidence.forced)
     width = max((len(finding.claim) for finding in judgement.findings), default=0)
     for finding in judgement.findings:
         goal = f"  (goal {finding.goal})" if finding.goal else ""
@@ -123,8 +132,21 @@ def summary_lines(drill: Drill, evidence: Evidence, judgement: Judgement) -> Ite
     yield from (f"    {line}" for line in office_lines(evidence))
     if silence := silence_line(evidence):
         yield f"    {silence}"
+    if slowest := slowest_line(evidence):
+        yield f"    {slowest}"
+        yield f"    {judged_line(evidence)}"
     yield f"    {lateness_line(evidence)}"
-    yield f"drill {drill.name}: {judgement.verdict.value.upper()} in {evidence.lasted_s:.0f} s"
+    said = f"drill {drill.name}: {judgement.verdict.value.upper()} in {evidence.lasted_s:.0f} s"
+    yield said + "".join(f", {circumstance}" for circumstance in _circumstances(evidence))
+
+
+def _circumstances(evidence: Evidence) -> Iterator[str]:
+    """What whoever reads the last line alone must not miss."""
+    if evidence.forced:
+        yield "forced on a system that was not fit for it"
+    if evidence.interrupted:
+        mended = "whatever was broken is mended" if evidence.is_undone else "run `drill undo`"
+        yield f"ended early ({mended})"
 
 
 def lateness_line(evidence: Evidence) -> str:
