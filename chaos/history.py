@@ -240,3 +240,14 @@ class History:
         """Requests per second that were offered in that time."""
         offered = sum(self.began_at <= r.sent_at <= self.ended_at for r in self.requests)
         return offered / self.duration_s if self.duration_s > 0 else 0.0
+
+    @property
+    def busy_share(self) -> float:
+        """For which share of that time requests ran in slots, as the replicas' own records say."""
+        available_s = sum(self.slots.values()) * self.duration_s
+        used_s = sum(
+            max(0.0, min(run.ended_at, self.ended_at) - max(run.begun_at, self.began_at))
+            for run in self.executions
+            if run.ended_at is not None
+        )
+        return used_s / available_s if available_s > 0 else 0.0

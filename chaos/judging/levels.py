@@ -11,6 +11,7 @@ class Levels:
 
     Attributes:
         rate_min: requests per second offered, below which a run is invalid.
+        busy_share_min: share of all slots' time in use, below which a run is invalid.
         kinds_min: kinds of fault, below which a run is invalid.
         requests_min: requests offered, below which a run is invalid.
         recover_max_s: how long any fault's recovery may take on any machine.
@@ -37,6 +38,7 @@ class Levels:
     """
 
     rate_min: float = 200.0
+    busy_share_min: float = 0.0
     kinds_min: int = 1
     requests_min: int = 0
     recover_max_s: float = 30.0

@@ -89,6 +89,8 @@ def _request_lines(history: History) -> list[str]:
     times = [r.ended_at - r.sent_at for r in history.requests if r.is_ok and r.ended_at]
     text = ", ".join(f"{name} {count}" for name, count in outcomes.most_common())
     busy = f", {history.starved_share:.0%} of it on a machine too busy"
+    if history.has_executions:
+        busy += f"; {history.busy_share:.0%} of the slots' time in use"
     return [
         f"{len(history.requests)} requests; {history.rate:.0f}/s for"
         f" {history.duration_s:.0f} s{busy}",
@@ -180,6 +182,7 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "skipped": history.skipped,
         "duration_s": history.duration_s,
         "starved_share": history.starved_share,
+        "busy_share": history.busy_share,
         "requests": len(history.requests),
         "faults": [
             {**attrs.asdict(span), "front_ends": sorted(span.front_ends)} for span in history.spans

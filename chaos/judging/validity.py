@@ -60,6 +60,9 @@ def _too_few_requests(history: History, levels: Levels) -> Iterator[str]:
             yield f"for {_STRETCH_S:.0f} s only {least:.0f} requests/s were offered"
     if offered < levels.requests_min:
         yield f"{offered} requests were offered, at least {levels.requests_min} count"
+    if history.busy_share < levels.busy_share_min:
+        owed = f"at least {levels.busy_share_min:.0%} count"
+        yield f"requests ran in {history.busy_share:.0%} of the slots' time, {owed}"
 
 
 def _least_rate(history: History) -> float:

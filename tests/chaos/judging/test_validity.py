@@ -24,6 +24,24 @@ def test_too_little_load_or_too_few_kinds_prove_nothing() -> None:
     assert "100000" in few
 
 
+def test_slots_that_stand_idle_are_no_load() -> None:
+    history = good()
+    history.executions = [
+        attrs.evolve(execution, ended_at=execution.begun_at) for execution in history.executions
+    ]
+    (idle,) = invalidity(history, attrs.evolve(LEVELS, busy_share_min=0.45))
+    assert "0% of the slots' time" in idle
+    assert history.busy_share == 0.0
+    # One request for the whole run in the one slot, and one that outlasts it.
+    whole = execution(1, history.began_at)
+    slot_count = sum(history.slots.values())
+    history.executions = [attrs.evolve(whole, ended_at=history.ended_at + 5.0)]
+    assert history.busy_share == pytest.approx(1 / slot_count)
+    # Its process died: nobody knows until when it held its slot.
+    history.executions = [attrs.evolve(whole, ended_at=None)]
+    assert history.busy_share == 0.0
+
+
 def test_a_crowd_makes_up_for_no_stretch_without_load() -> None:
     history = good()
     levels = attrs.evolve(LEVELS, rate_min=10.0)
