@@ -105,6 +105,39 @@ def test_who_is_far_slower_than_its_peers_is_shut() -> None:
     assert replicas.judge_slowness(0.0) == [], "the same times are not judged twice"
 
 
+def test_replicas_that_are_measured_at_different_times_are_compared() -> None:
+    """Of a hundred with long requests, few have been measured often in the same five seconds."""
+    replicas = group(4)
+    shut: list[HealthChange] = []
+    for n, each_s in enumerate([1.0, 1.0, 1.0, 20.0]):
+        assert not shut
+        replicas.record_served(f"r{n}", Served(10, 10, 10 * each_s), 0.0)
+        shut += replicas.judge_slowness(0.0)
+    assert [change.replica for change in shut] == ["r3"]
+
+
+def test_who_was_shut_for_its_times_is_judged_by_new_ones() -> None:
+    replicas = group(4)
+    serve(replicas, [0.1, 0.1, 0.1, 0.6])
+    (shut,) = replicas.judge_slowness(0.0)
+    replicas.tick(60.0)
+    replicas.record_served(shut.replica, Served(1, 1, 0.1), 60.0)
+    assert replicas.state(shut.replica) is Health.OPEN
+    assert replicas.judge_slowness(60.0) == []
+
+
+def test_who_becomes_slow_is_found_however_long_it_was_fast() -> None:
+    replicas = group(4)
+    for _ in range(100):
+        serve(replicas, [0.1] * 4)
+        assert replicas.judge_slowness(0.0) == []
+    found = 0
+    for _ in range(4):
+        serve(replicas, [0.1, 0.1, 0.1, 1.0])
+        found += len(replicas.judge_slowness(0.0))
+    assert found == 1
+
+
 @pytest.mark.parametrize("times_s", [[0.1, 0.1, 0.1, 0.4], [0.1, 0.1, 0.9]])
 def test_slowness_within_bounds_or_without_peers_is_no_fault(times_s: list[float]) -> None:
     replicas = group(len(times_s))

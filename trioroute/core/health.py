@@ -31,6 +31,8 @@ _SLOW_FACTOR: Final = 5.0
 #: Peers and measured requests each before slowness is judged.
 _SLOW_PEERS_MIN: Final = 3
 _SLOW_MEASURED_MIN: Final = 8
+#: From so many on, earlier times count half: what was long ago fades.
+_SLOW_MEASURED_MAX: Final = 32
 
 
 class Outcome(enum.Enum):
@@ -148,6 +150,12 @@ class _Times:
     measured: int = 0
     measured_s: float = 0.0
 
+    def fade(self) -> None:
+        """Earlier times count half, once there are enough."""
+        if self.measured >= _SLOW_MEASURED_MAX:
+            self.measured_s *= (self.measured // 2) / self.measured
+            self.measured //= 2
+
 
 @attrs.define(eq=False)
 class GroupHealth:
@@ -198,7 +206,11 @@ class GroupHealth:
         return changes
 
     def judge_slowness(self, now: float) -> list[HealthChange]:
-        """Shut who is far slower than its peers; times count afresh afterwards. Call rarely."""
+        """Shut who is far slower than its peers; its times count afresh afterwards. Call rarely.
+
+        The others' are kept: among many replicas with long requests there would never be enough
+        that had been measured often enough at the same time.
+        """
         means = {
             name: times.measured_s / times.measured
             for name, times in self._times.items()
@@ -212,8 +224,9 @@ class GroupHealth:
             if self._may_shut():
                 reason = f"takes {mean_s:.3f} s, its peers {median(peers):.3f} s"
                 changes += self._step(name, Event.TRIPPED, reason, now)
-        for name in means:
-            self._times[name] = _Times()
+                del self._times[name]
+        for name in means.keys() & self._times.keys():
+            self._times[name].fade()
         return changes
 
     def _may_shut(self) -> bool:

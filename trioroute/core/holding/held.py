@@ -21,6 +21,8 @@ _MEASURED_MAX: Final = 50
 NO_SLOT: Final = -1
 #: So many idle slots are worth telling of: one for the next request here, one for another's.
 _SPARE: Final = 2
+#: So many replicas are compared with each other for each request.
+_LOOKED_AT: Final = 8
 #: Before this many the average is not trusted.
 _MEASURED_MIN: Final = 5
 
@@ -46,6 +48,8 @@ class HeldReplica:
         home: what the log says is at home here.
         lapsed: given out before a lease ended, and not kept; a later list may allow it again.
         stacked: whether it stands on its deployment's stack of free replicas.
+        timed, timed_from: number of the request whose service time is being taken, 0 when none, and
+            when it began. One at a time, so that every length is as likely.
         served: requests, measured ones and their seconds since the last renewal.
     """
 
@@ -56,6 +60,8 @@ class HeldReplica:
     lapsed: int = 0
     home: int = 0
     stacked: bool = False
+    timed: int = 0
+    timed_from: float = 0.0
     served: int = 0
     measured: int = 0
     measured_s: float = 0.0
@@ -101,8 +107,6 @@ class HeldDeployment:  # house: all that a holder decides within one deployment
         told: how many idle slots the coordinator believes to be here, as far as is known here.
         expected_by: when replicas that are being started should be ready (our clock).
         doubted_by: when slots that a take-over left in doubt should be free.
-        measured: number of the request whose service time is being taken, one at a time, so that
-            every length is as likely; 0 when none.
         feed: what the coordinator is told of finished requests.
         ids: the names of its replicas.
         is_stopped: cut off, and nothing may be started here until there is another lease.
@@ -120,12 +124,11 @@ class HeldDeployment:  # house: all that a holder decides within one deployment
     told: int = 0
     expected_by: float = 0.0
     doubted_by: float = 0.0
-    measured: int = 0
     feed: Feed = attrs.field(factory=Feed)
     ids: tuple[str, ...] = ()
     is_stopped: bool = False
     lapsed: int = 0
-    _began_at: float = 0.0
+    _turn: int = 0
     _service_s: float = 0.0
     _measured_count: int = 0
 
@@ -134,18 +137,18 @@ class HeldDeployment:  # house: all that a holder decides within one deployment
         """How long a request takes on average; 0 while too few were measured."""
         return self._service_s if self._measured_count >= _MEASURED_MIN else 0.0
 
-    def began(self, number: int, arrived_at: float, now: float) -> None:
-        """A request started; it is measured if none is."""
+    def began(self, held: HeldReplica, number: int, arrived_at: float, now: float) -> None:
+        """A request started; it is measured if none is on its replica."""
         self.feed.began(number, arrived_at, now)
-        if not self.measured:
-            self.measured, self._began_at = number, now
+        if not held.timed:
+            held.timed, held.timed_from = number, now
 
     def ended(self, held: HeldReplica, number: int, now: float, *, is_served: bool) -> None:
         """A request is over; the measured one counts if it was served."""
         self.feed.ended(number, now)
-        if self.measured != number:
+        if held.timed != number:
             return
-        took_s, self.measured = now - self._began_at, 0
+        took_s, held.timed = now - held.timed_from, 0
         if not is_served:
             return
         held.measured += 1
@@ -271,7 +274,7 @@ class HeldDeployment:  # house: all that a holder decides within one deployment
         """Which replica starts the next request; None when no slot is idle.
 
         With one slot each: the most recently used, whose connection and caches are warm and which
-        leaves the others idle for the scaler. With several: the least busy.
+        leaves the others idle for the scaler. With several: the least busy, of eight at most.
         """
         free = self.free
         while free:
@@ -283,5 +286,26 @@ class HeldDeployment:  # house: all that a holder decides within one deployment
             if top.replica.slots == 1:
                 top.stacked = False
                 return free.pop()
-            return min((held for held in free if held.idle), key=lambda held: count(held.busy))
+            return self._least_busy(top)
         return None
+
+    def _least_busy(self, found: HeldReplica) -> HeldReplica:
+        """The least busy of the next few, or the one that was found idle already.
+
+        All of a thousand would cost more than the request itself, and the best of eight is hardly
+        busier than the best of all.
+        """
+        free, looked, fewest = self.free, 0, count(found.busy)
+        while looked < min(_LOOKED_AT, len(free)):
+            self._turn = (self._turn + 1) % len(free)
+            held = free[self._turn]
+            if not held.idle:
+                held.stacked = False
+                free[self._turn] = free[-1]
+                free.pop()
+                self._turn -= 1
+                continue
+            looked += 1
+            if (busy := count(held.busy)) < fewest:
+                found, fewest = held, busy
+        return found

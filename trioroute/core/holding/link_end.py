@@ -200,7 +200,7 @@ class LinkEnd:
             return
         held.busy |= bit
         held.recalled &= ~bit
-        group.began(waiter.number, waiter.arrived_at, now)
+        group.began(held, waiter.number, waiter.arrived_at, now)
         given = Grant(waiter.deployment, grant.replica, grant.slot, self._held.epoch, waiter.number)
         self._held.wakes.append(Wake(waiter.number, given, ""))
 

@@ -71,7 +71,7 @@ class HeldSlots:  # house: what both faces of a holder share, and nobody else ca
         slot = lowest(held.idle)
         held.busy |= 1 << slot
         self.number += 1
-        group.began(self.number, arrived_at, now)
+        group.began(held, self.number, arrived_at, now)
         return Grant(group.deployment.key, held.replica.id, slot, self.epoch, self.number)
 
     def _start_unlimited(self, group: HeldDeployment) -> Grant | None:
