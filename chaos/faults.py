@@ -16,6 +16,10 @@ _REPLICA_SLOW: Final = frozenset({"answer-timeout", "queue-timeout", "queue-full
 #: Of a worker that stands still: what it was about to write when its lease ended was never sent.
 _STALLS: Final = NO_SLOTS | {"answer-timeout", "lease-ended"}
 
+#: Replicas without a word: longer than an answer may take, 2 s, and shorter than twice that, when
+#: the router counts them as done with what they were sent (MAXREQ after it gave up).
+_LATE_S: Final = (2.5, 3.5)
+
 #: Keeps the rows short: a front-end that dies takes its own clients' connections with it.
 _DIES: Final = Reach.ITS_CLIENTS
 
@@ -214,11 +218,11 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="pause-replica",
         row=11,
-        does="SIGSTOP and SIGCONT to a model server, shorter than a request may last",
+        does="SIGSTOP and SIGCONT to a model server, for longer than an answer may take",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
         reasons=REPLICA_GONE | _REPLICA_SLOW,
-        hold_s=(0.3, 1.5),
+        hold_s=_LATE_S,
         settle_s=3.0,
     ),
     Kind(
@@ -228,6 +232,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
         reasons=REPLICA_GONE | _REPLICA_SLOW,
+        hold_s=_LATE_S,
         settle_s=3.0,
     ),
     Kind(
@@ -242,10 +247,11 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         name="trickle-replica",
         row=12,
-        does="a model server's answers come byte by byte",
+        does="a model server's answers come byte by byte, 2,000 or 1 … 5 of them a second",
         target=Target.REPLICA,
         reach=Reach.ANY_CLIENT,
         reasons=REPLICA_GONE | _REPLICA_SLOW,
+        hold_s=(1.0, 3.0),
         settle_s=3.0,
     ),
     Kind(
@@ -265,6 +271,21 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=Reach.ANY_CLIENT,
         reasons=REPLICA_GONE | NO_SLOTS,
         severs=True,
+    ),
+    Kind(
+        name="half-close-replica",
+        row=12,
+        does="a model server ends its sending side in the middle of an answer, and hears on",
+        target=Target.REPLICA,
+        reach=Reach.ANY_CLIENT,
+        reasons=REPLICA_GONE | NO_SLOTS,
+        severs=True,
+    ),
+    Kind(
+        name="double-replica",
+        row=13,
+        does="behind a model server's answers come some or all of their bytes a second time",
+        target=Target.REPLICA,
     ),
     Kind(
         name="refuse-replica",

@@ -184,7 +184,8 @@ class History:
         slots: replica to its limit.
         offices: who coordinated, whenever a front-end said something new.
         skipped: kinds that could not run, with what they need.
-        secrets: where something secret was found, of logs, metrics and status.
+        secrets: where something secret was found: of logs, and where processes run here of metrics
+            and status after the load.
         tracebacks: what front-ends said in Python's words, file and last line.
         strays: processes or folders that outlived the run.
         starved: from when to when some process waited for a core most of the time.

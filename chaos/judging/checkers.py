@@ -260,7 +260,7 @@ def speaks_in_words(history: History, _: Levels) -> _Complaints:
 
 
 def no_secrets(history: History, _: Levels) -> _Complaints:
-    """Keys appear in no log."""
+    """Keys appear in no log, and nowhere in what front-ends tell of themselves."""
     for place in history.secrets:
         yield f"a key stands in {place}", None
 

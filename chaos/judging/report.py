@@ -6,7 +6,7 @@ from typing import Any, Final
 import attrs
 
 from chaos.faults import kind_named
-from chaos.history import History, Outcome
+from chaos.history import History, Outcome, Span
 from chaos.judging.checkers import Violation, check
 from chaos.judging.gaps import coordinator_gaps, office_gaps, quantile
 from chaos.judging.levels import Levels
@@ -45,7 +45,7 @@ def judge(history: History, levels: Levels) -> Judgement:
 
 
 def shown(judgement: Judgement, *, replay: str = "") -> str:
-    """The report in lines; the last one names the kinds that ran and the verdict."""
+    """The report in lines; the last one has the verdict and names the kinds that ran."""
     history = judgement.history
     lines = [f"{history.scenario} in {history.world}, seed {history.seed}"]
     lines += [
@@ -117,9 +117,13 @@ def _fault_lines(history: History) -> list[str]:
     return lines + [
         f"UNFELT fault={kind_named(span.kind).row} kind={span.kind} target={span.target}"
         f" at={span.injected_at - history.began_at:.1f}: counts as not done"
-        for span in history.spans
-        if not span.is_felt and not span.failure
+        for span in _unfelt(history)
     ]
+
+
+def _unfelt(history: History) -> list[Span]:
+    """Faults that were done and that nobody felt."""
+    return [span for span in history.spans if not span.is_felt and not span.failure]
 
 
 def _gap_lines(history: History) -> list[str]:
@@ -165,7 +169,8 @@ def _verdict(judgement: Judgement) -> str:
     else:
         word = "INVALID" if judgement.invalid else "OK, 0 violations"
     ran = f" ({', '.join(kinds)})" if kinds else ""
-    return f"{word}: {len(done)} faults of {len(kinds)} kinds{ran}"
+    missing = f"{len(history.skipped)} kinds skipped, {len(_unfelt(history))} faults unfelt"
+    return f"{word}: {len(done)} faults of {len(kinds)} kinds, {missing}{ran}"
 
 
 def to_json(judgement: Judgement) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """A line between two processes that can be made bad: the fault proxy, in user space, on Trio.
 
-Latency, jitter, bandwidth, black hole, slicing, corruption, reset or end after some bytes, refusal.
-It stands between front-ends, and between front-ends and replicas; clients are never behind one.
+Latency, jitter, bandwidth, black hole, slicing, corruption, doubled answers, refusal; reset, end or
+half-close after some bytes. It stands between front-ends, and between front-ends and replicas;
+clients are never behind one.
 A black hole keeps bytes and delivers them when it is healed, as TCP does after a partition.
 """
 
 import contextlib
 import random
+import re
 import socket
 import struct
 from collections import deque
@@ -20,6 +22,8 @@ from chaos.lines.packets import PacketWire
 __all__ = ["Direction", "Relay"]
 
 _READ_BYTES: Final = 65536
+
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\b", re.IGNORECASE)
 
 #: SO_LINGER on, 0 s: closing sends RST.
 _RESETTING: Final = struct.pack("ii", 1, 0)
@@ -38,6 +42,10 @@ class Direction:
         prefix: sent before the first byte of every new connection.
         reset_after, end_after: the connection is reset, or closed in order, after so many bytes
             from when the fault began.
+        half_close_after: its sink is told so that nothing more comes; the source is read on, in
+            vain, and the other direction stays open.
+        doubled: behind each whole answer come so many of its bytes again, with its last ones;
+            all of them where it has fewer.
         spoilt: how many pieces were not passed at once and unchanged since the line last was calm.
     """
 
@@ -50,6 +58,8 @@ class Direction:
     prefix: bytes = b""
     reset_after: int | None = None
     end_after: int | None = None
+    half_close_after: int | None = None
+    doubled: int | None = None
     spoilt: int = attrs.field(default=0, eq=False)
 
     def heal(self) -> None:
@@ -95,12 +105,15 @@ class _Pipe:
         self._due: deque[tuple[float, bytes]] = deque()
         self._arrived = trio.Event()
         self._has_ended = False
+        self._is_half_closed = False
 
     async def run(self) -> None:
         """Carry bytes until the source ends; then end the sink."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver)
             async for data in self._source:
+                if self._is_half_closed:
+                    continue
                 if self._direction.is_calm and not self._due:
                     await self._sink.send_all(data)
                     self._passed += len(data)
@@ -145,12 +158,11 @@ class _Pipe:
         if line.corrupt_every:
             arrived, data = data, _corrupted(data, self._passed, line.corrupt_every)
             line.spoilt += arrived != data
-        for limit, is_reset in ((line.reset_after, True), (line.end_after, False)):
-            passed = self._passed - self._calm_until
-            if limit is not None and passed + len(data) > limit:
-                line.spoilt += 1
-                await self._sink.send_all(data[: max(0, limit - passed)])
-                raise _LineBrokenError(is_reset=is_reset)
+        if line.doubled and _is_whole_answer(data):
+            line.spoilt += 1
+            data += data[: line.doubled]
+        if self._is_half_closed or await self._is_ended_within(data):
+            return
         step = line.piece_bytes or len(data)
         line.spoilt += line.bytes_per_s is not None
         for at in range(0, len(data), step):
@@ -159,6 +171,35 @@ class _Pipe:
             self._passed += len(piece)
             if line.bytes_per_s:
                 await trio.sleep(len(piece) / line.bytes_per_s)
+
+    async def _is_ended_within(self, data: bytes) -> bool:
+        """End the connection, or this direction of it, in the middle of these bytes if it is time.
+
+        Returns:
+            whether nothing more of them is to be sent.
+
+        Raises:
+            _LineBrokenError: the connection ends.
+        """
+        line, passed = self._direction, self._passed - self._calm_until
+        limits = (line.reset_after, line.end_after, line.half_close_after)
+        limit = next((limit for limit in limits if limit is not None), None)
+        if limit is None or passed + len(data) <= limit:
+            return False
+        line.spoilt += 1
+        await self._sink.send_all(data[: max(0, limit - passed)])
+        if line.half_close_after is None:
+            raise _LineBrokenError(is_reset=line.reset_after is not None)
+        await self._sink.send_eof()
+        self._is_half_closed = True
+        return True
+
+
+def _is_whole_answer(data: bytes) -> bool:
+    """Whether one read brought one answer with a length, no less and no more of it."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    said = _LENGTH.search(head)
+    return head.startswith(b"HTTP/1.1 ") and said is not None and int(said[1]) == len(body)
 
 
 def _corrupted(data: bytes, offset: int, every: int) -> bytes:

@@ -1,19 +1,23 @@
-"""What front-ends wrote: nothing secret, and nothing in Python's words."""
+"""What front-ends wrote and say: nothing secret, and nothing in Python's words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["secrets_in_logs", "tracebacks_in_logs"]
+__all__ = ["secrets_in", "secrets_in_logs", "tracebacks_in_logs"]
 
 _TRACEBACK: Final = "Traceback (most recent call last)"
 
 
 def secrets_in_logs(folder: Path, secrets: Iterable[str]) -> list[str]:
     """In which logs any of these words stands."""
+    return secrets_in({path.name: path.read_bytes() for path in folder.glob("*.log")}, secrets)
+
+
+def secrets_in(texts: Mapping[str, bytes], secrets: Iterable[str]) -> list[str]:
+    """The names of those texts in which any of these words stands, in order."""
     words = [secret.encode() for secret in secrets]
-    texts = {path.name: path.read_bytes() for path in sorted(folder.glob("*.log"))}
-    return [name for name, text in texts.items() if any(word in text for word in words)]
+    return [name for name, text in sorted(texts.items()) if any(word in text for word in words)]
 
 
 def tracebacks_in_logs(folder: Path, *, front_ends: str = "fe-*") -> list[str]:

@@ -32,6 +32,9 @@ MOUNT_NEEDS: Final = frozenset({Need.MOUNT, Need.HOSTS_FILE})
 ENDPOINT: Final = "work"
 CHAT: Final = "chat"
 
+#: Where front-ends tell of themselves.
+_TOLD_AT: Final = ("/metrics", "/v1/status")
+
 _START_MAX_S: Final = 60.0
 _LOOK_S: Final = 0.15
 
@@ -246,6 +249,19 @@ class System:
             probes_failed=tuple(failed),
         )
 
+    async def read_told(self) -> dict[str, bytes]:
+        """Whatever each front-end tells those who watch it, by its name and path.
+
+        Raises:
+            trio.TooSlowError: one of them does not answer for too long.
+        """
+        told: dict[str, bytes] = {}
+        for one in self.front_ends.all.values():
+            for path in _TOLD_AT:
+                with trio.fail_after(_START_MAX_S):
+                    told[f"{one.name} {path}"] = await _ask(one, path)
+        return told
+
     async def _busy_and_queued(self) -> tuple[int, int] | None:
         """What the coordinator knows of it; nobody else does."""
         status = await self._read(self.front_ends.all[await self.front_ends.coordinator()])
@@ -272,9 +288,11 @@ class System:
         count = 2 if target is Target.TWO_FRONT_ENDS else 1
         return [every[(start + step) % len(every)] for step in range(count)]
 
-    def pick_replica(self, fault: Fault) -> ReplicaProcess:
-        """The group of model servers that a fault's dice name."""
-        processes = self.replicas.processes
+    def pick_replica(
+        self, fault: Fault, *, of: list[ReplicaProcess] | None = None
+    ) -> ReplicaProcess:
+        """The group of model servers that a fault's dice name, of these or of all."""
+        processes = self.replicas.processes if of is None else of
         return processes[int(fault.pick * len(processes))]
 
     def end(self) -> None:
@@ -289,6 +307,13 @@ class System:
             self.wire.close()
         if self.networks is not None:
             self.networks.close()
+
+
+async def _ask(one: FrontEnd, path: str) -> bytes:
+    while True:
+        with contextlib.suppress(UnreachableError, ProblemAnswerError):
+            return await trio.to_thread.run_sync(one.admin().ask, "GET", path)
+        await trio.sleep(_LOOK_S)
 
 
 def _count_ready(status: ClusterStatus) -> int:

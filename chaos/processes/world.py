@@ -20,7 +20,7 @@ from chaos.plan import Plan
 from chaos.processes.capabilities import impossible_kinds
 from chaos.processes.census import marked, take_census, unconnected_descriptors
 from chaos.processes.front_ends import MARK
-from chaos.processes.logs import secrets_in_logs, tracebacks_in_logs
+from chaos.processes.logs import secrets_in, secrets_in_logs, tracebacks_in_logs
 from chaos.processes.mounts import enter_private_mounts
 from chaos.processes.starvation import watch_starvation
 from chaos.processes.system import MOUNT_NEEDS, System
@@ -98,7 +98,7 @@ class ProcessesWorld:
             history.requests = system.clients.requests
             history.complaints += system.clients.unasked
             history.deaths = system.front_ends.deaths
-            history.secrets = secrets_in_logs(folder, system.keys)
+            history.secrets += secrets_in_logs(folder, system.keys)
             history.tracebacks = tracebacks_in_logs(folder)
             history.strays = await _strays(folder)
         return history
@@ -125,6 +125,7 @@ class ProcessesWorld:
             stop.set()
             watching.cancel()
         history.final = await system.read_finally(_FINAL_PROBES)
+        await _seek_secrets(system, history)
         history.after = await _quiet_census(system)
 
     async def _do(self, system: System, fault: Fault, history: History) -> Span:
@@ -189,6 +190,14 @@ async def _warm_up(system: System, scenario: Scenario, seed: int, history: Histo
             await trio.sleep(_WARM_UP_S)
             stop.set()
         watching.cancel_scope.cancel()
+
+
+async def _seek_secrets(system: System, history: History) -> None:
+    """In what front-ends tell; whoever tells nothing after all has healed is complained about."""
+    try:
+        history.secrets += secrets_in(await system.read_told(), system.keys)
+    except trio.TooSlowError:
+        history.complaints.append("a front-end did not tell its metrics and status at the end")
 
 
 async def _quiet_census(system: System) -> Census:

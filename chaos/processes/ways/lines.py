@@ -12,11 +12,16 @@ from chaos.felt import wait_felt
 from chaos.lines.relay import Relay
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
+from chaos.processes.ways.told import LATE, LATE_WORDS, Told
 
 __all__ = ["WAYS"]
 
-#: Head and body of an answer that comes in pieces: cut anywhere in it.
-_ANSWER_BYTES: Final = 330
+#: What the shortest conversation of those that are upgraded has: whoever is hit, a line that is cut
+#: before so many bytes is felt.
+_ANSWER_BYTES: Final = 190
+
+#: Answers that are whole in time although each byte comes by itself.
+_TRICKLE_PER_S: Final = 2000.0
 
 #: How often `reset-peers` strikes, seconds.
 _RESET_S: Final = 0.25
@@ -180,6 +185,39 @@ async def _spoil_replica(
         yield aim
 
 
+@asynccontextmanager
+async def _slow_replica(
+    system: System, fault: Fault, *, spoil: Callable[[Relay, float], None]
+) -> AsyncIterator[Aim]:
+    """As `_spoil_replica`, until the router has given up on an answer."""
+    told = Told(system.clients.requests)
+    async with _spoil_replica(system, fault, spoil=spoil) as aim:
+        yield aim
+        gave_up = await wait_felt(partial(told.count, LATE), LATE_WORDS)
+    aim.felt = f"{aim.felt}, {gave_up}" if aim.felt and gave_up else ""
+
+
+@asynccontextmanager
+async def _trickle_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    """Answers come byte by byte: late, or so slowly that the router has to give up on them."""
+    is_endless = fault.strength < 0.5
+    way = _slow_replica if is_endless else _spoil_replica
+    bytes_per_s = 1 + 8 * fault.strength if is_endless else _TRICKLE_PER_S
+    async with way(system, fault, spoil=partial(_trickle, bytes_per_s=bytes_per_s)) as aim:
+        aim.target += f" {bytes_per_s:.0f} bytes/s"
+        yield aim
+
+
+@asynccontextmanager
+async def _double_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
+    """Not of those that are upgraded: what they say has no length that could be met twice."""
+    hit = system.pick_replica(fault, of=system.replicas.ordinary)
+    for line in hit.lines:
+        line.back.doubled = 1 + int(_ANSWER_BYTES * fault.strength)
+    async with _healed(Aim(target=hit.name), hit.lines) as aim:
+        yield aim
+
+
 def _mute(line: Relay, _: float) -> None:
     line.back.is_cut = True
 
@@ -192,9 +230,13 @@ def _end_after(line: Relay, strength: float) -> None:
     line.back.end_after = int(_ANSWER_BYTES * strength)
 
 
-def _trickle(line: Relay, _: float) -> None:
+def _half_close_after(line: Relay, strength: float) -> None:
+    line.back.half_close_after = int(_ANSWER_BYTES * strength)
+
+
+def _trickle(line: Relay, _: float, *, bytes_per_s: float) -> None:
     line.back.piece_bytes = 1
-    line.back.bytes_per_s = 2000
+    line.back.bytes_per_s = bytes_per_s
 
 
 def _garble(line: Relay, _: float) -> None:
@@ -220,10 +262,12 @@ WAYS: Final[dict[str, Way]] = {
     "reset-peers": _reset,
     "corrupt-peers": _corrupt,
     "no-names": _no_names,
-    "mute-replica": partial(_spoil_replica, spoil=_mute),
+    "mute-replica": partial(_slow_replica, spoil=_mute),
     "reset-replica": partial(_spoil_replica, spoil=_reset_after),
     "truncate-replica": partial(_spoil_replica, spoil=_end_after),
-    "trickle-replica": partial(_spoil_replica, spoil=_trickle),
+    "half-close-replica": partial(_spoil_replica, spoil=_half_close_after),
+    "trickle-replica": _trickle_replica,
+    "double-replica": _double_replica,
     "garble-replica": partial(_spoil_replica, spoil=_garble),
     "refuse-replica": partial(_spoil_replica, spoil=_refuse),
 }

@@ -16,6 +16,7 @@ from chaos.processes.census import state_of
 from chaos.processes.front_ends import FrontEnd
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
+from chaos.processes.ways.told import LATE, LATE_WORDS, Told
 from trioroute.client.errors import ProblemAnswerError, UnreachableError
 
 __all__ = ["WAYS", "send_to"]
@@ -153,12 +154,15 @@ async def _kill_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
 
 @asynccontextmanager
 async def _pause_replica(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    hit = system.pick_replica(fault)
+    """It stands still, and the router has given up on what it does not answer."""
+    hit, told = system.pick_replica(fault), Told(system.clients.requests)
     hit.signal(signal.SIGSTOP)
     aim, pids = Aim(target=hit.name), [] if hit.process is None else [hit.process.pid]
     try:
         yield aim
-        aim.felt = await wait_felt(partial(_count_in_state, pids, _STOPPED), _STOOD)
+        stood = await wait_felt(partial(_count_in_state, pids, _STOPPED), _STOOD)
+        gave_up = await wait_felt(partial(told.count, LATE), LATE_WORDS)
+        aim.felt = f"{stood}, {gave_up}" if stood and gave_up else ""
     finally:
         hit.signal(signal.SIGCONT)
 

@@ -17,7 +17,9 @@ def test_a_green_run_names_its_kinds_last() -> None:
     assert judgement.is_green
     assert "SKIPPED fault=28 kind=wall-clock needs=libfaketime" in text
     assert "replay" not in text
-    assert text.splitlines()[-1] == "OK, 0 violations: 1 faults of 1 kinds (kill-coordinator)"
+    assert text.splitlines()[-1] == (
+        "OK, 0 violations: 1 faults of 1 kinds, 1 kinds skipped, 0 faults unfelt (kill-coordinator)"
+    )
 
 
 def test_violations_come_with_the_replay_and_the_rest_of_many_is_counted() -> None:
@@ -42,7 +44,9 @@ def test_what_showed_that_a_fault_was_felt_is_said_and_what_nobody_felt_is_not_c
     text = shown(judge(history, LEVELS))
     assert "(goal 5); felt: it ended" in text
     assert "UNFELT fault=27 kind=little-cpu target=fe-0 at=20.0: counts as not done" in text
-    assert text.splitlines()[-1] == "INVALID: 1 faults of 1 kinds (kill-coordinator)"
+    assert text.splitlines()[-1] == (
+        "INVALID: 1 faults of 1 kinds, 0 kinds skipped, 1 faults unfelt (kill-coordinator)"
+    )
 
 
 def test_what_nobody_looked_at_is_said() -> None:

@@ -86,6 +86,60 @@ async def test_an_end_after_some_bytes_is_orderly() -> None:
         assert await read(stream, 5) == b"hel"
 
 
+async def test_a_half_close_ends_one_direction_and_the_other_goes_on() -> None:
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        relay = Relay(("127.0.0.1", listeners[0].socket.getsockname()[1]))
+        nursery.start_soon(relay.run)
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", relay.port) as near,
+            await listeners[0].accept() as far,
+        ):
+            relay.back.half_close_after = 3
+            await far.send_all(b"hello")
+            assert await read(near, 6) == b"hel"
+            await near.send_all(b"still heard")
+            assert await read(far, 11) == b"still heard"
+            # What has said that no more will come says nothing more when all is well again.
+            relay.heal()
+            await far.send_all(b"more")
+            await far.send_eof()
+            assert await near.receive_some() == b""
+            await near.send_all(b"and still")
+            assert await read(far, 9) == b"and still"
+            await near.send_eof()
+            assert await far.receive_some() == b""
+        nursery.cancel_scope.cancel()
+        await listeners[0].aclose()
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        (ANSWER, ANSWER[:9]),
+        (ANSWER[:-1], b""),
+        (ANSWER + b"?", b""),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", b""),
+        (ANSWER.removeprefix(b"HTTP/1.1 "), b""),
+    ],
+)
+async def test_a_doubled_answer_has_its_first_bytes_behind_it_again(
+    said: bytes, more: bytes
+) -> None:
+    async with line() as (relay, stream):
+        relay.back.doubled = 9
+        await stream.send_all(said)
+        assert await read(stream, len(said + more)) == said + more
+        assert relay.back.spoilt == bool(more)
+        # Nothing else has come by the time that the next bytes have.
+        relay.heal()
+        await stream.send_all(b"next")
+        assert await read(stream, 4) == b"next"
+
+
 async def test_a_prefix_comes_before_the_first_byte_only() -> None:
     async with line() as (relay, stream):
         relay.back.prefix = b"??"
@@ -119,6 +173,7 @@ SPOILS: list[tuple[str, object]] = [
     ("prefix", b"?"),
     ("reset_after", 1),
     ("end_after", 1),
+    ("half_close_after", 1),
 ]
 
 
