@@ -100,6 +100,20 @@ def test_while_one_front_end_is_cut_off_the_others_answer_somebody() -> None:
     assert finding(seen, "requests", "partition").verdict is Verdict.PASSED
 
 
+def test_what_a_frozen_front_end_let_out_of_time_is_excused_on_its_own_connections_only() -> None:
+    hit = strike(ended_s=8.0)
+    late = {"ended_s": 8.0, "status": 504, "reason": "answer-timeout"}
+    for case, end in (
+        (request(2.9, port=7, **late), End.EXCUSED),
+        (request(2.9, port=1, **late), End.FAILED),
+        (request(2.9, port=7, **{**late, "reason": "broken-answer"}), End.FAILED),
+        (request(8.5, port=7, **{**late, "ended_s": 14.0}), End.FAILED),
+        (request(1.0, port=7, **{**late, "ended_s": 2.9}), End.FAILED),
+    ):
+        assert end_of(drill_named("frozen-coordinator"), (hit,), case) is end
+    assert end_of(COORDINATOR, (hit,), request(2.9, port=7, **late)) is End.FAILED
+
+
 def test_want_of_slots_is_excused_where_it_was_foretold_and_while_it_was() -> None:
     refused = {"status": 503, "reason": "queue-timeout"}
     short = evidence(

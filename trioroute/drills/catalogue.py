@@ -146,7 +146,8 @@ DRILLS: Final = (
         proves="A paused machine cannot grant what somebody else has granted meanwhile.",
         does="stops the processes of the front-end that coordinates and continues them later",
         expects="another front-end coordinates within two seconds; clients connected to the frozen "
-        "one wait; no other request fails; the old coordinator comes back as a follower",
+        "one wait, and get 504 where that is longer than a request may take; no other request "
+        "fails; the old coordinator comes back as a follower",
         lasts_s=5.0,
         moves_office=True,
         gap_goal_s=2.0,

@@ -34,6 +34,8 @@ _FELT_MIN_S: Final = 0.5
 _CUT_TAKES_S: Final = 0.1
 #: What is refused for want of slots.
 _NO_SLOT: Final = "queue-timeout"
+#: What a front-end says of requests whose time it let pass.
+_OUT_OF_TIME: Final = ("answer-timeout", _NO_SLOT)
 
 
 class Verdict(enum.Enum):
@@ -153,10 +155,20 @@ def end_of(drill: Drill, strikes: Sequence[Strike], request: Request) -> End:
         in_time = request.due_s <= ended_s + drill.excused_s
         if in_time and request.status and request.reason in drill.reasons:
             return End.EXCUSED
-        if in_time and drill.deed is Deed.CUT and _was_held(strike, request):
-            # It serves on for a while, then refuses: an answer or a break, on its own connections.
+        if in_time and _was_held(strike, request) and _is_its_own_answer(drill, request):
             return End.EXCUSED
     return End.FAILED
+
+
+def _is_its_own_answer(drill: Drill, request: Request) -> bool:
+    """Whether the victim may say that on a connection of its own.
+
+    Cut off, it serves on for a while, then refuses: an answer or a break. Frozen, its clocks run
+    on: what it had in hand may be over its time when it goes on, though the answer has come.
+    """
+    if drill.deed is Deed.FREEZE:
+        return bool(request.status) and request.reason in _OUT_OF_TIME
+    return drill.deed is Deed.CUT
 
 
 def _was_held(strike: Strike, request: Request) -> bool:

@@ -103,7 +103,7 @@ def slowest_line(evidence: Evidence) -> str:
         return ""
     request = slowest.request
     said = f"The slowest answer took {_ms(request.took_s)}. Due at second {request.due_s:.1f}"
-    when = _when(slowest)
+    when = _when(slowest, is_only=len(evidence.strikes) == 1)
     why = slowest.why + "".join(_parts(evidence, request))
     return f"{said} ({when}), {why}." if when else f"{said}, {why}."
 
@@ -143,8 +143,11 @@ def _explain(evidence: Evidence, request: Request) -> tuple[Cause, str]:
         return Cause.BUSY, f"it came on a machine too busy to tell why ({late})"
     if to_s >= first_s and (behind := _queued_behind(evidence, request)) is not None:
         until_s = min(_whole_s(evidence, behind), evidence.lasted_s)
-        text = f"it waited in the queue that formed after {behind.target} was hit"
-        return Cause.QUEUE, f"{text} (all was whole again at second {until_s:.1f})"
+        where = "in the queue that formed then"
+        if _is_lasting(behind):
+            where = f"for {behind.target} to go on, or {where}"
+        whole = f"all was whole again at second {until_s:.1f}"
+        return Cause.QUEUE, f"it waited {where} ({whole})"
     why = "it was slow for no reason that the drill knows: nothing that it did explains that"
     return Cause.UNKNOWN, f"{why} (see `trioroute events`)"
 
@@ -168,9 +171,12 @@ def _queued_behind(evidence: Evidence, request: Request) -> Strike | None:
 
 def _is_held(strike: Strike, request: Request) -> bool:
     """Whether it was under way on a connection of the victim's while a fault lasted."""
-    ended_s = strike.at_s if strike.ended_s is None else strike.ended_s
-    is_then = request.due_s < ended_s and request.ended_s > strike.at_s
+    is_then = request.due_s < (strike.ended_s or strike.at_s) and request.ended_s > strike.at_s
     return is_then and strike.ports is not None and request.port in strike.ports
+
+
+def _is_lasting(strike: Strike) -> bool:
+    return strike.ended_s is not None and strike.ended_s > strike.at_s
 
 
 def _usual_s(evidence: Evidence) -> float:
@@ -198,17 +204,18 @@ def _phase(evidence: Evidence, request: Request, strike: Strike | None) -> Phase
     return Phase.HEALING if request.due_s <= _whole_s(evidence, strike) else Phase.AFTER
 
 
-def _when(slowest: Slowest) -> str:
+def _when(slowest: Slowest, *, is_only: bool) -> str:
     """When it was due, seen from the strike."""
     strike, due_s = slowest.strike, slowest.request.due_s
     if strike is None:
         return ""
     apart = f"{abs(due_s - strike.at_s):.1f} s"
+    which = "the strike" if is_only else f"{strike.target} was hit"
     if slowest.phase is Phase.BEFORE:
-        return f"{apart} before {strike.target} was hit"
-    since = f"{apart} after {strike.target} was hit"
+        return f"{apart} before {which}"
+    since = f"{apart} after {which}"
     return {
-        Phase.FAULT: f"{since}, while that lasted",
+        Phase.FAULT: f"{since}, while the fault lasted",
         Phase.HEALING: f"{since}, before all was whole again",
         Phase.AFTER: f"{since}, when all was whole again",
     }[slowest.phase]
