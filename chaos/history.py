@@ -29,6 +29,7 @@ class Outcome(enum.Enum):
     UNREACHED = "unreached"  # no front-end took the connection: never accepted
     HUNG = "hung"  # neither an answer nor an end within the client's own limit
     LEFT = "left"  # the client went away on purpose
+    REFUSED = "refused"  # what no proxy may take was turned away, as its client wanted
     RUNNING = "running"  # the run ended first: a bug of the harness if it stays
 
 
@@ -65,6 +66,11 @@ class Request:
     def is_ok(self) -> bool:
         """Whether it got its replica's own answer."""
         return self.outcome is Outcome.ANSWERED and 200 <= self.status < 300
+
+    @property
+    def wants_answer(self) -> bool:
+        """Whether it counts where it is asked how many were answered."""
+        return self.outcome not in (Outcome.LEFT, Outcome.REFUSED)
 
 
 @attrs.frozen(kw_only=True)

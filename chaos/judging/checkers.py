@@ -91,6 +91,8 @@ def executed_at_most(history: History, _: Levels) -> _Complaints:
             yield f"{_name(request)} was answered and never ran", request.ended_at
         if request.reason in _NEVER_SENT and count and not request.is_retryable:
             yield f"{_name(request)} was refused ({request.reason}) and ran", request.ended_at
+        if request.outcome is Outcome.REFUSED and count:
+            yield f"{_name(request)} must not be taken, and ran", request.ended_at
 
 
 def within_limits(history: History, _: Levels) -> _Complaints:
@@ -123,19 +125,19 @@ def allowed_failures(history: History, levels: Levels) -> _Complaints:
     """I5: whatever failed, failed for a reason that a fault of that moment allows."""
     unexcused = 0
     for request in history.requests:
-        if request.is_ok or request.outcome in (Outcome.LEFT, Outcome.RUNNING):
+        if request.is_ok or not request.wants_answer or request.outcome is Outcome.RUNNING:
             continue
         if request.outcome is Outcome.ANSWERED and not request.reason and request.status >= 400:
             yield f"{_name(request)} got {request.status} without a reason", request.ended_at
         elif not excuses(history, request):
             unexcused += 1
             yield f"{_name(request)} failed: {_how(request)}", request.ended_at
-    failed = sum(r.outcome is not Outcome.LEFT and not r.is_ok for r in _ended(history))
+    failed = sum(r.wants_answer and not r.is_ok for r in _ended(history))
     if levels.failed_max is not None and failed - unexcused > levels.failed_max:
         yield f"{failed} requests failed, at most {levels.failed_max}", None
     if history.starved_share > levels.starved_share_max:
         return  # it proves nothing anyway, and a share says nothing of whose doing it was
-    total = sum(request.outcome is not Outcome.LEFT for request in history.requests)
+    total = sum(request.wants_answer for request in history.requests)
     if total and (total - failed) / total < levels.ok_share_min:
         share = (total - failed) / total
         yield f"{share:.4%} of {total} requests were answered, {levels.ok_share_min:.2%} owed", None

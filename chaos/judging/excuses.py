@@ -89,7 +89,7 @@ def _is_slowness(request: Request) -> bool:
     """Whether it only took too long, by the router's account or its client's."""
     if request.outcome is Outcome.ANSWERED:
         return request.is_ok or request.reason in _STARVED_REASONS
-    return request.outcome is Outcome.HUNG
+    return request.outcome in (Outcome.HUNG, Outcome.REFUSED)
 
 
 def _is_cut_for_time(request: Request, timeout_s: float) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import attrs
 
 from chaos.faults import kind_named
-from chaos.history import History, Outcome, Span
+from chaos.history import History, Span
 from chaos.judging.checkers import Violation, check
 from chaos.judging.gaps import coordinator_gaps, office_gaps, quantile
 from chaos.judging.levels import Levels
@@ -176,7 +176,7 @@ def _verdict(judgement: Judgement) -> str:
 def to_json(judgement: Judgement) -> dict[str, Any]:
     """The same for machines; requests only where something was wrong with them."""
     history = judgement.history
-    odd = [r for r in history.requests if not r.is_ok and r.outcome is not Outcome.LEFT]
+    odd = [r for r in history.requests if not r.is_ok and r.wants_answer]
     return {
         "scenario": history.scenario,
         "world": history.world,

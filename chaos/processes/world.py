@@ -250,7 +250,9 @@ def _going(system: System, history: History, now: float) -> str:
     recent = [r for r in system.clients.requests[-_RECENT:] if r.sent_at >= now - _TELL_S]
     times = sorted(r.ended_at - r.sent_at for r in recent if r.is_ok and r.ended_at)
     p99_ms = times[int(len(times) * 0.99)] * 1000 if times else 0.0
-    failed = sum(not r.is_ok and r.outcome not in (Outcome.LEFT, Outcome.RUNNING) for r in recent)
+    failed = sum(
+        r.wants_answer and not r.is_ok and r.outcome is not Outcome.RUNNING for r in recent
+    )
     held = max((s.memory_bytes for s in history.samples if s.at >= now - _SAMPLE_S), default=0)
     return (
         f"     … {(now - history.began_at) / 60:5.1f} min: {len(recent) / _TELL_S:.0f}/s, {failed}"

@@ -19,14 +19,17 @@ class _Nemesis:
 
     def pick(self) -> str:
         """Anybody, but more often the leader, who is where faults hurt."""
-        leading = [
-            name
-            for name, running in self.world.running.items()
-            if running.member.authority.is_held()
-        ]
-        if leading and self.rng.random() < 0.5:
-            return leading[0]
+        leader = self.leader()
+        if leader is not None and self.rng.random() < 0.5:
+            return leader
         return self.rng.choice(self.world.names)
+
+    def leader(self) -> str | None:
+        """Who has authority."""
+        for name, running in self.world.running.items():
+            if running.member.authority.is_held():
+                return name
+        return None
 
     def others(self, name: str) -> list[str]:
         """Everybody else."""
@@ -81,6 +84,32 @@ class _Nemesis:
             await self.pause(0.0, 0.3)
             if name not in self.world.running:
                 self.world.start(name)
+
+    async def lose_voters(self) -> None:
+        """A leader dies, and whoever votes for the next goes dark: those that return elect anew.
+
+        The next is cut off, and who returns has not heard of its term unless a disk tells.
+        """
+        before = self.leader()
+        if before is None or len(self.world.names) == 1:
+            return
+        self.world.note(f"kill {before}, then power loss of the next leader's voters")
+        self.world.kill(before)
+        with trio.move_on_after(3):
+            while (elected := self.leader()) is None:
+                await self.pause(0.001, 0.002)
+            self.world.network.isolate(elected, self.others(elected))
+            for voter in self.others(elected):
+                if voter in self.world.running:
+                    self.world.lose_power(voter)
+            for voter in self.others(elected):
+                if voter not in self.world.running:
+                    self.world.start(voter)
+            await self.pause(1, 3)
+            for voter in self.others(elected):
+                self.world.network.heal(elected, voter)
+                self.world.network.heal(voter, elected)
+        await self.restart(before)
 
     async def lose_disk(self) -> None:
         """One member comes back with an empty disk; never two at a time."""
@@ -197,6 +226,7 @@ _WEIGHTS: Final[dict[_Fault, int]] = {
     _Nemesis.lose_power: 2,
     _Nemesis.lose_power_while_writing: 2,
     _Nemesis.lose_power_everywhere: 1,
+    _Nemesis.lose_voters: 1,
     _Nemesis.lose_disk: 1,
     _Nemesis.freeze: 4,
     _Nemesis.isolate: 3,

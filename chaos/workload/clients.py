@@ -28,6 +28,8 @@ _PATIENCE_S: Final = 5.0
 
 _LARGE_BYTES: Final = 48 * 1024
 
+#: What a request that is hidden in another one is numbered beyond it: nobody sends so many.
+_HIDDEN: Final = 1_000_000_000
 
 Address = tuple[str, int]
 
@@ -151,6 +153,28 @@ class Clients:
             await trio.sleep(0.01 * (request.number % 12))
             wire.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)
         self._end(request, Outcome.LEFT)
+
+    async def smuggler(self, request: Request) -> None:
+        """A request with two lengths, the body of which by one of them is a request by the other.
+
+        It must be refused (RFC 9112 §6.1): where the hidden one runs, whoever stands before the
+        router has seen no such request. Its number is nobody's.
+        """
+        wire = await self._open(request)
+        if wire is None:
+            return
+        number = request.number + _HIDDEN
+        hidden = self._head(attrs.evolve(request, number=number), 0, "connection: close\r\n")
+        body = b"0\r\n\r\n" + hidden
+        async with wire.stream:
+            more = "transfer-encoding: chunked\r\n"
+            await wire.send(self._head(request, len(body), more) + body)
+            answer = await wire.read_answer()
+            if not answer.closes:
+                await wire.read_answer()
+        self._judge(request, answer, b"")
+        if (answer.status, answer.reason) == (400, "bad-request"):
+            self._end(request, Outcome.REFUSED)
 
     async def chat(self, request: Request) -> None:
         """A WebSocket: three texts there and back, then an orderly end."""
@@ -322,4 +346,5 @@ CLIENT_KINDS: Final[dict[str, tuple[Act, str, bool]]] = {
     "slow": (Clients.slow, "POST", False),
     "leaver": (Clients.leaver, "POST", False),
     "chat": (Clients.chat, "GET", False),
+    "smuggler": (Clients.smuggler, "POST", False),
 }

@@ -12,7 +12,7 @@ __all__ = ["MIXED", "Load", "offer"]
 
 #: Shares of the kinds of client, in hundredths.
 MIXED: Final = {
-    "ordinary": 55,
+    "ordinary": 54,
     "new": 14,
     "get": 8,
     "keyed": 6,
@@ -21,6 +21,7 @@ MIXED: Final = {
     "slow": 3,
     "leaver": 3,
     "chat": 2,
+    "smuggler": 1,
 }
 
 

@@ -24,7 +24,11 @@ PLANTED: Final = Path(__file__).with_name("planted")
 #: What a copy needs; everything else of the project is not run.
 _PARTS: Final = ("trioroute", "consensus", "chaos", "tests", "pyproject.toml")
 _RUN_MAX_S: Final = 300
-_VIOLATION: Final = re.compile(r"^VIOLATION (\w+)|^  (\w+): |^FAILED (\S+)", re.MULTILINE)
+_VIOLATION: Final = re.compile(r"^VIOLATION (\w+)|^  (?!replay)(\w+): |^FAILED (\S+)", re.MULTILINE)
+#: By the first word of a catcher. What follows ends with `--seeds` and the seed that caught it.
+_SIMULATORS: Final = {"sim": "chaos.sim", "system": "chaos.sim.system"}
+#: Any change of the code makes another history of each seed: what one seed showed, another shows.
+_OTHER_SEEDS: Final = range(1, 11)
 
 
 @attrs.frozen
@@ -43,14 +47,17 @@ class Bug:
         heads = dict(line.split(": ", 1) for line in lines[1:3])
         return cls(patch, lines[0], heads["Caught by"], heads["Rule"])
 
-    def command(self) -> list[str]:
-        """The catcher's command line, for the interpreter that runs this."""
+    def commands(self) -> list[list[str]]:
+        """The catcher's command lines, to be tried in turn, for the interpreter that runs this."""
         words = self.catcher.split()
         if words[0] == "chaos":
-            return [sys.executable, "-m", "chaos", *words[1:]]
-        if words[0] == "sim":
-            return [sys.executable, "-m", "chaos.sim", *words[1:]]
-        return [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *words]
+            return [[sys.executable, "-m", "chaos", *words[1:]]]
+        if words[0] in _SIMULATORS:
+            *options, known = words[1:]
+            seeds = [known, *(str(seed) for seed in _OTHER_SEEDS if str(seed) != known)]
+            module = _SIMULATORS[words[0]]
+            return [[sys.executable, "-m", module, *options, seed] for seed in seeds]
+        return [[sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *words]]
 
 
 @attrs.frozen
@@ -101,22 +108,32 @@ def try_bug(bug: Bug, *, is_planted: bool = True) -> Verdict:
         if is_planted:
             apply(bug, folder)
         began_at = time.monotonic()
-        try:
-            done = subprocess.run(
-                bug.command(),
-                cwd=folder,
-                env={**os.environ, "PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"},
-                capture_output=True,
-                text=True,
-                timeout=_RUN_MAX_S,
-                check=False,
-            )
-            output, status = done.stdout + done.stderr, done.returncode
-        except subprocess.TimeoutExpired as late:
-            output, status = str(late.stdout), 0
+        verdict = Verdict(bug, (), 0.0, "no command")
+        for command in bug.commands():
+            rules, output = _run(command, folder)
+            verdict = Verdict(bug, rules, time.monotonic() - began_at, output)
+            if verdict.is_caught:
+                break
+    return verdict
+
+
+def _run(command: list[str], folder: Path) -> tuple[tuple[str, ...], str]:
+    """The rules that a command found broken in a copy, and all that it said."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=_RUN_MAX_S,
+            check=False,
+        )
+        output, status = done.stdout + done.stderr, done.returncode
+    except subprocess.TimeoutExpired as late:
+        output, status = str(late.stdout), 0
     found = _VIOLATION.findall(output) if status == 1 else []
-    rules = dict.fromkeys(next(filter(None, groups)) for groups in found)
-    return Verdict(bug, tuple(rules), time.monotonic() - began_at, output)
+    return tuple(dict.fromkeys(next(filter(None, groups)) for groups in found)), output
 
 
 def main(argv: list[str] | None = None) -> int:

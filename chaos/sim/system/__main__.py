@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
+from chaos.sim.system.nemesis import FAULTS
 from chaos.sim.system.run import summarize_seed
 
 __all__ = ["main"]
@@ -19,11 +20,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=_parse_seeds, default=range(20), help="one, or FIRST-LAST")
     parser.add_argument("--duration", type=float, default=30.0, help="virtual seconds of faults")
     parser.add_argument("--front-ends", type=int, default=3, choices=(1, 3, 5))
+    parser.add_argument("--faults", type=_parse_faults, default=FAULTS, help=", ".join(FAULTS))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--verbose", action="store_true", help="print the faults of broken runs")
     options = parser.parse_args(argv)
     run = functools.partial(
-        summarize_seed, duration_s=options.duration, front_ends=options.front_ends
+        summarize_seed,
+        duration_s=options.duration,
+        front_ends=options.front_ends,
+        faults=options.faults,
     )
     totals: Counter[str] = Counter()
     if options.jobs > 1:
@@ -39,6 +44,13 @@ def main(argv: list[str] | None = None) -> int:
 def _parse_seeds(text: str) -> range:
     first, _, last = text.partition("-")
     return range(int(first), int(last or first) + 1)
+
+
+def _parse_faults(text: str) -> tuple[str, ...]:
+    faults = tuple(text.split(","))
+    if unknown := set(faults) - set(FAULTS):
+        raise argparse.ArgumentTypeError(f"no faults {sorted(unknown)}; there are {FAULTS}")
+    return faults
 
 
 def _print_all(
@@ -59,7 +71,8 @@ def _print_all(
                 print(f"  {at:8.3f} {fault}")
         print(
             f"  replay: python -m chaos.sim.system --seeds {seed}"
-            f" --duration {options.duration:g} --front-ends {options.front_ends} --verbose",
+            f" --duration {options.duration:g} --front-ends {options.front_ends}"
+            f" --faults {','.join(options.faults)} --verbose",
             flush=True,
         )
 

@@ -1,7 +1,7 @@
 """Seeded faults on the whole system, several at once. Ends with everything healed."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import trio
@@ -249,7 +249,8 @@ class _Nemesis:
             self.world.revive_fixed(name)
 
 
-FAULTS: Final[tuple[tuple[Callable[[_Nemesis], Awaitable[None]], int], ...]] = (
+#: With how often each comes.
+_WEIGHTS: Final[tuple[tuple[Callable[[_Nemesis], Awaitable[None]], int], ...]] = (
     (_Nemesis.kill, 3),
     (_Nemesis.kill_worker, 3),
     (_Nemesis.leave, 2),
@@ -270,10 +271,16 @@ FAULTS: Final[tuple[tuple[Callable[[_Nemesis], Awaitable[None]], int], ...]] = (
 )
 
 
-async def torment(world: World, rng: random.Random, *, duration_s: float) -> None:
-    """Hurt the world for so long, then heal it."""
+#: Their names, for a run that wants only some.
+FAULTS: Final = tuple(fault.__name__ for fault, _ in _WEIGHTS)
+
+
+async def torment(
+    world: World, rng: random.Random, *, duration_s: float, only: Collection[str] = FAULTS
+) -> None:
+    """Hurt the world for so long with these of FAULTS, then heal it."""
     nemesis = _Nemesis(world, rng)
-    faults, weights = zip(*FAULTS, strict=True)
+    faults, weights = zip(*(each for each in _WEIGHTS if each[0].__name__ in only), strict=True)
     with trio.move_on_after(duration_s):
         async with trio.open_nursery() as nursery:
             while True:

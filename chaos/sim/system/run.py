@@ -4,7 +4,8 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import Final
 
 import attrs
@@ -13,7 +14,7 @@ import trio.testing
 
 from chaos.sim.system.checkers import check
 from chaos.sim.system.history import SystemHistory, Window
-from chaos.sim.system.nemesis import torment
+from chaos.sim.system.nemesis import FAULTS, torment
 from chaos.sim.system.processes import install_run_queue
 from chaos.sim.system.world import DEPLOYMENTS, TIMINGS, World
 from trioroute.core.slots.timings import SlotTimings
@@ -164,13 +165,14 @@ async def _recover(world: World) -> None:
 
 
 def summarize_seed(
-    seed: int, *, duration_s: float, front_ends: int
+    seed: int, *, duration_s: float, front_ends: int, faults: Collection[str] = FAULTS
 ) -> tuple[int, Counter[str], list[str], list[tuple[float, str]]]:
     """One run without its history, which is long: seed, counts, complaints and faults.
 
     Here and not in `__main__`, which processes that are spawned do not have.
     """
-    run = run_seed(seed, duration_s=duration_s, front_ends=front_ends)
+    hurt = partial(torment, only=faults)
+    run = run_seed(seed, duration_s=duration_s, front_ends=front_ends, hurt=hurt)
     return seed, _counts(run), run.complaints, run.history.consensus.faults
 
 

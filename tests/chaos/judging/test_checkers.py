@@ -194,6 +194,7 @@ BREAKS: dict[str, list[Callable[[History], object]]] = {
         lambda h: h.executions.pop(0),
         lambda h: h.executions.append(execution(77, 1.5)),
         refuse_what_ran,
+        lambda h: set_on(h, 0, outcome=Outcome.REFUSED, status=400, is_own=None),
     ],
     "within_limits": [
         lambda h: h.executions.__setitem__(1, execution(2, 1.04, 1.5)),

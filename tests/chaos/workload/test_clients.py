@@ -87,3 +87,37 @@ async def test_a_hang_says_whether_an_answer_had_begun(
     (request,) = clients.requests
     assert (request.outcome, request.detail) == (Outcome.HUNG, f"after {len(begun)} bytes")
     assert (request.first_byte_at is not None) is bool(begun)
+
+
+async def say(stream: trio.SocketStream, *, answer: bytes) -> None:
+    """Take whatever comes, say this and close."""
+    async with stream:
+        await stream.receive_some()
+        await stream.send_all(answer)
+
+
+_REFUSED = b"HTTP/1.1 400 Bad Request\r\nx-trioroute-error: bad-request\r\n"
+_END = b"connection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        (_REFUSED + _END, Outcome.REFUSED),
+        (_REFUSED.replace(b"bad-request", b"no-route") + _END, Outcome.ANSWERED),
+        (b"HTTP/1.1 200 OK\r\n" + _END, Outcome.ANSWERED),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" * 2, Outcome.ANSWERED),
+        (b"", Outcome.BROKEN),
+    ],
+)
+async def test_a_request_that_hides_another_wants_to_be_refused(
+    said: bytes, outcome: Outcome
+) -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        taking = partial(say, answer=said)
+        nursery.start_soon(partial(trio.serve_listeners, taking, [listener]))
+        clients = Clients(OneDoor(listener.socket.getsockname()[1]), SHAPE)
+        request = await clients.send("smuggler")
+        nursery.cancel_scope.cancel()
+    assert request.outcome is outcome
