@@ -5,6 +5,7 @@ so its messages keep their order; between links any order is possible, because e
 its own. A link that breaks loses what was on its way, in both directions, and neither side learns
 how much of it arrived.
 """
+# house: tests core.holding and core.directory together
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
