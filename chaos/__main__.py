@@ -18,7 +18,8 @@ from chaos.pods.world import PodsWorld
 from chaos.processes.world import ProcessesWorld
 from chaos.scenarios import soak
 from chaos.scenarios.table import SCENARIOS
-from chaos.simulated import SimulatedWorld
+from chaos.sim.system.run import fix_hash_seed
+from chaos.simulated.world import SimulatedWorld
 from chaos.workload.clients import CLIENT_KINDS
 from chaos.world import Scenario, World
 from trioroute.errors import ConfigError, ControlError
@@ -147,7 +148,8 @@ def _print_list(what: str) -> None:
             print(f"{kind.name:20} row {kind.row:2}  {kind.does}")
         return
     for name, scenario in SCENARIOS.items():
-        print(f"{name:18} {scenario.claim.splitlines()[0]}")
+        worlds = ", ".join(sorted(scenario.worlds))
+        print(f"{name:22} {worlds:21} {scenario.claim.splitlines()[0]}")
 
 
 def _say(text: str) -> None:
@@ -155,4 +157,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    if "simulated" in sys.argv:
+        fix_hash_seed("chaos")
     sys.exit(main())

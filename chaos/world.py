@@ -58,7 +58,6 @@ class Scenario:
     Attributes:
         claim: what the project promises; the docstring of the scenario's module.
         worlds: names of the worlds in which it makes sense.
-        simulated_seeds: how many seeds the simulated world runs.
     """
 
     name: str
@@ -68,7 +67,6 @@ class Scenario:
     load: Load
     setup: Setup = attrs.field(factory=Setup)
     worlds: frozenset[str] = frozenset({"processes"})
-    simulated_seeds: int = 10
 
 
 class World(Protocol):

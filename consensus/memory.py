@@ -29,6 +29,8 @@ __all__ = ["MemoryNetwork", "MemoryTransport"]
 _DIAL_EVERY_S: Final = 0.05
 #: What a lost packet costs until TCP sends it again.
 _RETRANSMIT_S: Final = 0.2
+#: A frame that travels for longer than this is late.
+_SOON_S: Final = 0.01
 #: A queue longer than this ends its session, as it does on real sockets.
 _QUEUE_FRAMES_MAX: Final = 4096
 
@@ -59,6 +61,8 @@ class MemoryNetwork:
     ) -> None:
         self.delay_s = delay_s
         self.loss = loss
+        #: How many frames were late by now: slow, lost, or met a cut.
+        self.late_count = 0
         self._rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._sessions = itertools.count(1)
         self._members: dict[str, MemoryTransport] = {}
@@ -158,6 +162,7 @@ class MemoryNetwork:
         delay = self._rng.uniform(*self.delay_s)
         if self._rng.random() < self.loss:
             delay += _RETRANSMIT_S
+        self.late_count += delay > _SOON_S or not self.is_open(source, target)
         flow.ready_at = max(flow.ready_at, trio.current_time() + delay)
         flow.events.append((flow.ready_at, event))
         if target in self._members:

@@ -17,7 +17,7 @@ from chaos.judging.slopes import growths
 
 __all__ = ["invalidity"]
 
-#: The world that judges itself: it has neither load nor faults of a plan.
+#: The world that looks at its end itself, with rules of its own.
 _SIMULATED: Final = "simulated"
 
 #: What a front-end consists of, as a census names it.
@@ -41,10 +41,9 @@ def invalidity(history: History, levels: Levels) -> list[str]:
     reasons = [*_too_few_requests(history, levels)]
     if history.starved_share > levels.starved_share_max:
         reasons.append(f"the machine was too busy for {history.starved_share:.0%} of the time")
-    if history.world != _SIMULATED:
-        reasons += _too_few_kinds(history, levels)
-        reasons += _nobody_felt(history)
-        reasons += _nobody_looked(history)
+    reasons += _too_few_kinds(history, levels)
+    reasons += _nobody_felt(history)
+    reasons += _nobody_looked(history)
     reasons += _not_grown_old(history, levels)
     reasons += _nobody_waited(history, levels)
     reasons += _no_vacancy(history, levels)
@@ -53,11 +52,10 @@ def invalidity(history: History, levels: Levels) -> list[str]:
 
 def _too_few_requests(history: History, levels: Levels) -> Iterator[str]:
     rate, offered = history.rate, len(history.requests)
-    if history.world != _SIMULATED:
-        if rate < levels.rate_min:
-            yield f"{rate:.0f} requests/s were offered, at least {levels.rate_min:g} count"
-        elif (least := _least_rate(history)) < levels.rate_min / 2:
-            yield f"for {_STRETCH_S:.0f} s only {least:.0f} requests/s were offered"
+    if rate < levels.rate_min:
+        yield f"{rate:.0f} requests/s were offered, at least {levels.rate_min:g} count"
+    elif (least := _least_rate(history)) < levels.rate_min / 2:
+        yield f"for {_STRETCH_S:.0f} s only {least:.0f} requests/s were offered"
     if offered < levels.requests_min:
         yield f"{offered} requests were offered, at least {levels.requests_min} count"
     if history.busy_share < levels.busy_share_min:
@@ -89,7 +87,7 @@ def _nobody_felt(history: History) -> Iterator[str]:
 
 
 def _nobody_looked(history: History) -> Iterator[str]:
-    if history.final is None:
+    if history.final is None and history.world != _SIMULATED:
         yield "nobody asked the system how it was at the end (I6)"
     if not history.offices:
         yield "nobody ever said who coordinated"

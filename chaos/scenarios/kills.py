@@ -26,4 +26,5 @@ SCENARIO: Final = Scenario(
     profile=Profile(kinds=_KILLS, fault_count=_COUNT, quiet_s=_QUIET_S),
     levels=Levels(rate_min=200, kinds_min=len(_KILLS), ok_share_min=0.95, has_goals=True),
     load=Load(rate=220),
+    worlds=frozenset({"processes", "simulated"}),
 )

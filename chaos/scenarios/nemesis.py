@@ -41,6 +41,7 @@ LONG: Final = Scenario(
     profile=Profile(kinds=_ALL, fault_count=500),
     levels=Levels(rate_min=200, kinds_min=20, ok_share_min=_OK_SHARE_MIN, has_goals=True),
     load=Load(rate=220),
+    worlds=frozenset({"processes", "simulated"}),
 )
 
 #: What the time of day is, and how long the machine has been up, is nothing to anybody.
@@ -50,6 +51,7 @@ CLOCKS: Final = Scenario(
     profile=Profile(kinds=("wall-clock", "other-boot-time"), fault_count=12, hold_max_s=3.0),
     levels=Levels(rate_min=200, ok_share_min=_OK_SHARE_MIN),
     load=Load(rate=220),
+    worlds=frozenset({"processes", "simulated"}),
 )
 
 #: For continuous integration: twelve kinds, a minute and a half.

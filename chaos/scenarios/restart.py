@@ -23,6 +23,7 @@ SCENARIO: Final = Scenario(
     levels=Levels(rate_min=200, requests_min=100_000, failed_max=0, ok_share_min=1.0),
     load=Load(rate=280, mix=_MIX),
     setup=Setup(shares_socket=True, has_chat=False),
+    worlds=frozenset({"processes", "simulated"}),
 )
 
 #: SIGKILL of any one: the others fail nothing, and clients that retry connects hardly notice.
@@ -35,4 +36,5 @@ KILLS: Final = Scenario(
     levels=Levels(rate_min=200, ok_share_min=0.999),
     load=Load(rate=220, mix=_MIX),
     setup=Setup(has_chat=False),
+    worlds=frozenset({"processes", "simulated"}),
 )

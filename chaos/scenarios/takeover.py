@@ -46,4 +46,5 @@ KILLS: Final = Scenario(
         rate=60, mix={"ordinary": 68, "new": 12, "get": 8, "keyed": 5, "stream": 5, "chat": 2}
     ),
     setup=Setup(request_timeout_s=1.0, chat_max_s=1.0, has_lines=False),
+    worlds=frozenset({"processes", "simulated"}),
 )

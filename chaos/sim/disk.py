@@ -14,6 +14,8 @@ import trio
 
 __all__ = ["PowerLostError", "SimulatedDisk"]
 
+#: A disk that is well is done by then, seconds.
+_WELL_S: Final = 0.01
 _READ_ONLY: Final = frozenset({"names", "read"})
 
 
@@ -40,6 +42,8 @@ class SimulatedDisk:
 
     def __init__(self, rng: random.Random) -> None:
         self.sync_s = (0.0002, 0.002)
+        #: How many calls took longer than a disk that is well needs.
+        self.slow_count = 0
         self.is_full = False
         self.is_broken = False
         #: The power fails when so many more operations have begun; None = it does not.
@@ -51,7 +55,9 @@ class SimulatedDisk:
 
     async def run(self, work: Callable[[], Any]) -> Any:
         """Run blocking work as a thread would, taking virtual time."""
-        await trio.sleep(self._rng.uniform(*self.sync_s))
+        took_s = self._rng.uniform(*self.sync_s)
+        self.slow_count += took_s > _WELL_S
+        await trio.sleep(took_s)
         return work()
 
     # Files.

@@ -1,14 +1,12 @@
 """Offers requests at a rate, whatever becomes of them: open loop, as the world outside does."""
 
 import random
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 import trio
 
-from chaos.workload.clients import Clients
-
-__all__ = ["MIXED", "Load", "offer"]
+__all__ = ["MIXED", "Load", "Sender", "offer"]
 
 #: Shares of the kinds of client, in hundredths.
 MIXED: Final = {
@@ -38,7 +36,15 @@ class Load:
     mix: dict[str, int] = attrs.field(factory=lambda: dict(MIXED))
 
 
-async def offer(clients: Clients, load: Load, seed: int, stop: trio.Event) -> None:
+class Sender(Protocol):
+    """The clients of a world."""
+
+    async def send(self, kind: str) -> object:
+        """One request by one kind of client; returns when it has ended, or need not be awaited."""
+        ...
+
+
+async def offer(clients: Sender, load: Load, seed: int, stop: trio.Event) -> None:
     """Offer until told to stop; returns when every request has ended.
 
     Requests that are due while the harness was busy are sent at once, so that the rate holds.

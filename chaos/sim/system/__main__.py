@@ -3,13 +3,12 @@
 import argparse
 import functools
 import multiprocessing
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
 
 from chaos.sim.system.nemesis import FAULTS
-from chaos.sim.system.run import summarize_seed
+from chaos.sim.system.run import fix_hash_seed, summarize_seed
 
 __all__ = ["main"]
 
@@ -78,9 +77,5 @@ def _print_all(
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        # The product iterates over sets of names; a seed is one history only with one hash seed.
-        os.environ["PYTHONHASHSEED"] = "0"
-        command = [sys.executable, "-m", "chaos.sim.system", *sys.argv[1:]]
-        os.execv(sys.executable, command)  # noqa: S606 - ourselves
+    fix_hash_seed("chaos.sim.system")
     sys.exit(main())

@@ -10,10 +10,10 @@ import trio
 from chaos.sim.system.history import Run, SystemHistory
 from chaos.sim.system.processes import start_outside
 
-__all__ = ["ModelServer", "Reply"]
+__all__ = ["SERVICE_S", "ModelServer", "Reply"]
 
 #: How long one request takes, seconds; with the way there and back well below the time limit.
-_SERVICE_S: Final = (0.02, 0.5)
+SERVICE_S: Final = (0.02, 0.5)
 #: One way between a front-end and a replica, seconds.
 _DELAY_S: Final = (0.0003, 0.005)
 
@@ -32,16 +32,27 @@ class Reply:
 
 
 class ModelServer:
-    """One replica. A request that has reached it runs to its end, whoever still listens."""
+    """One replica. A request that has reached it runs to its end, whoever still listens.
+
+    Args:
+        service_s: shortest and longest time that a request takes now, seconds.
+    """
 
     def __init__(
-        self, name: str, history: SystemHistory, nursery: trio.Nursery, rng: random.Random
+        self,
+        name: str,
+        history: SystemHistory,
+        nursery: trio.Nursery,
+        rng: random.Random,
+        *,
+        service_s: Callable[[], tuple[float, float]],
     ) -> None:
         self.name = name
         self.is_alive = True
         self._history = history
         self._nursery = nursery
         self._rng = rng
+        self._service_s = service_s
         self._running: dict[int, Run] = {}
 
     @property
@@ -76,7 +87,7 @@ class ModelServer:
         run = Run(self.name, slot, request, trio.current_time())
         self._history.runs.append(run)
         self._running[id(run)] = run
-        await trio.sleep(self._rng.uniform(*_SERVICE_S))
+        await trio.sleep(self._rng.uniform(*self._service_s()))
         if run.ended_at is None:
             del self._running[id(run)]
             run.ended_at, run.is_whole = trio.current_time(), True

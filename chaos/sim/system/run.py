@@ -1,5 +1,7 @@
 """One run of the system: a seed in, a history and its complaints out."""
 
+import functools
+import os
 import random
 import sys
 import time
@@ -16,23 +18,19 @@ from chaos.sim.system.checkers import check
 from chaos.sim.system.history import SystemHistory, Window
 from chaos.sim.system.nemesis import FAULTS, torment
 from chaos.sim.system.processes import install_run_queue
-from chaos.sim.system.world import DEPLOYMENTS, TIMINGS, World
+from chaos.sim.system.replicas import SERVICE_S
+from chaos.sim.system.world import LAYOUT, TIMINGS, Layout, World
 from trioroute.core.slots.timings import SlotTimings
 
-__all__ = ["Run", "run_seed", "summarize_seed"]
+__all__ = ["Run", "fix_hash_seed", "run_seed", "summarize_seed"]
 
 #: The rates below are for each of so many front-ends; others share the same whole.
 _FRONT_ENDS: Final = 3
-#: Requests a second at each front-end, while anything may happen: 60 to 80 % of the fixed slots.
-_RATES: Final = {"e/single": 4.0, "e/several": 6.0}
-#: The scaled deployment is asked for a lot, and then for nothing for longer than the scaler waits.
-_WAVES: Final = {"e/scaled": 6.0}
+#: What is scaled is asked for a lot, and then for nothing for longer than the scaler waits.
 _WAVE_S: Final = (1.0, 4.0)
 _CALM_S: Final = (2.0, 10.0)
-#: And at the end, far more than there are slots.
-_SATURATING: Final = {"e/single": 9.0, "e/several": 13.0, "e/scaled": 9.0}
 #: Long enough to see that a group never recovers, not only that it is late.
-_RECOVERY_MAX_S: Final = 15.0
+_RECOVERY_MAX_S: Final = 20.0
 #: The queues fill, and beliefs of the calm go, before the queue is judged.
 _FILL_S: Final = 1.0
 _SATURATED_S: Final = 4.0
@@ -48,10 +46,24 @@ class Run:
     cpu_s: float
 
 
-def slots_back_s(timings: SlotTimings) -> float:
-    """I8: in how long after healing every slot can be given again."""
-    longest = max(deployment.request_max_s for deployment in DEPLOYMENTS)
-    return timings.authority_s + timings.lease_s + longest + 2
+def slots_back_s(timings: SlotTimings, longest_s: float) -> float:
+    """I8: in how long after healing every slot can be given again.
+
+    Args:
+        longest_s: the longest that a request was ever allowed to take.
+    """
+    return timings.authority_s + timings.lease_s + longest_s + 2
+
+
+def fix_hash_seed(module: str) -> None:
+    """Begin this process anew, as `python -m MODULE`, unless hashes are the same in each.
+
+    The product iterates over sets of names; a seed is one history only with one hash seed.
+    """
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        command = [sys.executable, "-m", module, *sys.argv[1:]]
+        os.execv(sys.executable, command)  # noqa: S606 - ourselves
 
 
 def run_seed(
@@ -60,6 +72,7 @@ def run_seed(
     duration_s: float,
     front_ends: int = 3,
     hurt: Callable[..., Awaitable[None]] = torment,
+    layout: Layout = LAYOUT,
 ) -> Run:
     """Simulate one seed; the same arguments and PYTHONHASHSEED give the same history.
 
@@ -68,6 +81,7 @@ def run_seed(
         duration_s: virtual seconds of faults; quiet seconds before and after come on top.
         front_ends: how many, 1, 3 or 5; all of them vote.
         hurt: what happens to the world meanwhile; as `torment`, and it heals the world too.
+        layout: what there is beside front-ends, and what is asked of it.
     """
     # What hypothesis' Trio plugin does: tasks that are ready together run in a repeatable order.
     run_module = sys.modules["trio._core._run"]
@@ -75,22 +89,30 @@ def run_seed(
     trio._core._run._r.seed(seed)  # noqa: SLF001
     began_at = time.process_time()
     clock = trio.testing.MockClock(autojump_threshold=0)
-    history = trio.run(_simulate, seed, duration_s, front_ends, hurt, clock=clock)
+    simulate = functools.partial(
+        _simulate, seed, duration_s, front_ends=front_ends, hurt=hurt, layout=layout
+    )
+    history = trio.run(simulate, clock=clock)
     return Run(seed, history, check(history), time.process_time() - began_at)
 
 
 async def _simulate(
-    seed: int, duration_s: float, front_ends: int, hurt: Callable[..., Awaitable[None]]
+    seed: int,
+    duration_s: float,
+    *,
+    front_ends: int,
+    hurt: Callable[..., Awaitable[None]],
+    layout: Layout,
 ) -> SystemHistory:
     install_run_queue()
     async with trio.open_nursery() as nursery:
-        world = World(nursery, seed=seed, front_ends=front_ends)
+        world = World(nursery, seed=seed, front_ends=front_ends, layout=layout)
         for name in world.names:
             world.start(name)
         await world.wish()
         await trio.sleep(3)
         clients = trio.CancelScope()
-        nursery.start_soon(_be_clients, world, _RATES, clients)
+        nursery.start_soon(_be_clients, world, layout.rates, clients)
         nursery.start_soon(_come_in_waves, world, clients)
         rng = random.Random(f"nemesis {seed}")
         await hurt(world, rng, duration_s=duration_s)
@@ -98,18 +120,14 @@ async def _simulate(
             await _recover(world)
             world.history.consensus.recovered_at = trio.current_time()
             await world.wish()
-            await trio.sleep(slots_back_s(TIMINGS))
+            await trio.sleep(slots_back_s(TIMINGS, world.longest_s))
             await _saturate(world)
         clients.cancel()
-        await trio.sleep(_REST_S)
+        await trio.sleep(layout.rest_s)
         for name in world.names:
             world.kill(name)
         nursery.cancel_scope.cancel()
     return world.history
-
-
-#: Whoever waits or runs when the clients end has got an answer by then.
-_REST_S: Final = 6.0
 
 
 async def _be_clients(world: World, rates: Mapping[str, float], scope: trio.CancelScope) -> None:
@@ -127,25 +145,30 @@ async def _come_in_waves(world: World, end: trio.CancelScope) -> None:
     rng = world.fork_rng()
     while not end.cancel_called:
         wave = trio.CancelScope(deadline=trio.current_time() + rng.uniform(*_WAVE_S))
-        await _be_clients(world, _WAVES, wave)
+        await _be_clients(world, world.layout.waves, wave)
         await trio.sleep(rng.uniform(*_CALM_S))
 
 
-def _offering(world: World, name: str, key: str) -> Callable[[], None]:
+def _offering(world: World, name: str, key: str) -> Callable[[], object]:
     return lambda: world.offer(name, key)
 
 
-async def _arrive(offer: Callable[[], None], rate: float, rng: random.Random) -> None:
+async def _arrive(offer: Callable[[], object], rate: float, rng: random.Random) -> None:
     while True:
         await trio.sleep(rng.expovariate(rate))
         offer()
 
 
 async def _saturate(world: World) -> None:
-    """More requests than slots for a while; what the quiet-time checkers look at."""
+    """More requests than slots for a while; what the quiet-time checkers look at.
+
+    None takes much less than the simulator's own do: of shorter ones hardly any moment has every
+    slot busy, so that a slot which stays idle could not be told from those that change hands.
+    """
+    world.service_s = max(world.service_s, SERVICE_S, key=sum)
     async with trio.open_nursery() as nursery:
         scope = trio.CancelScope()
-        nursery.start_soon(_be_clients, world, _SATURATING, scope)
+        nursery.start_soon(_be_clients, world, world.layout.saturating, scope)
         await trio.sleep(_FILL_S)
         begins_at = trio.current_time()
         await trio.sleep(_SATURATED_S)

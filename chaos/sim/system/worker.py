@@ -98,10 +98,12 @@ class Worker:
         """A snapshot is on its way to this process."""
         self._snapshots.send_nowait(snapshot)
 
-    def offer(self, request: Request) -> None:
-        """A connection waits in the accept queue; refused once a drain has begun."""
-        if not self._draining.is_set():
-            self._requests.send_nowait(request)
+    def offer(self, request: Request) -> bool:
+        """A connection waits in the accept queue; False: refused, for a drain has begun."""
+        if self._draining.is_set():
+            return False
+        self._requests.send_nowait(request)
+        return True
 
     def start_drain(self) -> None:
         """Begin to end; `drained` tells when it has."""

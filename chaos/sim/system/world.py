@@ -1,7 +1,7 @@
 """The world of one run of the system: machines, replicas, clients, and ways to hurt them."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
@@ -13,7 +13,7 @@ from chaos.sim.history import Life
 from chaos.sim.system.front_end import FrontEnd, Machine
 from chaos.sim.system.history import Request, SystemHistory
 from chaos.sim.system.processes import Process
-from chaos.sim.system.replicas import ModelServer
+from chaos.sim.system.replicas import SERVICE_S, ModelServer
 from chaos.sim.system.source import SimulatedSource
 from chaos.sim.system.streams import Wires
 from consensus import JournalFailedError, MemberConfig, PeerAddress
@@ -32,7 +32,7 @@ from trioroute.core.registry import PutRegistry
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.errors import ControlError
 
-__all__ = ["DEPLOYMENTS", "TIMINGS", "World"]
+__all__ = ["DEPLOYMENTS", "LAYOUT", "TIMINGS", "Layout", "World"]
 
 #: With `serve`, isolation must end before a home is reclaimed, or the limit may be exceeded: that
 #: is what the setting says. Here it does, so the limit must hold in every run.
@@ -80,10 +80,44 @@ DEPLOYMENTS: Final = (
 )
 
 
+@attrs.frozen(kw_only=True)
+class Layout:
+    """What a run's system consists of, and what it is asked for.
+
+    Attributes:
+        deployments: all of endpoint `e`.
+        service_s: shortest and longest time that a request takes, seconds.
+        rates: requests a second at each of three front-ends, by deployment, while anything may
+            happen; of other numbers of front-ends all together as many.
+        waves: likewise, for a while and then nothing for longer than a scaler waits.
+        saturating: likewise, on top of the others at the end: far more than there are slots.
+        rest_s: whoever waits or runs when the clients end has got an answer by then, seconds.
+    """
+
+    deployments: tuple[Deployment, ...] = DEPLOYMENTS
+    service_s: tuple[float, float] = SERVICE_S
+    rates: Mapping[str, float] = attrs.field(factory=dict)
+    waves: Mapping[str, float] = attrs.field(factory=dict)
+    saturating: Mapping[str, float] = attrs.field(factory=dict)
+    rest_s: float = 6.0
+
+
+#: The simulator's own. While anything may happen, 60 to 80 % of the fixed slots are asked for.
+LAYOUT: Final = Layout(
+    rates={"e/single": 4.0, "e/several": 6.0},
+    waves={"e/scaled": 6.0},
+    saturating={"e/single": 9.0, "e/several": 13.0, "e/scaled": 9.0},
+)
+
+
 class World:  # house: the faults that the nemesis calls, and what processes need of it
     """Everything of one run."""
 
-    def __init__(self, nursery: trio.Nursery, *, seed: int, front_ends: int) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, *, seed: int, front_ends: int, layout: Layout = LAYOUT
+    ) -> None:
+        self.layout = layout
+        self.service_s = layout.service_s
         self.history = SystemHistory(TIMINGS)
         self.rng = random.Random(seed)
         self.names = tuple(f"fe-{number}" for number in range(front_ends))
@@ -93,13 +127,14 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
         self.servers: dict[str, ModelServer] = {}
         self.unreached: set[tuple[str, str]] = set()
         self.taken_out: set[str] = set()
+        self.longest_s = max(deployment.request_max_s for deployment in layout.deployments)
         self._nursery = nursery
         self._incarnations = 0
         self._requests = 0
         self.source = SimulatedSource(
             self.history, nursery, self.fork_rng(), make_server=self._make_server
         )
-        for deployment in DEPLOYMENTS:
+        for deployment in layout.deployments:
             self._prepare(deployment)
 
     def fork_rng(self) -> random.Random:
@@ -200,14 +235,14 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
         if front_end.worker_process is not None:
             front_end.worker_process.go_on()
 
-    def offer(self, name: str, deployment: str) -> None:
-        """A client connects to a front-end; refused when no worker listens there."""
+    def offer(self, name: str, deployment: str) -> bool:
+        """A client connects to a front-end; False: refused, for no worker listens there."""
         front_end = self.machines[name].front_end
         if front_end is None or front_end.worker is None:
-            return
+            return False
         self._requests += 1
         now = trio.current_time()
-        front_end.worker.offer(Request(self._requests, deployment, name, now))
+        return front_end.worker.offer(Request(self._requests, deployment, name, now))
 
     def crash_fixed(self, name: str) -> None:
         """A replica at a fixed address dies."""
@@ -223,7 +258,7 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
         Fixed addresses that are taken out are not in them.
         """
         while True:
-            deployments = tuple(self._wished(deployment) for deployment in DEPLOYMENTS)
+            deployments = tuple(self._wished(deployment) for deployment in self.layout.deployments)
             command = PutRegistry(endpoints=(Endpoint(name="e"),), deployments=deployments)
             # Who leads first: one that is cut off would try in vain for seconds.
             front_ends = [machine.front_end for machine in self.machines.values()]
@@ -254,7 +289,7 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
     def _prepare(self, deployment: Deployment) -> None:
         key, source = deployment.key, deployment.source
         if deployment.isolation is Isolation.SERVE:
-            self.history.isolated_s[key] = _ISOLATION_MAX_S
+            self.history.isolated_s[key] = deployment.isolation_max_s
         if not isinstance(source, StaticSource):
             self.history.replicas_max[key] = deployment.scale.max_instances
             return
@@ -265,7 +300,9 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
             self._make_server(name)
 
     def _make_server(self, name: str) -> ModelServer:
-        server = ModelServer(name, self.history, self._nursery, self.fork_rng())
+        server = ModelServer(
+            name, self.history, self._nursery, self.fork_rng(), service_s=lambda: self.service_s
+        )
         self.servers[name] = server
         return server
 
