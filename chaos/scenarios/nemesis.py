@@ -13,61 +13,30 @@ from chaos.plan import Profile
 from chaos.workload.load import Load
 from chaos.world import Scenario
 
-__all__ = ["CLOCKS", "LONG", "SCENARIO", "SLICE"]
+__all__ = ["EVERY_KIND", "OK_SHARE_MIN", "SCENARIO"]
 
 #: Clocks have a scenario of their own: under libfaketime threads hand over so slowly (README) that
 #: front-ends with the names that `no-names` needs, which threads resolve, do not agree in time.
 #: So have versions: a group that is of two from some fault on is another system than was claimed.
 _ELSEWHERE: Final = frozenset({"wall-clock", "other-version"})
-_ALL: Final = tuple(kind.name for kind in KINDS if kind.name not in _ELSEWHERE)
+EVERY_KIND: Final = tuple(kind.name for kind in KINDS if kind.name not in _ELSEWHERE)
 
+#: Requests a second.
+_RATE: Final = 220
+_RATE_MIN: Final = 200
+#: At most ten minutes.
+_FAULT_COUNT: Final = 64
+_KINDS_MIN: Final = 12
 #: Of all requests, crowds among them; runs on quiet machines had 96 to 98 %.
-_OK_SHARE_MIN: Final = 0.8
+OK_SHARE_MIN: Final = 0.8
 
-#: `make chaos`: at most ten minutes.
 SCENARIO: Final = Scenario(
     name="nemesis",
     claim=__doc__,
-    profile=Profile(kinds=_ALL, fault_count=64, hold_max_s=3.0),
-    levels=Levels(rate_min=200, kinds_min=12, ok_share_min=_OK_SHARE_MIN, has_goals=True),
-    load=Load(rate=220),
-    worlds=frozenset({"processes", "simulated"}),
-)
-
-#: `make chaos-long`: as many as a machine has time for; the command line says how many.
-LONG: Final = Scenario(
-    name="nemesis-long",
-    claim=__doc__,
-    profile=Profile(kinds=_ALL, fault_count=500),
-    levels=Levels(rate_min=200, kinds_min=20, ok_share_min=_OK_SHARE_MIN, has_goals=True),
-    load=Load(rate=220),
-    worlds=frozenset({"processes", "simulated"}),
-)
-
-#: What the time of day is, and how long the machine has been up, is nothing to anybody.
-CLOCKS: Final = Scenario(
-    name="clocks",
-    claim="Neither wall clocks that jump nor other boot times change what is promised.",
-    profile=Profile(kinds=("wall-clock", "other-boot-time"), fault_count=12, hold_max_s=3.0),
-    levels=Levels(rate_min=200, ok_share_min=_OK_SHARE_MIN),
-    load=Load(rate=220),
-    worlds=frozenset({"processes", "simulated"}),
-)
-
-#: For continuous integration: twelve kinds, a minute and a half.
-SLICE: Final = Scenario(
-    name="nemesis-slice",
-    claim=__doc__,
-    profile=Profile(
-        kinds=(
-            *("kill-coordinator", "kill-worker", "pause-coordinator", "end-front-end"),
-            *("cut-coordinator", "mute", "reset-peers", "corrupt-peers"),
-            *("kill-replica", "mute-replica", "reset-replica", "truncate-replica"),
-        ),
-        fault_count=12,
-        quiet_s=(0.5, 1.0),
-        hold_max_s=1.5,
+    profile=Profile(kinds=EVERY_KIND, fault_count=_FAULT_COUNT, hold_max_s=3.0),
+    levels=Levels(
+        rate_min=_RATE_MIN, kinds_min=_KINDS_MIN, ok_share_min=OK_SHARE_MIN, has_goals=True
     ),
-    levels=Levels(rate_min=100, kinds_min=12, ok_share_min=_OK_SHARE_MIN),
-    load=Load(rate=110),
+    load=Load(rate=_RATE),
+    worlds=frozenset({"processes", "simulated"}),
 )

@@ -18,12 +18,22 @@ __all__ = ["SCENARIO"]
 #: Beside the networks, what ends processes: connections that nobody resets are then open still.
 _OTHERS: Final = ("kill-coordinator", "end-front-end", "pause-coordinator", "kill-replica")
 
+#: Requests a second.
+_RATE: Final = 220
+_RATE_MIN: Final = 200
+_OK_SHARE_MIN: Final = 0.8
+
 SCENARIO: Final = Scenario(
     name="networks",
     claim=__doc__,
     profile=Profile(
         kinds=(*(kind.name for kind in NETWORK_KINDS), *_OTHERS), fault_count=33, hold_max_s=4.0
     ),
-    levels=Levels(rate_min=200, kinds_min=len(NETWORK_KINDS), ok_share_min=0.8, has_goals=True),
-    load=Load(rate=220),
+    levels=Levels(
+        rate_min=_RATE_MIN,
+        kinds_min=len(NETWORK_KINDS),
+        ok_share_min=_OK_SHARE_MIN,
+        has_goals=True,
+    ),
+    load=Load(rate=_RATE),
 )

@@ -21,12 +21,17 @@ _MIX: Final = {"ordinary": 60, "new": 20, "get": 10, "keyed": 5, "large": 3, "st
 #: So many can be done to anybody's cluster; to a fake one, all of them.
 _KINDS_MIN: Final = 9
 
+#: Requests a second.
+_RATE: Final = 60
+_RATE_MIN: Final = 50
+_OK_SHARE_MIN: Final = 0.9
+
 SCENARIO: Final = Scenario(
     name="pods",
     claim=__doc__,
     profile=Profile(kinds=tuple(kind.name for kind in POD_KINDS), fault_count=len(POD_KINDS)),
-    levels=Levels(rate_min=50, kinds_min=_KINDS_MIN, ok_share_min=0.9),
-    load=Load(rate=60, mix=_MIX),
+    levels=Levels(rate_min=_RATE_MIN, kinds_min=_KINDS_MIN, ok_share_min=_OK_SHARE_MIN),
+    load=Load(rate=_RATE, mix=_MIX),
     setup=Setup(replicas=3, has_chat=False),
     worlds=frozenset({"pods", "cluster"}),
 )

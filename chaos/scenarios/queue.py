@@ -12,13 +12,21 @@ from chaos.world import Scenario, Setup
 
 __all__ = ["SCENARIO"]
 
+#: Requests a second: half as many again as the slots can do.
+_RATE: Final = 60
+_RATE_MIN: Final = 50
+_OK_SHARE_MIN: Final = 0.9
+_OVERTAKING_MAX_S: Final = 0.6
+
 SCENARIO: Final = Scenario(
     name="queue",
     claim=__doc__,
     # A fault that hurts nobody: what is shown here is the line, not the fault.
     profile=Profile(kinds=("bad-settings",), fault_count=1, first_s=8.0),
-    levels=Levels(rate_min=50, ok_share_min=0.9, overtaking_max_s=0.6),
-    load=Load(rate=60, mix={"ordinary": 50, "new": 50}),
+    levels=Levels(
+        rate_min=_RATE_MIN, ok_share_min=_OK_SHARE_MIN, overtaking_max_s=_OVERTAKING_MAX_S
+    ),
+    load=Load(rate=_RATE, mix={"ordinary": 50, "new": 50}),
     setup=Setup(
         replicas=4,
         slots=1,

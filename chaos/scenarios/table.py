@@ -1,38 +1,41 @@
-"""Every scenario by name."""
+"""Every scenario by name: that of its module."""
 
 from typing import Final
 
 from chaos.scenarios import (
-    kills,
+    clocks,
     nemesis,
+    nemesis_long,
+    nemesis_slice,
     networks,
     pods,
     queue,
-    restart,
+    rolling_restart,
     soak,
     takeover,
-    versions,
+    two_versions,
 )
+from chaos.scenarios.kills import coordinator_kills, kill_any, kills_for_half_an_hour
 from chaos.world import Scenario
 
 __all__ = ["SCENARIOS"]
 
 SCENARIOS: Final[dict[str, Scenario]] = {
-    scenario.name: scenario
-    for scenario in (
-        nemesis.SCENARIO,
-        nemesis.SLICE,
-        nemesis.LONG,
-        nemesis.CLOCKS,
-        takeover.SCENARIO,
-        takeover.KILLS,
-        restart.SCENARIO,
-        restart.KILLS,
-        kills.SCENARIO,
-        versions.SCENARIO,
-        queue.SCENARIO,
-        networks.SCENARIO,
-        soak.SCENARIO,
-        pods.SCENARIO,
+    module.SCENARIO.name: module.SCENARIO
+    for module in (
+        nemesis,
+        nemesis_slice,
+        nemesis_long,
+        clocks,
+        takeover,
+        coordinator_kills,
+        rolling_restart,
+        kill_any,
+        kills_for_half_an_hour,
+        two_versions,
+        queue,
+        networks,
+        soak,
+        pods,
     )
 }

@@ -20,11 +20,18 @@ _KILLS: Final = ("kill-front-end", "kill-worker", "kill-coordinator", "kill-two"
 _COUNT: Final = 240
 _QUIET_S: Final = (3.0, 8.0)
 
+#: Requests a second.
+_RATE: Final = 220
+_RATE_MIN: Final = 200
+_OK_SHARE_MIN: Final = 0.95
+
 SCENARIO: Final = Scenario(
     name="kills-for-half-an-hour",
     claim=__doc__,
     profile=Profile(kinds=_KILLS, fault_count=_COUNT, quiet_s=_QUIET_S),
-    levels=Levels(rate_min=200, kinds_min=len(_KILLS), ok_share_min=0.95, has_goals=True),
-    load=Load(rate=220),
+    levels=Levels(
+        rate_min=_RATE_MIN, kinds_min=len(_KILLS), ok_share_min=_OK_SHARE_MIN, has_goals=True
+    ),
+    load=Load(rate=_RATE),
     worlds=frozenset({"processes", "simulated"}),
 )

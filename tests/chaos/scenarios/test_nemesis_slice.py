@@ -8,13 +8,13 @@ from chaos.judging.report import shown
 from chaos.lines.kinds import NETWORK_KINDS
 from chaos.processes.ways.table import WAYS
 from chaos.processes.world import ProcessesWorld
-from chaos.scenarios import nemesis
+from chaos.scenarios import nemesis_slice
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_twelve_kinds_of_fault_break_no_promise() -> None:
-    judgement = run_scenario(nemesis.SLICE, ProcessesWorld(say=print), seed=1)
+    judgement = run_scenario(nemesis_slice.SCENARIO, ProcessesWorld(say=print), seed=1)
     report = shown(judgement, replay="python -m chaos nemesis-slice --seed 1")
     print(report)
     assert not judgement.violations, report
