@@ -232,7 +232,9 @@ class Fleet:
             group = self._groups[key]
             if group.deleted_until is None:
                 group.deleted_until = now + group.deployment.request_max_s + _ROUTED_S
-            if now >= group.deleted_until or not self._all_found(key):
+            found = self._all_found(key)
+            is_unused = all(self._directory.is_unused(each.id) for each in found)
+            if (now >= group.deleted_until and is_unused) or not found:
                 del self._groups[key]
 
     def _group(self, key: str, deployment: Deployment) -> Group:
@@ -336,16 +338,20 @@ class Fleet:
             group.asked_at = now
         surplus = len(staying) - group.decision.replicas
         if surplus > 0:
-            group.draining.update(self._idle_first(staying)[:surplus])
+            group.draining.update(self._idle_first(group, staying)[:surplus])
         if sum(each.id in self._ready for each in staying) >= group.decision.replicas:
             group.draining |= group.outdated(found)
         group.forget_others(found)
 
-    def _idle_first(self, staying: list[FoundReplica]) -> list[str]:
-        """Who may be cordoned: first those that serve nobody yet, then the idle; never the busy."""
+    def _idle_first(self, group: Group, staying: list[FoundReplica]) -> list[str]:
+        """Who may be cordoned: first those that serve nobody yet, then the idle; never the busy.
+
+        But where there is no limit, for there none may ever be idle: the least busy then.
+        """
         starting = [found.id for found in staying if found.id not in self._ready]
-        ready = [found.id for found in staying if found.id in self._ready]
-        return starting + [name for name in ready if self._directory.busy_slots(name) == 0]
+        busy = {f.id: self._directory.busy_slots(f.id) for f in staying if f.id in self._ready}
+        ready = sorted(busy, key=busy.__getitem__)
+        return starting + [n for n in ready if group.deployment.unlimited or not busy[n]]
 
     async def _publish(self, group: Group) -> None:
         """Put the replica set into the log when it differs from what is there."""

@@ -36,10 +36,20 @@ def change(world: World, *, slots: int | None = None, **changes: Any) -> None:
 
 
 def unlimited_world(
-    *, holders: int = 2, request_max_s: float = 1.0, isolation: Isolation = Isolation.STOP
+    *,
+    holders: int = 2,
+    replicas: int = 1,
+    request_max_s: float = 1.0,
+    isolation: Isolation = Isolation.STOP,
+    seed: int = 0,
 ) -> World:
     world = World(
-        holders=holders, replicas=1, request_max_s=request_max_s, isolation=isolation, slots=0
+        seed=seed,
+        holders=holders,
+        replicas=replicas,
+        request_max_s=request_max_s,
+        isolation=isolation,
+        slots=0,
     )
     world.slots = 1 << 10  # so many may run
     change(world, slots=0)

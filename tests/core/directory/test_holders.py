@@ -19,3 +19,10 @@ def test_a_session_that_ended_says_nothing_about_what_runs() -> None:
     holder.hang_up()
     assert (holder.in_session, holder.reported, holder.busy) == (False, False, {})
     assert holder.expires_at == 3.0
+
+
+def test_requests_with_a_slot_and_without_count_alike() -> None:
+    holder = HolderRecord("w0", busy={"r0": 0b101}, unnumbered={"r0": 3, "r1": 1})
+    assert [holder.runs_on(name) for name in ("r0", "r1", "r2")] == [5, 1, 0]
+    holder.unnumbered = None  # of an earlier version
+    assert holder.runs_on("r0") == 2

@@ -17,7 +17,7 @@ from tests.core.holding.holder import (
 )
 from trioroute.core.health import Outcome
 from trioroute.core.holding.holding import Holding
-from trioroute.core.model import Isolation, RoutingSnapshot
+from trioroute.core.model import Isolation, ReplicaState, RoutingSnapshot
 from trioroute.core.slots import messages as m
 from trioroute.errors import InvariantError
 
@@ -302,6 +302,24 @@ def test_who_waits_is_served_when_there_is_no_limit_any_more() -> None:
     holding.set_routing(unlimited(2), 0.1)
     assert [(wake.number, wake.grant is None) for wake in holding.take_wakes()] == [(number, False)]
     assert m.Cancel(number=number) in spoken(holding)
+
+
+def test_nothing_begins_without_a_slot_on_a_replica_that_is_cordoned() -> None:
+    holding = opened(unlimited())
+    before = acquired(holding)
+    spoken(holding)
+    routing = unlimited(2)
+    (ready,) = routing.replicas
+    draining = attrs.evolve(ready, state=ReplicaState.DRAINING)
+    holding.set_routing(attrs.evolve(routing, replicas=(draining,)), 0.1)
+    (renew,) = [said for said in holding.link.take_outbox() if isinstance(said, m.Renew)]
+    assert (renew.routing_version, renew.unnumbered) == (2, {"r0": 1}), "it tells that it knows"
+    assert holding.acquire_nowait(KEY, 0.1) is None
+    number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
+    assert holding.may_send(before, 0.1), "what has begun goes on"
+    holding.set_routing(unlimited(3), 0.2)
+    ((woken, grant, _),) = holding.take_wakes()
+    assert (woken, grant is None) == (number, False)
 
 
 def test_what_runs_without_a_slot_is_told() -> None:

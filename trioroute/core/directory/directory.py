@@ -70,7 +70,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         self._lines = self._keeper.lines
         self._line_of = self._keeper.line_of
         self._hearing = Hearing(self._keeper, self._lender, epoch=epoch)
-        self._judged_at = now
+        self._judged_at = self._now = now
         self._leases_lapsed = 0
         # Holders that the log knows and that may have requests running that nobody told of.
         unknown = [name for name in state.holders if name not in state.clean]
@@ -218,17 +218,28 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
         return self._settled(now, ())
 
     def busy_slots(self, replica: str) -> int:
-        """How many slots of a replica are in use, may be, or are known to run a request."""
+        """How many slots of a replica are in use, may be, or are known to run a request.
+
+        Requests without a slot count like those that have one.
+        """
         line = self._line_of.get(replica)
         if line is None:
             return 0
-        reported = sum(count(h.busy.get(replica, 0)) for h in self._holders.values())
+        reported = sum(holder.runs_on(replica) for holder in self._holders.values())
         return reported + sum(count(entry.mask) for entry in line.books[replica].limbo)
 
     def is_unused(self, replica: str) -> bool:
-        """Whether nobody has or may have any slot of it: it can be stopped without harm."""
+        """Whether nothing runs or may begin on it, with a slot or without.
+
+        It can be stopped without harm. So it is cordoned, or left the log, as is known here.
+        """
+        if self._keeper.cordons.may_run(replica, self._now):
+            return False
         line = self._line_of.get(replica)
-        return line is None or line.books[replica].in_use == 0
+        if line is None:
+            return replica not in self._keeper.gone.names
+        book = line.books[replica]
+        return book.cordoned and not book.in_use
 
     def take_health_changes(self) -> list[tuple[str, HealthChange]]:
         """Which replicas were shut or opened since the last call, by deployment."""
@@ -278,12 +289,13 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             holder = self._holders.get(name)
             if holder is None or max(holder.incarnation, holder.dead) >= death.below:
                 continue
-            holder.dead = death.below - 1
-            died_at = now - death.ended_s_ago * (1 - self._timings.rate_margin)
+            if holder.dead < death.below - 1:  # seen for the first time
+                holder.dead = death.below - 1
+                holder.died_at = now - death.ended_s_ago * (1 - self._timings.rate_margin)
             holder.silent_since = min(now, holder.silent_since or now)
             holder.expires_at = holder.goodbye_at = None
             self._close(holder)
-            self._bury(name, died_at, now)
+            self._bury(name, holder.died_at, now)
 
     def _bury(self, name: str, died_at: float, now: float) -> None:
         def over_by(line: Line) -> float:
@@ -353,6 +365,7 @@ class SlotDirectory:  # house: the coordinator's whole vocabulary, one method fo
             line.check_changed()  # before anything is given away
             self._lender.serve(line, now)
 
+        self._now = now
         self._keeper.gone.expire(now, self._keeper.silent)
         for key in [*keys]:
             self._keeper.guard(self._lines[key], settle, now)

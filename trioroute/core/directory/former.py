@@ -1,5 +1,7 @@
 """What may still run or begin as a deployment allowed it before it was changed.
 
+Or as a replica did before it was cordoned (`cordons`), where requests have no slots.
+
 A holder that routes by a log as new as the change begins nothing of it any more. So each of them is
 waited for until it has said so, or is known to have ended, or is fenced; then for as long as the
 longest request of before takes. Requests that were started without a slot count meanwhile: as many
@@ -105,6 +107,13 @@ class FormerUse:
         """Whether requests without a slot of a holder that has ended may run."""
         told = any(name == holder and until > now for name, _, until in self.ended)
         return told or self.left.get(holder, 0.0) > now
+
+    def may_run_on(self, replica: str, now: float) -> bool:
+        """Whether any such request may run on a replica on which none begins any more."""
+        if self.untold or any(until > now for until in self.left.values()):
+            return True
+        told = [*self.running.values(), *((counts, until) for _, counts, until in self.ended)]
+        return any(counts.get(replica) and until > now for counts, until in told)
 
     def unnumbered(self, now: float) -> Mapping[str, int] | None:
         """How many requests may run on each replica that have no slot; None for `MANY` on all."""

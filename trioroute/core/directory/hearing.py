@@ -252,6 +252,7 @@ class Hearing:
             else:
                 until = self._keeper.died_by(holder) + longest_s
         holder.unnumbered_until = max(until, holder.unnumbered_until)
+        holder.unnumbered = goodbye.unnumbered
         self._keeper.each_former(
             lambda use, longest_s: use.leave(holder.name, holder.unnumbered_until, now, longest_s)
         )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from trioroute.core.slots.masks import count
+
 __all__ = ["HolderRecord"]
 
 
@@ -20,6 +22,7 @@ class HolderRecord:
         owes_report: whether it may have slots that this office has not given it, or of which
             nothing said so far counts, and has told of none since.
         dead: the newest incarnation that is proven to have ended (decision 25).
+        died_at: when it had, at the latest.
         orderly: an incarnation before which all had ended with nothing in flight, as the log said
             at the take-over; None once another one has spoken since.
         unnumbered: how many requests it said last that it runs without a slot, by replica; None
@@ -33,6 +36,7 @@ class HolderRecord:
     round_trip_s: float = 0.0
     incarnation: int = -1
     dead: int = -2
+    died_at: float = 0.0
     orderly: int | None = None
     in_session: bool = False
     reported: bool = False
@@ -62,6 +66,11 @@ class HolderRecord:
     def is_orderly(self) -> bool:
         """Whether nothing can run that incarnations before the one that spoke last had begun."""
         return self.incarnation == self.orderly
+
+    def runs_on(self, replica: str) -> int:
+        """How many requests it said last that it runs there, with a slot or without."""
+        without = 0 if self.unnumbered is None else self.unnumbered.get(replica, 0)
+        return count(self.busy.get(replica, 0)) + without
 
     def hang_up(self) -> None:
         """Nothing is known of it until it reports again."""

@@ -7,6 +7,7 @@ of it is granted until it is changed, and its requests are refused with the reas
 """
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Final
 
 import attrs
@@ -19,6 +20,7 @@ from trioroute.core.directory.book import (
     Limbo,
     SlotBook,
 )
+from trioroute.core.directory.cordons import Cordons
 from trioroute.core.directory.former import FormerUse
 from trioroute.core.directory.gone import GoneReplicas
 from trioroute.core.directory.holders import HolderRecord
@@ -54,6 +56,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         touched: deployments that the current event may have changed.
         gone: replicas that have left the log, and may come back under their names.
         former: what deployments allowed before, by key; also of those that were deleted.
+        cordons: replicas, also some that have gone, where nothing begins without a slot any more.
         index: of the newest log entry that is followed.
 
     Args:
@@ -80,6 +83,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         self.timings = timings
         self.gone = GoneReplicas()
         self.former: dict[str, FormerUse] = {}
+        self.cordons = Cordons()
         self.index = 0
         self._orderly: Mapping[str, int] = {}
         # Until when each holder may have begun requests that is fenced and did not say goodbye.
@@ -186,6 +190,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
                 self._recall_gone(line, state, over_at=self._former_until(line))
             if self.lines[key] is not line:  # rebuilt meanwhile, from what it had before
                 self.guard(self.lines[key], lambda x: self._adopt_into(x, state, now, True), now)
+        self.cordons.keep_only(partial(self._is_cordoned, now=now))
 
     def _adopt_former(self, state: RegistryState, now: float) -> None:
         """What the log says was allowed before; a newer change begins anew."""
@@ -193,18 +198,36 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         for key, former in state.former.items():
             use = self.former.get(key)
             if use is None or use.former.index != former.index:
-                before = use
-                request_s = self._former_request_s(key, former)
-                holders = {holder: self.died_by(holder) for holder in self.holders.values()}
-                use = FormerUse.begin(former, holders, now, request_s)
+                before, use = use, self._begin_former(key, former, now)
                 if before is not None:
                     use.left, use.ended = {**before.left, **use.left}, [*before.ended]
-                for name, ended_at in self._fenced.items():
-                    use.left[name] = max(ended_at + request_s, use.left.get(name, 0.0))
                 self.former[key] = use
                 if former.unlimited:  # what is idle may have to come back
-                    self.renewed.update(h.name for h in holders if h.listens)
+                    self.renewed.update(h.name for h in self.holders.values() if h.listens)
             use.former = former
+
+    def _begin_former(self, key: str, former: Former, now: float) -> FormerUse:
+        """What all that is known of holders says of a change."""
+        request_s = self._former_request_s(key, former)
+        holders = {holder: self.died_by(holder) for holder in self.holders.values()}
+        use = FormerUse.begin(former, holders, now, request_s)
+        for name, ended_at in self._fenced.items():
+            use.left[name] = max(ended_at + request_s, use.left.get(name, 0.0))
+        return use
+
+    def _cordon(self, line: Line, replica: str, now: float) -> None:
+        """Nothing begins on it any more by the log that is followed; what has begun may run on."""
+        was_unlimited = line.former is not None and line.former.former.unlimited
+        if line.deployment.unlimited or was_unlimited:
+            key, longest_s = line.deployment.key, line.request_max_s
+            former = Former(index=self.index, request_max_s=longest_s, unlimited=True)
+            make = partial(self._begin_former, key, former, now)
+            self.cordons.begin(replica, key, self.index, make)
+
+    def _is_cordoned(self, replica: str, now: float) -> bool:
+        """Whether it is still, or has left the log while requests without a slot may run on it."""
+        line = self.line_of.get(replica)
+        return self.cordons.may_run(replica, now) if line is None else line.books[replica].cordoned
 
     def note_fenced(self, holder: HolderRecord, ended_at: float) -> None:
         """It may have begun requests without a slot, cut off, which a limit to come must count."""
@@ -230,6 +253,8 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         for key, use in self.former.items():
             act(use, self._former_request_s(key, use.former))
             self.touched.update({key} & self.lines.keys())
+        for key, use in self.cordons.uses:
+            act(use, self._former_request_s(key, use.former))
 
     def _adopt_into(self, line: Line, state: RegistryState, now: float, in_doubt: bool) -> None:
         key = line.deployment.key
@@ -242,6 +267,8 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             self.line_of[replica.id] = line
             book.home = state.homes.get(key, {}).get(replica.id, {})
             book.leaving = state.leaving.get(key, {}).get(replica.id, {})
+            if book.cordoned:
+                self._cordon(line, replica.id, now)
         line.health.keep_only(line.books)
         endpoint = state.endpoints.get(line.deployment.endpoint)
         line.set_banded(endpoint is not None and endpoint.priority)
@@ -269,6 +296,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
         # Until its routing says so too, a holder may start requests there while its lease runs,
         # and from its home without one.
         until = now + self.timings.booked_s + self.request_s(line)
+        self._cordon(line, name, now)
         for holder in [*book.owned]:
             book.suspend(holder, until=until, home_until=NEVER, least=until)
         self.gone.add(line, book, index=state.index)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import attrs
 
 from trioroute.core.holding.queue import OwnQueue, Waiter
-from trioroute.core.model import Deployment, Isolation, Replica
+from trioroute.core.model import Deployment, Isolation, Replica, ReplicaState
 from trioroute.core.slots.masks import count
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.yardstick.feed import Feed
@@ -108,7 +108,7 @@ class HeldDeployment:  # house: all that a holder decides within one deployment
         expected_by: when replicas that are being started should be ready (our clock).
         doubted_by: when slots that a take-over left in doubt should be free.
         feed: what the coordinator is told of finished requests.
-        ids: the names of its replicas.
+        ids: where requests without a slot may begin: its replicas that are not cordoned.
         is_stopped: cut off, and nothing may be started here until there is another lease.
         lapsed: grants without a slot up to this number were given before it stopped.
     """
@@ -136,6 +136,11 @@ class HeldDeployment:  # house: all that a holder decides within one deployment
     def service_s(self) -> float:
         """How long a request takes on average; 0 while too few were measured."""
         return self._service_s if self._measured_count >= _MEASURED_MIN else 0.0
+
+    def note_uncordoned(self) -> None:
+        """Its replicas, or their states, have changed."""
+        fleet = self.replicas.items()
+        self.ids = tuple(n for n, held in fleet if held.replica.state is ReplicaState.READY)
 
     def began(self, held: HeldReplica, number: int, arrived_at: float, now: float) -> None:
         """A request started; it is measured if none is on its replica."""

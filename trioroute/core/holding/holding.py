@@ -286,7 +286,7 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
             held.home = snapshot.homes.get(replica.id, 0)
             group.replicas[replica.id] = held
         for group in groups.values():
-            group.ids = tuple(group.replicas)
+            group.note_uncordoned()
         self._held.deployments = groups
         if self._held.isolated:
             # Its next report says that it knows this log: what left its home there is then a loan.

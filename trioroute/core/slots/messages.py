@@ -24,7 +24,8 @@ The contract, in one place (versions and MUSTs; `wire.slotlink` makes bytes of i
 * A holder SHOULD say `Stock(idle=0)` when it starts a request on its last idle slot.
 * What runs without a slot, because there was no limit when it began, MUST be told with each
   `Renew`. A holder MUST NOT start such a request without a lease, nor while it routes by an older
-  log than `Welcome.index`: there may be a limit by now.
+  log than `Welcome.index`: there may be a limit by now. Nor MUST it start one on a replica that its
+  routing says is draining: the `routing_version` of a `Renew` tells that it knows.
 * Slots are masks (`core.slots.masks`) packed as little-endian bytes.
 * Unknown fields are ignored, absent ones have their defaults. `Stock`, `Failed`, `Observed`,
   `Recall`, `Expect` and grants for stock exist since version 2. A message kind that the other
