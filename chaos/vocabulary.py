@@ -68,6 +68,8 @@ class Kind:
             where a scenario's levels say so.
         severs: connections between router and replica end while the replica works on, and nobody
             can tell that from a replica that has stopped: its limit cannot be judged meanwhile.
+        brings: kinds of client that come with it: nobody else may fail for it. Anybody where it is
+            empty.
         may_end: whether the target may end by itself: who starts front-ends starts it again.
     """
 
@@ -81,6 +83,7 @@ class Kind:
     hold_s: tuple[float, float] = (0.5, 2.0)
     settle_s: float = 1.0
     recover_s: float = 5.0
+    brings: frozenset[str] = frozenset()
     may_end: bool = False
     severs: bool = False
 

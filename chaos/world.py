@@ -30,6 +30,7 @@ class Setup:
         chat_max_s: how long its conversations may last, and so its slots are doubted.
         has_lines: front-ends call each other over lines that can be made bad. A line takes calls
             for somebody dead, so the refusal that proves it at once does not come through.
+        limits: of the data plane (`--limit`), where they are not the product's own, seconds.
     """
 
     front_ends: int = 3
@@ -43,6 +44,7 @@ class Setup:
     has_chat: bool = True
     chat_max_s: float = 5.0
     has_lines: bool = True
+    limits: Mapping[str, float] = attrs.field(factory=dict)
 
     @property
     def deadline_s(self) -> float:

@@ -11,7 +11,9 @@ from chaos.history import History, Outcome, Request, Span
 __all__ = ["delayed_s", "excuses", "is_late", "is_severed", "overlaps", "was_disturbed"]
 
 #: What waiting for a core leads to when it lasts; anything else is not the machine's doing.
-_STARVED_REASONS: Final = frozenset({"queue-timeout", "queue-full", "answer-timeout"})
+_STARVED_REASONS: Final = frozenset(
+    {"queue-timeout", "queue-full", "answer-timeout", "head-timeout", "body-timeout"}
+)
 
 #: I1 allows a request its deadline and this.
 _LATE_S: Final = 1.0
@@ -101,6 +103,8 @@ def _is_cut_for_time(request: Request, timeout_s: float) -> bool:
 
 def _allows(span: Span, request: Request) -> bool:
     kind = kind_named(span.kind)
+    if kind.brings and request.client not in kind.brings:
+        return False
     if request.outcome is Outcome.ANSWERED and not request.is_ok:
         return request.reason in kind.reasons
     if request.outcome is Outcome.UNREACHED:

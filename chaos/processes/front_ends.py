@@ -155,6 +155,7 @@ class FrontEnds:
         wire: PacketWire | None = None,
         networks: Networks | None = None,
         has_lines: bool = True,
+        limits: Mapping[str, float] | None = None,
     ) -> None:
         """Lay them out; nothing is started.
 
@@ -165,9 +166,11 @@ class FrontEnds:
             wire: what lies between them, where packets are to be lost.
             networks: a namespace for each.
             has_lines: relays lie between them; else they call each other directly.
+            limits: of their data planes, where they are not the product's own.
         """
         self._networks = networks
         self._domain = domain
+        self._limits = [f"{name}={value}" for name, value in (limits or {}).items()]
         #: Front-ends that ended without being told to.
         self.deaths: list[Death] = []
         #: The tree of the earlier version, where a run needs it.
@@ -218,6 +221,7 @@ class FrontEnds:
             *("--voters", voter_count(len(self.all)), "--port", one.scoring_port, *listening),
             *("--host", one.host, "--admin-host", one.host),
             *("--admin-port", one.admin_port, "--drain", _DRAIN_S, "--no-address-cap"),
+            *(word for limit in self._limits for word in ("--limit", limit)),
             *("--unready", 0 if self._shared else _UNREADY_S),
             *(word for pair in self._peer_files[name].options().items() for word in pair),
         ]

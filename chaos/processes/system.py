@@ -67,6 +67,7 @@ class System:
             wire=self.wire,
             networks=self.networks,
             has_lines=setup.has_lines and self.networks is None,
+            limits=setup.limits,
         )
         if has_mounts:
             for one in self.front_ends.all.values():

@@ -11,9 +11,9 @@ from chaos.faults import KINDS
 from chaos.judging.levels import Levels
 from chaos.plan import Profile
 from chaos.workload.load import Load
-from chaos.world import Scenario
+from chaos.world import Scenario, Setup
 
-__all__ = ["EVERY_KIND", "OK_SHARE_MIN", "SCENARIO"]
+__all__ = ["EVERY_KIND", "OK_SHARE_MIN", "SCENARIO", "SETUP"]
 
 #: Clocks have a scenario of their own: under libfaketime threads hand over so slowly (README) that
 #: front-ends with the names that `no-names` needs, which threads resolve, do not agree in time.
@@ -30,6 +30,9 @@ _KINDS_MIN: Final = 12
 #: Of all requests, crowds among them; runs on quiet machines had 96 to 98 %.
 OK_SHARE_MIN: Final = 0.8
 
+#: Limits of slow clients that a fault can wait for, and that no pause of a worker comes near.
+SETUP: Final = Setup(limits={"head_read_s": 5.0, "body_idle_s": 5.0})
+
 SCENARIO: Final = Scenario(
     name="nemesis",
     claim=__doc__,
@@ -38,5 +41,6 @@ SCENARIO: Final = Scenario(
         rate_min=_RATE_MIN, kinds_min=_KINDS_MIN, ok_share_min=OK_SHARE_MIN, has_goals=True
     ),
     load=Load(rate=_RATE),
+    setup=SETUP,
     worlds=frozenset({"processes", "simulated"}),
 )

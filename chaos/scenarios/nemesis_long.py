@@ -8,7 +8,7 @@ from typing import Final
 
 from chaos.judging.levels import Levels
 from chaos.plan import Profile
-from chaos.scenarios.nemesis import EVERY_KIND, OK_SHARE_MIN
+from chaos.scenarios.nemesis import EVERY_KIND, OK_SHARE_MIN, SETUP
 from chaos.workload.load import Load
 from chaos.world import Scenario
 
@@ -28,5 +28,6 @@ SCENARIO: Final = Scenario(
         rate_min=_RATE_MIN, kinds_min=_KINDS_MIN, ok_share_min=OK_SHARE_MIN, has_goals=True
     ),
     load=Load(rate=_RATE),
+    setup=SETUP,
     worlds=frozenset({"processes", "simulated"}),
 )

@@ -80,6 +80,10 @@ class Wire:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise AnswerBrokenError(f"sending: {error.__cause__ or error}", None) from None
 
+    async def wait_for_more(self) -> None:
+        """Return when something has come; AnswerBrokenError when the connection has ended."""
+        await self._fill()
+
     async def read_answer(self) -> Answer:
         """The next response, whole.
 

@@ -31,6 +31,17 @@ _LARGE_BYTES: Final = 48 * 1024
 #: What a request that is hidden in another one is numbered beyond it: nobody sends so many.
 _HIDDEN: Final = 1_000_000_000
 
+#: Between two bytes of who dawdles, seconds, and which of their bodies are streamed.
+_DRIP_PAUSE_S: Final = 0.4
+_STREAMED_EACH: Final = 16
+
+#: A sip of an answer, how long until the next, seconds, and an answer's length, in nonces: some
+#: megabytes, for the kernel takes two or three of them from the router before it has to wait.
+_SIP_BYTES: Final = 4096
+_SIP_PAUSE_S: Final = 0.05
+_COPIES: Final = 600_000
+
+
 Address = tuple[str, int]
 
 
@@ -143,6 +154,41 @@ class Clients:
         """A client that takes its time to send its body."""
         await self._exchange(request, b"slow and steady", pause_s=0.02)
 
+    async def slow_head(self, request: Request) -> None:
+        """A head that comes byte by byte and never ends."""
+        wire = await self._open(request)
+        if wire is not None:
+            async with wire.stream:
+                await self._drip(request, wire, self._head(request, 2, "")[:-2])
+
+    async def slow_body(self, request: Request) -> None:
+        """A body that begins byte by byte and stops; some are streamed, which takes a slot."""
+        wire = await self._open(request)
+        if wire is None:
+            return
+        async with wire.stream:
+            is_streamed = request.number % _STREAMED_EACH == 0
+            more = "transfer-encoding: chunked\r\n" if is_streamed else ""
+            await wire.send(self._head(request, None if is_streamed else 99, more))
+            await self._drip(request, wire, b"63\r\nslow")
+
+    async def slow_reader(self, request: Request) -> None:
+        """Asks for more than lies ready on its way, and takes it in sips."""
+        wire = await self._open(request)
+        if wire is None:
+            return
+        async with wire.stream:
+            wire.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SIP_BYTES)
+            await wire.send(self._head(request, 2, f"chaos-copies: {_COPIES}\r\n") + b"{}")
+            answer, body = await wire.read_head(), bytearray()
+            left = int(answer.fields.get("content-length", "0"))
+            while left:
+                sip = await wire.take(min(left, _SIP_BYTES))
+                body += sip
+                left -= len(sip)
+                await trio.sleep(_SIP_PAUSE_S)
+        self._judge(request, attrs.evolve(answer, body=bytes(body)), b"{}")
+
     async def leaver(self, request: Request) -> None:
         """A client that resets before it can have been answered."""
         wire = await self._open(request)
@@ -200,6 +246,15 @@ class Clients:
         request.status, request.first_byte_at = 200, answer.first_byte_at
         self._end(request, Outcome.ANSWERED, "" if request.is_own else repr(said))
 
+    async def _drip(self, request: Request, wire: Wire, data: bytes) -> None:
+        """Send byte by byte, and then nothing, until somebody has had enough of it."""
+        for byte in data:
+            await wire.send(bytes((byte,)))
+            with trio.move_on_after(_DRIP_PAUSE_S):
+                await wire.wait_for_more()
+                break
+        self._judge(request, await wire.read_answer(), b"")
+
     async def _say(self, wire: Wire, text: bytes, *, code: int = 1) -> bytes:
         mask = os.urandom(4)
         masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(text))
@@ -250,6 +305,8 @@ class Clients:
 
     def _expected(self, request: Request, body: bytes) -> bytes:
         nonce = self._nonce(request).encode()
+        if request.client == "slow-reader":
+            return nonce * _COPIES
         if request.client == "stream":
             return b"".join(b"data: %b %d\n\n" % (nonce, number) for number in range(5))
         return nonce + b" " + hashlib.sha256(body).hexdigest().encode()
@@ -344,6 +401,9 @@ CLIENT_KINDS: Final[dict[str, tuple[Act, str, bool]]] = {
     "large": (Clients.large, "POST", False),
     "stream": (Clients.stream, "POST", False),
     "slow": (Clients.slow, "POST", False),
+    "slow-head": (Clients.slow_head, "POST", False),
+    "slow-body": (Clients.slow_body, "POST", False),
+    "slow-reader": (Clients.slow_reader, "POST", False),
     "leaver": (Clients.leaver, "POST", False),
     "chat": (Clients.chat, "GET", False),
     "smuggler": (Clients.smuggler, "POST", False),

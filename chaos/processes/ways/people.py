@@ -1,8 +1,7 @@
 """Faults that people cause: clients that leave, dawdle or come in crowds, and operators."""
 
-import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -11,7 +10,7 @@ import trio
 
 from chaos.faults import Fault, Target
 from chaos.felt import wait_felt
-from chaos.history import Outcome
+from chaos.history import Outcome, Request
 from chaos.processes.front_ends import FrontEnd
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
@@ -22,7 +21,9 @@ __all__ = ["WAYS"]
 
 _LEAVERS: Final = 60
 _DAWDLERS: Final = 120
-_DAWDLE_S: Final = 0.4
+
+#: Each has a slot, of sixteen, until the time of its answer is over.
+_SIPPERS: Final = 4
 
 #: Requests per second on top of the load: with it more than the replicas' 1,067.
 _CROWD_PER_S: Final = 1200
@@ -63,29 +64,34 @@ async def _leave(system: System, fault: Fault) -> AsyncIterator[Aim]:
 
 
 @asynccontextmanager
-async def _dawdle(system: System, fault: Fault) -> AsyncIterator[Aim]:
-    """Heads that come byte by byte and never end; none of them is a request yet."""
+async def _dawdle(
+    system: System,
+    fault: Fault,
+    *,
+    kind: str,
+    count: int,
+    felt_by: Callable[[Request], bool],
+    what: str,
+) -> AsyncIterator[Aim]:
+    """Slow clients of a kind come all at once, and stay until the router has had enough of them."""
+    requests: list[Request] = []
 
-    dawdling = 0
+    async def come() -> None:
+        requests.append(await system.clients.send(kind))
 
-    async def dawdle(number: int) -> None:
-        nonlocal dawdling
-        name, address = system.order(number)[0]
-        with contextlib.suppress(OSError, trio.BrokenResourceError):
-            async with await trio.open_tcp_stream(*address) as stream:
-                for at, byte in enumerate(b"POST /api/v1/service/" + name.encode() * 50):
-                    await stream.send_all(bytes((byte,)))
-                    dawdling += at == 1
-                    await trio.sleep(_DAWDLE_S)
-
-    aim = Aim(target="slow clients")
+    aim = Aim(target=f"{int(count * (1 + fault.strength))} slow clients")
     async with trio.open_nursery() as nursery:
-        for number in range(int(_DAWDLERS * (1 + fault.strength))):
-            nursery.start_soon(dawdle, number)
+        for _ in range(int(count * (1 + fault.strength))):
+            nursery.start_soon(come)
         yield aim
-        slow = "clients dawdled"
-        aim.felt = await wait_felt(lambda: dawdling, slow, at_least=_DAWDLERS // 2)
-        nursery.cancel_scope.cancel()
+    aim.felt = await wait_felt(
+        lambda: sum(map(felt_by, requests)), what, at_least=(count + 1) // 2, within_s=0
+    )
+
+
+def _is_cut(request: Request) -> bool:
+    """Whether it ended, visibly, behind the head of its answer."""
+    return request.outcome is Outcome.BROKEN and request.first_byte_at is not None
 
 
 @asynccontextmanager
@@ -169,7 +175,27 @@ def _count_answered(system: System, since: int) -> int:
 
 WAYS: Final[dict[str, Way]] = {
     "clients-leave": _leave,
-    "slow-clients": _dawdle,
+    "slow-clients": partial(
+        _dawdle,
+        kind="slow-head",
+        count=_DAWDLERS,
+        felt_by=lambda request: request.reason == "head-timeout",
+        what="clients were told 408 for their heads",
+    ),
+    "slow-bodies": partial(
+        _dawdle,
+        kind="slow-body",
+        count=_DAWDLERS // 2,
+        felt_by=lambda request: request.reason == "body-timeout",
+        what="clients were told 408 for their bodies",
+    ),
+    "slow-readers": partial(
+        _dawdle,
+        kind="slow-reader",
+        count=_SIPPERS,
+        felt_by=_is_cut,
+        what="answers were cut off when their time was over",
+    ),
     "overload": _crowd,
     "bad-settings": _bad_settings,
     "rotate-key": _rotate_key,

@@ -319,6 +319,20 @@ def test_a_scenario_may_owe_more_than_its_faults_allow() -> None:
     assert [violation.rule for violation in check(good(), share)] == ["allowed_failures"]
 
 
+def test_who_comes_with_a_fault_may_fail_for_it_and_nobody_else() -> None:
+    told = {"outcome": Outcome.ANSWERED, "status": 408, "is_own": None, "reason": "head-timeout"}
+    history = good()
+    set_on(history, 0, client="slow-head", **told)
+    history.executions.pop(0)
+    assert [violation.rule for violation in check(history, LEVELS)] == ["allowed_failures"]
+    history.spans.append(attrs.evolve(killed(), kind="slow-clients", injected_at=0.5))
+    assert check(history, LEVELS) == []
+    set_on(history, 0, reason="body-timeout")
+    assert [violation.rule for violation in check(history, LEVELS)] == ["allowed_failures"]
+    set_on(history, 0, reason="head-timeout", client="ordinary")
+    assert [violation.rule for violation in check(history, LEVELS)] == ["allowed_failures"]
+
+
 def test_a_recovery_is_held_to_its_kinds_goal_where_the_machine_had_time_for_it() -> None:
     history = good()
     history.spans[0].recovered_at = 26.5

@@ -1,5 +1,6 @@
 """Clients note what they are told, and also what nobody asked for."""
 
+import contextlib
 import hashlib
 from functools import partial
 
@@ -121,3 +122,66 @@ async def test_a_request_that_hides_another_wants_to_be_refused(
         request = await clients.send("smuggler")
         nursery.cancel_scope.cancel()
     assert request.outcome is outcome
+
+
+async def tell_behind(stream: trio.SocketStream, *, behind: bytes, answer: bytes) -> None:
+    """Take what comes until it ends so, and say something to it."""
+    async with stream:
+        data = b""
+        while not data.endswith(behind):
+            data += await stream.receive_some()
+        await stream.send_all(answer)
+        with contextlib.suppress(trio.BrokenResourceError):
+            while await stream.receive_some():
+                pass
+
+
+STRUCK = (
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n"
+    b"x-trioroute-error: %b\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "behind", "reason"),
+    [("slow-head", b"POST /", "head-timeout"), ("slow-body", b"63", "body-timeout")],
+)
+async def test_who_dawdles_is_told_and_notes_why(
+    autojump_clock: trio.testing.MockClock, kind: str, behind: bytes, reason: str
+) -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        strike = partial(tell_behind, behind=behind, answer=STRUCK % reason.encode())
+        nursery.start_soon(partial(trio.serve_listeners, strike, [listener]))
+        clients = Clients(OneDoor(listener.socket.getsockname()[1]), SHAPE)
+        request = await clients.send(kind)
+        nursery.cancel_scope.cancel()
+    assert (request.outcome, request.status) == (Outcome.ANSWERED, 408)
+    assert request.reason == reason
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+async def test_who_sips_knows_a_whole_answer_from_one_that_is_cut(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    monkeypatch.setattr("chaos.workload.clients._COPIES", 500)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+
+    async def serve(stream: trio.SocketStream) -> None:
+        head = await stream.receive_some()
+        nonce = head.partition(b"chaos-nonce: ")[2].partition(b"\r\n")[0]
+        body = nonce * 500
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body))
+        await stream.send_all(body[missing:])
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(trio.serve_listeners, serve, [listener]))
+        clients = Clients(OneDoor(listener.socket.getsockname()[1]), SHAPE)
+        request = await clients.send("slow-reader")
+        nursery.cancel_scope.cancel()
+    if missing:
+        assert request.outcome is Outcome.BROKEN
+        assert request.first_byte_at is not None
+    else:
+        assert (request.is_ok, request.is_own) == (True, True)
