@@ -152,6 +152,7 @@ DIGEST = base64.b64encode(bytes(31)).decode()
         (changed("endpoints", 0, mirror_traffic={"green": -1}), "mirror traffic is 0 to 50 %"),
         (changed("deployments", 0, scoring_port=0), "scoring_port is 1 to"),
         (changed("deployments", 0, isolation_max_s=-1), "isolation_max_s must not"),
+        (changed("deployments", 0, burst_wait_max_s=-1), "burst_wait_max_s must not"),
         (changed("deployments", 0, liveness_path=""), "liveness_path must begin"),
         (changed("endpoints", 0, key_digests=[DIGEST]), "SHA-256"),
         (changed("deployments", 0, name=""), "a name has 1 to 32"),

@@ -42,6 +42,15 @@ def test_settings_change_the_outcome(trace: Path) -> None:
     assert spent("count=3", "wait=60000") == pytest.approx(3 * 17, rel=0.02)
 
 
+def test_a_burst_is_held_for_as_long_as_is_said(trace: Path) -> None:
+    """From zero, replicas that take 2 s."""
+    rejected = [
+        json.loads(run(trace, "-o", "json", "--set", "min=0", *more).output)["scaler"]["rejected"]
+        for more in ((), ("--set", "burst=1"))
+    ]
+    assert rejected[0] < rejected[1]
+
+
 def test_guessed_times_are_said(trace: Path) -> None:
     trace.write_text('{"at": 1, "service": 1}\n{"at": 2}')
     assert "1 service times guessed" in run(trace, "--set", "ready=1").output

@@ -85,3 +85,18 @@ def test_the_ready_time_is_that_of_nine_starts_in_ten_of_the_last_twenty() -> No
     assert times.expected_s == 3.0
     times.record(9.0)
     assert times.expected_s == 9.0
+
+
+def test_a_start_is_waited_for_until_it_has_taken_three_times_as_long_as_others() -> None:
+    times = ReadyTimes([4.0])
+    assert times.left_s(10.0, 11.0, patience_s=60.0) == 3.0
+    assert times.left_s(10.0, 21.9, patience_s=60.0) == 0.5, "any moment now"
+    assert times.left_s(10.0, 22.0, patience_s=60.0) == 0.0
+    assert ReadyTimes([0.1]).left_s(10.0, 14.9, patience_s=0.0) > 0, "a busy machine"
+
+
+def test_before_any_start_was_seen_one_is_waited_for_as_long_as_requests_may() -> None:
+    assert ReadyTimes().left_s(10.0, 39.9, patience_s=0.0) > 0
+    assert ReadyTimes().left_s(10.0, 40.0, patience_s=0.0) == 0.0
+    assert ReadyTimes().left_s(10.0, 69.9, patience_s=60.0) > 0
+    assert ReadyTimes().left_s(10.0, 70.0, patience_s=60.0) == 0.0

@@ -294,6 +294,7 @@ def test_a_command_is_run_in_the_code_folder(folder: Folder) -> None:
           trioroute.unlimited: "true"
           trioroute.stream_max_s: "600"
           trioroute.scale_down_after_s: "7.5"
+          trioroute.burst_wait_max_s: 0
           trioroute.on_abandon: close
           trioroute.isolation: stop
     """
@@ -306,6 +307,7 @@ def test_a_command_is_run_in_the_code_folder(folder: Folder) -> None:
     assert deployment.unlimited
     assert (deployment.stream_max_s, deployment.request_max_s) == (600.0, 600.0)
     assert deployment.scale.down_after_s == 7.5
+    assert deployment.burst_wait_max_s == 0.0, "off, which is no default"
     assert deployment.on_abandon is OnAbandon.CLOSE
     assert deployment.isolation is Isolation.STOP
 

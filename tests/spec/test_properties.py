@@ -69,6 +69,8 @@ def test_an_endpoints_properties(line: str, name: str, value: object) -> None:
         ("trioroute.on_abandon: close", "on_abandon", "close"),
         ("trioroute.isolation: stop", "isolation", "stop"),
         ("trioroute.queue_depth_max: 10", "queue_depth_max", 10),
+        ('trioroute.burst_wait_max_s: "0"', "burst_wait_max_s", 0.0),
+        ("trioroute.burst_wait_max_s: 600", "burst_wait_max_s", 600.0),
     ],
 )
 def test_a_deployments_properties(line: str, name: str, value: object) -> None:
@@ -85,6 +87,8 @@ def test_a_deployments_properties(line: str, name: str, value: object) -> None:
         ("trioroute.on_abandon: never", "TR0105", ""),
         ("trioroute.stream_max_s: 0", "TR0108", ""),
         ("trioroute.stream_max_s: soon", "TR0104", ""),
+        ("trioroute.burst_wait_max_s: 3601", "TR0108", ""),
+        ("trioroute.burst_wait_max_s: -1", "TR0108", ""),
         ("trioroute.addresses: localhost", "TR0202", "127.0.0.1:9401,127.0.0.1:9402"),
         ("trioroute.addresses: 'a:1,a:1'", "TR0202", ""),
         ("trioroute.addresses: 'a:99999'", "TR0202", "127.0.0.1:9401,127.0.0.1:9402"),

@@ -217,6 +217,7 @@ def deployment_faults(one: Deployment) -> Iterator[str]:
         (one.queue_wait_max_s >= 0, "queue_wait_max_s must not be negative"),
         (one.queue_depth_max >= 0, "queue_depth_max must not be negative"),
         (one.queue_bytes_max >= 0, "queue_bytes_max must not be negative"),
+        (one.burst_wait_max_s >= 0, "burst_wait_max_s must not be negative"),
         (one.stream_max_s is None or one.stream_max_s > 0, "stream_max_s must be above 0"),
         (one.upgrade_max_s is None or one.upgrade_max_s > 0, "upgrade_max_s must be above 0"),
         (scale.instance_count >= 0, "scale.instance_count must not be negative"),

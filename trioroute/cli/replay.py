@@ -25,6 +25,7 @@ _SETTINGS: Final[Mapping[str, tuple[str, float]]] = {
     "count": ("instance_count: a fixed number, no scaling", 1),
     "slots": ("max_concurrent_requests_per_instance", 1),
     "wait": ("max_queue_wait_ms", 0),
+    "burst": ("trioroute.burst_wait_max_s", 0),
     "depth": ("most requests that may wait", 1),
     "ready": ("seconds until a replica is ready, where the trace has none", 0),
 }
@@ -119,6 +120,7 @@ def _settings(values: Mapping[str, float]) -> ReplaySettings:
         slots_per_replica=int(values.get("slots", 1)),
         queue_wait_max_s=values.get("wait", 500.0) / 1000,
         queue_depth_max=int(values.get("depth", 1024)),
+        burst_wait_max_s=values.get("burst", 30.0),
     )
 
 

@@ -31,8 +31,6 @@ __all__ = ["Fleet", "FleetReplica", "ReplicaSource"]
 #: Between two tries of a replica that is not ready yet, seconds. Not the YAML's `period`: that one
 #: spares a replica that works, and somebody is waiting for this one.
 _FIRST_PROBES_S: Final = 0.1
-#: What is said of one that should be ready by now, seconds.
-_SOON_S: Final = 0.5
 #: Evaluations are at least this far apart, however often something happens, seconds.
 _EVALUATE_S: Final = 0.05
 #: And at most this far, whatever the polling intervals: a rising load that nobody has to wait for
@@ -139,13 +137,9 @@ class Fleet:
     def expected_wait_s(self, deployment: str) -> float:
         """In how long a replica that is being started should be ready; 0 when none is."""
         group = self._groups.get(deployment)
-        if group is None or group.decision is None or not group.begun:
+        if group is None or group.decision is None:
             return 0.0
-        since, now = min(group.begun), trio.current_time()
-        expected_s = group.ready_times.expected_s
-        if now >= since + group.overdue_s:
-            return 0.0  # something is wrong with it: nobody should wait for that
-        return max(_SOON_S, since + expected_s - now)
+        return group.expected_wait_s(trio.current_time())
 
     def take_notes(self) -> list[tuple[str, str]]:
         """What went wrong with replicas since the last call: the subject, and one sentence."""

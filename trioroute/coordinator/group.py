@@ -16,10 +16,6 @@ from trioroute.core.scaling import ReadyTimes, ScaleDecision, Scaler
 
 __all__ = ["SPARED_S", "Group", "count_serving"]
 
-#: A replica that takes this many times longer to start than others did is not waited for.
-_OVERDUE: Final = 3.0
-#: Nor is it before so long, seconds: where starts are fast, a busy machine makes one slow.
-_OVERDUE_MIN_S: Final = 5.0
 #: What a source was told to end it has begun to end by then, and shows so, seconds.
 SPARED_S: Final = 5.0
 
@@ -51,13 +47,20 @@ class Group:
     @property
     def overdue_s(self) -> float:
         """After so long something is wrong with a start."""
-        return max(_OVERDUE_MIN_S, _OVERDUE * self.ready_times.expected_s)
+        return self.ready_times.overdue_s(self.deployment.burst_wait_max_s)
 
     @property
     def begun(self) -> list[float]:
         """When starts began that are not over, shown by the source or not."""
         asked = [] if self.asked_at is None else [self.asked_at]
         return [*self.starting.values(), *asked]
+
+    def expected_wait_s(self, now: float) -> float:
+        """In how long one that is being started should be ready; 0 when none is, or is overdue."""
+        if not self.begun:
+            return 0.0
+        patience_s = self.deployment.burst_wait_max_s
+        return self.ready_times.left_s(min(self.begun), now, patience_s=patience_s)
 
     def staying(self, found: Sequence[FoundReplica]) -> list[FoundReplica]:
         """Those that count as capacity: of today's source, not ending, not cordoned."""

@@ -279,6 +279,8 @@ class Deployment:
         queue_depth_max, queue_bytes_max: how many requests may wait for a slot at once, over all
             front-ends, and how much of them may be kept in memory meanwhile.
         isolation_max_s: for how long `Isolation.SERVE` lasts (decision 26).
+        burst_wait_max_s: how long a request may wait, whatever `queue_wait_max_s` says, for
+            replicas that are being started: a burst is delayed, not failed. 0: no longer.
         probe_while_busy: whether a probe can be answered while all slots are taken (decision 20).
         replica_tls: replicas speak TLS.
         replica_tls_name: whom their certificates must be for; empty for their address.
@@ -306,6 +308,7 @@ class Deployment:
     liveness_path: str = "/"
     scoring_port: int = 5001
     isolation_max_s: float = 600.0
+    burst_wait_max_s: float = 30.0
     probe_while_busy: bool = False
     replica_tls: bool = False
     replica_tls_name: str = ""

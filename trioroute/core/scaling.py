@@ -21,6 +21,12 @@ _DOWN_MIN_S: Final = 60.0
 _STARTS_KEPT: Final = 20
 #: Assumed before any start was seen: a model server that loads a small model.
 READY_S: Final = 10.0
+#: A replica that takes this many times longer to start than others did is not waited for.
+_OVERDUE: Final = 3.0
+#: Nor is it before so long, seconds: where starts are fast, a busy machine makes one slow.
+_OVERDUE_MIN_S: Final = 5.0
+#: What is said of one that should be ready by now, seconds.
+_SOON_S: Final = 0.5
 
 
 @attrs.frozen(kw_only=True)
@@ -115,6 +121,22 @@ class ReadyTimes:
             return READY_S
         ordered = sorted(self._seconds)
         return ordered[-(-9 * len(ordered) // 10) - 1]
+
+    def overdue_s(self, patience_s: float) -> float:
+        """After so long something is wrong with a start.
+
+        Args:
+            patience_s: for how long requests may wait for it. Before any start was seen that is
+                the only word about how long one may take.
+        """
+        longest_s = max(_OVERDUE_MIN_S, _OVERDUE * self.expected_s)
+        return longest_s if self._seconds else max(longest_s, patience_s)
+
+    def left_s(self, since: float, now: float, *, patience_s: float) -> float:
+        """In how long one that was asked for then should be ready; 0: nobody should wait for it."""
+        if now >= since + self.overdue_s(patience_s):
+            return 0.0
+        return max(_SOON_S, since + self.expected_s - now)
 
 
 class Scaler:

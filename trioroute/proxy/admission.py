@@ -188,7 +188,7 @@ class Admission:  # house: every step of a request's way to its slot and back
         """Wait for the turn of a request that has joined the queue; cancel-safe.
 
         Without a coordinator the request's clock stands still, up to `failover_grace_s`; while
-        replicas are being started it waits for them, up to `burst_wait_max_s`.
+        replicas are being started it waits for them, up to its deployment's `burst_wait_max_s`.
 
         Raises:
             QueueWaitExceededError: the time is over.

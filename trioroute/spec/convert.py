@@ -33,6 +33,7 @@ __all__ = ["to_deployment", "to_endpoint", "to_variables"]
 _REQUEST_TIMEOUT_MS: Final = 5000
 _QUEUE_WAIT_MS: Final = 500
 _QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
+_BURST_S: Final = 30.0
 #: Decision 16.
 _HALF_CLOSE_GRACE_S: Final = 1.0
 
@@ -117,6 +118,7 @@ def to_deployment(
         liveness_path=routes.liveness_route.path if routes else "/",
         scoring_port=routes.scoring_route.port if routes else 5001,
         isolation_max_s=extras.isolation_max_s or 600.0,
+        burst_wait_max_s=_BURST_S if extras.burst_wait_max_s is None else extras.burst_wait_max_s,
         probe_while_busy=bool(extras.probe_while_busy),
         replica_tls=bool(extras.replica_tls),
         replica_tls_name=extras.replica_tls_name or "",

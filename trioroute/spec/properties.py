@@ -26,6 +26,8 @@ PREFIX: Final = "trioroute."
 _GROUPS: Final = ("canary_", "oidc_")
 #: A week. Longer requests exist, but every safety rule waits for the longest one (decision 14).
 _SECONDS_MAX: Final = 7 * 24 * 3600.0
+#: Whoever waits holds a connection and its body; an hour is beyond what a model takes to start.
+_BURST_S_MAX: Final = 3600.0
 #: No request that is not a stream lasts longer (Azure's highest request_timeout_ms).
 _HALF_CLOSE_GRACE_MS_MAX: Final = 300_000
 
@@ -214,6 +216,11 @@ class DeploymentProperties:
     )
     isolation_max_s: float | None = setting(
         _SECONDS, "for how long it serves without coordinator", default="600"
+    )
+    burst_wait_max_s: float | None = setting(
+        Number(0.0, _BURST_S_MAX),
+        "how long a request may wait for replicas that are being started; 0: no longer than others",
+        default="30",
     )
     queue_depth_max: int | None = setting(
         Whole(minimum=1), "most requests that wait for a slot", default="1024"

@@ -10,6 +10,7 @@ KEY = "e/d"
 TIMINGS = SlotTimings()
 #: Of a deployment that says nothing else.
 ISOLATION_MAX_S = 600.0
+BURST_WAIT_MAX_S = 30.0
 
 
 def snapshot(

@@ -4,6 +4,7 @@ import attrs
 import pytest
 
 from tests.core.holding.holder import (
+    BURST_WAIT_MAX_S,
     ISOLATION_MAX_S,
     KEY,
     TIMINGS,
@@ -221,7 +222,7 @@ def test_take_over_after_take_over_makes_nobody_wait_for_ever(gap_s: float, doub
         lease(holding, now)
         holding.link.receive(m.Expect(deployment=KEY, wait_s=doubt_s), now)
         assert holding.wait_credit_s(number, now) <= TIMINGS.failover_grace_s
-        assert now + holding.burst_wait_s(number, now) <= max(now, TIMINGS.burst_wait_max_s)
+        assert now + holding.burst_wait_s(number, now) <= max(now, BURST_WAIT_MAX_S)
     assert holding.burst_wait_s(number, 44.0) == 0.0
 
 
@@ -406,7 +407,7 @@ def test_a_burst_may_wait_for_replicas_that_are_being_started_but_not_for_ever()
     assert holding.burst_wait_s(number, 5.0) == 0.0
     assert holding.burst_wait_s(late, 4.0) == 0.0
     holding.link.receive(m.Expect(deployment=KEY, wait_s=99.0), 5.0)
-    left = TIMINGS.burst_wait_max_s - 5.0
+    left = BURST_WAIT_MAX_S - 5.0
     assert holding.burst_wait_s(number, 5.0) == pytest.approx(left)
     holding.link.receive(m.Expect(deployment=KEY, wait_s=0.0), 6.0)
     assert holding.burst_wait_s(number, 6.2) == pytest.approx(0.3), "ready: as any other"
@@ -414,6 +415,19 @@ def test_a_burst_may_wait_for_replicas_that_are_being_started_but_not_for_ever()
     holding.link.receive(m.Expect(deployment="gone/gone", wait_s=1.0), 6.0)
     holding.cancel(number)
     assert holding.burst_wait_s(number, 6.0) == 0.0
+
+
+@pytest.mark.parametrize(("longest_s", "left_s"), [(0.0, 0.0), (0.2, 0.1), (90.0, 60.4)])
+def test_a_burst_waits_no_longer_than_its_deployment_says(longest_s: float, left_s: float) -> None:
+    """With 0 as if nothing were being started; slots in doubt are another matter."""
+    routing = snapshot()
+    patient = attrs.evolve(routing.deployments[0], burst_wait_max_s=longest_s)
+    holding = opened(attrs.evolve(routing, deployments=(patient,)))
+    number = holding.enqueue(KEY, arrived_at=0.0, now=0.0)
+    holding.link.receive(m.Expect(deployment=KEY, wait_s=60.0), 0.0)
+    assert holding.burst_wait_s(number, 0.1) == pytest.approx(left_s)
+    holding.link.receive(m.Expect(deployment=KEY, wait_s=2.0, is_doubt=True), 0.1)
+    assert holding.burst_wait_s(number, 0.1) == pytest.approx(2.5)
 
 
 def test_a_spare_slot_is_one_that_nobody_waits_for_anywhere() -> None:

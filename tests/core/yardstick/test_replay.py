@@ -47,6 +47,16 @@ def test_a_burst_waits_for_the_replicas_that_are_started_for_it_and_for_no_more(
     assert report.scaler.wait_max_s > 0.5
 
 
+@pytest.mark.parametrize(("burst_wait_max_s", "served"), [(0.0, 1), (40.0, 0), (50.0, 7)])
+def test_a_burst_waits_as_long_as_it_may_for_what_is_started(
+    burst_wait_max_s: float, served: int
+) -> None:
+    """A model of 45 s, from one replica that works on the first request, or from none."""
+    tried = ReplaySettings(scale=auto(int(served == 1), 50), burst_wait_max_s=burst_wait_max_s)
+    learnt = Trace(every(0.0, 7, 1.0).requests, (45.0,))
+    assert replay(learnt, tried).scaler.served == served
+
+
 def test_from_zero_the_first_request_is_served() -> None:
     report = replay(every(1.0, 1, 0.1), ReplaySettings(scale=auto(0, 4)))
     assert (report.scaler.served, report.scaler.rejected) == (1, 0)

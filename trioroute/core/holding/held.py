@@ -220,7 +220,7 @@ class HeldDeployment:  # house: all that a holder decides within one deployment
         wait_s, came_at = self.deployment.queue_wait_max_s, waiter.arrived_at
         until = 0.0
         if came_at < self.expected_by:
-            until = min(self.expected_by + wait_s, came_at + timings.burst_wait_max_s)
+            until = min(self.expected_by + wait_s, came_at + self.deployment.burst_wait_max_s)
         if came_at < self.doubted_by:
             longest_s = wait_s + timings.failover_grace_s
             until = max(until, min(self.doubted_by + wait_s, came_at + longest_s))

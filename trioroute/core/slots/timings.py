@@ -36,8 +36,6 @@ class SlotTimings:
         reclaim_after_min_s: lower bound of `reclaim_after` (decision 26).
         failover_grace_s: how long a waiting request's clock stands still without a coordinator,
             in all.
-        burst_wait_max_s: how long a request may wait for replicas that are being started, whatever
-            `queue_wait_max_s` says: a burst is delayed, not failed.
         goodbye_keep_s: how long the home of a holder that said goodbye is kept for its return.
     """
 
@@ -53,7 +51,6 @@ class SlotTimings:
     order_s: float = 0.1
     reclaim_after_min_s: float = 30.0
     failover_grace_s: float = 5.0
-    burst_wait_max_s: float = 30.0
     goodbye_keep_s: float = 30.0
 
     def __attrs_post_init__(self) -> None:

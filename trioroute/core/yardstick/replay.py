@@ -18,7 +18,6 @@ from trioroute.core.directory.waiting import WaitingLine, WaitingRequest
 from trioroute.core.model import ScaleKind, ScaleSettings
 from trioroute.core.scaling import READY_S, ReadyTimes, Scaler
 from trioroute.core.slots.priority import Priority
-from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.yardstick.clairvoyant import fewest_replica_time_s, replicas_in_use
 from trioroute.core.yardstick.trace import Trace
 
@@ -33,13 +32,15 @@ class ReplaySettings:
     """What is tried.
 
     Attributes:
-        queue_wait_max_s: how long a request may wait; longer while replicas are being started.
+        queue_wait_max_s: how long a request may wait; longer while replicas are being started,
+            up to `burst_wait_max_s`.
     """
 
     scale: ScaleSettings
     slots_per_replica: int = 1
     queue_wait_max_s: float = 0.5
     queue_depth_max: int = 1024
+    burst_wait_max_s: float = 30.0
 
 
 @attrs.frozen(kw_only=True)
@@ -181,20 +182,23 @@ class _World:
         """Its wait is over, unless a replica that is being started will serve it."""
         if number in self._runs:
             return
-        longest_s = SlotTimings().burst_wait_max_s
+        longest_s = self._settings.burst_wait_max_s
         arrived_at = self._trace.requests[number].arrived_at
-        expected_at = self._expected_at()
-        if expected_at > self._now:
+        if expected_s := self._expected_wait_s():
+            expected_at = self._now + expected_s
             until = min(expected_at + self._settings.queue_wait_max_s, arrived_at + longest_s)
             if until > self._now:
                 self._at(until, partial(self._expire, number))
                 return
         self._rejected += self._waiting.remove("", number)
 
-    def _expected_at(self) -> float:
-        """When a replica that is being started should be ready; 0 when none is."""
+    def _expected_wait_s(self) -> float:
+        """In how long a replica that is being started should be ready; 0 when none is."""
         starting = [r.asked_at for r in self._replicas if not r.is_ready and not r.is_draining]
-        return min(starting) + self._ready_times.expected_s if starting else 0.0
+        if not starting:
+            return 0.0
+        patience_s = self._settings.burst_wait_max_s
+        return self._ready_times.left_s(min(starting), self._now, patience_s=patience_s)
 
     def _end(self, replica: _Replica) -> None:
         replica.busy -= 1
