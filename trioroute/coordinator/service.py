@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from trioroute.coordinator.fleet import Fleet, FleetReplica, ReplicaSource
+from trioroute.coordinator.health_news import HealthNews
 from trioroute.coordinator.links import Links
 from trioroute.coordinator.probes import probe
 from trioroute.core.decisions import DecisionDesk, DecisionKind
@@ -100,6 +101,7 @@ class _Office:
     scaled: dict[str, int] = attrs.field(factory=dict)
     recalls: dict[str, int] = attrs.field(factory=dict)
     recalls_seen_at: float = 0.0
+    health_news: HealthNews = attrs.field(factory=HealthNews)
     # The holder whose fence is on its way into the log; it must not be leased anything meanwhile.
     fencing: str = ""
 
@@ -368,9 +370,13 @@ class Coordinator:
 
     def _note_decisions(self, office: _Office) -> None:
         """What the machines decided since the last look."""
+        news, now = office.health_news, self._clock()
         for key, change in office.directory.take_health_changes():
-            summary = f"{change.replica} is {change.state.value}: {change.reason}"
-            self._decided(office, DecisionKind.HEALTH, f"{key}/{change.replica}", summary)
+            subject = f"{key}/{change.replica}"
+            if summary := news.hear(subject, change, now):
+                self._decided(office, DecisionKind.HEALTH, subject, summary)
+        for subject, summary in news.settle(now):
+            self._decided(office, DecisionKind.HEALTH, subject, summary)
         for subject, summary in office.fleet.take_notes():
             self._decided(office, DecisionKind.REPLICA, subject, summary)
         self._note_storms(office)
