@@ -103,7 +103,7 @@ class Processes:
         self.running[name] = FoundReplica(
             id=name,
             deployment=KEY,
-            host="h",
+            host=name,
             port=1,
             state=state,  # type: ignore[arg-type]
             made_from=mark_of(self.made[name].source) if name in self.made else "",
@@ -186,7 +186,7 @@ async def open_world(
     await log.commit(PutRegistry(endpoints=(Endpoint(name="e"),), deployments=(deployment,)))
     await log.commit(OpenEpoch(epoch=1))
     await log.commit(RegisterHolder(epoch=1, holder="w0", incarnation=1))
-    ready = tuple(Replica(id=name, deployment=KEY, host="h", port=1, slots=1) for name in known)
+    ready = tuple(Replica(id=name, deployment=KEY, host=name, port=1, slots=1) for name in known)
     if ready:
         await log.commit(PutReplicas(epoch=1, deployment=KEY, replicas=ready))
     now = trio.current_time()
@@ -200,7 +200,7 @@ async def open_world(
         async def ask(deployment: Deployment, host: str, port: int) -> str:
             await trio.lowlevel.checkpoint()
             assert isinstance(deployment.source, CommandSource)
-            return "answers 503" if not_ready & {"all", deployment.source.command[0]} else ""
+            return "answers 503" if not_ready & {"all", deployment.source.command[0], host} else ""
 
         async def commit(command: object) -> object:
             result = await log.commit(command)  # type: ignore[arg-type]

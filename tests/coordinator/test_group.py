@@ -1,8 +1,10 @@
 """Who is cordoned, who comes back, and how many a source is asked for: without a clock."""
 
+import attrs
+
 from trioroute.coordinator.group import SPARED_S, Group, count_serving
 from trioroute.core.found import FoundReplica, FoundState, mark_of
-from trioroute.core.model import CommandSource, Deployment, ScaleKind, ScaleSettings
+from trioroute.core.model import CommandSource, Deployment, Probe, ScaleKind, ScaleSettings
 from trioroute.core.scaling import Scaler
 
 SOURCE = CommandSource(command=("serve", "{port}"), cwd="/")
@@ -56,6 +58,34 @@ def test_the_number_never_ends_what_is_used_and_starts_nobody_beside_it() -> Non
     group = make_group(2, {"a", "b"})
     assert group.wish(FIVE, {"a"}.__contains__, now=0.0) == (4, {"a"})
     assert group.wish(FIVE[:1], {"a"}.__contains__, now=0.0) == (2, {"a"})
+
+
+def test_what_never_gets_ready_is_replaced_by_ever_fewer_and_never_beyond_the_maximum() -> None:
+    group = make_group(2, set())
+    group.deployment = attrs.evolve(
+        group.deployment, readiness=Probe(initial_delay_s=10, period_s=1, failure_threshold=90)
+    )
+    found = [shown("a"), shown("b")]
+    group.overdue = {"a": 0.0, "b": 5.0, "c": 9.0, "d": 9.0}
+    assert group.overlook(99.0) == [], "it may take 100 s"
+    assert group.overlook(100.0) == ["a"]
+    assert [each.id for each in group.staying(found)] == ["b"]
+    assert group.wish(found, {"a"}.__contains__, now=100.0) == (3, set())
+    assert group.overlook(199.0) == []
+    assert group.overlook(200.0) == ["b"]
+    assert group.overlook(399.0) == []
+    assert group.overlook(400.0) == ["c"]
+    assert group.overlook(9_999.0) == [], "two are needed, five are allowed"
+    del group.overdue["a"]
+    assert group.overlook(9_999.0) == ["d"]
+
+
+def test_where_no_more_are_allowed_one_that_is_not_ready_counts_on() -> None:
+    for scale in (ScaleSettings(instance_count=2), attrs.evolve(SCALE, max_instances=2)):
+        group = make_group(2, set())
+        group.deployment = attrs.evolve(group.deployment, scale=scale)
+        group.overdue = {"a": 0.0}
+        assert group.overlook(9_999.0) == []
 
 
 def test_what_is_ending_is_neither_capacity_nor_asked_for() -> None:

@@ -372,6 +372,17 @@ def test_what_azure_would_collect_is_said_to_be_without_effect(folder: Folder) -
     assert "TR0113" not in [warning.code for warning in loaded.warnings]
 
 
+def test_a_liveness_probe_of_local_replicas_is_said_to_be_without_effect(folder: Folder) -> None:
+    probed = GREEN + "    type: kubernetes\n    liveness_probe: {period: 5}\n"
+    (said,) = [
+        each for each in load_one_deployment(folder, probed).warnings if each.code == "TR0113"
+    ]
+    assert said.field == "liveness_probe"
+    assert said.file.endswith(".yml")
+    assert said.line == len(probed.splitlines())
+    assert "on Kubernetes they are" in said.message
+
+
 ISSUER = 'trioroute.oidc.issuer: "https://login.example"'
 OF_ISSUER = 'trioroute.oidc.audience: "api://x"'
 

@@ -200,9 +200,12 @@ class Fleet:
                 group.ready_times.record(now - since)
             if name in self._ready or name not in found or found[name].state == "backing-off":
                 del group.starting[name]
-                group.overdue.discard(name)
+                group.overdue.pop(name, None)
             elif now >= since + group.overdue_s:
                 self._note_overdue(key, group, found[name], now - since)
+        for name in group.overlook(now):
+            text = "another is started beside it, and replaces it when it is ready first"
+            self._notes.append((f"{key}/{name}", text))
         group.found_running &= found.keys()
         for name, each in found.items():
             if name not in self._ready and each.state in ("starting", "running"):
@@ -215,7 +218,7 @@ class Fleet:
     def _note_overdue(self, key: str, group: Group, found: FoundReplica, for_s: float) -> None:
         """Once for each: it runs and does not get ready; nobody waits for it any more."""
         if found.id not in group.overdue:
-            group.overdue.add(found.id)
+            group.overdue[found.id] = group.starting[found.id]
             reason = found.reason or self._reasons.get(found.id, "it gives no reason")
             self._notes.append((f"{key}/{found.id}", f"not ready after {for_s:.0f} s: {reason}"))
 
@@ -270,19 +273,27 @@ class Fleet:
                 nursery.start_soon(self._probe_until_ready, group.deployment, found)
 
     async def _probe_until_ready(self, deployment: Deployment, found: FoundReplica) -> None:
+        """Ask from the moment it listens, whatever the YAML's `initial_delay`, until it is ready.
+
+        Once it answers it is asked again every `period` until it has `success_threshold` times.
+        """
+        settings, successes = deployment.readiness, 0
         try:
             while self._is_running(found):
                 # What an earlier coordinator found ready is ready until a probe says otherwise.
                 known = found.id in self._ready
                 reason = "" if known else await self._ask(deployment, found.host, found.port)
-                if not reason:
+                successes = 0 if reason else successes + 1
+                if known or successes >= settings.success_threshold:
+                    successes = 0
                     self._ready.add(found.id)
                     self._reasons.pop(found.id, None)
                     self.poke()
                     await self._probe_while_ready(deployment, found)
                     continue
-                self._reasons[found.id] = reason
-                await trio.sleep(_FIRST_PROBES_S)
+                times = f"answered {successes} of {settings.success_threshold} probes"
+                self._reasons[found.id] = reason or times
+                await trio.sleep(_FIRST_PROBES_S if reason else settings.period_s)
         finally:
             self._probing.discard(found.id)
 
@@ -334,7 +345,7 @@ class Fleet:
         if surplus > 0:
             group.draining.update(self._idle_first(group, staying)[:surplus])
         if sum(each.id in self._ready for each in staying) >= group.decision.replicas:
-            group.draining |= group.outdated(found)
+            group.draining |= group.outdated(found) | group.overlooked
         group.forget_others(found)
 
     def _idle_first(self, group: Group, staying: list[FoundReplica]) -> list[str]:

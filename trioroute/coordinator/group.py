@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from trioroute.core.found import FoundReplica, outdated
-from trioroute.core.model import Deployment, Source
+from trioroute.core.model import Deployment, ScaleKind, Source
 from trioroute.core.scaling import ReadyTimes, ScaleDecision, Scaler
 
 __all__ = ["SPARED_S", "Group", "count_serving"]
@@ -29,6 +29,8 @@ class Group:
         told: those whose names a source may have been given to end, and when at the latest.
         spared: those of them that are wanted again, and no longer named.
         asked_at: since when more are wished for than the source shows; None while it shows all.
+        overdue: those that should have been ready by now, and when they began.
+        overlooked: those of them that count as capacity no more: others are started beside them.
     """
 
     deployment: Deployment
@@ -41,7 +43,8 @@ class Group:
     ready_times: ReadyTimes = attrs.field(factory=ReadyTimes)
     starting: dict[str, float] = attrs.field(factory=dict)
     asked_at: float | None = None
-    overdue: set[str] = attrs.field(factory=set)
+    overdue: dict[str, float] = attrs.field(factory=dict)
+    overlooked: set[str] = attrs.field(factory=set)
     found_running: set[str] = attrs.field(factory=set)
 
     @property
@@ -51,9 +54,31 @@ class Group:
 
     @property
     def begun(self) -> list[float]:
-        """When starts began that are not over, shown by the source or not."""
+        """When starts began that are not over, nor overdue; shown by the source or not."""
         asked = [] if self.asked_at is None else [self.asked_at]
-        return [*self.starting.values(), *asked]
+        starting = [since for name, since in self.starting.items() if name not in self.overdue]
+        return [*starting, *asked]
+
+    def overlook(self, now: float) -> list[str]:
+        """Which of the overdue count as capacity no longer; returns those that did until now.
+
+        After the time that its readiness probe allows. One at first, then two once as long again
+        has passed, three after four times as long: what never gets ready, because its model is
+        missing, must not run to the maximum. Nobody where there may be no more than are needed.
+        """
+        probe, scale = self.deployment.readiness, self.deployment.scale
+        allowed_s = probe.initial_delay_s + probe.period_s * probe.failure_threshold
+        allowed_s = max(self.overdue_s, allowed_s)
+        stuck = [name for name, since in self.overdue.items() if now >= since + allowed_s]
+        is_fixed = scale.kind is ScaleKind.DEFAULT
+        most = scale.instance_count if is_fixed else scale.max_instances
+        room = most - (most if self.decision is None else self.decision.replicas)
+        since = min((self.overdue[name] for name in stuck), default=now)
+        most_at_once = int((now - since) / allowed_s).bit_length()
+        names = stuck[: max(0, min(room, most_at_once))]
+        new = [name for name in names if name not in self.overlooked]
+        self.overlooked = {*names}
+        return new
 
     def expected_wait_s(self, now: float) -> float:
         """In how long one that is being started should be ready; 0 when none is, or is overdue."""
@@ -63,8 +88,9 @@ class Group:
         return self.ready_times.left_s(min(self.begun), now, patience_s=patience_s)
 
     def staying(self, found: Sequence[FoundReplica]) -> list[FoundReplica]:
-        """Those that count as capacity: of today's source, not ending, not cordoned."""
-        return [each for each in self._current(found) if each.id not in self.draining]
+        """Those that count as capacity: of today's source, not ending, cordoned or overlooked."""
+        out = self.draining | self.overlooked
+        return [each for each in self._current(found) if each.id not in out]
 
     def outdated(self, found: Sequence[FoundReplica]) -> set[str]:
         """Those of an earlier source."""
@@ -100,13 +126,16 @@ class Group:
         """
         gone = {name for name in self.draining - self.spared if is_unused(name)}
         self.told.update(dict.fromkeys(gone, now))
-        kept = sum(each.id not in gone for each in self._current(found))
-        return max(kept, 1 if self.decision is None else self.decision.replicas), gone
+        staying = [each.id for each in self._current(found) if each.id not in gone]
+        beside = len(self.overlooked.intersection(staying) - self.draining)
+        wanted = 1 if self.decision is None else self.decision.replicas
+        return max(len(staying), wanted + beside), gone
 
     def forget_others(self, found: Sequence[FoundReplica]) -> None:
         """Only what is shown can be cordoned."""
         names = {each.id for each in found}
         self.draining &= names
+        self.overlooked &= names
         self.told = {name: at for name, at in self.told.items() if name in names}
 
     def _current(self, found: Sequence[FoundReplica]) -> list[FoundReplica]:

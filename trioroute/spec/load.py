@@ -407,11 +407,26 @@ def _load_deployment(file: ReadFile, finder: _Finder) -> Deployment | None:
     if not isinstance(file.spec, azure.Deployment):
         return None
     _warn_of_no_effect(file, file.spec)
+    if not isinstance(finder, ContainerFinder):
+        _warn_of_liveness(file, file.spec)
     extras = read_properties(DeploymentProperties, file)
     if extras is None:
         return None
     source = finder.find(file, file.spec, extras)
     return None if source is None else to_deployment(file.spec, extras, source)
+
+
+def _warn_of_liveness(file: ReadFile, spec: azure.Deployment) -> None:
+    """Local replicas are processes whose end is seen; nobody ends one that no longer answers.
+
+    A server that works on one request at a time does not answer while it does, and a probe that
+    ended it would end the request.
+    """
+    if spec.liveness_probe is not None:
+        message = "local replicas are not probed for liveness; on Kubernetes they are"
+        hint = "the readiness_probe counts: who fails it gets no requests until it answers again"
+        where = "liveness_probe"
+        file.below(where).warn(file.at(where), "TR0113", message, hint)
 
 
 def _warn_of_no_effect(file: ReadFile, spec: azure.Deployment) -> None:

@@ -117,6 +117,7 @@ def test_what_cannot_run_on_a_cluster_says_why_and_what_to_write(
 def test_machines_and_interpreters_that_a_cluster_has_not_are_warned_of() -> None:
     source, problems = find(
         IMAGE + "instance_type: Standard_DS3_v2\nproperties: {trioroute.python: python3}\n"
+        "liveness_probe: {period: 5}\n"
     )
     assert isinstance(source, ContainerSource)
     assert source.instance_type == ""
