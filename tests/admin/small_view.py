@@ -46,6 +46,7 @@ STATUS = ClusterStatus(
                     wait_s=0.03,
                     wait_ideal_s=0.02,
                     wasted_share=0.01,
+                    ready_p90_s=3.25,
                     replicas=(
                         ReplicaStatus(id="r1", state=ReplicaCondition.READY, slots=2, busy=1),
                     ),

@@ -59,6 +59,7 @@ def of_blue(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
         ("wait_mean_seconds", {"kind": "ideal"}, 0.02),
         ("wait_over_ideal_ratio", {}, 1.5),
         ("slot_waste_ratio", {}, 0.01),
+        ("replica_ready_seconds", {}, 3.25),
         ("target_utilization_ratio", {}, 0.7),
         ("traffic_weight_ratio", {}, 0.9),
     ],

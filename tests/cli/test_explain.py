@@ -63,6 +63,20 @@ def test_explain_shows_what_belongs_to_the_question(
     assert [json.loads(line)["subject"] for line in done.output.splitlines()] == subjects
 
 
+def test_scaling_is_explained_with_how_long_replicas_take_to_be_ready() -> None:
+    desk = recorded()
+    scaled = Decision(at_s=1e9, epoch=2, kind=DecisionKind.SCALE, subject="echo/blue", summary="up")
+    desk.registry.apply(RecordDecisions(epoch=2, decisions=(scaled,)), 2)
+    with running_admin(SmallView(), desk=desk) as url:
+        told = CliRunner().invoke(explain, ["scale", "echo/blue", "--admin", url]).output
+        others = CliRunner().invoke(explain, ["scale", "e/d", "--admin", url]).output
+    assert told.startswith(
+        "replicas of echo/blue: nine of ten of the last twenty were ready within 3.2"
+    )
+    assert "up" in told
+    assert "nine of ten" not in others
+
+
 def test_a_queue_is_set_beside_one_perfect_queue() -> None:
     with running_admin(SmallView(), desk=recorded()) as url:
         text = CliRunner().invoke(explain, ["queue", "echo/blue", "--admin", url])

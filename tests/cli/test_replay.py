@@ -39,6 +39,7 @@ def test_settings_change_the_outcome(trace: Path) -> None:
         return float(shown["scaler"]["replica_time_s"])
 
     assert spent("target=30", "max=20") > spent("target=90", "max=20")
+    assert spent("max=20", "down=1") < spent("max=20", "down=600")
     assert spent("count=3", "wait=60000") == pytest.approx(3 * 17, rel=0.02)
 
 

@@ -89,6 +89,7 @@ def _deployments(status: ClusterStatus) -> Iterator[Family]:
     )
     yield _family(names.WAIT_RATIO, [(_labels(d), d.wait_over_ideal) for d in found])
     yield _family(names.WASTE, [(_labels(d), d.wasted_share) for d in found])
+    yield _family(names.READY, [(_labels(d), d.ready_p90_s) for d in found])
     yield _family(names.SLOTS, [sample for d in found for sample in _slots(d)])
 
 

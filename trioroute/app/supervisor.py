@@ -53,6 +53,7 @@ from trioroute.app.host.ports import (
     raise_descriptor_limit,
 )
 from trioroute.app.host.predecessor import prove_predecessor_dead
+from trioroute.app.host.start_log import StartLog
 from trioroute.app.plane import ComposedPlane
 from trioroute.app.replicated import RegistryLog, RegistryMachine
 from trioroute.app.routing.feed import RoutingPictures
@@ -121,6 +122,7 @@ class Supervisor:
         cluster = cluster_of(config)
         self._source = source_of(config, cluster)
         log = RegistryLog(self._member, machine)
+        self._starts = StartLog(config.access_log, log)
         self._coordinator = _coordinator_of(config, log, self._source)
         self._feed = RoutingPictures(config, self._member, machine, IssuerKeys())
         self._seats = [self._seat(index) for index in range(max(config.workers, 1))]
@@ -249,6 +251,7 @@ class Supervisor:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._coordinator.run, epoch)
+                nursery.start_soon(self._starts.run)
                 if self._copyist is not None:
                     nursery.start_soon(self._copyist.run)
                 if self._deaths is not None:

@@ -26,7 +26,7 @@ from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Endpoint, Replica
 from trioroute.core.registry import PutRegistry, Registry
 from trioroute.core.resources.provisioning import most_count, provisioning_of
-from trioroute.core.scaling import ScaleDecision
+from trioroute.core.scaling import ReadyTimes, ScaleDecision
 from trioroute.core.status import (
     ClusterStatus,
     CoordinatorStatus,
@@ -242,6 +242,7 @@ class FrontEndView:
         """
         key = deployment.key
         agreed = self._registry.state.replicas.get(key, ())
+        times = self._registry.state.ready_times_s.get(key, ())
         slots = sum(replica.slots for replica in agreed)
         demand = self._coordinator.demand(key)
         decision = self._coordinator.decision(key)
@@ -278,6 +279,7 @@ class FrontEndView:
             resource_version=self._registry.state.versions.get(key, 0),
             replicas_max=most_count(deployment),
             in_doubt=None if demand is None else demand.in_doubt,
+            ready_p90_s=ReadyTimes(times).expected_s if times else None,
         )
 
     def _reason(

@@ -47,6 +47,8 @@ def explain_scale(
     ]
     if not found:
         raise click.ClickException(f"no scaling of {deployment} is on record")
+    if output == "text" and query is None:
+        _tell_starts(deployment, client_of(admin, data).system)
     _show(found, output, query)
 
 
@@ -113,6 +115,16 @@ def events(
         if new:
             _show(new, output, query)
         shown = seen
+
+
+def _tell_starts(deployment: str, system: "System") -> None:
+    """How long replicas take to be ready: how long a burst waits, and what the records are of."""
+    row = _queue_of(deployment, system)
+    if row is not None and row.ready_p90_s is not None:
+        click.echo(
+            f"replicas of {deployment}: nine of ten of the last twenty were ready within "
+            f"{row.ready_p90_s:.1f} s of being asked for"
+        )
 
 
 def _queue_of(deployment: str, system: "System") -> "DeploymentStatus | None":

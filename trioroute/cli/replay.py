@@ -25,6 +25,7 @@ _SETTINGS: Final[Mapping[str, tuple[str, float]]] = {
     "count": ("instance_count: a fixed number, no scaling", 1),
     "slots": ("max_concurrent_requests_per_instance", 1),
     "wait": ("max_queue_wait_ms", 0),
+    "down": ("trioroute.scale_down_after_s", 0),
     "burst": ("trioroute.burst_wait_max_s", 0),
     "depth": ("most requests that may wait", 1),
     "ready": ("seconds until a replica is ready, where the trace has none", 0),
@@ -57,8 +58,10 @@ def replay_trace(
 
     TRACE is an access log (`trioroute up --access-log FILE`) or has one JSON object a line:
     {"at": 12.5, "service": 0.08} for each request, {"ready": 3.1} for each start of a replica, in
-    seconds. Shows replica-seconds, waits and rejections beside those of two scalers that know the
-    future: one that gives every request the same wait, one that lets none wait.
+    seconds. An access log has such lines, too, for starts while it was written. Nobody is refused
+    for a wait that can be foretold, as the router does at a deployment's maximum. Shows
+    replica-seconds, waits and rejections beside those of two scalers that know the future: one
+    that gives every request the same wait, one that lets none wait.
     """
     values = _values(changes)
     recorded = _read(trace, deployment)
@@ -114,6 +117,7 @@ def _settings(values: Mapping[str, float]) -> ReplaySettings:
         max_instances=high,
         target_utilization_percentage=int(values.get("target", 70)),
         polling_interval_s=values.get("polling", 1.0),
+        down_after_s=values.get("down"),
     )
     return ReplaySettings(
         scale=scale,

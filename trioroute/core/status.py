@@ -154,6 +154,8 @@ class DeploymentStatus:
         wait_s, wait_ideal_s: mean wait for a slot over the last minute, and what one perfect queue
             would have made of the same requests.
         wasted_share: slot time idle while a request waited, of all slot time.
+        ready_p90_s: what nine of ten of its last twenty replicas took at most from being asked for
+            to being ready; None before any has.
         reason: why things are as they are, for example `steady` or `scaling 1→4`.
         provisioning_state: Azure's word for how far what was registered runs, and why not.
     """
@@ -181,6 +183,7 @@ class DeploymentStatus:
     resource_version: int = 0
     replicas_max: int | None = None
     in_doubt: int | None = None
+    ready_p90_s: float | None = None
 
     @property
     def key(self) -> str:

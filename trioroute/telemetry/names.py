@@ -117,6 +117,12 @@ WASTE: Final = Metric(
     "Slot time idle while a request waited, of all slot time, over the last minute.",
     _DEPLOYMENT,
 )
+READY: Final = Metric(
+    "trioroute_replica_ready_seconds",
+    "gauge",
+    "What nine of ten of the last twenty replicas took at most to be ready. Absent before any.",
+    _DEPLOYMENT,
+)
 TARGET_UTILIZATION: Final = Metric(
     "trioroute_target_utilization_ratio", "gauge", "What scaling aims at.", _DEPLOYMENT
 )

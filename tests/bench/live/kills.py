@@ -147,7 +147,7 @@ def _run(folder: Path, count: int) -> _Seen:
 
 def _arrivals(access_log: Path) -> dict[str, float]:
     records = map(json.loads, access_log.read_text().splitlines())
-    return {record["client_request_id"]: record["ts"] for record in records}
+    return {each["client_request_id"]: each["ts"] for each in records if "ready" not in each}
 
 
 def _slots_back_s(kill: _Kill, served: list[Served]) -> float:

@@ -40,6 +40,19 @@ def test_an_access_log_is_a_trace() -> None:
     assert trace.guessed == 1
 
 
+def test_ready_times_are_those_of_the_deployment() -> None:
+    """As `app.host.start_log` writes them; the others' are of other models."""
+    starts = [
+        '{"ts": 1, "endpoint": "e", "deployment": "blue", "ready": 3}',
+        '{"ts": 2, "endpoint": "e", "deployment": "green", "ready": 40}',
+        '{"ready": 4}',
+    ]
+    assert parse_trace([*starts, access_line(5.0)], name="t").ready_times_s == (3.0, 4.0)
+    green = access_line(5.0, deployment="green")
+    trace = parse_trace([*starts, access_line(5.0), green], name="t", deployment="e/green")
+    assert trace.ready_times_s == (40.0, 4.0)
+
+
 def test_one_deployment_of_several_is_chosen() -> None:
     lines = [access_line(5.0), access_line(6.0, deployment="green")]
     assert len(parse_trace(lines, name="t", deployment="e/green").requests) == 1

@@ -3,7 +3,8 @@
 Pure. One JSON object a line, in any order; blank lines and lines that begin with `#` are skipped:
 
 * ``{"at": 12.5, "service": 0.08}``: a request came at 12.5 s, on any clock, and held a slot 0.08 s;
-* ``{"ready": 3.1}``: a replica was ready 3.1 s after it was asked for;
+* ``{"ready": 3.1}``: a replica was ready 3.1 s after it was asked for, of the ``endpoint`` and
+  ``deployment`` that the line names, or of whichever there is;
 * a line of the access log (`trioroute up --access-log FILE`), which says the same as the first and
   more. Requests that no replica answered are given the mean service time of the others.
 """
@@ -67,7 +68,7 @@ class _Reader:
         self._name = name
         self._deployment = deployment
         self._requests: list[tuple[float, float | None]] = []
-        self._ready_times: list[float] = []
+        self._ready_times: list[tuple[str, float]] = []
         self._seen: set[str] = set()
 
     def take(self, number: int, text: str) -> None:
@@ -79,7 +80,9 @@ class _Reader:
         if not isinstance(record, dict):
             raise self._wrong(number, "expected a JSON object")
         if "ready" in record:
-            self._ready_times.append(self._seconds(number, record, "ready"))
+            name = record.get("deployment") or ""
+            key = name and deployment_key(record.get("endpoint") or "", name)
+            self._ready_times.append((key, self._seconds(number, record, "ready")))
         elif "at" in record:
             at, service = (self._number(number, record, "at"), record.get("service"))
             taken = None if service is None else self._seconds(number, record, "service")
@@ -103,6 +106,7 @@ class _Reader:
         if not known_s:
             raise ConfigError(f"{self._name} has no request with a service time")
         mean_s = math.fsum(known_s) / len(known_s)
+        kept = ("", self._deployment or next(iter(self._seen), ""))
         first_at = min(at for at, _ in self._requests)
         requests = [
             TracedRequest(at - first_at, mean_s if service_s is None else service_s)
@@ -110,7 +114,7 @@ class _Reader:
         ]
         return Trace(
             requests=tuple(sorted(requests, key=lambda request: request.arrived_at)),
-            ready_times_s=tuple(self._ready_times),
+            ready_times_s=tuple(each for key, each in self._ready_times if key in kept),
             guessed=len(requests) - len(known_s),
         )
 
