@@ -43,8 +43,12 @@ class World:
             raise NoCoordinatorError("not in office any more")
         self.registered.append(holder)
 
-    def dial(self, peer: str) -> trio.abc.Stream:
-        ours, theirs = trio.testing.memory_stream_pair()
+    def dial(self, peer: str, *, takes_all: bool = True) -> trio.abc.Stream:
+        """A link; one that does not take all takes nothing before it is read."""
+        make_pair = (
+            trio.testing.memory_stream_pair if takes_all else trio.testing.lockstep_stream_pair
+        )
+        ours, theirs = make_pair()
 
         async def serve() -> None:
             await self.links.serve(theirs, peer)
@@ -231,3 +235,31 @@ async def test_a_session_that_was_still_registering_does_not_begin_after_the_off
     world.links.close_all()
     assert await hear(stream, 1) == []
     assert list(world.directory.live_holders()) == []
+
+
+@pytest.mark.parametrize(("mebibytes", "is_heard_out"), [(7, True), (10, False)])
+async def test_a_holder_that_never_reads_is_closed_and_a_slow_one_is_not(
+    mebibytes: int,
+    is_heard_out: bool,
+    autojump_clock: trio.testing.MockClock,
+    nursery: trio.Nursery,
+) -> None:
+    """What it is told meanwhile is kept for it in memory, up to 8 MiB."""
+    world = World(nursery)
+    stream = world.dial("fe-0", takes_all=False)
+    await say(stream, hello())
+    await hear(stream, 1)
+    await trio.testing.wait_all_tasks_blocked()
+    text = "x" * (1 << 20)
+    for number in range(mebibytes):
+        world.links.dispatch([("fe-0/0", m.Refuse(number=number, reason=text))])
+        await trio.testing.wait_all_tasks_blocked()
+    heard = 0
+    with trio.move_on_after(5):
+        while data := await stream.receive_some(1 << 20):
+            heard += len(data)
+    assert (heard >= mebibytes * len(text)) is is_heard_out
+    world.links.dispatch([("fe-0/0", m.Refuse(number=99, reason=""))])
+    with trio.move_on_after(5):
+        heard_more = await stream.receive_some(99)
+    assert bool(heard_more) is is_heard_out, "it is there, or it has been closed"
