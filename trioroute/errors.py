@@ -188,10 +188,15 @@ class AnswerTimeoutError(UpstreamError):
 
 
 class NoReplicaError(UpstreamError):
-    """The deployment has no ready replica."""
+    """The deployment has no ready replica.
+
+    Attributes:
+        retry_after_s: when one that is being started should be ready; None when that is not known.
+    """
 
     status = 503
     reason = "no-replica"
+    retry_after_s: float | None = None
 
 
 class ControlError(TrioRouteError):

@@ -331,6 +331,49 @@ async def test_a_refused_request_is_told_when_to_come_back(
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("predicted_s", "told_s"), [(10.0, 10.0), (0.0, 0.4), (0.1, 0.4)])
+async def test_a_refused_request_does_not_come_back_before_the_wait_that_is_foretold(
+    predicted_s: float, told_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A burst has just come: its oldest has waited for 0.4 s, and the last would wait for 10."""
+    admission = opened(slots=0)
+    refused: list[float | None] = []
+
+    async def wait() -> None:
+        with pytest.raises(QueueWaitExceededError) as caught:
+            await wait_for_slot(admission, 9.0)
+        refused.append(caught.value.retry_after_s)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_slot, admission, 9.0)
+        await trio.sleep(0.4)
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        number = max(admission._places)
+        said = m.Refuse(number=number, reason="queue-timeout", retry_after_s=predicted_s)
+        admission.holding.link.receive(said, trio.current_time())
+        admission.deliver()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert refused == [pytest.approx(told_s)]
+
+
+@pytest.mark.parametrize(("expected_s", "told_s"), [(7.0, 6.5), (0.0, None)])
+async def test_without_a_replica_one_comes_back_when_the_one_that_is_started_should_be_ready(
+    expected_s: float, told_s: float | None, autojump_clock: trio.testing.MockClock
+) -> None:
+    routing = snapshot()
+    impatient = attrs.evolve(routing.deployments[0], burst_wait_max_s=0.0)
+    admission = opened(
+        attrs.evolve(routing, deployments=(impatient,), replicas=(), homes={}), slots=0
+    )
+    said = m.Expect(deployment=KEY, wait_s=expected_s)
+    admission.holding.link.receive(said, trio.current_time())
+    with pytest.raises(NoReplicaError) as caught:
+        await wait_for_slot(admission, 0.5)
+    assert caught.value.retry_after_s == (told_s and pytest.approx(told_s))
+
+
 async def test_a_slot_that_its_waiter_left_is_the_next_ones_at_once(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -78,6 +78,10 @@ def test_fields_that_a_code_demands() -> None:
     dated = QueueFullError("")
     dated.retry_after_s = 2.1
     assert (b"retry-after", b"3") in told(dated).fields
+    starting = NoReplicaError("")
+    assert (b"retry-after", b"1") in told(starting).fields
+    starting.retry_after_s = 6.5
+    assert (b"retry-after", b"7") in told(starting).fields
     refused = MalformedRequestError("", status=405, reason="method-not-allowed")
     assert b"allow" in dict(told(refused).fields)
     assert not told(refused).closes

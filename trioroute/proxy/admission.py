@@ -205,7 +205,8 @@ class Admission:  # house: every step of a request's way to its slot and back
             raise self._waited_too_long(place.deployment)
         if place.wake.grant is None:
             refusal = _REFUSALS.get(place.wake.reason, NoReplicaError)
-            raise self._dated(refusal(f"{place.deployment}: {place.wake.reason}"), place.deployment)
+            error = refusal(f"{place.deployment}: {place.wake.reason}")
+            raise self._dated(error, place.deployment, place.wake.retry_after_s)
         return place.wake.grant
 
     def leave(self, place: Place) -> None:
@@ -292,10 +293,19 @@ class Admission:  # house: every step of a request's way to its slot and back
         if self.holding.has_replicas(deployment):
             error = QueueWaitExceededError(f"{deployment}: no slot came free in time")
             return self._dated(error, deployment)
-        return NoReplicaError(f"{deployment}: no replica is ready")
+        none = NoReplicaError(f"{deployment}: no replica is ready")
+        none.retry_after_s = self.holding.expected_s(deployment, self.clock()) or None
+        return none
 
-    def _dated(self, error: TrioRouteError, deployment: str) -> TrioRouteError:
-        """Say when to ask again: once as long has passed as the oldest waiter has waited."""
+    def _dated(
+        self, error: TrioRouteError, deployment: str, predicted_s: float = 0.0
+    ) -> TrioRouteError:
+        """Say when to ask again: once as long has passed as the oldest waiter has waited.
+
+        Not before the wait that the coordinator foretells: where a burst has just come, nobody has
+        waited for long yet.
+        """
         if isinstance(error, ShedError) and self.holding.knows(deployment):
-            error.retry_after_s = self.holding.queue_age_s(deployment, self.clock())
+            age_s = self.holding.queue_age_s(deployment, self.clock())
+            error.retry_after_s = max(age_s, predicted_s)
         return error

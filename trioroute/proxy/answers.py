@@ -131,7 +131,7 @@ def answer_to(
     elif status == 405:
         fields.append((b"allow", ALLOW))
     elif isinstance(error, ShedError | NoReplicaError):
-        said_s = error.retry_after_s if isinstance(error, ShedError) else None
+        said_s = error.retry_after_s
         wait_s = queue_wait_s if said_s is None else said_s
         fields.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
     return Answer(

@@ -320,23 +320,26 @@ def test_who_would_wait_longer_than_it_may_is_refused_at_once() -> None:
     world, directory, line = settled(holders=2, replicas=2)
     now, numbers = world.now, iter(range(1, 99))
 
-    def ask(wait_max_s: float) -> bool:
+    def ask(wait_max_s: float) -> float | None:
+        """When to ask again, as it is refused; None when it is not."""
         number = next(numbers)
         acquire = m.Acquire(number=number, deployment=KEY, waited_s=0, wait_max_s=wait_max_s)
-        said = to(directory, "w0", acquire, now)
-        return ("w0", m.Refuse(number=number, reason="queue-timeout")) in said
+        said = [message for _, message in to(directory, "w0", acquire, now)]
+        refused = [message for message in said if isinstance(message, m.Refuse)]
+        assert all(each.reason == "queue-timeout" for each in refused)
+        return refused[0].retry_after_s if refused else None
 
     assert not any(ask(0.1) for _ in range(5)), "how long a request takes is not known yet"
     directory.tick(now + TIMINGS.recall_s)
     assert len(line.waiting) == 5
     line.service_s["w0"] = 1.0
-    assert ask(2.9)
+    assert ask(2.9) == 3.0
     assert not ask(3.1)
     assert not ask(0.0), "who asks again after a take-over is not refused"
     line.expected_at = now + 9
     assert not ask(0.1), "help is under way"
     line.expected_at = 0.0
-    assert ask(0.1)
+    assert ask(0.1) == 4.5, "eight wait before it"
     scale = ScaleSettings(kind=ScaleKind.TARGET_UTILIZATION, max_instances=3)
     source = CommandSource(command=("serve",), cwd=".")
     line.deployment = attrs.evolve(line.deployment, scale=scale, source=source)

@@ -273,8 +273,9 @@ def test_without_a_limit_nothing_starts_before_there_is_a_lease() -> None:
     lease(holding, 0.0)
     assert not holding.take_wakes()
     holding.set_routing(unlimited(5), 0.1)
-    ((woken, grant, _),) = holding.take_wakes()
-    assert woken == number
+    (woken,) = holding.take_wakes()
+    grant = woken.grant
+    assert woken.number == number
     assert grant is not None
     assert holding.may_send(grant, 0.1)
 
@@ -319,8 +320,8 @@ def test_nothing_begins_without_a_slot_on_a_replica_that_is_cordoned() -> None:
     number = holding.enqueue(KEY, arrived_at=0.1, now=0.1)
     assert holding.may_send(before, 0.1), "what has begun goes on"
     holding.set_routing(unlimited(3), 0.2)
-    ((woken, grant, _),) = holding.take_wakes()
-    assert (woken, grant is None) == (number, False)
+    (woken,) = holding.take_wakes()
+    assert (woken.number, woken.grant is None) == (number, False)
 
 
 def test_what_runs_without_a_slot_is_told() -> None:

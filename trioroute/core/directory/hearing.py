@@ -160,7 +160,9 @@ class Hearing:
             self._keeper.touched.add(acquire.deployment)
         reason = "no-route" if line is None else self._refusal(line, acquire, now)
         if line is None or reason:
-            self._keeper.say(holder.name, m.Refuse(number=acquire.number, reason=reason))
+            wait_s = 0.0 if line is None else line.predicted_wait_s(acquire.priority)
+            refused = m.Refuse(number=acquire.number, reason=reason, retry_after_s=wait_s)
+            self._keeper.say(holder.name, refused)
             return
         arrived_at = now - acquire.waited_s
         # Whatever a peer says: no band is above the highest.
@@ -186,7 +188,9 @@ class Hearing:
             return "queue-full"
         last = line.waiting.last
         line.waiting.remove(last.holder, last.number)
-        self._keeper.say(last.holder, m.Refuse(number=last.number, reason="queue-full"))
+        wait_s = line.predicted_wait_s(last.priority)
+        refused = m.Refuse(number=last.number, reason="queue-full", retry_after_s=wait_s)
+        self._keeper.say(last.holder, refused)
         return ""
 
     def _on_stock(self, holder: HolderRecord, stock: m.Stock, now: float) -> None:

@@ -291,14 +291,23 @@ class Line:  # house: one method for each event that its books go through
 
         Asked for each request that waits: slots are counted only where a single one would not do.
         """
+        work_s = self._work_s(priority)
+        return work_s > wait_s and self._shared_s(work_s) > wait_s
+
+    def predicted_wait_s(self, priority: int) -> float:
+        """How long one more request would wait on average; 0 where that is not known."""
+        return self._shared_s(self._work_s(priority))
+
+    def _work_s(self, priority: int) -> float:
+        """What is to be done before one more has been served, by one slot; 0 where unknown."""
         if not (self.contended and self.service_s):
-            return False
+            return 0.0
         service_s = sum(self.service_s.values()) / len(self.service_s)
-        work_s = (self.waiting.ahead_of(priority) + 1) * service_s
-        if work_s <= wait_s:
-            return False
+        return (self.waiting.ahead_of(priority) + 1) * service_s
+
+    def _shared_s(self, work_s: float) -> float:
         slots = sum(book.replica.slots for book in self.books.values() if not book.cordoned)
-        return slots > 0 and wait_s < work_s / slots
+        return work_s / slots if slots else 0.0
 
     def tell_oldest_s(self, holder: str, now: float) -> float:
         """What a holder is told: the age of the oldest waiter elsewhere; 0 when there is none."""

@@ -86,11 +86,15 @@ class HeldReplica:
 
 
 class Wake(NamedTuple):
-    """A waiting request's fate: a grant, or the reason it was refused."""
+    """A waiting request's fate: a grant, or the reason it was refused.
+
+    `retry_after_s` is how long one more would wait as the coordinator knows it; 0 when it does not.
+    """
 
     number: int
     grant: Grant | None
     reason: str
+    retry_after_s: float = 0.0
 
 
 @attrs.define(eq=False)

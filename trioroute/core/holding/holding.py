@@ -241,6 +241,11 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         """How long the oldest waiter of a deployment has waited, as far as is known here."""
         return self._held.deployments[deployment].queue_age_s(now)
 
+    def expected_s(self, deployment: str, now: float) -> float:
+        """In how long a replica that is being started should be ready; 0 when none is."""
+        group = self._held.deployments.get(deployment)
+        return 0.0 if group is None else max(0.0, group.expected_by - now)
+
     def may_queue(
         self, deployment: str, *, priority: Priority = Priority.NORMAL, size: int = 0
     ) -> bool:

@@ -76,9 +76,9 @@ class LinkEnd:
                 self._on_lease(message, now)
             case m.Grant():
                 self._on_grant(message, now)
-            case m.Refuse(number=number, reason=reason):
-                if (waiter := self._held.take_waiter(number)) is not None:
-                    self._held.wakes.append(Wake(waiter.number, None, reason))
+            case m.Refuse(number=number, reason=reason, retry_after_s=wait_s):
+                if self._held.take_waiter(number) is not None:
+                    self._held.wakes.append(Wake(number, None, reason, wait_s))
             case m.Mode():
                 self._on_mode(message, now)
             case m.Recall():

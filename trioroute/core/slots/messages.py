@@ -214,10 +214,16 @@ class Grant:
 
 @attrs.frozen(kw_only=True)
 class Refuse:
-    """The request of that number will not be served; `reason` as in `x-trioroute-error`."""
+    """The request of that number will not be served; `reason` as in `x-trioroute-error`.
+
+    Attributes:
+        retry_after_s: how long one more request would wait, all holders together; 0 where that is
+            not known. Who does not know the field goes by the age of what waits.
+    """
 
     number: int
     reason: str
+    retry_after_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
