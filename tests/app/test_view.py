@@ -20,11 +20,13 @@ from trioroute.app.workers import Seat
 from trioroute.coordinator.service import Coordinator
 from trioroute.core.found import FoundReplica
 from trioroute.core.model import Deployment, Endpoint, StaticSource
+from trioroute.core.registry import PutReplicas
 from trioroute.core.slots.timings import SlotTimings
 from trioroute.core.status import ReplicaCondition, Role
 from trioroute.discovery.static import StaticReplicaSource
 from trioroute.errors import NoCoordinatorError
 from trioroute.telemetry.recording import Recorder, WorkerStats
+from trioroute.wire.records import encode_command
 
 PEERS = tuple(PeerAddress(name=f"fe-{n}", host="127.0.0.1", port=n + 1) for n in range(3))
 ENDPOINT = Endpoint(name="wine", traffic={"blue": 100})
@@ -136,6 +138,20 @@ async def test_what_was_put_is_shown(autojump_clock: trio.testing.MockClock) -> 
     assert (deployment.key, deployment.traffic_percent) == ("wine/blue", 100)
     assert deployment.ready_count == 0
     assert deployment.replicas_max == 1
+
+
+async def test_how_long_replicas_take_to_be_ready_is_shown_by_whoever_is_asked(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It is in the log: nobody need coordinate."""
+    async with one_of(1) as situation:
+        await situation.view.put_registry((ENDPOINT,), (DEPLOYMENT,))
+        times = (9.0, *[3.0] * 9)
+        learnt = PutReplicas(epoch=0, deployment="wine/blue", replicas=(), ready_times_s=times)
+        told = [situation.view.status().endpoints[0].deployments[0].ready_p90_s]
+        await situation.member.propose(encode_command(learnt), timeout_s=5)
+        told.append(situation.view.status().endpoints[0].deployments[0].ready_p90_s)
+    assert told == [None, 3.0]
 
 
 async def test_a_registry_that_contradicts_itself_is_refused(

@@ -15,6 +15,7 @@ from trioroute.core.model import (
     ScriptSource,
     StaticSource,
 )
+from trioroute.spec.cluster.container import ContainerFinder
 from trioroute.spec.load import Loaded, load_paths
 from trioroute.spec.problems import Problem, SpecError
 
@@ -372,6 +373,15 @@ def test_what_azure_would_collect_is_said_to_be_without_effect(folder: Folder) -
     assert "TR0113" not in [warning.code for warning in loaded.warnings]
 
 
+IMAGE_PROBED = """
+    name: blue
+    endpoint_name: fraud
+    type: kubernetes
+    environment: {image: registry.example/fraud:1}
+    liveness_probe: {period: 5}
+"""
+
+
 def test_a_liveness_probe_of_local_replicas_is_said_to_be_without_effect(folder: Folder) -> None:
     probed = GREEN + "    type: kubernetes\n    liveness_probe: {period: 5}\n"
     (said,) = [
@@ -381,6 +391,9 @@ def test_a_liveness_probe_of_local_replicas_is_said_to_be_without_effect(folder:
     assert said.file.endswith(".yml")
     assert said.line == len(probed.splitlines())
     assert "on Kubernetes they are" in said.message
+    path = folder.write("d.yml", IMAGE_PROBED)
+    pods = load_paths([path], cluster=ContainerFinder(), starting=False)
+    assert "liveness_probe" not in [warning.field for warning in pods.warnings]
 
 
 ISSUER = 'trioroute.oidc.issuer: "https://login.example"'

@@ -192,13 +192,17 @@ def test_who_finds_the_queue_full_is_told_how_long_it_would_have_waited() -> Non
     world = full_world(queue_depth_max=2)
     directory = directory_of(world)
     directory._lines[KEY].service_s["w0"] = 4.0
-    said = []
-    for number in (91, 92, 93):
+
+    def refused(number: int) -> list[m.Refuse]:
         asked = m.Acquire(number=number, deployment=KEY, waited_s=0.0)
-        said += directory.receive("w0", asked, world.now)
+        said = directory.receive("w0", asked, world.now)
         settle(world, 0.05)
-    (refused,) = [message for _, message in said if isinstance(message, m.Refuse)]
-    assert (refused.reason, refused.retry_after_s) == ("queue-full", 12.0), "two and itself"
+        return [message for _, message in said if isinstance(message, m.Refuse)]
+
+    assert not refused(91)
+    assert not refused(92)
+    (last,) = refused(93)
+    assert (last.reason, last.retry_after_s) == ("queue-full", 12.0), "two and itself"
 
 
 def test_a_band_that_no_peer_may_have_is_the_nearest() -> None:
