@@ -12,14 +12,7 @@ import attrs
 
 from chaos.faults import kind_named
 from chaos.history import Census, History, Outcome, Request, Span
-from chaos.judging.excuses import (
-    delayed_s,
-    excuses,
-    is_late,
-    is_severed,
-    overlaps,
-    was_disturbed,
-)
+from chaos.judging.excuses import Excuses, is_late, is_severed, overlaps, was_disturbed
 from chaos.judging.gaps import quantile, undisturbed_office_gaps
 from chaos.judging.levels import Levels
 from chaos.judging.slopes import growths
@@ -53,6 +46,7 @@ def one_outcome(history: History, _: Levels) -> _Complaints:
     A fault excuses as much lateness as it lasted while the request was under way: one that was
     late already when the fault began, or long after it was over, was late for another reason.
     """
+    excuses = Excuses(history)
     numbers: set[int] = set()
     for request in history.requests:
         if request.number in numbers:
@@ -60,7 +54,7 @@ def one_outcome(history: History, _: Levels) -> _Complaints:
         numbers.add(request.number)
         if request.outcome is Outcome.RUNNING:
             yield f"{_name(request)} has no outcome", request.sent_at
-        elif is_late(request, by_s=delayed_s(history, request)):
+        elif is_late(request, by_s=excuses.delayed_s(request)):
             took_s = (request.ended_at or 0.0) - request.sent_at
             text = f"{_name(request)} took {took_s:.2f} s, its deadline is {request.deadline_s:g} s"
             yield text, request.sent_at
@@ -123,13 +117,13 @@ def within_limits(history: History, _: Levels) -> _Complaints:
 
 def allowed_failures(history: History, levels: Levels) -> _Complaints:
     """I5: whatever failed, failed for a reason that a fault of that moment allows."""
-    unexcused = 0
+    excuses, unexcused = Excuses(history), 0
     for request in history.requests:
         if request.is_ok or not request.wants_answer or request.outcome is Outcome.RUNNING:
             continue
         if request.outcome is Outcome.ANSWERED and not request.reason and request.status >= 400:
             yield f"{_name(request)} got {request.status} without a reason", request.ended_at
-        elif not excuses(history, request):
+        elif not excuses.allow(request):
             unexcused += 1
             yield f"{_name(request)} failed: {_how(request)}", request.ended_at
     failed = sum(r.wants_answer and not r.is_ok for r in _ended(history))

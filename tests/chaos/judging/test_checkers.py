@@ -166,6 +166,30 @@ def hang_after_a_fault(history: History) -> None:
     set_on(history, 2, sent_at=21.9, ended_at=28.9, outcome=Outcome.HUNG)
 
 
+def kill_a_replica(history: History) -> None:
+    """Another one than the only request that breaks off had run on."""
+    history.spans[0] = attrs.evolve(killed(), kind="kill-replica", target="replicas-1")
+    history.executions[2] = attrs.evolve(history.executions[2], life="replicas-0-0")
+
+
+def break_before_it_ran(history: History) -> None:
+    """A request breaks off before any replica has seen it: none of theirs can have broken it."""
+    kill_a_replica(history)
+    history.executions.pop()
+
+
+def refuse_connects(history: History) -> None:
+    """Nobody takes a connection while a replica dies."""
+    break_before_it_ran(history)
+    set_on(history, 2, outcome=Outcome.UNREACHED, front_end="")
+
+
+def lose_what_ran_elsewhere(history: History) -> None:
+    """A replica's answer is said to be broken while another one is killed."""
+    kill_a_replica(history)
+    set_on(history, 2, outcome=Outcome.ANSWERED, status=502, reason="broken-answer")
+
+
 def repeat_beside_itself(history: History) -> None:
     """A request that may be repeated is, while it still runs: two slots are taken."""
     set_on(history, 0, is_retryable=True)
@@ -206,6 +230,10 @@ BREAKS: dict[str, list[Callable[[History], object]]] = {
         lambda h: set_on(h, 2, outcome=Outcome.ANSWERED, status=502, reason="broken-answer"),
         lambda h: set_on(h, 2, outcome=Outcome.ANSWERED, status=500, reason=""),
         lambda h: set_on(h, 2, sent_at=27.0, ended_at=27.1),
+        kill_a_replica,
+        break_before_it_ran,
+        refuse_connects,
+        lose_what_ran_elsewhere,
     ],
     "recovers": [
         lambda h: setattr(h.spans[0], "recovered_at", None),
@@ -310,6 +338,25 @@ def test_a_replica_that_is_cut_off_is_not_judged_meanwhile_and_others_are() -> N
     assert check(history, LEVELS) == []
     history.executions = [attrs.evolve(one, life="1-0") for one in history.executions]
     assert [violation.rule for violation in check(history, LEVELS)] == ["within_limits"]
+
+
+def test_a_dying_replica_breaks_what_ran_on_it_and_what_could_not_run() -> None:
+    history = good()
+    kill_a_replica(history)
+    history.executions[2] = attrs.evolve(history.executions[2], life="replicas-1-0")
+    assert check(history, LEVELS) == []
+    # Of pods a life is named for the pod, and a fault says more than its name.
+    history.executions[2] = attrs.evolve(history.executions[2], life="blue-x.0123")
+    history.spans[0] = attrs.evolve(history.spans[0], target="blue-x, whose address is another's")
+    assert check(history, LEVELS) == []
+    break_before_it_ran(history)
+    set_on(history, 2, outcome=Outcome.ANSWERED, status=502, reason="connect-failed")
+    assert check(history, LEVELS) == []
+    # Where replicas' records are elsewhere, nobody can say on which one it ran.
+    set_on(history, 2, outcome=Outcome.BROKEN, status=0, reason="")
+    history.has_executions = False
+    history.executions = []
+    assert check(history, LEVELS) == []
 
 
 def test_a_scenario_may_owe_more_than_its_faults_allow() -> None:
