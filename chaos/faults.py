@@ -6,7 +6,7 @@ from typing import Final
 
 from chaos.lines.kinds import NETWORK_KINDS
 from chaos.pods.kinds import POD_KINDS
-from chaos.vocabulary import NO_SLOTS, REPLICA_GONE, Fault, Kind, Need, Reach, Target
+from chaos.vocabulary import NO_SLOTS, REPLICA_GONE, SILENT_S, Fault, Kind, Need, Reach, Target
 
 __all__ = ["KINDS", "Fault", "Kind", "Need", "Reach", "Target", "kind_named"]
 
@@ -55,6 +55,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.COORDINATOR,
         reach=_DIES,
         hold_s=(0.1, 1.0),
+        successor_after_s=0.0,
     ),
     Kind(
         name="pause-coordinator",
@@ -63,7 +64,8 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.COORDINATOR,
         reach=_DIES,
         reasons=_STALLS,
-        hold_s=(0.1, 4.0),
+        hold_s=(0.1, 5.0),
+        successor_after_s=SILENT_S,
     ),
     Kind(
         name="pause-supervisor",
@@ -72,7 +74,8 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.COORDINATOR,
         reach=_DIES,
         reasons=NO_SLOTS,
-        hold_s=(0.5, 4.0),
+        hold_s=(3.0, 5.0),
+        successor_after_s=SILENT_S,
     ),
     Kind(
         name="freeze-front-end",
@@ -82,7 +85,8 @@ KINDS: Final[tuple[Kind, ...]] = (
         need=Need.FREEZER,
         reach=_DIES,
         reasons=_STALLS,
-        hold_s=(0.3, 4.0),
+        hold_s=(0.3, 5.0),
+        successor_after_s=SILENT_S,
     ),
     Kind(
         name="pause-worker",
@@ -129,7 +133,8 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="the coordinator's peers are cut off, both ways",
         target=Target.COORDINATOR,
         reasons=NO_SLOTS,
-        hold_s=(1.0, 4.0),
+        hold_s=(1.0, 5.0),
+        successor_after_s=SILENT_S,
     ),
     Kind(
         name="cut-follower",
@@ -145,7 +150,9 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="a front-end's peers do not hear it; it hears them",
         target=Target.FRONT_END,
         reasons=NO_SLOTS,
-        hold_s=(1.0, 4.0),
+        hold_s=(1.0, 5.0),
+        successor_after_s=SILENT_S,
+        elections_max=1,
     ),
     Kind(
         name="deaf",
@@ -153,7 +160,9 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="a front-end does not hear its peers; they hear it",
         target=Target.FRONT_END,
         reasons=NO_SLOTS,
-        hold_s=(1.0, 4.0),
+        hold_s=(1.0, 5.0),
+        successor_after_s=SILENT_S,
+        elections_max=1,
     ),
     Kind(
         name="delay-peers",
@@ -162,6 +171,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.ALL_FRONT_ENDS,
         reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
+        elections_max=1,
     ),
     Kind(
         name="lose-packets",
@@ -179,7 +189,8 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         need=Need.PACKETS,
         reasons=NO_SLOTS,
-        hold_s=(1.0, 4.0),
+        hold_s=(1.0, 5.0),
+        successor_after_s=SILENT_S,
     ),
     Kind(
         name="narrow-peers",
@@ -415,6 +426,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=_STALLS,
         hold_s=(1.0, 3.0),
         settle_s=3.0,
+        elections_max=0,
     ),
     Kind(
         name="wall-clock",

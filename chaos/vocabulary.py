@@ -5,12 +5,15 @@ from typing import Final
 
 import attrs
 
-__all__ = ["NO_SLOTS", "REPLICA_GONE", "Fault", "Kind", "Need", "Reach", "Target"]
+__all__ = ["NO_SLOTS", "REPLICA_GONE", "SILENT_S", "Fault", "Kind", "Need", "Reach", "Target"]
 
 #: Reasons of the router's own answers (`x-trioroute-error`) where slots are in doubt, or fewer.
 NO_SLOTS: Final = frozenset({"queue-timeout", "queue-full", "no-replica"})
 #: And where a replica has gone.
 REPLICA_GONE: Final = frozenset({"connect-failed", "broken-answer", "no-replica"})
+
+#: Who is not heard for so long is followed by another one (rows 4 and 7 of the table of faults).
+SILENT_S: Final = 3.0
 
 
 class Need(enum.Enum):
@@ -71,6 +74,10 @@ class Kind:
         brings: kinds of client that come with it: nobody else may fail for it. Anybody where it is
             empty.
         may_end: whether the target may end by itself: who starts front-ends starts it again.
+        successor_after_s: a coordinator to which it is done for so long has a successor by then,
+            where a scenario has goals; None where it goes on, or nobody can follow.
+        elections_max: so many epochs may begin until all is whole again, where a scenario has
+            goals; None where the table of faults does not say.
     """
 
     name: str
@@ -86,6 +93,8 @@ class Kind:
     brings: frozenset[str] = frozenset()
     may_end: bool = False
     severs: bool = False
+    successor_after_s: float | None = None
+    elections_max: int | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ import attrs
 
 from chaos.faults import kind_named
 from chaos.history import Census, History, Outcome, Request, Span
+from chaos.judging.elections import elections_are_few, successor_comes
 from chaos.judging.excuses import Excuses, is_late, is_severed, overlaps, was_disturbed
 from chaos.judging.gaps import quantile, undisturbed_office_gaps
 from chaos.judging.levels import Levels
@@ -306,6 +307,8 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     nothing_grows,
     epochs_rise,
     office_is_taken_over,
+    successor_comes,
+    elections_are_few,
     nobody_dies,
     speaks_in_words,
     no_secrets,

@@ -192,6 +192,9 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "faults": [
             {**attrs.asdict(span), "front_ends": sorted(span.front_ends)} for span in history.spans
         ],
+        "began_at": history.began_at,
+        "starved": history.starved,
+        "offices": [attrs.asdict(office) for office in history.offices],
         "epochs": sorted({office.epoch for office in history.offices}),
         "not_ok": [{**attrs.asdict(r), "outcome": r.outcome.value} for r in odd],
         "final": None if history.final is None else attrs.asdict(history.final),

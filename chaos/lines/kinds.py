@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chaos.vocabulary import NO_SLOTS, Kind, Need, Reach, Target
+from chaos.vocabulary import NO_SLOTS, SILENT_S, Kind, Need, Reach, Target
 
 __all__ = ["NETWORK_KINDS"]
 
@@ -20,6 +20,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS | _NO_ANSWER,
         hold_s=(1.0, 4.0),
         settle_s=6.0,
+        successor_after_s=SILENT_S,
     ),
     Kind(
         name="isolate-coordinator",
@@ -31,6 +32,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS | _NO_ANSWER,
         hold_s=(1.0, 4.0),
         settle_s=6.0,
+        successor_after_s=SILENT_S,
     ),
     Kind(
         name="part-from-peers",
@@ -41,6 +43,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         need=Need.NETWORKS,
         reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
+        successor_after_s=SILENT_S,
     ),
     Kind(
         name="mute-network",
@@ -52,6 +55,8 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS | _NO_ANSWER,
         hold_s=(1.0, 4.0),
         settle_s=6.0,
+        successor_after_s=SILENT_S,
+        elections_max=1,
     ),
     Kind(
         name="deaf-network",
@@ -63,6 +68,8 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS | _NO_ANSWER,
         hold_s=(1.0, 4.0),
         settle_s=6.0,
+        successor_after_s=SILENT_S,
+        elections_max=1,
     ),
     Kind(
         name="lossy-network",
@@ -85,5 +92,6 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
         settle_s=3.0,
+        elections_max=1,
     ),
 )

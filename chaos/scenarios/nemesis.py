@@ -36,7 +36,7 @@ SETUP: Final = Setup(limits={"head_read_s": 5.0, "body_idle_s": 5.0})
 SCENARIO: Final = Scenario(
     name="nemesis",
     claim=__doc__,
-    profile=Profile(kinds=EVERY_KIND, fault_count=_FAULT_COUNT, hold_max_s=3.0),
+    profile=Profile(kinds=EVERY_KIND, fault_count=_FAULT_COUNT),
     levels=Levels(
         rate_min=_RATE_MIN, kinds_min=_KINDS_MIN, ok_share_min=OK_SHARE_MIN, has_goals=True
     ),

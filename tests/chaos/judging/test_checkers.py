@@ -31,6 +31,7 @@ ALL_LEVELS = attrs.evolve(
     memory_slope_max=2 << 20,
     descriptors_slope_max=2,
     office_gap_p99_max_s=0.5,
+    has_goals=True,
 )
 
 
@@ -190,6 +191,37 @@ def lose_what_ran_elsewhere(history: History) -> None:
     set_on(history, 2, outcome=Outcome.ANSWERED, status=502, reason="broken-answer")
 
 
+def pause(history: History, **more: object) -> None:
+    """The coordinator stands still for four seconds, and nobody notices."""
+    paused = attrs.evolve(killed(), kind="pause-coordinator", healed_at=24.0, recovered_at=24.5)
+    history.spans[0] = attrs.evolve(paused, **more)
+    history.offices.pop()
+
+
+def pause_and_come_late(history: History) -> None:
+    """Somebody does, after more than three seconds."""
+    pause(history)
+    history.offices.append(Office(at=23.6, epoch=2, name="fe-1", began_at=23.5))
+
+
+def storm(history: History) -> None:
+    """Fifty epochs in five seconds, because messages come late; of most nobody ever tells."""
+    late = attrs.evolve(killed(), kind="delay-peers", target="every line 80 ms")
+    times = {"injected_at": 23.0, "healed_at": 28.0, "recovered_at": 28.1}
+    history.spans.append(attrs.evolve(late, front_ends=frozenset(), **times))
+    history.offices += [
+        Office(at=24.0, epoch=7, name="fe-0"),
+        Office(at=27.9, epoch=52, name="fe-2"),
+    ]
+
+
+def elect_for_nothing(history: History) -> None:
+    """One that has little of a core loses its office."""
+    storm(history)
+    history.spans[-1].kind = "little-cpu"
+    history.offices[-2:] = [Office(at=24.0, epoch=3, name="fe-2", began_at=23.9)]
+
+
 def repeat_beside_itself(history: History) -> None:
     """A request that may be repeated is, while it still runs: two slots are taken."""
     set_on(history, 0, is_retryable=True)
@@ -252,6 +284,13 @@ BREAKS: dict[str, list[Callable[[History], object]]] = {
         lambda h: h.offices.append(Office(at=25.0, epoch=2, name="fe-2")),
     ],
     "office_is_taken_over": [come_late],
+    "successor_comes": [
+        pause,
+        pause_and_come_late,
+        lambda h: pause(h, kind="freeze-front-end"),
+        lambda h: h.offices.pop(),
+    ],
+    "elections_are_few": [storm, elect_for_nothing],
     "nobody_dies": [
         lambda h: h.deaths.append(Death(at=20.5, name="fe-0", status=1)),
         fill_the_disk_of_another,
