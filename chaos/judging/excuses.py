@@ -19,6 +19,9 @@ _STARVED_REASONS: Final = frozenset(
 #: I1 allows a request its deadline and this.
 _LATE_S: Final = 1.0
 
+#: What had queued up while processes waited for a core is worked off so soon after.
+_WORKED_OFF_S: Final = 2.0
+
 #: A client sees the end of its connection a moment before or after the fault is noted.
 _NOTED_S: Final = 0.25
 
@@ -56,7 +59,7 @@ def _was_starved(history: History, request: Request) -> bool:
         return False
     ended_at = float("inf") if request.ended_at is None else request.ended_at
     return any(
-        begins - _NOTED_S <= ended_at and request.sent_at <= ends + request.deadline_s
+        begins - _NOTED_S <= ended_at and request.sent_at <= ends + _WORKED_OFF_S
         for begins, ends in history.starved
     )
 

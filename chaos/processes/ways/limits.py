@@ -20,6 +20,7 @@ from chaos.faults import Fault, Target
 from chaos.felt import wait_felt
 from chaos.processes.capabilities import freezer_root, group_root
 from chaos.processes.front_ends import FrontEnd
+from chaos.processes.starvation import GROUP_PREFIX
 from chaos.processes.system import System
 from chaos.processes.ways.aim import Aim, Way, at_front_ends
 from chaos.processes.ways.resources import writing
@@ -46,7 +47,7 @@ _LOOK_S: Final = 0.02
 @contextmanager
 def _group(root: Path, controller: str) -> Iterator[Path]:
     """A control group of our own; whoever is left in it goes back to where the root is."""
-    group = root / f"trioroute-chaos-{os.getpid()}-{controller}"
+    group = root / f"{GROUP_PREFIX}{os.getpid()}-{controller}"
     group.mkdir()
     try:
         yield group

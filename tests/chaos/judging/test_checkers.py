@@ -355,6 +355,17 @@ def test_waiting_for_a_core_excuses_slowness_and_nothing_else() -> None:
     assert "93%" in invalidity(history, LEVELS)[0]
 
 
+def test_what_comes_long_after_the_machine_was_busy_is_not_its_doing() -> None:
+    history = good()
+    history.starved = [(0.9, 2.5)]
+    refused = {"status": 503, "reason": "queue-timeout", "is_own": None}
+    history.requests[1] = request(2, 4.4, **refused)
+    history.executions.pop(1)
+    assert check(history, LEVELS) == []
+    history.requests[1] = request(2, 4.6, **refused)
+    assert [violation.rule for violation in check(history, LEVELS)] == ["allowed_failures"]
+
+
 def test_an_answer_that_broke_off_when_its_time_was_over_was_only_slow() -> None:
     history = good()
     history.request_timeout_s = 2.0
