@@ -47,6 +47,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FRONT_END,
         reach=_DIES,
         hold_s=(0.1, 0.2),
+        recover_s=2.0,
     ),
     Kind(
         name="kill-coordinator",
@@ -66,6 +67,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=_STALLS,
         hold_s=(0.1, 5.0),
         successor_after_s=SILENT_S,
+        recover_s=3.0,
     ),
     Kind(
         name="pause-supervisor",
@@ -76,6 +78,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS,
         hold_s=(3.0, 5.0),
         successor_after_s=SILENT_S,
+        recover_s=3.0,
     ),
     Kind(
         name="freeze-front-end",
@@ -87,6 +90,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=_STALLS,
         hold_s=(0.3, 5.0),
         successor_after_s=SILENT_S,
+        recover_s=3.0,
     ),
     Kind(
         name="pause-worker",
@@ -96,6 +100,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=_DIES,
         reasons=_STALLS,
         hold_s=(0.3, 3.5),
+        recover_s=3.0,
     ),
     Kind(
         name="kill-two",
@@ -106,7 +111,6 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS,
         hold_s=(0.5, 2.0),
         settle_s=6.0,
-        recover_s=10.0,
     ),
     Kind(
         name="kill-all",
@@ -117,7 +121,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS | {"no-route"},
         hold_s=(0.1, 0.5),
         settle_s=8.0,
-        recover_s=15.0,
+        recover_s=10.0,
     ),
     Kind(
         name="hand-over",
@@ -125,6 +129,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="the coordinator is asked to hand over its office",
         target=Target.COORDINATOR,
         hold_s=(0.1, 0.2),
+        recover_s=1.0,
     ),
     # Between front-ends.
     Kind(
@@ -135,6 +140,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS,
         hold_s=(1.0, 5.0),
         successor_after_s=SILENT_S,
+        recover_s=3.0,
     ),
     Kind(
         name="cut-follower",
@@ -143,6 +149,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.FOLLOWER,
         reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
+        recover_s=3.0,
     ),
     Kind(
         name="mute",
@@ -191,6 +198,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS,
         hold_s=(1.0, 5.0),
         successor_after_s=SILENT_S,
+        recover_s=3.0,
     ),
     Kind(
         name="narrow-peers",
@@ -225,6 +233,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=Reach.ANY_CLIENT,
         reasons=REPLICA_GONE | NO_SLOTS,
         hold_s=(0.2, 1.0),
+        recover_s=1.0,
     ),
     Kind(
         name="pause-replica",
@@ -282,6 +291,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=Reach.ANY_CLIENT,
         reasons=REPLICA_GONE | NO_SLOTS,
         severs=True,
+        recover_s=1.0,
     ),
     Kind(
         name="half-close-replica",
@@ -314,6 +324,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         does="a burst of clients that reset while queued, running or streaming",
         target=Target.CLIENTS,
         reasons=frozenset({"queue-timeout", "queue-full"}),
+        recover_s=1.0,
     ),
     Kind(
         name="slow-clients",
@@ -404,6 +415,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reach=_DIES,
         reasons=REPLICA_GONE | NO_SLOTS,
         hold_s=(0.5, 2.0),
+        recover_s=2.0,
     ),
     Kind(
         name="little-memory",
