@@ -23,6 +23,9 @@ __all__ = ["CHECKERS", "Violation", "check"]
 #: I3: the first execution and two retries.
 _EXECUTIONS_MAX: Final = 3
 
+#: The role that keeps connections to replicas.
+_POOLING: Final = "worker"
+
 #: With these the router says that it never sent the request to a replica.
 _NEVER_SENT: Final = frozenset(
     {"queue-timeout", "queue-full", "draining", "no-replica", "no-route"}
@@ -187,17 +190,23 @@ def nothing_leaks(history: History, levels: Levels) -> _Complaints:
         if count != was:
             yield f"{count} processes are {role}s, were {was}", None
     yield from _growths(before, after, levels, sum(history.slots.values()))
+    if history.starved_share <= levels.starved_share_max:
+        yield from _memory_growths(before, after, levels)
 
 
 def _growths(before: Census, after: Census, levels: Levels, pooled_max: int) -> _Complaints:
     for role, count in after.descriptors.items():
-        allowed = before.descriptors.get(role, 0) + levels.descriptors_growth + pooled_max
+        pooled = pooled_max if role == _POOLING else 0
+        allowed = before.descriptors.get(role, 0) + levels.descriptors_growth + pooled
         if count > allowed:
             yield f"a {role} holds {count} descriptors, {allowed} allowed", None
     for role, count in after.tasks.items():
         allowed = before.tasks.get(role, 0) + levels.tasks_growth
         if count > allowed:
             yield f"a {role} has {count} tasks, {allowed} allowed", None
+
+
+def _memory_growths(before: Census, after: Census, levels: Levels) -> _Complaints:
     for role, held in after.memory_bytes.items():
         allowed = round(before.memory_bytes.get(role, 0) * (1 + levels.memory_growth))
         if held > allowed:

@@ -93,7 +93,7 @@ def is_severed(history: History, life: str, at: float) -> bool:
 
 def _is_life_of(span: Span, life: str) -> bool:
     """Whether a life is of the fault's target: `NAME-NUMBER` of processes, `POD.UID` of pods."""
-    name = span.target.partition(",")[0]
+    name, *_ = span.target.replace(",", " ").split() or ("",)
     return bool(name) and life.startswith((f"{name}-", f"{name}."))
 
 

@@ -33,6 +33,11 @@ class Judgement:
         """Whether the run proves what its scenario claims."""
         return not self.violations and not self.invalid
 
+    @property
+    def is_too_busy(self) -> bool:
+        """Whether the machine was: the reason why it proves nothing, of which others follow."""
+        return self.history.starved_share > self.levels.starved_share_max
+
 
 def judge(history: History, levels: Levels) -> Judgement:
     """Check a history against its scenario's levels."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +16,14 @@ from chaos.processes.front_ends import MARK
 from chaos.processes.ports import quiet_ports
 from trioroute.app.leash import NO_LIFELINE, leashed_command
 
-__all__ = ["ReplicaProcess", "Replicas", "read_executions"]
+__all__ = ["ReplicaProcess", "Replicas", "is_fresh", "read_executions"]
 
 _BEGIN: Final = "+"
 
 _LOOK_S: Final = 0.05
+
+#: Who has recorded nothing for so long has hardly anything to do, seconds.
+_MOMENT_S: Final = 0.5
 
 #: Model servers for upgraded connections: more than front-ends, so that each has a home there.
 _CHAT_COUNT: Final = 4
@@ -79,6 +83,11 @@ class Replicas:
         """As they stand in the records."""
         return [f"{host}:{port}" for one in of for host, port in one.addresses]
 
+    def busy(self) -> list[ReplicaProcess]:
+        """Those that have begun or ended a request a moment ago: who spoils them is felt."""
+        records = ((one, self._records / f"{one.name}-{one.lives - 1}") for one in self.processes)
+        return [one for one, record in records if is_fresh(record)]
+
     def start(self, one: ReplicaProcess) -> None:
         """Start a process; in the main thread, for the kernel ties children to threads."""
         record = self._records / f"{one.name}-{one.lives}"
@@ -133,6 +142,11 @@ async def _listens(host: str, port: int) -> bool:
 def _laid_out(name: str, ports: list[int], host: str) -> ReplicaProcess:
     addresses = tuple(("127.0.0.1", port) for port in ports)
     return ReplicaProcess(name, addresses, tuple(Relay(each, host=host) for each in addresses))
+
+
+def is_fresh(record: Path) -> bool:
+    """Whether something was written there a moment ago."""
+    return record.exists() and record.stat().st_mtime >= time.time() - _MOMENT_S
 
 
 def read_executions(text: str, life: str) -> list[Execution]:

@@ -292,8 +292,8 @@ class System:
     def pick_replica(
         self, fault: Fault, *, of: list[ReplicaProcess] | None = None
     ) -> ReplicaProcess:
-        """The group of model servers that a fault's dice name, of these or of all."""
-        processes = self.replicas.processes if of is None else of
+        """The group of model servers that a fault's dice name, of these if any, or of all."""
+        processes = of or self.replicas.processes
         return processes[int(fault.pick * len(processes))]
 
     def end(self) -> None:

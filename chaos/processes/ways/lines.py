@@ -20,6 +20,9 @@ __all__ = ["WAYS"]
 #: before so many bytes is felt.
 _ANSWER_BYTES: Final = 190
 
+#: A conversation has some 200 bytes; an answer's place, by the same dice.
+_CHAT_SHARE: Final = 0.5
+
 #: Answers that are whole in time although each byte comes by itself.
 _TRICKLE_PER_S: Final = 2000.0
 
@@ -178,9 +181,11 @@ async def _corrupt(system: System, fault: Fault) -> AsyncIterator[Aim]:
 async def _spoil_replica(
     system: System, fault: Fault, *, spoil: Callable[[Relay, float], None]
 ) -> AsyncIterator[Aim]:
-    hit = system.pick_replica(fault)
+    """One that has something to do: nobody else would feel it."""
+    hit = system.pick_replica(fault, of=system.replicas.busy())
+    share = _CHAT_SHARE if hit in system.replicas.chat else 1.0
     for line in hit.lines:
-        spoil(line, fault.strength)
+        spoil(line, fault.strength * share)
     async with _healed(Aim(target=hit.name), hit.lines) as aim:
         yield aim
 

@@ -64,8 +64,8 @@ def good() -> History:
     census = Census(
         at=1,
         processes={"supervisor": 1, "worker": 1},
-        descriptors={"worker": 20},
-        memory_bytes={},
+        descriptors={"worker": 20, "supervisor": 20},
+        memory_bytes={"worker": 48 << 20},
     )
     lost = request(3, 20.0, outcome=Outcome.BROKEN, status=0, is_own=None)
     return History(
@@ -146,9 +146,21 @@ def grow_descriptors(history: History) -> None:
 
 
 def leak(history: History) -> None:
-    """Far more descriptors than before."""
+    """More descriptors than before, by more than one for each slot and what comes and goes."""
     assert history.after is not None
-    history.after = attrs.evolve(history.after, descriptors={"worker": 60})
+    history.after = attrs.evolve(history.after, descriptors={"worker": 28})
+
+
+def leak_in_a_supervisor(history: History) -> None:
+    """It keeps no connections for slots."""
+    assert history.after is not None
+    history.after = attrs.evolve(history.after, descriptors={"supervisor": 27})
+
+
+def keep_memory(history: History) -> None:
+    """Two fifths more than before."""
+    assert history.after is not None
+    history.after = attrs.evolve(history.after, memory_bytes={"worker": 67 << 20})
 
 
 def end_workers(history: History) -> None:
@@ -194,7 +206,9 @@ def lose_what_ran_elsewhere(history: History) -> None:
 def pause(history: History, **more: object) -> None:
     """The coordinator stands still for four seconds, and nobody notices."""
     paused = attrs.evolve(killed(), kind="pause-coordinator", healed_at=24.0, recovered_at=24.5)
-    history.spans[0] = attrs.evolve(paused, **more)
+    for name, value in more.items():
+        setattr(paused, name, value)
+    history.spans[0] = paused
     history.offices.pop()
 
 
@@ -206,9 +220,9 @@ def pause_and_come_late(history: History) -> None:
 
 def storm(history: History) -> None:
     """Fifty epochs in five seconds, because messages come late; of most nobody ever tells."""
-    late = attrs.evolve(killed(), kind="delay-peers", target="every line 80 ms")
-    times = {"injected_at": 23.0, "healed_at": 28.0, "recovered_at": 28.1}
-    history.spans.append(attrs.evolve(late, front_ends=frozenset(), **times))
+    late = attrs.evolve(killed(), kind="delay-peers", target="every line", front_ends=frozenset())
+    late.injected_at, late.healed_at, late.recovered_at = 23.0, 28.0, 28.1
+    history.spans.append(late)
     history.offices += [
         Office(at=24.0, epoch=7, name="fe-0"),
         Office(at=27.9, epoch=52, name="fe-2"),
@@ -233,7 +247,7 @@ def leak_tasks(history: History) -> None:
     assert history.before is not None
     assert history.after is not None
     history.before = attrs.evolve(history.before, tasks={"worker": 20})
-    history.after = attrs.evolve(history.after, tasks={"worker": 60})
+    history.after = attrs.evolve(history.after, tasks={"worker": 27})
 
 
 BREAKS: dict[str, list[Callable[[History], object]]] = {
@@ -277,7 +291,14 @@ BREAKS: dict[str, list[Callable[[History], object]]] = {
         lambda h: setattr(h, "final", FinalRead(replicas_wished=1)),
         lambda h: setattr(h, "final", FinalRead(probes_failed=("#9",))),
     ],
-    "nothing_leaks": [leak, leak_tasks, end_workers, lambda h: h.strays.append("process 7")],
+    "nothing_leaks": [
+        leak,
+        leak_in_a_supervisor,
+        leak_tasks,
+        keep_memory,
+        end_workers,
+        lambda h: h.strays.append("process 7"),
+    ],
     "nothing_grows": [grow_memory, grow_descriptors],
     "epochs_rise": [
         lambda h: h.offices.append(Office(at=25.0, epoch=1, name="fe-0")),
@@ -366,6 +387,16 @@ def test_what_comes_long_after_the_machine_was_busy_is_not_its_doing() -> None:
     assert [violation.rule for violation in check(history, LEVELS)] == ["allowed_failures"]
 
 
+def test_what_a_machine_too_busy_left_in_memory_is_no_leak() -> None:
+    history = good()
+    keep_memory(history)
+    history.starved = [(3.0, 4.0)]
+    assert [violation.rule for violation in check(history, LEVELS)] == ["nothing_leaks"]
+    history.starved = [(3.0, 12.0)]
+    assert check(history, LEVELS) == []
+    assert invalidity(history, LEVELS)
+
+
 def test_an_answer_that_broke_off_when_its_time_was_over_was_only_slow() -> None:
     history = good()
     history.request_timeout_s = 2.0
@@ -395,7 +426,9 @@ def test_a_dying_replica_breaks_what_ran_on_it_and_what_could_not_run() -> None:
     kill_a_replica(history)
     history.executions[2] = attrs.evolve(history.executions[2], life="replicas-1-0")
     assert check(history, LEVELS) == []
-    # Of pods a life is named for the pod, and a fault says more than its name.
+    # A fault says more than the name; and of pods a life is named for the pod.
+    history.spans[0] = attrs.evolve(history.spans[0], target="replicas-1 3 bytes/s")
+    assert check(history, LEVELS) == []
     history.executions[2] = attrs.evolve(history.executions[2], life="blue-x.0123")
     history.spans[0] = attrs.evolve(history.spans[0], target="blue-x, whose address is another's")
     assert check(history, LEVELS) == []

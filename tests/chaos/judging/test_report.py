@@ -38,6 +38,14 @@ def test_a_run_with_too_little_load_is_not_green() -> None:
     assert shown(judgement).splitlines()[-1].startswith("INVALID")
 
 
+def test_a_machine_too_busy_is_told_from_a_run_that_proves_nothing_for_another_reason() -> None:
+    history = good()
+    few = attrs.evolve(LEVELS, rate_min=200.0)
+    assert not judge(history, few).is_too_busy
+    history.starved = [(3.0, 12.0)]
+    assert judge(history, few).is_too_busy
+
+
 def test_what_showed_that_a_fault_was_felt_is_said_and_what_nobody_felt_is_not_counted() -> None:
     history = good()
     history.spans.append(attrs.evolve(history.spans[0], kind="little-cpu", felt=""))
