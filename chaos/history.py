@@ -140,7 +140,7 @@ class Census:
     Attributes:
         processes: how many there are.
         descriptors: the most that any one of the role has open.
-        memory_bytes: the most that any one of the role has resident.
+        memory_bytes: the most that any one of the role has resident and no file holds.
         tasks: the most Trio tasks that any one of the role has; empty where nobody counts them.
     """
 

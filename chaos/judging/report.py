@@ -193,6 +193,7 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "duration_s": history.duration_s,
         "starved_share": history.starved_share,
         "busy_share": history.busy_share,
+        "starved": history.starved,
         "requests": len(history.requests),
         "faults": [
             {**attrs.asdict(span), "front_ends": sorted(span.front_ends)} for span in history.spans
@@ -203,6 +204,10 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "epochs": sorted({office.epoch for office in history.offices}),
         "not_ok": [{**attrs.asdict(r), "outcome": r.outcome.value} for r in odd],
         "final": None if history.final is None else attrs.asdict(history.final),
+        "samples": [
+            [round(s.at - history.began_at, 1), s.process, s.memory_bytes, s.descriptors]
+            for s in history.samples
+        ],
         "growths": [attrs.asdict(growth) for growth in growths(history)],
         "before": None if history.before is None else attrs.asdict(history.before),
         "after": None if history.after is None else attrs.asdict(history.after),

@@ -14,6 +14,7 @@ __all__ = [
     "children_of",
     "command_of",
     "marked",
+    "own_memory_bytes",
     "state_of",
     "take_census",
     "unconnected_descriptors",
@@ -80,6 +81,19 @@ def unconnected_descriptors(pid: int) -> int:
     return sum(target not in connected for target in targets)
 
 
+def own_memory_bytes(pid: int) -> int:
+    """What a process has resident that no file holds: its heap, and nothing that others share.
+
+    Code and libraries are the kernel's to drop when memory is short and to read again, which looks
+    like growth of some MiB.
+
+    Raises:
+        OSError: it has gone.
+    """
+    _, resident, of_files, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    return (int(resident) - int(of_files)) * _PAGE_BYTES
+
+
 def take_census(
     at: float, roles: Mapping[str, Iterable[int]], *, counts: Path | None = None
 ) -> Census:
@@ -96,11 +110,11 @@ def take_census(
     for role, pids in roles.items():
         for pid in pids:
             with contextlib.suppress(OSError):
-                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                own_bytes = own_memory_bytes(pid)
                 open_now = len(list(Path(f"/proc/{pid}/fd").iterdir()))
                 processes[role] += 1
                 descriptors[role] = max(descriptors[role], open_now)
-                memory[role] = max(memory[role], pages * _PAGE_BYTES)
+                memory[role] = max(memory[role], own_bytes)
             with contextlib.suppress(OSError, struct.error):
                 if counts is not None:
                     tasks[role] = max(tasks[role], read_count(counts, pid))

@@ -70,7 +70,13 @@ def test_what_nobody_looked_at_is_said() -> None:
 
 
 def test_machines_get_the_same_as_json() -> None:
-    document = json.loads(json.dumps(to_json(judge(good(), LEVELS))))
+    history = good()
+    history.starved = [(0.5, 1.0)]
+    at = history.began_at + 2.0
+    history.samples = [Sample(at=at, process="worker 1", memory_bytes=5, descriptors=3)]
+    document = json.loads(json.dumps(to_json(judge(history, LEVELS))))
+    assert document["starved"] == [[0.5, 1.0]]
+    assert document["samples"] == [[2.0, "worker 1", 5, 3]]
     assert document["green"] is True
     assert [fault["kind"] for fault in document["faults"]] == ["kill-coordinator"]
     assert [row["outcome"] for row in document["not_ok"]] == ["broken"]
