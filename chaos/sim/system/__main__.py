@@ -5,12 +5,16 @@ import functools
 import multiprocessing
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from chaos.sim.system.nemesis import FAULTS
 from chaos.sim.system.run import fix_hash_seed, summarize_seed
 
 __all__ = ["main"]
+
+#: So many complaints of one rule are printed for a seed.
+_SHOWN_MAX: Final = 4
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,7 +67,7 @@ def _print_all(
         if not complaints:
             continue
         print(f"seed {seed}: {len(complaints)} complaints")
-        for complaint in complaints[:10]:
+        for complaint in _first_of_each(complaints):
             print(f"  {complaint}")
         if options.verbose:
             for at, fault in faults:
@@ -74,6 +78,16 @@ def _print_all(
             f" --faults {','.join(options.faults)} --verbose",
             flush=True,
         )
+
+
+def _first_of_each(complaints: Iterable[str]) -> Iterator[str]:
+    """A few of each rule, so that none hides behind another's hundreds."""
+    shown: Counter[str] = Counter()
+    for complaint in complaints:
+        rule = complaint.partition(":")[0]
+        shown[rule] += 1
+        if shown[rule] <= _SHOWN_MAX:
+            yield complaint
 
 
 if __name__ == "__main__":
