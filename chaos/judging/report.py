@@ -193,7 +193,6 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "duration_s": history.duration_s,
         "starved_share": history.starved_share,
         "busy_share": history.busy_share,
-        "starved": history.starved,
         "requests": len(history.requests),
         "faults": [
             {**attrs.asdict(span), "front_ends": sorted(span.front_ends)} for span in history.spans
