@@ -448,3 +448,14 @@ def test_without_a_coordinator_nobody_knows_who_waits_so_nothing_is_spare() -> N
     holding.link.close(0.1)
     assert holding.acquire_spare(KEY, 0.1) is None
     assert holding.acquire_nowait(KEY, 0.1) is not None
+
+
+def test_what_left_its_home_after_it_was_told_of_is_given_back() -> None:
+    """Between its report and the list the coordinator believes what the report said."""
+    holding = opened(snapshot(1, slots=2, homes={"r0": 0b11}), r0=0b11)
+    holding.link.close(1.0)
+    holding.link.open(3.0)
+    holding.link.receive(m.Welcome(version=2, epoch=2), 3.0)
+    holding.link.take_outbox()
+    holding.set_routing(snapshot(2, slots=1, homes={"r0": 0b1}), 3.0)
+    assert returned(holding) == {"r0": 0b10}
