@@ -295,11 +295,7 @@ class Holding:  # house: the whole vocabulary of a worker's requests, one method
         self._held.deployments = groups
         if self._held.isolated:
             # Its next report says that it knows this log: what left its home there is then a loan.
-            idle = {held.replica.id: held.idle for held in self._held.every}
-            self._held.isolate(now)
-            for held in self._held.every:  # it may have been told of in this session's report
-                if lost := idle[held.replica.id] & ~held.idle:
-                    self._held.return_slots(held.replica.id, lost)
+            self._held.leave_homes(now)
         if self._held.session.is_open:
             # The coordinator leases new replicas only to holders that can already route to them.
             self.link.renew(now)

@@ -117,6 +117,17 @@ class HeldSlots:  # house: what both faces of a holder share, and nobody else ca
         for orphan in self.orphans.values():
             orphan.lapsed = orphan.busy
 
+    def leave_homes(self, now: float) -> None:
+        """Homes have changed without a lease: what is idle and no longer at home is given back.
+
+        It may have been told of in this session's report, to a coordinator that believes it.
+        """
+        idle = {held.replica.id: held.idle for held in self.every}
+        self.isolate(now)
+        for held in self.every:
+            if lost := idle[held.replica.id] & ~held.idle:
+                self.return_slots(held.replica.id, lost)
+
     def drop_idle(self) -> None:
         """Keep nothing but what runs, and that only until it ends."""
         for held in self.replicas.values():
