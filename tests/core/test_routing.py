@@ -142,6 +142,12 @@ def test_the_original_s_text_is_sent_byte_for_byte() -> None:
     )
 
 
+def test_what_was_picked_earlier_is_had_as_it_is_now() -> None:
+    assert PLAIN.newest(attrs.evolve(BLUE, request_timeout_s=60.0)) is BLUE
+    gone = attrs.evolve(BLUE, name="gone")
+    assert PLAIN.newest(gone) is gone
+
+
 def test_no_weight_is_no_route() -> None:
     match = PLAIN.match(b"/api/v1/service/idle/score", {})
     with pytest.raises(NoSuchEndpointError, match="positive weight"):

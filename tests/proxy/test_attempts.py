@@ -3,6 +3,7 @@
 import select
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -145,6 +146,11 @@ async def silent_at_second(peer: Peer) -> None:
     await trio.sleep_forever()
 
 
+async def silent(peer: Peer) -> None:
+    await peer.read_request()
+    await trio.sleep_forever()
+
+
 async def test_a_queued_request_is_with_the_replica_in_the_call_that_frees_a_slot(
     autojump_clock: MockClock,
 ) -> None:
@@ -166,6 +172,23 @@ async def test_a_queued_request_is_with_the_replica_in_the_call_that_frees_a_slo
         await world.wait_settled()
     assert [record.attempts for record in world.records] == [1, 1]
     assert round(world.records[1].queue_s, 3) == 0.1
+
+
+@pytest.mark.parametrize("is_warm", [True, False])
+async def test_who_waited_may_take_as_long_as_the_routing_says_when_it_starts(
+    autojump_clock: MockClock, is_warm: bool
+) -> None:
+    """What it allowed before is not reckoned with for longer than what had begun then may take."""
+    script = silent_at_second if is_warm else silent
+    async with open_world(script, slots=1, deployment=blue(request_timeout_s=30.0)) as world:
+        client, held = await queued_behind_another(world, is_warm=is_warm)
+        shorter = attrs.evolve(world.snapshot, deployments=(blue(request_timeout_s=2.0),))
+        world.server.apply_snapshot(shorter)
+        world.slots.release(held)
+        began_at = trio.current_time()
+        assert (await client.read_answer()).status == 504
+        assert 2.0 <= trio.current_time() - began_at < 4.0
+        await world.wait_settled()
 
 
 async def test_without_a_pooled_connection_a_queued_request_opens_one(

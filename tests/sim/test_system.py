@@ -3,12 +3,15 @@
 import random
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import trio
 
+from chaos.sim.system.nemesis import torment
 from chaos.sim.system.run import run_seed
 from chaos.sim.system.world import World
+from trioroute.core.holding.held import NO_SLOT
 
 
 def test_no_rule_is_broken() -> None:
@@ -17,6 +20,18 @@ def test_no_rule_is_broken() -> None:
     served = sum(outcome == "served" for r in run.history.requests for _, outcome in r.outcomes)
     assert served > 300
     assert len(run.history.consensus.faults) > 8
+
+
+def test_equal_seeds_give_equal_histories_also_when_deployments_change() -> None:
+    kinds = ("change_limits", "no_limit", "change_timeout", "kill_worker")
+    one, other = (
+        run_seed(3, duration_s=8, hurt=partial(torment, only=kinds)).history for _ in range(2)
+    )
+    assert one.consensus.faults == other.consensus.faults
+    assert one.dispatches == other.dispatches
+    ends = [[(run.dispatch, run.began_at, run.ended_at) for run in h.runs] for h in (one, other)]
+    assert ends[0] == ends[1]
+    assert any(run.slot == NO_SLOT for run in one.runs), "there was no time without a limit"
 
 
 @pytest.mark.slow

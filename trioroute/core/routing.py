@@ -161,6 +161,10 @@ class RoutingTable:
             raise NoSuchEndpointError(NO_ROUTE_TEXT)
         return self._deployments[name, splitter.pick().encode()]
 
+    def newest(self, deployment: Deployment) -> Deployment:
+        """How this table has a deployment that was picked earlier; as it was, if it is gone."""
+        return self._deployments.get((deployment.endpoint, deployment.name.encode()), deployment)
+
     def mirror_of(self, match: Match) -> Deployment | None:
         """The deployment that gets a copy of this request; None for most requests.
 

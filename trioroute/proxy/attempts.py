@@ -114,7 +114,13 @@ def go_off(state: ExchangeState, plan: Plan, deployment: Deployment, grant: Gran
 
 
 def start_dispatch(state: ExchangeState, deployment: Deployment) -> None:
-    """From now on the replica's time limit runs (decision 14)."""
+    """From now on the replica's time limit runs (decision 14).
+
+    As long as the present routing says: who waited may have come when it was longer, and once this
+    worker has told that it knows of the change nobody reckons with that any more (S46).
+    """
+    if state.plan is not None and state.plan.table is not state.plane.table:
+        deployment = state.deployment = state.plane.table.newest(deployment)
     state.dispatched_at = now = trio.current_time()
     state.answer_deadline = state.connection.deadline = now + deployment.request_timeout_s
 

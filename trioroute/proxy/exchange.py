@@ -210,6 +210,7 @@ class Exchange(ExchangeState):
             self._raise_pending()
         if not self.attempts:
             start_dispatch(self, deployment)
+        deployment = self.deployment or deployment  # as it was when the request was sent
         answer = await run_attempts(self, plan, deployment)
         if answer.status == 101:
             await self._switch(answer, deployment)

@@ -10,7 +10,7 @@ import trio
 
 from chaos.sim.clock import SimulatedClock
 from chaos.sim.disk import SimulatedDisk
-from chaos.sim.history import Act, History, Life
+from chaos.sim.history import Act, Life
 from chaos.sim.system.history import HolderLife, SystemHistory
 from chaos.sim.system.processes import Process
 from chaos.sim.system.source import SimulatedSource
@@ -21,6 +21,7 @@ from consensus.memory import MemoryTransport
 from trioroute.app.replicated import RegistryLog, RegistryMachine
 from trioroute.coordinator.service import Coordinator
 from trioroute.core.model import CoordinatorAddress, RoutingSnapshot
+from trioroute.core.registry import RegistryState
 from trioroute.discovery.static import StaticReplicaSource
 
 __all__ = ["FrontEnd", "Machine"]
@@ -45,14 +46,30 @@ class Machine:
 class RecordedRegistry(RegistryMachine):
     """The product's state machine; what it applies is noted."""
 
-    def __init__(self, history: History, life: Life) -> None:
+    def __init__(self, history: SystemHistory, life: Life) -> None:
         super().__init__()
-        self._applied = history.applied.setdefault(life, [])
+        self._applied = history.consensus.applied.setdefault(life, [])
+        self._limits = history.limits
 
     def apply(self, command: bytes, index: int) -> bytes:
         """Apply and note."""
+        before = self.registry.state
         self._applied.append((index, command))
-        return super().apply(command, index)
+        result = super().apply(command, index)
+        after = self.registry.state
+        if (after.replicas, after.deployments) != (before.replicas, before.deployments):
+            self._limits.note(index, trio.current_time(), _limits_in(after))
+        return result
+
+
+def _limits_in(state: RegistryState) -> dict[str, float]:
+    """What each replica may run at once: where there is no limit, any number."""
+    return {
+        replica.id: math.inf if state.deployments[key].unlimited else replica.slots
+        for key, replicas in state.replicas.items()
+        if key in state.deployments
+        for replica in replicas
+    }
 
 
 class FrontEnd:
@@ -89,7 +106,7 @@ class FrontEnd:
         self._spawn = spawn
         self._next_incarnation = next_incarnation
         history: SystemHistory = world.history
-        self.registry = RecordedRegistry(history.consensus, life)
+        self.registry = RecordedRegistry(history, life)
         self.member = WatchedMember(
             config,
             self.registry,
@@ -111,6 +128,8 @@ class FrontEnd:
         )
         links = trio.open_memory_channel[tuple[trio.abc.Stream, str]](math.inf)
         self._links, self._links_in = links
+        # When the member told how far it has applied the log, and how far; the last two times.
+        self._followed = (0.0, 0), (0.0, 0)
 
     async def run(self) -> None:
         """What the supervisor's process does. Raises JournalFailedError when its disk does."""
@@ -121,6 +140,14 @@ class FrontEnd:
             nursery.start_soon(self._leave_when_told)
             nursery.start_soon(self._feed_worker)
             await self.member.run()
+
+    def followed_before(self) -> int:
+        """The log entry that was followed before this instant: who speaks in it may know no more.
+
+        What is applied and not yet on disk has not been told to anybody.
+        """
+        earlier, last = self._followed
+        return earlier[1] if last[0] == trio.current_time() else last[1]
 
     def accept(self, stream: trio.abc.Stream, peer: str) -> None:
         """A connection to the peers port is in the accept queue."""
@@ -189,6 +216,9 @@ class FrontEnd:
         applied = self.member.applied_index
         while True:
             applied = await self.member.wait_applied_beyond(applied)
+            earlier, last = self._followed
+            now = trio.current_time()
+            self._followed = (earlier if last[0] == now else last), (now, applied)
             if self.worker is not None:
                 self.worker.hand_down(self._snapshot(self.worker.life.holder))
 

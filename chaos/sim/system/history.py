@@ -9,7 +9,18 @@ from chaos.sim.history import History
 from trioroute.core.slots.messages import FromCoordinator, FromHolder
 from trioroute.core.slots.timings import SlotTimings
 
-__all__ = ["Dispatch", "HolderLife", "Request", "Run", "Said", "Stop", "SystemHistory", "Window"]
+__all__ = [
+    "Dispatch",
+    "HolderLife",
+    "LimitLog",
+    "Request",
+    "Routing",
+    "Run",
+    "Said",
+    "Stop",
+    "SystemHistory",
+    "Window",
+]
 
 
 class HolderLife(NamedTuple):
@@ -55,12 +66,25 @@ class Dispatch:
 class Run:
     """A request at its replica, as the replica saw it; `ended_at` None: it still runs."""
 
-    replica: str
-    slot: int
-    request: int
+    dispatch: Dispatch
     began_at: float
     ended_at: float | None = None
     is_whole: bool = False
+
+    @property
+    def replica(self) -> str:
+        """Where it runs."""
+        return self.dispatch.replica
+
+    @property
+    def slot(self) -> int:
+        """On which slot."""
+        return self.dispatch.slot
+
+    @property
+    def request(self) -> int:
+        """Which request it is."""
+        return self.dispatch.request
 
 
 @attrs.frozen
@@ -69,12 +93,65 @@ class Said:
 
     Attributes:
         lease_ends_at: for a lease, true time at which the holder's clock must have ended it.
+        index: of the log entry that a coordinator who said it followed by then, at least.
     """
 
     at: float
     session: int
     message: FromHolder | FromCoordinator
     lease_ends_at: float = 0.0
+    index: int = 0
+
+
+@attrs.frozen
+class Routing:
+    """What a worker routes by from some time on.
+
+    Attributes:
+        first: how many dispatches there had been: who thaws does much in one instant.
+        homes: its home, replica → slots.
+        unlimited: deployments without a limit.
+    """
+
+    first: int
+    at: float
+    version: int
+    homes: Mapping[str, int]
+    unlimited: frozenset[str]
+
+
+class LimitLog:
+    """How many requests each replica may run at once, as the log says from each entry on."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, list[tuple[int, float, float]]] = {}
+        self._newest = 0
+
+    def note(self, index: int, at: float, limits: Mapping[str, float]) -> None:
+        """An entry was applied; what another member has applied before says nothing new.
+
+        Args:
+            limits: of each replica that is in the log then; infinite for none.
+        """
+        if index <= self._newest:
+            return
+        self._newest = index
+        for replica, limit in limits.items():
+            changes = self._changes.setdefault(replica, [])
+            if not changes or changes[-1][2] != limit:
+                changes.append((index, at, limit))
+
+    def highest(self, replica: str, index: int, until: float) -> float:
+        """The highest limit from a log entry on until that time; 0 where there was none."""
+        changes = self._changes.get(replica, [])
+        first = [limit for at, _, limit in changes if at <= index][-1:]
+        later = [limit for entry, at, limit in changes if entry > index and at <= until]
+        return max([*first, *later], default=0)
+
+    def last(self, replica: str, until: float) -> float:
+        """The limit at that time."""
+        limits = [limit for _, at, limit in self._changes.get(replica, []) if at <= until]
+        return limits[-1] if limits else 0
 
 
 @attrs.frozen
@@ -101,10 +178,10 @@ class SystemHistory:
     Attributes:
         consensus: what the members did; its checkers apply.
         said: everything on the slot links, by the holder's life, in order.
-        routed: the home (replica → slots) by which each life routed, and from which dispatch on:
-            who thaws does much in one instant.
+        routed: what each life routed by.
         isolated_s: how long a holder may serve from its home after its lease; by deployment.
-        limits: slots of each replica, by its id.
+        limits: how many requests each replica may run at once, by its id and over time.
+        wished: slots of each replica at a fixed address, as wished for in the end.
         replica_counts: (at, deployment, how many the source runs or starts).
         replicas_max: what a deployment may have at most.
         saturated: when the fixed deployments had more requests than slots, and nothing was hurt.
@@ -117,9 +194,10 @@ class SystemHistory:
     dispatches: list[Dispatch] = attrs.field(factory=list)
     runs: list[Run] = attrs.field(factory=list)
     said: dict[HolderLife, list[Said]] = attrs.field(factory=dict)
-    routed: dict[HolderLife, list[tuple[int, Mapping[str, int]]]] = attrs.field(factory=dict)
+    routed: dict[HolderLife, list[Routing]] = attrs.field(factory=dict)
     isolated_s: dict[str, float] = attrs.field(factory=dict)
-    limits: dict[str, int] = attrs.field(factory=dict)
+    limits: LimitLog = attrs.field(factory=LimitLog)
+    wished: dict[str, int] = attrs.field(factory=dict)
     stops: list[Stop] = attrs.field(factory=list)
     replica_counts: list[tuple[float, str, int]] = attrs.field(factory=list)
     replicas_max: dict[str, int] = attrs.field(factory=dict)

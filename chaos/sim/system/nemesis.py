@@ -7,8 +7,15 @@ from typing import Final
 import trio
 
 from chaos.sim.system.world import World
+from trioroute.core.model import Deployment
 
 __all__ = ["FAULTS", "torment"]
+
+#: Limits that deployments are given, of one slot or three.
+_SLOTS: Final = (1, 2, 3, 5)
+#: How long requests may take instead of a second. No replica takes longer than half a second where
+#: it may take no longer than a second.
+_TIMEOUTS_S: Final = (0.6, 2.5, 4.0)
 
 
 # house: one method a fault
@@ -209,6 +216,59 @@ class _Nemesis:
         await self.pause(0.2, 4)
         self.world.source.is_down = False
 
+    # What an operator changes while requests run.
+
+    async def change_limits(self) -> None:
+        """Another `max_concurrent_requests_per_instance`, perhaps a third, and back."""
+        deployment = self._pick_unedited("slots_per_replica")
+        if deployment is None:
+            return
+        others = [slots for slots in _SLOTS if slots != deployment.slots_per_replica]
+        for slots in self.rng.sample(others, self.rng.randint(1, 2)):
+            await self._edit(deployment, slots_per_replica=slots)
+            await self.pause(0.05, 4)
+        await self._edit_back(deployment, "slots_per_replica")
+
+    async def no_limit(self) -> None:
+        """`trioroute.unlimited` put on and taken away, with another limit at first than before."""
+        # Not of one that is scaled: what runs without a slot does not keep its replica from ending.
+        keys = self.world.history.fixed
+        deployment = self._pick_unedited("unlimited", "slots_per_replica", among=keys)
+        if deployment is None:
+            return
+        await self._edit(deployment, unlimited=True, slots_per_replica=self.rng.choice(_SLOTS))
+        await self.pause(0.1, 4)
+        await self._edit(deployment, unlimited=False)
+        await self.pause(0.05, 4)
+        await self._edit_back(deployment, "unlimited", "slots_per_replica")
+
+    async def change_timeout(self) -> None:
+        """Requests may take longer, or less long, for a while."""
+        deployment = self._pick_unedited("request_timeout_s")
+        if deployment is None:
+            return
+        await self._edit(deployment, request_timeout_s=self.rng.choice(_TIMEOUTS_S))
+        await self.pause(0.3, 6)
+        await self._edit_back(deployment, "request_timeout_s")
+
+    def _pick_unedited(self, *fields: str, among: Collection[str] = ()) -> Deployment | None:
+        """A deployment of which nobody edits these fields; None where there is none."""
+        edits = self.world.edits
+        picked = [d for d in self.world.layout.deployments if not among or d.key in among]
+        unedited = [d for d in picked if not edits[d.key].keys() & set(fields)]
+        return self.rng.choice(unedited) if unedited else None
+
+    async def _edit(self, deployment: Deployment, **fields: float) -> None:
+        self.world.note(f"{deployment.key}: {fields}")
+        self.world.edits[deployment.key].update(fields)
+        await self.world.wish()
+
+    async def _edit_back(self, deployment: Deployment, *fields: str) -> None:
+        self.world.note(f"{deployment.key}: {', '.join(fields)} as before")
+        for field in fields:
+            del self.world.edits[deployment.key][field]
+        await self.world.wish()
+
     # Office and end.
 
     async def hand_over(self) -> None:
@@ -231,9 +291,11 @@ class _Nemesis:
         self.world.unreached.clear()
         self.world.source.is_down = False
         self.world.taken_out.clear()
+        for fields in self.world.edits.values():
+            fields.clear()
         for name, server in [*self.world.servers.items()]:
-            if not server.is_alive and name in self.world.history.limits:
-                self._revive(name)
+            if not server.is_alive and name in self.world.history.wished:
+                self.world.revive_fixed(name)
         for name, machine in self.world.machines.items():
             disk = machine.disk
             disk.is_full = disk.is_broken = False
@@ -243,10 +305,6 @@ class _Nemesis:
                 self.world.start(name)
             else:
                 self.world.thaw(name)
-
-    def _revive(self, name: str) -> None:
-        if any(name in group for group in self.world.history.fixed.values()):
-            self.world.revive_fixed(name)
 
 
 #: With how often each comes.
@@ -268,8 +326,10 @@ _WEIGHTS: Final[tuple[tuple[Callable[[_Nemesis], Awaitable[None]], int], ...]] =
     (_Nemesis.lose_source, 1),
     (_Nemesis.take_address_out, 2),
     (_Nemesis.hand_over, 2),
+    (_Nemesis.change_limits, 4),
+    (_Nemesis.no_limit, 3),
+    (_Nemesis.change_timeout, 2),
 )
-
 
 #: Their names, for a run that wants only some.
 FAULTS: Final = tuple(fault.__name__ for fault, _ in _WEIGHTS)

@@ -7,13 +7,16 @@ from typing import Final
 import attrs
 import trio
 
-from chaos.sim.system.history import Run, SystemHistory
+from chaos.sim.system.history import Dispatch, Run, SystemHistory
 from chaos.sim.system.processes import start_outside
 
 __all__ = ["SERVICE_S", "ModelServer", "Reply"]
 
 #: How long one request takes, seconds; with the way there and back well below the time limit.
 SERVICE_S: Final = (0.02, 0.5)
+#: Where requests may take longer than usual, some do, by this share of what they may take at most.
+_LONG: Final = 0.25
+_LONG_SHARE: Final = 0.8
 #: One way between a front-end and a replica, seconds.
 _DELAY_S: Final = (0.0003, 0.005)
 
@@ -60,14 +63,15 @@ class ModelServer:
         """Requests it works on now."""
         return len(self._running)
 
-    def send(self, request: int, slot: int, reaches: Callable[[], bool]) -> Reply:
+    def send(self, dispatch: Dispatch, long_s: float, reaches: Callable[[], bool]) -> Reply:
         """Put a request on its way; nothing that happens to the sender stops it any more.
 
         Args:
+            long_s: how long it may take, where that is longer than usual; else 0.
             reaches: whether packets get between the sender and this replica at the moment.
         """
         reply = Reply()
-        start_outside(self._nursery, self._serve, request, slot, reaches, reply)
+        start_outside(self._nursery, self._serve, dispatch, long_s, reaches, reply)
         return reply
 
     def crash(self) -> None:
@@ -78,19 +82,25 @@ class ModelServer:
         self._running.clear()
 
     async def _serve(
-        self, request: int, slot: int, reaches: Callable[[], bool], reply: Reply
+        self, dispatch: Dispatch, long_s: float, reaches: Callable[[], bool], reply: Reply
     ) -> None:
         await trio.sleep(self._rng.uniform(*_DELAY_S))
         if not (self.is_alive and reaches()):
             reply.give("refused")
             return
-        run = Run(self.name, slot, request, trio.current_time())
+        run = Run(dispatch, trio.current_time())
         self._history.runs.append(run)
         self._running[id(run)] = run
-        await trio.sleep(self._rng.uniform(*self._service_s()))
+        await trio.sleep(self._takes_s(long_s))
         if run.ended_at is None:
             del self._running[id(run)]
             run.ended_at, run.is_whole = trio.current_time(), True
         await trio.sleep(self._rng.uniform(*_DELAY_S))
         if reaches():
             reply.give("served" if run.is_whole else "broken")
+
+    def _takes_s(self, long_s: float) -> float:
+        shortest_s, longest_s = self._service_s()
+        if long_s and self._rng.random() < _LONG:
+            return self._rng.uniform(longest_s, long_s * _LONG_SHARE)
+        return self._rng.uniform(shortest_s, longest_s)

@@ -14,12 +14,12 @@ import attrs
 import trio
 import trio.testing
 
-from chaos.sim.system.checkers import check
 from chaos.sim.system.history import SystemHistory, Window
 from chaos.sim.system.nemesis import FAULTS, torment
 from chaos.sim.system.processes import install_run_queue
 from chaos.sim.system.replicas import SERVICE_S
 from chaos.sim.system.world import LAYOUT, TIMINGS, Layout, World
+from chaos.sim.system_judging.checkers import check
 from trioroute.core.slots.timings import SlotTimings
 
 __all__ = ["Run", "fix_hash_seed", "run_seed", "summarize_seed"]

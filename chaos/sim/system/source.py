@@ -151,7 +151,6 @@ class SimulatedSource:
         self._made += 1
         deployment = place.deployment
         name = f"{deployment.name}-{self._made}"
-        self._history.limits[name] = deployment.slots_per_replica
         place.server = self._make_server(name)
         place.found = FoundReplica(
             id=name,

@@ -15,7 +15,7 @@ import trio
 
 from consensus.memory import MemoryNetwork
 
-__all__ = ["Accept", "Wires"]
+__all__ = ["Accept", "WireEnd", "Wires"]
 
 #: Takes the accepting end of a connection and the name of who connected.
 Accept = Callable[[trio.abc.Stream, str], None]
@@ -29,15 +29,22 @@ _BUFFER_BYTES: Final = 256 * 1024
 
 
 class Wires:
-    """Opens connections between front-ends by name."""
+    """Opens connections between front-ends by name.
 
-    def __init__(self, network: MemoryNetwork, rng: random.Random) -> None:
+    Args:
+        stamp: the log entry that a front-end follows by now, by its name.
+    """
+
+    def __init__(
+        self, network: MemoryNetwork, rng: random.Random, stamp: Callable[[str], int]
+    ) -> None:
+        self.stamp = stamp
         self._network = network
         self._rng = rng
         self._listening: dict[str, Accept] = {}
         # In the order of dialling: a set would have them in that of their addresses in memory, and
         # one seed two histories.
-        self._ends: dict[str, dict[_End, None]] = {}
+        self._ends: dict[str, dict[WireEnd, None]] = {}
 
     def listen(self, name: str, accept: Accept) -> None:
         """The peers port of a front-end is open."""
@@ -49,7 +56,7 @@ class Wires:
         for end in [*self._ends.get(name, ())]:
             end.hang_up(says_so=has_power)
 
-    async def connect(self, source: str, target: str) -> trio.abc.Stream:
+    async def connect(self, source: str, target: str) -> "WireEnd":
         """Dial; over a cut it takes for ever.
 
         Raises:
@@ -63,7 +70,7 @@ class Wires:
         if accept is None:
             raise ConnectionRefusedError(f"nobody listens at {target}")
         there, back = _Pipe(source, target), _Pipe(target, source)
-        mine, theirs = _End(self, there, back), _End(self, back, there)
+        mine, theirs = WireEnd(self, there, back), WireEnd(self, back, there)
         self._ends.setdefault(source, {})[mine] = None
         self._ends.setdefault(target, {})[theirs] = None
         accept(theirs, source)
@@ -78,27 +85,30 @@ class Wires:
         delay_s = self._rng.uniform(*self._network.delay_s)
         return delay_s + (_RETRANSMIT_S if self._rng.random() < self._network.loss else 0.0)
 
-    def forget(self, name: str, end: "_End") -> None:
+    def forget(self, name: str, end: "WireEnd") -> None:
         """A connection is closed."""
         self._ends.get(name, {}).pop(end, None)
 
 
 @attrs.define(eq=False)
 class _Pipe:
-    """One direction: what is under way, and from when each piece may be read. b"" is the end."""
+    """One direction: what is under way, and from when each piece may be read. b"" is the end.
+
+    With each piece goes the log entry that its sender followed.
+    """
 
     source: str
     target: str
-    pieces: deque[tuple[float, bytes]] = attrs.field(factory=deque)
+    pieces: deque[tuple[float, bytes, int]] = attrs.field(factory=deque)
     size: int = 0
     ready_at: float = 0.0
     is_unread: bool = False
     changed: trio.Event = attrs.field(factory=trio.Event)
 
-    def put(self, data: bytes, delay_s: float) -> None:
+    def put(self, data: bytes, delay_s: float, stamp: int = 0) -> None:
         """Send a piece on its way."""
         self.ready_at = max(self.ready_at, trio.current_time() + delay_s)
-        self.pieces.append((self.ready_at, data))
+        self.pieces.append((self.ready_at, data, stamp))
         self.size += len(data)
         self.note()
 
@@ -108,14 +118,19 @@ class _Pipe:
         self.changed = trio.Event()
 
 
-class _End(trio.abc.Stream):
-    """One end of a connection."""
+class WireEnd(trio.abc.Stream):
+    """One end of a connection.
+
+    Attributes:
+        stamp: the log entry that the other end followed when it sent what was received last.
+    """
 
     def __init__(self, wires: Wires, sending: _Pipe, receiving: _Pipe) -> None:
         self._wires = wires
         self._sending = sending
         self._receiving = receiving
         self._is_closed = False
+        self.stamp = 0
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Queue bytes; wait while too many are under way."""
@@ -127,7 +142,7 @@ class _End(trio.abc.Stream):
             raise trio.ClosedResourceError
         if self._is_known_unread():
             raise trio.BrokenResourceError("nobody reads this any more")
-        pipe.put(bytes(data), self._wires.delay_s())
+        pipe.put(bytes(data), self._wires.delay_s(), self._wires.stamp(pipe.source))
 
     async def wait_send_all_might_not_block(self) -> None:
         """As a stream must."""
@@ -172,8 +187,9 @@ class _End(trio.abc.Stream):
 
     def _take(self) -> bytes:
         pipe = self._receiving
-        _, data = pipe.pieces[0]
+        _, data, stamp = pipe.pieces[0]
         if data:  # the end is read again and again
+            self.stamp = stamp
             pipe.pieces.popleft()
             pipe.size -= len(data)
             pipe.note()

@@ -9,9 +9,10 @@ from typing import Final, Protocol
 import trio
 
 from chaos.sim.clock import SimulatedClock
-from chaos.sim.system.history import Dispatch, HolderLife, Request, SystemHistory
+from chaos.sim.system.history import Dispatch, HolderLife, Request, Routing, SystemHistory
 from chaos.sim.system.leases import WitnessedStream
 from chaos.sim.system.replicas import ModelServer
+from chaos.sim.system.streams import WireEnd
 from trioroute.core.health import Outcome
 from trioroute.core.holding.held import Grant
 from trioroute.core.model import CoordinatorAddress, Deployment, RoutingSnapshot
@@ -44,7 +45,12 @@ class Surroundings(Protocol):
         """Every replica by its id."""
         ...
 
-    async def connect(self, source: str, target: str) -> trio.abc.Stream:
+    @property
+    def usual_s(self) -> Mapping[str, float]:
+        """How long requests of a deployment may take, as long as nobody changes that."""
+        ...
+
+    async def connect(self, source: str, target: str) -> WireEnd:
         """Dial a front-end's peers port."""
         ...
 
@@ -127,8 +133,14 @@ class Worker:
             self.admission.set_routing(snapshot)
             self._link.set_coordinator(snapshot.coordinator)
             history = self._world.history
-            routed = history.routed.setdefault(self.life, [])
-            routed.append((len(history.dispatches), snapshot.homes))
+            routing = Routing(
+                first=len(history.dispatches),
+                at=trio.current_time(),
+                version=snapshot.version,
+                homes=snapshot.homes,
+                unlimited=frozenset(d.key for d in snapshot.deployments if d.unlimited),
+            )
+            history.routed.setdefault(self.life, []).append(routing)
 
     async def _connect(self, coordinator: CoordinatorAddress) -> trio.abc.Stream:
         stream = await self._world.connect(self._front_end, coordinator.name)
@@ -177,24 +189,26 @@ class Worker:
                 return "connect-failed"
 
     async def _exchange(self, request: Request, grant: Grant, deployment: Deployment) -> str:
-        """Write it and wait, at most as long as requests may take."""
-        self._world.history.dispatches.append(
-            Dispatch(
-                trio.current_time(),
-                self.life,
-                request.number,
-                deployment.key,
-                grant.replica,
-                grant.slot,
-                grant.epoch,
-            )
+        """Write it and wait, at most as long as requests may take by the present routing."""
+        deployment = self._deployments.get(request.deployment, deployment)
+        dispatch = Dispatch(
+            trio.current_time(),
+            self.life,
+            request.number,
+            deployment.key,
+            grant.replica,
+            grant.slot,
+            grant.epoch,
         )
+        self._world.history.dispatches.append(dispatch)
         server = self._world.servers.get(grant.replica)
         if server is None:
             await trio.lowlevel.checkpoint()
             return "refused"
         reaches = partial(self._world.reaches, self._front_end, grant.replica)
-        reply = server.send(request.number, grant.slot, reaches)
+        longest_s = deployment.request_timeout_s
+        long_s = longest_s if longest_s > self._world.usual_s[deployment.key] else 0.0
+        reply = server.send(dispatch, long_s, reaches)
         with trio.move_on_after(deployment.request_timeout_s):
             await reply.event.wait()
         return reply.outcome

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -15,7 +15,7 @@ from chaos.sim.system.history import Request, SystemHistory
 from chaos.sim.system.processes import Process
 from chaos.sim.system.replicas import SERVICE_S, ModelServer
 from chaos.sim.system.source import SimulatedSource
-from chaos.sim.system.streams import Wires
+from chaos.sim.system.streams import WireEnd, Wires
 from consensus import JournalFailedError, MemberConfig, PeerAddress
 from consensus.journal.store import FileJournal
 from consensus.memory import MemoryNetwork
@@ -122,12 +122,15 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
         self.rng = random.Random(seed)
         self.names = tuple(f"fe-{number}" for number in range(front_ends))
         self.network = MemoryNetwork(seed=seed)
-        self.wires = Wires(self.network, self.fork_rng())
+        self.wires = Wires(self.network, self.fork_rng(), self._followed)
         self.machines = {name: self._machine(name) for name in self.names}
         self.servers: dict[str, ModelServer] = {}
         self.unreached: set[tuple[str, str]] = set()
         self.taken_out: set[str] = set()
         self.longest_s = max(deployment.request_max_s for deployment in layout.deployments)
+        self.usual_s = {d.key: d.request_timeout_s for d in layout.deployments}
+        # What an operator has changed of each deployment, by its key and by the field's name.
+        self.edits: dict[str, dict[str, Any]] = {d.key: {} for d in layout.deployments}
         self._nursery = nursery
         self._incarnations = 0
         self._requests = 0
@@ -147,7 +150,7 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
 
     # What workers and sources use.
 
-    async def connect(self, source: str, target: str) -> trio.abc.Stream:
+    async def connect(self, source: str, target: str) -> WireEnd:
         """Dial a front-end's peers port."""
         return await self.wires.connect(source, target)
 
@@ -255,10 +258,11 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
     async def wish(self) -> None:
         """Wish for the deployments, as `up` and `apply` do, once somebody leads.
 
-        Fixed addresses that are taken out are not in them.
+        With what is edited, and without fixed addresses that are taken out.
         """
         while True:
             deployments = tuple(self._wished(deployment) for deployment in self.layout.deployments)
+            self.longest_s = max(self.longest_s, *(d.request_max_s for d in deployments))
             command = PutRegistry(endpoints=(Endpoint(name="e"),), deployments=deployments)
             # Who leads first: one that is cut off would try in vain for seconds.
             front_ends = [machine.front_end for machine in self.machines.values()]
@@ -272,7 +276,12 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
     def _machine(self, name: str) -> Machine:
         return Machine(name, SimulatedDisk(self.fork_rng()), self._clock())
 
+    def _followed(self, name: str) -> int:
+        front_end = self.machines[name].front_end
+        return 0 if front_end is None else front_end.followed_before()
+
     def _wished(self, deployment: Deployment) -> Deployment:
+        deployment = attrs.evolve(deployment, **self.edits[deployment.key])
         source = deployment.source
         if not isinstance(source, StaticSource):
             return deployment
@@ -296,7 +305,7 @@ class World:  # house: the faults that the nemesis calls, and what processes nee
         names = tuple(f"e-{deployment.name}-{host}:{port}" for host, port in source.addresses)
         self.history.fixed[key] = names
         for name in names:
-            self.history.limits[name] = deployment.slots_per_replica
+            self.history.wished[name] = deployment.slots_per_replica
             self._make_server(name)
 
     def _make_server(self, name: str) -> ModelServer:

@@ -298,6 +298,21 @@ def test_without_a_limit_isolation_ends_as_with_one(isolation: Isolation) -> Non
     holding.release(before, late)
 
 
+def test_a_list_that_is_read_after_its_lease_starts_nothing_without_a_slot() -> None:
+    """The first deployment finds out that the lease has ended, and that holds for the next too."""
+    stops = unlimited(isolation=Isolation.STOP)
+    other = attrs.evolve(snapshot().deployments[0], name="a")
+    holding = opened(attrs.evolve(stops, deployments=(other, *stops.deployments)))
+    late = TIMINGS.held_s + 0.5
+    assert holding.acquire_nowait(KEY, late) is None
+    for key in (other.key, KEY):
+        holding.enqueue(key, arrived_at=late, now=late)
+    holding.link.receive(m.Lease(echo_sent_at=0.4, seen=99, slots={}), late)
+    assert not holding.take_wakes()
+    lease(holding, late)
+    assert len(holding.take_wakes()) == 1
+
+
 def test_who_waits_is_served_when_there_is_no_limit_any_more() -> None:
     holding = opened()
     number = holding.enqueue(KEY, arrived_at=0.0, now=0.0)

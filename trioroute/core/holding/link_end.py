@@ -165,6 +165,8 @@ class LinkEnd:
                 self._held.return_slots(replica, mask)
         for group in self._held.deployments.values():
             group.is_stopped = False
+        # A list that was read late is of a lease that has ended: the first of them finds out.
+        for group in self._held.deployments.values():
             self._held.serve_waiters(group, now)
 
     def _allow(self, held: HeldReplica, allowed: int) -> None:

@@ -15,8 +15,9 @@ from typing import Final
 
 from chaos.sim import checkers as consensus
 from chaos.sim.history import History
-from chaos.sim.system.history import Dispatch, HolderLife, Run, SystemHistory, Window
-from chaos.sim.system.leases import Rights
+from chaos.sim.system.history import Dispatch, HolderLife, SystemHistory, Window
+from chaos.sim.system_judging.limits import limits_are_as_wished, limits_hold
+from chaos.sim.system_judging.rights import Rights
 
 __all__ = ["CHECKERS", "check"]
 
@@ -31,27 +32,6 @@ OVERTAKING_S: Final = 0.1
 IDLE_S: Final = 0.1
 #: How much of the quiet time requests must have waited, for idle slots to mean anything.
 SATURATED_SHARE: Final = 0.9
-
-
-def limits_hold(history: SystemHistory) -> Iterator[str]:
-    """I1, counted by the replicas."""
-    by_replica: defaultdict[str, list[Run]] = defaultdict(list)
-    for run in history.runs:
-        by_replica[run.replica].append(run)
-    for replica, runs in by_replica.items():
-        # At the same moment an end comes before a beginning.
-        events = [(run.began_at, 1, run) for run in runs]
-        events += [(run.ended_at, 0, run) for run in runs if run.ended_at is not None]
-        running: list[Run] = []
-        for at, begins, run in sorted(events, key=lambda event: event[:2]):
-            if not begins:
-                running.remove(run)
-                continue
-            running.append(run)
-            if len(running) > history.limits[replica]:
-                yield f"{replica} runs {[r.request for r in running]} at {at:.3f}"
-            if sum(other.slot == run.slot for other in running) > 1:
-                yield f"{replica} has slot {run.slot} in use twice at {at:.3f}"
 
 
 def dispatched_inside_leases(history: SystemHistory) -> Iterator[str]:
@@ -125,7 +105,7 @@ def oldest_first(history: SystemHistory) -> Iterator[str]:
 def no_idle_slot_while_waiting(history: SystemHistory) -> Iterator[str]:
     """When nothing is hurt, no slot is idle for long while a request waits (I8 too)."""
     for deployment, replicas in history.fixed.items():
-        slots = sum(history.limits[name] for name in replicas)
+        slots = sum(history.wished[name] for name in replicas)
         wasted_since: float | None = None
         for begins_at, ends_at, busy, waiting in _stretches(history, deployment, replicas):
             if busy >= slots or not waiting:
@@ -183,6 +163,7 @@ CHECKERS: Final[tuple[Rule, ...]] = (
         ),
     ),
     limits_hold,
+    limits_are_as_wished,
     dispatched_inside_leases,
     holders_epochs_rise,
     one_outcome,
