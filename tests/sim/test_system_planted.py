@@ -4,21 +4,28 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from chaos.sim.system.nemesis import FAULTS
+
 ROOT = Path(__file__).parents[2]
 PATCHES = sorted((Path(__file__).parent / "planted_system").glob("*.patch"))
 _CAUGHT_BY = "Caught by: system seed "
 _CHECKER = "Checker: "
+#: Faults without which nothing notices it.
+_NOT_WITHOUT = "Not without: "
 #: Any change of the code makes another history of each seed: what one seed showed, another shows.
 _OTHER_SEEDS: Final = range(1, 11)
+#: So many of them are tried without the faults that notice it.
+_SEEDS_WITHOUT: Final = 3
 
 
 def test_there_are_as_many_as_promised() -> None:
-    assert len(PATCHES) >= 8
+    assert len(PATCHES) >= 13
 
 
 @pytest.mark.long
@@ -37,6 +44,10 @@ def test_a_planted_fault_is_caught(patch: Path, tmp_path: Path) -> None:
     assert any(f"  {checker}: " in _run_seed(tmp_path, seed) for seed in tried), (
         f"{checker} complained of none of seeds {tried}"
     )
+    if _NOT_WITHOUT in text:
+        others = [kind for kind in FAULTS if kind not in _line_of(text, _NOT_WITHOUT).split(",")]
+        for seed in tried[:_SEEDS_WITHOUT]:
+            assert f"  {checker}: " not in _run_seed(tmp_path, seed, others), f"seed {seed}"
 
 
 def _line_of(text: str, label: str) -> str:
@@ -44,10 +55,11 @@ def _line_of(text: str, label: str) -> str:
     return line.removeprefix(label)
 
 
-def _run_seed(tree: Path, seed: int) -> str:
+def _run_seed(tree: Path, seed: int, faults: Sequence[str] = FAULTS) -> str:
     """What the simulator prints about one seed, with the tree's code."""
+    command = ["-m", "chaos.sim.system", "--seeds", str(seed), "--faults", ",".join(faults)]
     result = subprocess.run(
-        [sys.executable, "-m", "chaos.sim.system", "--seeds", str(seed)],
+        [sys.executable, *command],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"},
         capture_output=True,
