@@ -159,7 +159,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS,
         hold_s=(1.0, 5.0),
         successor_after_s=SILENT_S,
-        elections_max=1,
+        epochs_max=2,
     ),
     Kind(
         name="deaf",
@@ -169,7 +169,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS,
         hold_s=(1.0, 5.0),
         successor_after_s=SILENT_S,
-        elections_max=1,
+        epochs_max=2,
     ),
     Kind(
         name="delay-peers",
@@ -178,7 +178,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         target=Target.ALL_FRONT_ENDS,
         reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
-        elections_max=1,
+        epochs_max=2,
     ),
     Kind(
         name="lose-packets",
@@ -438,7 +438,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=_STALLS,
         hold_s=(1.0, 3.0),
         settle_s=3.0,
-        elections_max=0,
+        epochs_max=1,
     ),
     Kind(
         name="wall-clock",

@@ -76,8 +76,9 @@ class Kind:
         may_end: whether the target may end by itself: who starts front-ends starts it again.
         successor_after_s: a coordinator to which it is done for so long has a successor by then,
             where a scenario has goals; None where it goes on, or nobody can follow.
-        elections_max: so many epochs may begin until all is whole again, where a scenario has
-            goals; None where the table of faults does not say.
+        epochs_max: so many may begin until all is whole again, where a scenario has goals; None
+            where the table of faults does not say. One election may take two: who is elected while
+            messages are late may lose its authority, and renew it, before it has told anybody.
     """
 
     name: str
@@ -94,7 +95,7 @@ class Kind:
     may_end: bool = False
     severs: bool = False
     successor_after_s: float | None = None
-    elections_max: int | None = None
+    epochs_max: int | None = None
 
 
 @attrs.frozen(kw_only=True)

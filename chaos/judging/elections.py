@@ -33,13 +33,13 @@ def successor_comes(history: History, levels: Levels) -> _Complaints:
 
 
 def elections_are_few(history: History, levels: Levels) -> _Complaints:
-    """What makes messages late, or rare, makes one election at most, not one after the other."""
+    """What makes messages late, or rare, makes one election at most: two epochs, and no storm."""
     if not levels.has_goals:
         return
     begun = _begun(history)
     for span in history.spans:
         over_at = span.recovered_at or span.healed_at
-        most = kind_named(span.kind).elections_max
+        most = kind_named(span.kind).epochs_max
         if most is None or over_at is None or _was_starved(history, span.injected_at, over_at):
             continue
         before, after = _office_before(begun, span.injected_at), _office_before(begun, over_at)

@@ -56,7 +56,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         hold_s=(1.0, 4.0),
         settle_s=6.0,
         successor_after_s=SILENT_S,
-        elections_max=1,
+        epochs_max=2,
     ),
     Kind(
         name="deaf-network",
@@ -69,7 +69,7 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         hold_s=(1.0, 4.0),
         settle_s=6.0,
         successor_after_s=SILENT_S,
-        elections_max=1,
+        epochs_max=2,
     ),
     Kind(
         name="lossy-network",
@@ -92,6 +92,6 @@ NETWORK_KINDS: Final[tuple[Kind, ...]] = (
         reasons=NO_SLOTS,
         hold_s=(1.0, 4.0),
         settle_s=3.0,
-        elections_max=1,
+        epochs_max=2,
     ),
 )

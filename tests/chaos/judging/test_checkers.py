@@ -230,10 +230,10 @@ def storm(history: History) -> None:
 
 
 def elect_for_nothing(history: History) -> None:
-    """One that has little of a core loses its office."""
+    """One that has little of a core loses its office, and so does its successor."""
     storm(history)
     history.spans[-1].kind = "little-cpu"
-    history.offices[-2:] = [Office(at=24.0, epoch=3, name="fe-2", began_at=23.9)]
+    history.offices[-2:] = [Office(at=24.0, epoch=4, name="fe-2", began_at=23.9)]
 
 
 def repeat_beside_itself(history: History) -> None:
