@@ -409,3 +409,28 @@ def test_what_a_killed_one_had_told_keeps_its_successor_s_end_from_being_clean()
     world.request("w1")
     settle(world, 2.0)
     assert world.running == [late]
+
+
+# -- a lower limit -------------------------------------------------------------------------------
+
+
+def test_a_new_coordinator_counts_what_runs_above_a_lowered_limit() -> None:
+    """Who is cut off starts what it has at home; the log says so, whatever the limit is now."""
+    world = World(holders=2, replicas=1, slots=4, request_max_s=2.0)
+    settle(world, 1.0)
+    homes = world.registry.state.homes[KEY]["r0"]
+    above = max(homes, key=lambda name: homes[name].bit_length())
+    (other,) = world.workers.keys() - {above}
+    cut_off = world.workers[above]
+    cut_off.reachable = False
+    world.hang_up(cut_off)
+    change(world, slots=1)
+    world.elect()
+    settle(world, 0.3)
+    running = [run(world, above, 1.0) for _ in range(homes[above].bit_count())]
+    world.request(other)
+    settle(world, 0.9)
+    assert world.running == running
+    assert len(world.served) == len(running), "nothing of the other's begins beside them"
+    settle(world, 2 * TIMINGS.lease_s + 2.0)
+    assert len(world.served) == len(running) + 1

@@ -339,8 +339,7 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             book.resize(replica)
             line.mark_freed(book)
         if book is None and in_doubt:
-            doubt = Limbo(all_slots(replica.slots), UNKNOWN_HOLDER, NEVER)
-            line.books[replica.id] = SlotBook(replica, since=0, inherited=True, limbo=[doubt])
+            line.books[replica.id] = self._inherited_book(replica, state)
         elif book is None:
             line.books[replica.id] = self._new_book(line, replica, state)
             line.mark_freed(line.books[replica.id])
@@ -351,6 +350,17 @@ class LineKeeper:  # house: each event that concerns more than the books of one 
             line.mark_freed(book)
             if recalled:
                 self.renewed.update(book.owned)
+
+    def _inherited_book(self, replica: Replica, state: RegistryState) -> SlotBook:
+        """Any slot may be in use, also those above a lowered limit, as far as the log has them."""
+        key = replica.deployment
+        homes = (of.get(key, {}).get(replica.id, {}) for of in (state.homes, state.leaving))
+        highest = max((mask.bit_length() for each in homes for mask in each.values()), default=0)
+        known = max(replica.slots, highest)
+        doubt = Limbo(all_slots(known), UNKNOWN_HOLDER, NEVER)
+        book = SlotBook(replica, since=0, inherited=True, limbo=[doubt])
+        book.known = known
+        return book
 
     def _doubt_higher(self, line: Line, book: SlotBook, replica: Replica) -> None:
         """The limit of a replica that was taken over is raised: it may have been so high before.
