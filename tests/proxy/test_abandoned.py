@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.proxy.test_server import SWITCHED, WEBSOCKET
 from tests.proxy.world import OK, POST, Peer, blue, open_world, reset
 from trioroute.core.health import Outcome
 from trioroute.core.model import OnAbandon
@@ -64,6 +65,33 @@ async def test_an_interim_answer_is_not_the_end(autojump_clock: MockClock) -> No
         reset(client)
         await world.wait_settled()
         assert 1.5 <= trio.current_time() < 1.7
+
+
+@pytest.mark.parametrize("switches_after_s", [0.5, 0.0])
+async def test_a_conversation_that_nobody_has_any_more_ends_at_the_replica(
+    autojump_clock: MockClock, switches_after_s: float
+) -> None:
+    """Its head is not the end of its answer: the replica talks on until it hears of the end."""
+    asked = trio.Event()
+
+    async def talking(peer: Peer) -> None:
+        await peer.read_until(b"\r\n\r\n")
+        asked.set()
+        await trio.sleep(switches_after_s)
+        await peer.send(SWITCHED + b"hello")
+        await peer.read_end()
+        await trio.sleep(1.0)
+        await peer.stream.aclose()
+
+    async with open_world(talking, deployment=blue(upgrade_max_s=60.0)) as world:
+        client = await world.connect()
+        await client.send(WEBSOCKET)
+        await asked.wait()
+        reset(client)
+        await trio.sleep(switches_after_s + 0.9)
+        assert len(world.slots.busy) == 1
+        await world.wait_settled()
+        assert trio.current_time() < switches_after_s + 1.3
 
 
 async def test_an_unfinished_upload_tells_the_replica(autojump_clock: MockClock) -> None:

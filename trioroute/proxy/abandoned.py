@@ -75,10 +75,17 @@ class Abandoned:
 async def _read_to_end(upstream: UpstreamConnection) -> Outcome:
     """Read and drop until the answer is whole, or the connection ends or makes no sense."""
     try:
-        if not upstream.has_final_head:
+        if not (upstream.has_final_head or upstream.has_switched):
             head = await upstream.receive_head()
             while head.status < 200 and head.status != 101:
                 head = await upstream.receive_head()
+            upstream.has_switched = head.status == 101
+        if upstream.has_switched:
+            # It works until it has heard that nobody talks to it (contract, U4).
+            upstream.stream.shutdown_send()
+            while await upstream.stream.receive():
+                pass
+            return Outcome.SERVED
         if not upstream.decoder.body_done:
             upstream.decoder.feed_body()  # what came along with the head
         while not upstream.decoder.body_done:

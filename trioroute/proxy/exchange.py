@@ -399,6 +399,7 @@ class Exchange(ExchangeState):
         connection, upstream = self.connection, self.upstream
         assert upstream is not None
         self.keeps_connection = False
+        upstream.has_switched = True
         fields = response_fields(answer.fields, answer.connection_options)
         fields += [(b"connection", b"upgrade"), (b"upgrade", answer.upgrade)]
         head = encode_response_head(101, fields)[:-2]

@@ -56,6 +56,7 @@ class UpstreamConnection:
         has_final_head: the head of the final answer was read.
         is_answered: a byte of the current exchange's answer has arrived.
         is_written: the current request was written whole.
+        has_switched: it answered 101, and speaks something else to its end.
         has_lease_limit: what the kernel cannot deliver within a lease is never delivered.
         known_head: the answer head that `known_lines` were made from (see `answers`).
     """
@@ -65,6 +66,7 @@ class UpstreamConnection:
         "decoder",
         "has_final_head",
         "has_lease_limit",
+        "has_switched",
         "idle_until",
         "is_answered",
         "is_fresh",
@@ -84,7 +86,7 @@ class UpstreamConnection:
         lease_s: float,
     ) -> None:
         self._lease_s = lease_s
-        self.has_lease_limit = False
+        self.has_lease_limit = self.has_switched = False
         self.stream = stream
         self.decoder = decoder
         self.pool = pool
