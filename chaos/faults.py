@@ -7,6 +7,7 @@ from typing import Final
 from chaos.lines.kinds import NETWORK_KINDS
 from chaos.pods.kinds import POD_KINDS
 from chaos.vocabulary import NO_SLOTS, REPLICA_GONE, SILENT_S, Fault, Kind, Need, Reach, Target
+from chaos.workload.kinds import CLIENT_KINDS
 
 __all__ = ["KINDS", "Fault", "Kind", "Need", "Reach", "Target", "kind_named"]
 
@@ -317,51 +318,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         reasons=REPLICA_GONE | NO_SLOTS,
         severs=True,
     ),
-    # Clients.
-    Kind(
-        name="clients-leave",
-        row=15,
-        does="a burst of clients that reset while queued, running or streaming",
-        target=Target.CLIENTS,
-        reasons=frozenset({"queue-timeout", "queue-full"}),
-        recover_s=1.0,
-    ),
-    Kind(
-        name="slow-clients",
-        row=16,
-        does="connections that send their heads byte by byte until the router has had enough",
-        target=Target.CLIENTS,
-        reasons=frozenset({"head-timeout"}),
-        hold_s=(1.0, 3.0),
-        brings=frozenset({"slow-head"}),
-    ),
-    Kind(
-        name="slow-bodies",
-        row=16,
-        does="requests whose bodies stop; those that are streamed have a slot as long as they may",
-        target=Target.CLIENTS,
-        reasons=frozenset({"body-timeout", "answer-timeout"}),
-        hold_s=(1.0, 3.0),
-        brings=frozenset({"slow-body"}),
-    ),
-    Kind(
-        name="slow-readers",
-        row=16,
-        does="clients that take an answer of megabytes in sips, until its time is over",
-        target=Target.CLIENTS,
-        reach=Reach.ANY_CLIENT,
-        hold_s=(1.0, 3.0),
-        brings=frozenset({"slow-reader"}),
-    ),
-    Kind(
-        name="overload",
-        row=17,
-        does="1,200 requests a second on top of the load: a third more than replicas can do",
-        target=Target.CLIENTS,
-        reasons=frozenset({"queue-timeout", "queue-full"}),
-        hold_s=(0.5, 1.5),
-        settle_s=6.0,
-    ),
+    *CLIENT_KINDS,
     # Resources.
     Kind(
         name="disk-full",

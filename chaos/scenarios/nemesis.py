@@ -13,7 +13,7 @@ from chaos.plan import Profile
 from chaos.workload.load import Load
 from chaos.world import Scenario, Setup
 
-__all__ = ["EVERY_KIND", "OK_SHARE_MIN", "SCENARIO", "SETUP"]
+__all__ = ["EVERY_KIND", "OK_SHARE_MIN", "SCENARIO"]
 
 #: Clocks have a scenario of their own: under libfaketime threads hand over so slowly (README) that
 #: front-ends with the names that `no-names` needs, which threads resolve, do not agree in time.
@@ -31,7 +31,7 @@ _KINDS_MIN: Final = 12
 OK_SHARE_MIN: Final = 0.8
 
 #: Limits of slow clients that a fault can wait for, and that no pause of a worker comes near.
-SETUP: Final = Setup(limits={"head_read_s": 5.0, "body_idle_s": 5.0})
+_SETUP: Final = Setup(limits={"head_read_s": 5.0, "body_idle_s": 5.0})
 
 SCENARIO: Final = Scenario(
     name="nemesis",
@@ -41,6 +41,6 @@ SCENARIO: Final = Scenario(
         rate_min=_RATE_MIN, kinds_min=_KINDS_MIN, ok_share_min=OK_SHARE_MIN, has_goals=True
     ),
     load=Load(rate=_RATE),
-    setup=SETUP,
+    setup=_SETUP,
     worlds=frozenset({"processes", "simulated"}),
 )

@@ -6,28 +6,21 @@ command line says how many.
 
 from typing import Final
 
-from chaos.judging.levels import Levels
+import attrs
+
 from chaos.plan import Profile
-from chaos.scenarios.nemesis import EVERY_KIND, OK_SHARE_MIN, SETUP
-from chaos.workload.load import Load
+from chaos.scenarios import nemesis
 from chaos.world import Scenario
 
 __all__ = ["SCENARIO"]
 
-#: Requests a second.
-_RATE: Final = 220
-_RATE_MIN: Final = 200
 _FAULT_COUNT: Final = 500
 _KINDS_MIN: Final = 20
 
-SCENARIO: Final = Scenario(
+SCENARIO: Final[Scenario] = attrs.evolve(
+    nemesis.SCENARIO,
     name="nemesis-long",
     claim=__doc__,
-    profile=Profile(kinds=EVERY_KIND, fault_count=_FAULT_COUNT),
-    levels=Levels(
-        rate_min=_RATE_MIN, kinds_min=_KINDS_MIN, ok_share_min=OK_SHARE_MIN, has_goals=True
-    ),
-    load=Load(rate=_RATE),
-    setup=SETUP,
-    worlds=frozenset({"processes", "simulated"}),
+    profile=Profile(kinds=nemesis.EVERY_KIND, fault_count=_FAULT_COUNT),
+    levels=attrs.evolve(nemesis.SCENARIO.levels, kinds_min=_KINDS_MIN),
 )
